@@ -1,0 +1,11 @@
+//! The judge that counts: real Envoy, real `isthmus`, real connections. See `README.md` beside this file.
+
+mod bad_input;
+mod edits_under_load;
+mod graceful_stop;
+mod mistakes;
+mod nack_isolation;
+mod quickstart;
+mod restart;
+mod routing;
+mod testbed;

@@ -1,0 +1,130 @@
+//! A real Envoy with the bootstrap that `isthmus bootstrap` prints.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::isthmus::{output, program};
+use super::{GATEWAY, LIMIT, NODE, Process, ask_once, free_port, get, loopback, say, until};
+
+pub(crate) struct Envoy {
+    pub(crate) process: Process,
+    admin: SocketAddr,
+    /// Holds the log.
+    _home: TempDir,
+}
+
+impl Envoy {
+    /// Starts one for Gateway `shop/edge`. Ready comes later: it waits for its first configuration.
+    pub(crate) fn start(xds: SocketAddr) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let (admin, stats) = (free_port(), free_port());
+        let mut command = program("bootstrap");
+        command
+            .args(["--role", "gateway", "--gateway", GATEWAY, "--node-id", NODE])
+            .args(["--xds", &xds.to_string()])
+            .args(["--admin-port", &admin.to_string()])
+            .args(["--stats-address", "127.0.0.1", "--stats-port", &stats.to_string()]);
+        let said = output(&mut command);
+        let bootstrap = String::from_utf8(said.stdout).unwrap();
+        let trouble = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.status.success(), "isthmus bootstrap: {trouble}");
+        let file = home.path().join("bootstrap.yaml");
+        std::fs::write(&file, bootstrap).unwrap();
+        let mut command = Command::new(binary());
+        command
+            .arg("-c")
+            .arg(&file)
+            .args(["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"])
+            .args(["--drain-time-s", "5"]);
+        let process = Process::start("envoy", &mut command, home.path());
+        Self { process, admin: loopback(admin), _home: home }
+    }
+
+    pub(crate) async fn wait_ready(&mut self) {
+        until("Envoy is ready", LIMIT, async || {
+            assert!(self.process.ended().is_none(), "Envoy ended");
+            let answer = ask_once(self.admin, &get("admin", "/ready")).await;
+            let answer = answer.map_err(|e| e.to_string())?;
+            if answer.status == 200 { Ok(()) } else { Err(answer.body) }
+        })
+        .await;
+    }
+
+    pub(crate) async fn admin(&self, path: &str) -> String {
+        ask_once(self.admin, &get("admin", path)).await.unwrap_or_else(|e| panic!("{path}: {e}")).body
+    }
+
+    /// Changes something: the admin interface takes only POST for that.
+    pub(crate) async fn admin_post(&self, path: &str) -> String {
+        let ask = get("admin", path).method("POST");
+        ask_once(self.admin, &ask).await.unwrap_or_else(|e| panic!("{path}: {e}")).body
+    }
+
+    /// One counter or gauge; 0 where it does not exist (yet).
+    pub(crate) async fn stat(&self, name: &str) -> u64 {
+        let found = self.stats(&format!("^{}$", name.replace('.', "\\."))).await;
+        found.first().map_or(0, |(_, value)| *value)
+    }
+
+    /// Counters and gauges whose names match.
+    pub(crate) async fn stats(&self, regex: &str) -> Vec<(String, u64)> {
+        let encoded: String = regex.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let body = self.admin(&format!("/stats?filter={encoded}")).await;
+        let lines = body.lines().filter_map(|line| line.split_once(": "));
+        lines.filter_map(|(name, value)| Some((name.to_string(), value.parse().ok()?))).collect()
+    }
+
+    /// All that it was given, in one order, without times.
+    pub(crate) async fn config_dump(&self) -> Value {
+        let body = self.admin("/config_dump?include_eds").await;
+        let mut dump = serde_json::from_str(&body).unwrap();
+        normalise(&mut dump);
+        dump
+    }
+}
+
+/// Takes times out, and sorts lists of named things: Envoy keeps them in hash maps.
+fn normalise(json: &mut Value) {
+    match json {
+        Value::Object(fields) => {
+            fields.remove("last_updated");
+            fields.values_mut().for_each(normalise);
+        }
+        Value::Array(items) => {
+            items.iter_mut().for_each(normalise);
+            if items.iter().all(Value::is_object) {
+                items.sort_by_cached_key(ToString::to_string);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Envoy's program, asked for once. Without one nothing here can be shown, and that must not look like success.
+pub(crate) fn binary() -> &'static Path {
+    static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/lib/envoy.sh");
+        let said = Command::new("bash").arg(&script).output().map_err(|e| format!("bash: {e}"))?;
+        if !said.status.success() {
+            return Err(String::from_utf8_lossy(&said.stderr).trim().to_string());
+        }
+        Ok(String::from_utf8_lossy(&said.stdout).trim().into())
+    });
+    found.as_ref().unwrap_or_else(|why| panic!("no Envoy to run: {why}"))
+}
+
+/// Whether these tests are to be left out: only where a person said so aloud, never in CI.
+pub(crate) fn skipped() -> bool {
+    let set = |name| std::env::var(name).is_ok_and(|v| !matches!(&*v, "" | "0" | "false"));
+    if !set("ISTHMUS_SKIP_ENVOY") || set("CI") {
+        return false;
+    }
+    say("\n**** NOT RUN: real Envoy (ISTHMUS_SKIP_ENVOY)\n");
+    true
+}

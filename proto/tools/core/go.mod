@@ -1,0 +1,3 @@
+module isthmus/proto/tools/core
+
+go 1.26.0

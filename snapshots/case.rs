@@ -1,0 +1,160 @@
+//! The files of a case: found, compared, written anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use snapshot::ResourceType;
+
+use crate::world::World;
+use crate::{envoy, laws, render};
+
+/// One state of the folder that a user keeps.
+pub(crate) struct Step {
+    pub(crate) file: String,
+    pub(crate) text: String,
+}
+
+/// Names of the folders with cases, in order.
+pub(crate) fn areas() -> Vec<String> {
+    folders(&root())
+}
+
+pub(crate) fn cases(area: &str) -> Vec<String> {
+    folders(&root().join(area))
+}
+
+/// Runs all cases of an area and tells of every one that differs, not only of the first.
+pub(crate) fn check_area(area: &str) {
+    let wrong: Vec<_> = cases(area)
+        .iter()
+        .filter_map(|case| {
+            let problem = check(&root().join(area).join(case)).err()?;
+            Some(format!("---- {area}/{case}\n{problem}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{} of area {area}:\n\n{}\n", wrong.len(), wrong.join("\n\n"));
+}
+
+fn check(folder: &Path) -> Result<(), String> {
+    let steps = inputs(folder)?;
+    let shown = shown(&steps[0])?;
+    let mut world = World::default();
+    let mut sent = Vec::new();
+    for step in &steps {
+        let before = world.snapshots();
+        world.show(&step.file, &step.text);
+        laws::check(&world, step).map_err(|e| format!("{}: {e}", step.file))?;
+        envoy::check(&world).map_err(|e| format!("{}: {e}", step.file))?;
+        sent.push((step.file.as_str(), render::difference(&before, &world.snapshots(), &shown)));
+    }
+    let outputs = [
+        ("xds.yaml", render::xds(&sent)),
+        ("status.yaml", render::status(&world)),
+        ("findings.txt", render::findings(&world.findings())),
+    ];
+    // Only what is there: a case without findings has no file that says so.
+    let outputs: BTreeMap<_, _> = outputs.into_iter().filter(|(_, text)| !text.is_empty()).collect();
+    settle(folder, &steps, &outputs)
+}
+
+/// Compares the outputs with the files, or writes them.
+fn settle(folder: &Path, steps: &[Step], outputs: &BTreeMap<&str, String>) -> Result<(), String> {
+    let known: BTreeSet<&str> =
+        steps.iter().map(|step| step.file.as_str()).chain(outputs.keys().copied()).collect();
+    let orphans: Vec<_> =
+        files(folder).into_iter().filter(|file| !known.contains(file.as_str())).collect();
+    if std::env::var("UPDATE").is_ok_and(|value| value == "1") {
+        if ci() {
+            return Err("UPDATE=1 is for a person who reads the difference, not for CI".into());
+        }
+        for orphan in &orphans {
+            fs::remove_file(folder.join(orphan)).map_err(|e| format!("{orphan}: {e}"))?;
+        }
+        for (file, text) in outputs {
+            fs::write(folder.join(file), text).map_err(|e| format!("{file}: {e}"))?;
+        }
+        return Ok(());
+    }
+    let mut wrong: Vec<String> =
+        orphans.into_iter().map(|file| format!("{file} belongs to nothing")).collect();
+    for (file, text) in outputs {
+        match fs::read_to_string(folder.join(file)) {
+            Ok(expected) if expected == *text => {}
+            Ok(expected) => wrong.push(unified(file, &expected, text)),
+            Err(error) => wrong.push(format!("{file} cannot be read: {error}\n{text}")),
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{}\n(UPDATE=1 writes the files anew: read the difference)", wrong.join("\n")))
+}
+
+fn unified(file: &str, expected: &str, got: &str) -> String {
+    similar::TextDiff::from_lines(expected, got)
+        .unified_diff()
+        .context_radius(5)
+        .header(&format!("{file} (expected)"), &format!("{file} (now)"))
+        .to_string()
+}
+
+fn inputs(folder: &Path) -> Result<Vec<Step>, String> {
+    let read = |file: String| match fs::read_to_string(folder.join(&file)) {
+        Ok(text) => Ok(Step { file, text }),
+        Err(error) => Err(format!("{file}: {error}")),
+    };
+    let steps: Vec<_> = (1..)
+        .map(|number| format!("{number}.yaml"))
+        .take_while(|file| folder.join(file).exists())
+        .map(read)
+        .collect::<Result<_, _>>()?;
+    match (folder.join("input.yaml").exists(), steps.len()) {
+        (true, 0) => Ok(vec![read("input.yaml".into())?]),
+        (false, 2..) => Ok(steps),
+        _ => Err("want input.yaml, or 1.yaml, 2.yaml and so on".into()),
+    }
+}
+
+/// The types that are printed in full: those in the line `# shows:` (or `nothing`), else all.
+fn shown(first: &Step) -> Result<Vec<ResourceType>, String> {
+    let mut lines = first.text.lines();
+    if lines.next().is_none_or(|line| line.len() < 20 || !line.starts_with("# ")) {
+        return Err(format!("{} does not begin with a comment that says the situation", first.file));
+    }
+    let comments = lines.take_while(|line| line.starts_with('#'));
+    let Some(wanted) = comments.filter_map(|line| line.strip_prefix("# shows:")).next() else {
+        return Ok(ResourceType::ALL.to_vec());
+    };
+    let find = |short: &str| ResourceType::ALL.into_iter().find(|kind| kind.short() == short);
+    if wanted.trim() == "nothing" {
+        return Ok(Vec::new());
+    }
+    wanted.split_whitespace().map(|s| find(s).ok_or(format!("no xDS type `{s}`"))).collect()
+}
+
+/// Nobody is there to read what a run leaves out.
+pub(crate) fn ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots")
+}
+
+fn folders(within: &Path) -> Vec<String> {
+    entries(within, Path::is_dir)
+}
+
+fn files(within: &Path) -> Vec<String> {
+    entries(within, |_| true)
+}
+
+fn entries(within: &Path, wanted: fn(&Path) -> bool) -> Vec<String> {
+    let read = fs::read_dir(within).unwrap_or_else(|e| panic!("{}: {e}", within.display()));
+    let paths = read.map(|entry| entry.unwrap().path()).filter(|path| wanted(path));
+    let names = paths.map(|path| path.file_name().unwrap().to_str().unwrap().to_string());
+    let mut names: Vec<_> = names.filter(|name| !name.starts_with('.')).collect();
+    names.sort();
+    names
+}

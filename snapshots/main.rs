@@ -1,0 +1,56 @@
+//! Golden cases: what a user applies, and all that follows from it.
+//!
+//! ```text
+//! <area>/<case>/input.yaml ──kinds──► catalog ──► compile ──► snapshot ──► xds.yaml, status.yaml, findings.txt
+//!               1.yaml, 2.yaml, … (a history: xds.yaml holds what each step sends)
+//! ```
+//!
+//! An input begins with a comment that says the situation in a sentence. A line `# shows: RDS EDS` behind it chooses the
+//! types that xds.yaml prints in full; of all others it gives the names, so that a case shows its one idea.
+//!
+//! `cargo test -p isthmus --test golden` compares, `UPDATE=1` before it writes everything anew and removes orphans.
+//! A person reads every difference before it is committed. What must hold for all cases is in [`laws`] and [`envoy`].
+
+mod case;
+mod envoy;
+mod laws;
+mod render;
+mod world;
+
+/// One test for each folder of cases, in order of name.
+macro_rules! areas {
+    ($($folder:literal => $test:ident),+ $(,)?) => {
+        const AREAS: &[&str] = &[$($folder),+];
+        $(
+            #[test]
+            fn $test() {
+                case::check_area($folder);
+            }
+        )+
+    };
+}
+
+areas! {
+    "backend" => backend,
+    "filter" => filter,
+    "grants" => grants,
+    "history" => history,
+    "hosts" => hosts,
+    "http" => http,
+    "input" => input,
+    "listener" => listener,
+    "match" => matching,
+    "status" => status,
+    "tls" => tls,
+}
+
+#[test]
+fn every_folder_is_an_area() {
+    assert_eq!(case::areas(), AREAS, "folders of snapshots/, and the list in snapshots/main.rs");
+}
+
+#[test]
+fn there_are_at_least_forty_cases() {
+    let count: usize = AREAS.iter().map(|area| case::cases(area).len()).sum();
+    assert!(count >= 40, "{count} cases");
+}

@@ -1,0 +1,151 @@
+//! The pipeline from a text to snapshots, as the server has it, without the server.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use catalog::{Applied, Catalog, Merger};
+use compile::Compiler;
+use kinds::Limits;
+use model::{
+    Batch, Change, Finding, Kind, NamespacedName, Object, ObjectKey, ObjectStatus,
+};
+use snapshot::{Encoder, ResourceType, Snapshot};
+
+const CONTROLLER: &str = "isthmus.dev/gateway-controller";
+const SOURCE: &str = "file";
+
+pub(crate) type Snapshots = BTreeMap<NamespacedName, Snapshot>;
+
+pub(crate) struct World {
+    merger: Merger,
+    compiler: Compiler,
+    groups: BTreeMap<NamespacedName, (Encoder, Snapshot)>,
+    /// The documents in use, in the order of the text.
+    objects: Vec<Object>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            merger: Merger::default(),
+            compiler: Compiler::new(CONTROLLER.into()),
+            groups: BTreeMap::new(),
+            objects: Vec::new(),
+        }
+    }
+}
+
+impl World {
+    /// The world that one text makes.
+    pub(crate) fn of_text(file: &str, text: &str) -> Self {
+        let mut world = Self::default();
+        world.show(file, text);
+        world
+    }
+
+    /// The world of these objects in one step.
+    pub(crate) fn of_objects(objects: &[Object]) -> Self {
+        let mut world = Self::default();
+        world.list(objects.to_vec(), Vec::new());
+        world
+    }
+
+    /// A text in place of the one before. As with the file source, what cannot be used stays with its last good version.
+    pub(crate) fn show(&mut self, file: &str, text: &str) {
+        let parsed =
+            kinds::parse(&SOURCE.into(), &file.into(), text.as_bytes(), Limits::default());
+        let mut old = std::mem::take(&mut self.objects);
+        let objects = if parsed.complete {
+            old.retain(|object| parsed.rejected.contains(object.key()));
+            parsed.objects.into_iter().chain(old).collect()
+        } else {
+            old
+        };
+        self.list(objects, parsed.findings);
+    }
+
+    /// A full listing of the only source.
+    fn list(&mut self, objects: Vec<Object>, findings: Vec<Finding>) {
+        let mut changes = vec![Change::Init];
+        changes.extend(objects.iter().cloned().map(Change::InitApply));
+        changes.push(Change::InitDone);
+        changes.push(Change::Findings { scope: "input".into(), findings });
+        self.objects = objects;
+        self.take(changes);
+    }
+
+    pub(crate) fn take(&mut self, changes: Vec<Change>) {
+        let batch = Batch { source: SOURCE.into(), changes };
+        let Applied { catalog, changed, sources_changed: _ } = self.merger.apply(batch);
+        let update = self.compiler.update(&catalog, &changed);
+        assert_eq!(update.failed, [], "the compiler panicked");
+        for name in &update.removed {
+            self.groups.remove(name);
+        }
+        for (name, group) in self.compiler.groups() {
+            let (encoder, snapshot) = self.groups.entry(name.clone()).or_default();
+            *snapshot = encoder.update(group.plan());
+        }
+    }
+
+    pub(crate) fn objects(&self) -> &[Object] {
+        &self.objects
+    }
+
+    pub(crate) fn snapshots(&self) -> Snapshots {
+        self.groups.iter().map(|(name, (_, snapshot))| (name.clone(), snapshot.clone())).collect()
+    }
+
+    /// In order of place.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let catalog = self.catalog();
+        let mut all = self.compiler.findings(catalog);
+        let said = catalog.sources().flat_map(|(_, state)| state.findings.values());
+        all.extend(said.flat_map(|findings| findings.iter().cloned()));
+        all.sort_by(|a, b| (&a.at.location, a).cmp(&(&b.at.location, b)));
+        all
+    }
+
+    /// Every object that has a status, in order of kind and name.
+    pub(crate) fn statuses(&self) -> Vec<(ObjectKey, ObjectStatus)> {
+        let kinds = [Kind::GatewayClass, Kind::Gateway, Kind::HttpRoute];
+        let objects = kinds.into_iter().flat_map(|kind| self.catalog().list(kind));
+        objects
+            .filter_map(|object| {
+                let status = self.compiler.status(self.catalog(), object.key())?;
+                Some((object.key().clone(), status))
+            })
+            .collect()
+    }
+
+    fn catalog(&self) -> &Catalog {
+        self.merger.catalog()
+    }
+}
+
+/// What came of some objects, to compare two ways to the same end.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Outcome {
+    /// Group, type, name, version.
+    resources: Vec<(String, &'static str, Arc<str>, String)>,
+    statuses: Vec<(ObjectKey, ObjectStatus)>,
+    /// Of everything behind the reading, without places in the text.
+    findings: Vec<Finding>,
+}
+
+impl World {
+    pub(crate) fn outcome(&self) -> Outcome {
+        let mut resources = Vec::new();
+        for (group, snapshot) in self.snapshots() {
+            for kind in ResourceType::ALL {
+                resources.extend(snapshot.set(kind).iter().map(|r| {
+                    (group.to_string(), kind.short(), r.name().clone(), r.version().to_string())
+                }));
+            }
+        }
+        let mut findings = self.compiler.findings(self.catalog());
+        findings.iter_mut().for_each(|finding| finding.at.location = None);
+        findings.sort();
+        Outcome { resources, statuses: self.statuses(), findings }
+    }
+}

@@ -1,0 +1,33 @@
+//! # api: the control plane over HTTP
+//!
+//! ```text
+//! app ──impl Read──► router ──JSON, YAML, text──► people, probes, Prometheus, the CLI
+//! ```
+//!
+//! Health, metrics and read models on one port. In: what the application lets be read, through one small trait. Out:
+//! documents with computed status, proxies, snapshots, findings, and every error as `application/problem+json`.
+//! It must never compute state of its own, change anything, wait for a proxy or a registry, or print a secret.
+
+pub mod document;
+mod documents;
+mod finding;
+mod format;
+mod live;
+mod ops;
+mod problem;
+mod read;
+mod router;
+mod server;
+#[cfg(test)]
+mod tests;
+mod time;
+
+pub use finding::{FindingView, ObjectName};
+pub use live::find_type;
+pub use problem::CODES;
+pub use read::{
+    Check, Nack, Proxy, ProxyType, Read, Readiness, Source, TypeState, TypeView, XdsResource,
+};
+pub use router::router;
+pub use server::{Error, Options, Server};
+pub use time::Time;

@@ -1,0 +1,35 @@
+//! Health, readiness, metrics, and the pages of error codes.
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::problem::{CODES, Problem, UNKNOWN_CODE};
+use crate::router::App;
+
+/// The process answers, and that is all it says: restarting a control plane whose sources are away helps nobody.
+pub(crate) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+pub(crate) async fn readyz(State(app): State<App>) -> Response {
+    let readiness = app.read.readiness();
+    let ready = readiness.ready();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(json!({"ready": ready, "checks": readiness.checks}))).into_response()
+}
+
+pub(crate) async fn metrics(State(app): State<App>) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], app.metrics.render()).into_response()
+}
+
+/// The page that a problem's `type` leads to.
+pub(crate) async fn error_page(Path(code): Path<String>) -> Result<String, Problem> {
+    let mut all = model::codes::ALL.iter().chain(CODES);
+    let found = all.find(|(known, _, _)| known.to_string().eq_ignore_ascii_case(&code));
+    let (code, title, page) =
+        found.ok_or_else(|| Problem::new(UNKNOWN_CODE, format!("there is no code `{code}`")))?;
+    Ok(format!("{code}: {title}\n\n{}\n", page.trim_start()))
+}

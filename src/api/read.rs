@@ -1,0 +1,169 @@
+//! What the API reads, as one small trait that the application implements.
+
+use model::{Finding, Kind, NamespacedName};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use snapshot::ResourceType;
+
+use crate::Time;
+
+/// The state of the control plane as the API shows it. Every call answers from memory, at once, and never prints a
+/// secret: the implementer redacts.
+pub trait Read: Send + Sync + 'static {
+    /// Names of all objects of a kind, in one namespace or in all, in order of namespace and name.
+    fn names(&self, kind: Kind, namespace: Option<&str>) -> Vec<NamespacedName>;
+
+    /// One document with computed status: `{apiVersion, kind, metadata, spec, status}`. `None` if there is no such
+    /// object. Cluster-scoped kinds have an empty namespace.
+    fn object(&self, kind: Kind, name: &NamespacedName) -> Option<Value>;
+
+    /// Connected proxies, and those that left a short while ago if they are remembered, in order of id.
+    fn proxies(&self) -> Vec<Proxy>;
+
+    /// What a proxy is meant to have of one type, in order of name; only `name` if given. `None` if there is no such
+    /// proxy.
+    fn snapshot(&self, proxy: &str, kind: ResourceType, name: Option<&str>) -> Option<TypeView>;
+
+    /// All that is wrong or worth knowing now, in order of place.
+    fn findings(&self) -> Vec<Finding>;
+
+    fn sources(&self) -> Vec<Source>;
+
+    fn readiness(&self) -> Readiness;
+}
+
+/// One proxy's stream and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proxy {
+    /// The node id.
+    pub id: String,
+    /// `gateway`, `sidecar`.
+    pub role: String,
+    /// What it is configured for, e.g. the Gateway as `demo/edge`.
+    pub scope: String,
+    /// The program's version, e.g. `1.40.0`; empty where the proxy does not say.
+    pub envoy: String,
+    /// `delta` or `sotw`.
+    pub protocol: String,
+    /// Peer address of the stream.
+    pub address: String,
+    pub region: String,
+    pub zone: String,
+    pub connected_at: Time,
+    /// Short mark of what it should have, and of what it has acknowledged in full; equal when in step.
+    pub wanted: String,
+    pub held: String,
+    /// For how long it has not been in step, in milliseconds; 0 when it is.
+    pub lag_ms: u64,
+    /// One entry for each type that it subscribes to, in send order.
+    pub types: Vec<ProxyType>,
+}
+
+impl Proxy {
+    /// Whether it has all that it should have, and refused nothing.
+    #[must_use]
+    pub fn in_step(&self) -> bool {
+        self.wanted == self.held && self.types.iter().all(|t| t.state == TypeState::Ok)
+    }
+}
+
+/// A proxy's state in one xDS type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyType {
+    /// `CDS`, `EDS` and so on.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub state: TypeState,
+    /// How many resources it holds.
+    pub resources: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nack: Option<Nack>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TypeState {
+    /// The newest has been acknowledged.
+    Ok,
+    /// Sent, or about to be, and not answered yet.
+    Pending,
+    /// The last response was refused.
+    Nack,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Nack {
+    pub at: Time,
+    /// The proxy's own words.
+    pub text: String,
+    /// The documents that the refused resources were made from, e.g. `HTTPRoute shop/orders /spec/rules/2`.
+    pub origins: Vec<String>,
+}
+
+/// The resources of one type that a proxy is meant to have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TypeView {
+    /// The type URL.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The version of the whole set.
+    pub version: String,
+    pub resources: Vec<XdsResource>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct XdsResource {
+    pub name: String,
+    pub version: String,
+    /// The documents that it was made from.
+    pub origins: Vec<String>,
+    /// The message as JSON, every `Any` resolved and every secret value redacted.
+    pub resource: Value,
+}
+
+/// One place that truth comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    pub name: String,
+    /// `file`, `kubernetes`, …
+    pub kind: String,
+    /// Where it is: a folder, a URL.
+    pub target: String,
+    /// `syncing`, `live`, `degraded`, `stale`, `lost`.
+    pub state: String,
+    /// Why it is not live; empty when it is.
+    pub reason: String,
+    pub objects: usize,
+    /// When its view was last known to be current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh_at: Option<Time>,
+}
+
+/// Whether traffic may be sent here, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Readiness {
+    pub checks: Vec<Check>,
+}
+
+impl Readiness {
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.checks.iter().all(|c| c.ok)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    pub name: String,
+    pub ok: bool,
+    /// For a person: `first snapshot compiled`, `serving the last good state, 3m old`.
+    pub text: String,
+}

@@ -1,0 +1,79 @@
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures::FutureExt;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::problem::{INTERNAL, METHOD, NO_SUCH_PATH, Problem, complete};
+use crate::{Read, Time, documents, live, ops};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) read: Arc<dyn Read>,
+    pub(crate) metrics: PrometheusHandle,
+}
+
+/// All paths of the HTTP port.
+pub fn router(read: Arc<dyn Read>, metrics: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/healthz", get(ops::healthz))
+        .route("/readyz", get(ops::readyz))
+        .route("/metrics", get(ops::metrics))
+        .route("/errors/{code}", get(ops::error_page))
+        .route("/api/v1/findings", get(live::findings))
+        .route("/api/v1/proxies", get(live::proxies))
+        .route("/api/v1/proxies/{id}", get(live::proxy))
+        .route("/api/v1/snapshot", get(live::snapshot))
+        .route("/api/v1/sources", get(live::sources))
+        .route("/api/v1/{plural}", get(documents::list_all))
+        .route("/api/v1/{plural}/{name}", get(documents::get_cluster_scoped))
+        .route("/api/v1/namespaces/{name}", get(documents::get_namespace))
+        .route("/api/v1/namespaces/{namespace}/{plural}", get(documents::list_namespace))
+        .route("/api/v1/namespaces/{namespace}/{plural}/{name}", get(documents::get_namespaced))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(frame))
+        .with_state(App { read, metrics })
+}
+
+async fn no_such_path(uri: Uri) -> Problem {
+    Problem::new(NO_SUCH_PATH, format!("there is nothing at {}", uri.path()))
+}
+
+async fn method_not_allowed(request: Request) -> Problem {
+    let detail = format!("{} is not for {}", request.uri().path(), request.method());
+    Problem::new(METHOD, detail).hint("the API is read-only: GET and HEAD")
+}
+
+/// Around every request: its id, the body of a problem, and a panic of a handler as a 500 that says nothing.
+async fn frame(request: Request, next: Next) -> Response {
+    let id = request.headers().get(REQUEST_ID).filter(|id| id.len() <= 128).cloned();
+    let id = id.filter(|id| id.to_str().is_ok()).unwrap_or_else(next_id);
+    let path = request.uri().path().to_owned();
+    let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!(path, request_id = ?id, "a handler panicked");
+            Problem::new(INTERNAL, "").into_response()
+        }
+    };
+    let mut response = complete(response, id.to_str().unwrap_or_default());
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+fn next_id() -> HeaderValue {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let text = format!("{:x}-{count:x}", Time::now().0);
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("-"))
+}

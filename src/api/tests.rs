@@ -1,0 +1,459 @@
+//! The contract of the HTTP port, on the router itself and once over a socket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use model::{Code, Finding, Kind, Location, NamespacedName, ObjectKey, ObjectRef, Severity};
+use serde_json::{Value, json};
+use snapshot::ResourceType;
+use tower_service::Service;
+
+use crate::*;
+
+/// Three routes, one class, one secret, one proxy.
+struct Fake {
+    ready: bool,
+}
+
+const ROUTES: [(&str, &str); 3] = [("demo", "a"), ("demo", "b"), ("shop", "a")];
+
+impl Read for Fake {
+    fn names(&self, kind: Kind, namespace: Option<&str>) -> Vec<NamespacedName> {
+        let all: Vec<(&str, &str)> = match kind {
+            Kind::HttpRoute => ROUTES.to_vec(),
+            Kind::GatewayClass => vec![("", "isthmus")],
+            Kind::Namespace => vec![("", "demo")],
+            Kind::Secret => vec![("demo", "edge-tls")],
+            Kind::Gateway => panic!("a bug for the test of bugs"),
+            _ => Vec::new(),
+        };
+        let wanted = all.into_iter().filter(|(ns, _)| namespace.is_none_or(|n| n == *ns));
+        wanted.map(|(ns, name)| NamespacedName::new(ns, name)).collect()
+    }
+
+    fn object(&self, kind: Kind, name: &NamespacedName) -> Option<Value> {
+        let known = self.names(kind, None).contains(name);
+        let mut document = json!({
+            "apiVersion": "v1", "kind": kind.as_str(),
+            "metadata": {"name": *name.name, "namespace": *name.namespace},
+        });
+        if kind == Kind::Secret {
+            document["data"] = json!({"tls.key": document::REDACTED});
+        }
+        known.then_some(document)
+    }
+
+    fn proxies(&self) -> Vec<Proxy> {
+        vec![Proxy {
+            id: "edge/1".into(),
+            role: "gateway".into(),
+            scope: "demo/edge".into(),
+            envoy: "1.40.0".into(),
+            protocol: "delta".into(),
+            address: "127.0.0.1:40000".into(),
+            region: String::new(),
+            zone: String::new(),
+            connected_at: Time(0),
+            wanted: "r2".into(),
+            held: "r1".into(),
+            lag_ms: 1500,
+            types: vec![ProxyType {
+                kind: "RDS".into(),
+                state: TypeState::Nack,
+                resources: 1,
+                nack: Some(Nack {
+                    at: Time(1000),
+                    text: "bad regex".into(),
+                    origins: vec!["HTTPRoute demo/a /spec/rules/0".into()],
+                }),
+            }],
+        }]
+    }
+
+    fn snapshot(&self, proxy: &str, kind: ResourceType, name: Option<&str>) -> Option<TypeView> {
+        let cluster = XdsResource {
+            name: "demo/orders".into(),
+            version: "v1".into(),
+            origins: vec!["MeshService demo/orders".into()],
+            resource: json!({"name": "demo/orders"}),
+        };
+        let fits = kind == ResourceType::Cluster && name.is_none_or(|n| n == cluster.name);
+        (proxy == "edge/1").then(|| TypeView {
+            kind: kind.url().into(),
+            version: "s1".into(),
+            resources: if fits { vec![cluster] } else { Vec::new() },
+        })
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        vec![Finding {
+            at: ObjectRef {
+                source: "file".into(),
+                object: Some(ObjectKey::new(Kind::HttpRoute, "demo", "a")),
+                pointer: "/spec/rules/0".into(),
+                location: Some(Location { file: "routes.yaml".into(), line: 7, column: 3 }),
+            },
+            code: Code(1201),
+            severity: Severity::Error,
+            text: "no Service demo/x".into(),
+            hint: "create it".into(),
+        }]
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        vec![Source {
+            name: "file".into(),
+            kind: "file".into(),
+            target: "deploy/quickstart".into(),
+            state: "live".into(),
+            reason: String::new(),
+            objects: 5,
+            fresh_at: Some(Time(2000)),
+        }]
+    }
+
+    fn readiness(&self) -> Readiness {
+        let text = "no snapshot yet".into();
+        Readiness { checks: vec![Check { name: "snapshot".into(), ok: self.ready, text }] }
+    }
+}
+
+fn app(ready: bool) -> Router {
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    router(Arc::new(Fake { ready }), metrics)
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
+    }
+
+    fn kind(&self) -> &str {
+        self.headers["content-type"].to_str().unwrap()
+    }
+
+    /// The body, with the moment of asking taken out.
+    fn timeless(&self) -> Value {
+        let mut json = self.json();
+        let as_of = json.as_object_mut().unwrap().remove("asOf").unwrap();
+        as_of.as_str().unwrap().parse::<Time>().unwrap();
+        json
+    }
+}
+
+async fn send(method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::empty()).unwrap();
+    let response = app(true).call(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let text = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().into()).unwrap();
+    Answer { status: head.status, headers: head.headers, text }
+}
+
+async fn get(path: &str) -> Answer {
+    send(Method::GET, path, &[]).await
+}
+
+#[tokio::test]
+async fn health_and_readiness() {
+    let answer = get("/healthz").await;
+    assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, "ok\n"));
+    for (ready, status) in [(true, StatusCode::OK), (false, StatusCode::SERVICE_UNAVAILABLE)] {
+        let request = Request::builder().uri("/readyz").body(Body::empty()).unwrap();
+        let response = app(ready).call(request).await.unwrap();
+        assert_eq!(response.status(), status);
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        assert_eq!(
+            serde_json::from_slice::<Value>(&body).unwrap(),
+            json!({"ready": ready,
+                   "checks": [{"name": "snapshot", "ok": ready, "text": "no snapshot yet"}]})
+        );
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text() {
+    let answer = get("/metrics").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.kind(), "text/plain; version=0.0.4; charset=utf-8");
+}
+
+#[tokio::test]
+async fn documents_of_all_namespaces_and_of_one() {
+    let names = |answer: &Answer| -> Vec<String> {
+        let items = answer.json()["items"].as_array().unwrap().clone();
+        items
+            .iter()
+            .map(|i| {
+                format!(
+                    "{}/{}",
+                    i["metadata"]["namespace"].as_str().unwrap(),
+                    i["metadata"]["name"].as_str().unwrap()
+                )
+            })
+            .collect()
+    };
+    let all = get("/api/v1/httproutes").await;
+    assert_eq!(names(&all), ["demo/a", "demo/b", "shop/a"]);
+    assert_eq!((&all.json()["total"], &all.json()["next"]), (&json!(3), &Value::Null));
+    let demo = get("/api/v1/namespaces/demo/httproutes").await;
+    assert_eq!(names(&demo), ["demo/a", "demo/b"]);
+    let none = get("/api/v1/namespaces/nowhere/httproutes").await;
+    assert_eq!(none.timeless(), json!({"items": [], "next": null, "total": 0}));
+    assert_eq!(get("/api/v1/gatewayclasses").await.json()["total"], 1);
+}
+
+#[tokio::test]
+async fn one_document() {
+    let route = get("/api/v1/namespaces/shop/httproutes/a").await;
+    assert_eq!((route.status, route.kind()), (StatusCode::OK, "application/json"));
+    assert_eq!(
+        route.json(),
+        json!({"apiVersion": "v1", "kind": "HTTPRoute", "metadata": {"name": "a", "namespace": "shop"}})
+    );
+    assert_eq!(get("/api/v1/gatewayclasses/isthmus").await.json()["kind"], "GatewayClass");
+    assert_eq!(get("/api/v1/namespaces").await.json()["total"], 1);
+    assert_eq!(get("/api/v1/namespaces/demo").await.json()["kind"], "Namespace");
+}
+
+#[tokio::test]
+async fn pages_follow_the_cursor() {
+    let mut seen = Vec::new();
+    let mut path = "/api/v1/httproutes?limit=2".to_owned();
+    let mut pages = 0;
+    loop {
+        let page = get(&path).await.json();
+        pages += 1;
+        assert_eq!(page["total"], 3);
+        seen.extend(page["items"].as_array().unwrap().iter().map(|i| i["metadata"].clone()));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/api/v1/httproutes?limit=2&cursor={next}");
+    }
+    assert_eq!(pages, 2);
+    let expected: Vec<_> =
+        ROUTES.iter().map(|(ns, name)| json!({"name": name, "namespace": ns})).collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn yaml_by_accept_or_by_parameter() {
+    let path = "/api/v1/gatewayclasses/isthmus";
+    let yaml = "apiVersion: v1\nkind: GatewayClass\nmetadata:\n  name: isthmus\n  namespace: ''\n";
+    let by_header =
+        send(Method::GET, path, &[("accept", "text/html, application/yaml;q=0.9")]).await;
+    assert_eq!((by_header.kind(), by_header.text.as_str()), ("application/yaml", yaml));
+    let by_parameter = get(&format!("{path}?format=yaml")).await;
+    assert_eq!((by_parameter.kind(), by_parameter.text.as_str()), ("application/yaml", yaml));
+    let path = format!("{path}?format=json");
+    let parameter_wins = send(Method::GET, &path, &[("accept", "application/yaml")]).await;
+    assert_eq!(parameter_wins.kind(), "application/json");
+}
+
+#[tokio::test]
+async fn proxies_say_whether_they_are_in_step() {
+    let expected = json!({
+        "id": "edge/1", "role": "gateway", "scope": "demo/edge", "envoy": "1.40.0",
+        "protocol": "delta", "address": "127.0.0.1:40000", "region": "", "zone": "",
+        "connectedAt": "1970-01-01T00:00:00Z", "wanted": "r2", "held": "r1", "lagMs": 1500,
+        "inStep": false,
+        "types": [{"type": "RDS", "state": "nack", "resources": 1, "nack": {
+            "at": "1970-01-01T00:00:01Z", "text": "bad regex",
+            "origins": ["HTTPRoute demo/a /spec/rules/0"],
+        }}],
+    });
+    let list = get("/api/v1/proxies").await;
+    assert_eq!(list.timeless(), json!({"items": [expected], "next": null, "total": 1}));
+    let one = get("/api/v1/proxies/edge%2F1").await;
+    assert_eq!(one.json(), expected);
+    assert_eq!(
+        serde_json::from_value::<Proxy>(expected).unwrap(),
+        Fake { ready: true }.proxies()[0]
+    );
+}
+
+#[tokio::test]
+async fn a_snapshot_by_type_and_name() {
+    let cluster = json!({
+        "type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "version": "s1",
+        "resources": [{"name": "demo/orders", "version": "v1", "origins": ["MeshService demo/orders"],
+                       "resource": {"name": "demo/orders"}}],
+    });
+    for query in ["", "&type=CDS", "&type=clusters", "&name=demo/orders"] {
+        let answer = get(&format!("/api/v1/snapshot?proxy=edge/1{query}")).await;
+        assert_eq!(answer.timeless(), json!({"proxy": "edge/1", "types": [cluster]}), "{query}");
+    }
+    let other = get("/api/v1/snapshot?proxy=edge/1&type=cds&name=x").await;
+    assert_eq!(other.json()["types"][0]["resources"], json!([]));
+}
+
+#[test]
+fn words_for_types() {
+    for kind in ResourceType::ALL {
+        assert_eq!(find_type(kind.short()), Some(kind));
+        assert_eq!(find_type(kind.url()), Some(kind));
+    }
+    for (word, kind) in [
+        ("listeners", ResourceType::Listener),
+        ("Routes", ResourceType::Route),
+        ("endpoint", ResourceType::Endpoint),
+        ("cds", ResourceType::Cluster),
+        ("secrets", ResourceType::Secret),
+    ] {
+        assert_eq!(find_type(word), Some(kind));
+    }
+    assert_eq!(find_type("things"), None);
+}
+
+#[tokio::test]
+async fn findings_and_sources() {
+    let findings = get("/api/v1/findings").await;
+    assert_eq!(
+        findings.timeless(),
+        json!({"items": [{
+            "code": "ISM1201", "severity": "error", "source": "file", "file": "routes.yaml",
+            "line": 7, "column": 3, "pointer": "/spec/rules/0", "text": "no Service demo/x",
+            "hint": "create it", "object": {"kind": "HTTPRoute", "namespace": "demo", "name": "a"},
+        }], "next": null, "total": 1})
+    );
+    let sources = get("/api/v1/sources").await;
+    assert_eq!(
+        sources.timeless(),
+        json!({"items": [{
+            "name": "file", "kind": "file", "target": "deploy/quickstart", "state": "live",
+            "reason": "", "objects": 5, "freshAt": "1970-01-01T00:00:02Z",
+        }], "next": null, "total": 1})
+    );
+}
+
+#[tokio::test]
+async fn a_secret_shows_its_keys_only() {
+    let secret = get("/api/v1/namespaces/demo/secrets/edge-tls").await;
+    assert_eq!(secret.json()["data"], json!({"tls.key": "REDACTED"}));
+}
+
+#[track_caller]
+fn is_problem(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(answer.kind(), "application/problem+json");
+    let json = answer.json();
+    assert_eq!((answer.status.as_u16(), json["status"].as_u64()), (status, Some(status.into())));
+    assert_eq!(json["code"], code);
+    assert_eq!(json["type"], format!("/errors/{code}"));
+    assert_eq!(json["instance"], answer.headers["x-request-id"].to_str().unwrap());
+    for field in ["title", "detail", "hint"] {
+        assert!(json[field].is_string(), "{field}");
+    }
+}
+
+#[tokio::test]
+async fn errors_are_problems() {
+    for (path, status, code) in [
+        ("/", 404, "ISM9001"),
+        ("/api/v2/proxies", 404, "ISM9001"),
+        ("/api/v1/a/b/c/d/e", 404, "ISM9001"),
+        ("/api/v1/things", 404, "ISM9004"),
+        ("/api/v1/httproutes/a", 404, "ISM9004"),
+        ("/api/v1/namespaces/demo/gatewayclasses", 404, "ISM9004"),
+        ("/api/v1/namespaces/demo/httproutes/zzz", 404, "ISM9005"),
+        ("/api/v1/proxies/zzz", 404, "ISM9006"),
+        ("/api/v1/snapshot?proxy=zzz", 404, "ISM9006"),
+        ("/api/v1/snapshot", 400, "ISM9003"),
+        ("/api/v1/snapshot?proxy=edge/1&type=things", 400, "ISM9003"),
+        ("/api/v1/httproutes?limit=0", 400, "ISM9003"),
+        ("/api/v1/httproutes?limit=x", 400, "ISM9003"),
+        ("/api/v1/httproutes?cursor=x", 400, "ISM9003"),
+        ("/api/v1/httproutes?colour=red", 400, "ISM9003"),
+        ("/api/v1/findings?format=xml", 400, "ISM9003"),
+        ("/errors/ISM0000", 404, "ISM9007"),
+        ("/api/v1/gateways", 500, "ISM9000"),
+    ] {
+        let answer = get(path).await;
+        is_problem(&answer, status, code);
+    }
+    for method in [Method::POST, Method::PUT, Method::DELETE] {
+        is_problem(&send(method, "/api/v1/proxies", &[]).await, 405, "ISM9002");
+    }
+}
+
+#[tokio::test]
+async fn a_bug_says_nothing_of_itself() {
+    assert_eq!(get("/api/v1/gateways").await.json()["detail"], "");
+}
+
+#[tokio::test]
+async fn request_ids_are_taken_or_made() {
+    let given = send(Method::GET, "/healthz", &[("x-request-id", "abc")]).await;
+    assert_eq!(given.headers["x-request-id"], "abc");
+    let long = "x".repeat(200);
+    let made = send(Method::GET, "/healthz", &[("x-request-id", &long)]).await;
+    assert!(made.headers["x-request-id"].len() < 64);
+}
+
+#[tokio::test]
+async fn each_code_has_a_page() {
+    let mut all: Vec<_> = model::codes::ALL.iter().chain(CODES).collect();
+    for (code, title, _) in &all {
+        let page = get(&format!("/errors/{code}")).await;
+        assert!(page.text.starts_with(&format!("{code}: {title}\n\n")), "{}", page.text);
+    }
+    let count = all.len();
+    all.dedup_by_key(|(code, _, _)| *code);
+    assert_eq!(all.len(), count);
+}
+
+#[tokio::test]
+async fn the_server_answers_and_ends() {
+    let options = Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        read: Arc::new(Fake { ready: true }),
+        metrics: PrometheusBuilder::new().build_recorder().handle(),
+        linger: Duration::from_millis(50),
+    };
+    let server = Server::bind(options).await.unwrap();
+    let address = server.address();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let run = tokio::spawn(server.run(async { drop(stopped.await) }));
+
+    // A client that asked for something and never reads on: it must not hold the end.
+    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut client, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut start = [0; 15];
+    tokio::io::AsyncReadExt::read_exact(&mut client, &mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200 OK");
+    tokio::io::AsyncWriteExt::write_all(&mut client, b"GET /half").await.unwrap();
+
+    stop.send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(20), run).await.unwrap().unwrap().unwrap();
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_taken_address_is_named() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = Options {
+        listen: taken.local_addr().unwrap(),
+        read: Arc::new(Fake { ready: true }),
+        metrics: PrometheusBuilder::new().build_recorder().handle(),
+        linger: Duration::ZERO,
+    };
+    let error = Server::bind(options).await.err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        format!("cannot listen on {} for HTTP", taken.local_addr().unwrap())
+    );
+}

@@ -1,0 +1,37 @@
+//! # app: the only room that sees all
+//!
+//! ```text
+//! settings ──► Server::start ──► sources ─► pipeline ─► groups ─► serve (xDS)
+//!                                    last good (disk) ◄─┘   └──► api (HTTP)
+//! ```
+//!
+//! Builds the rooms, joins their handles, and ends them in order. Logic that could live in a room does not live here:
+//! this room knows who talks to whom, and nothing else.
+
+mod dev;
+mod groups;
+mod last_good;
+mod pipeline;
+mod proxies;
+mod read;
+mod report;
+mod server;
+pub mod settings;
+mod validate;
+
+pub use dev::{DevOptions, dev};
+pub use server::Server;
+pub use validate::{ValidateOptions, Validation, validate};
+
+use std::future::Future;
+
+/// Runs the control plane until `shutdown` is ready, then drains it.
+///
+/// # Errors
+/// If it cannot start.
+pub async fn serve(settings: settings::Settings, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+    let server = Server::start(settings).await?;
+    shutdown.await;
+    server.stop().await;
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The one writer: batches in, snapshots out.
+//!
+//! ```text
+//! Batch ──► Merger ──► Compiler ──► Encoder per group ──► Groups (streams wake) ──► last good (disk, later)
+//! ```
+//!
+//! The first change after a quiet time is compiled at once; those that follow within the merge window are taken together.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use catalog::{Catalog, Key, Merger};
+use compile::Compiler;
+use model::{Batch, Finding, Health, NamespacedName};
+use serve::Published;
+use snapshot::{Encoder, Snapshot};
+use tokio::sync::{mpsc, watch};
+
+use crate::groups::{Groups, group_name};
+
+/// What the pipeline knows, for those who read: the API takes a read lock, the pipeline a write lock while it compiles.
+/// Streams never touch it.
+pub(crate) struct World {
+    merger: Merger,
+    pub(crate) compiler: Compiler,
+}
+
+impl World {
+    pub(crate) fn new(controller: Arc<str>) -> Self {
+        Self { merger: Merger::default(), compiler: Compiler::new(controller) }
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        self.merger.catalog()
+    }
+
+    /// Everything that is wrong with the input, in order of place.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let catalog = self.catalog();
+        let mut all = self.compiler.findings(catalog);
+        all.extend(catalog.sources().flat_map(|(_, state)| state.findings.values().flat_map(|f| f.iter().cloned())));
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+/// One step's outcome, for whoever keeps it on disk.
+#[derive(Clone, Default)]
+pub(crate) struct Step {
+    pub(crate) catalog: Catalog,
+    pub(crate) snapshots: BTreeMap<Arc<str>, Arc<Snapshot>>,
+}
+
+/// An encoder for each group, with the generation that was published last.
+type Encoders = BTreeMap<NamespacedName, (Encoder, Option<u64>)>;
+
+pub(crate) struct Pipeline {
+    pub(crate) world: Arc<RwLock<World>>,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) merge_window: Duration,
+    /// Where each step that changed something is announced.
+    pub(crate) steps: watch::Sender<Option<Step>>,
+    /// Rings after every batch, compiled or not.
+    pub(crate) seen: watch::Sender<u64>,
+    /// Every source that must have given a full listing before anything is served.
+    pub(crate) sources: Vec<Arc<str>>,
+}
+
+impl Pipeline {
+    /// Runs until all senders of batches are gone.
+    pub(crate) async fn run(self, mut batches: mpsc::Receiver<Batch>) {
+        let mut encoders = Encoders::new();
+        let mut pending: Vec<Key> = Vec::new();
+        let mut last: Option<Instant> = None;
+        while let Some(first) = batches.recv().await {
+            let mut taken = vec![first];
+            if let Some(last) = last {
+                let open_until = tokio::time::Instant::from_std(last + self.merge_window);
+                while let Ok(Some(more)) = tokio::time::timeout_at(open_until, batches.recv()).await {
+                    taken.push(more);
+                }
+            }
+            while let Ok(more) = batches.try_recv() {
+                taken.push(more);
+            }
+            let started = Instant::now();
+            self.step(taken, &mut pending, &mut encoders, started);
+            self.seen.send_modify(|count| *count += 1);
+            last = Some(Instant::now());
+        }
+    }
+
+    fn step(
+        &self,
+        batches: Vec<Batch>,
+        pending: &mut Vec<Key>,
+        encoders: &mut Encoders,
+        started: Instant,
+    ) {
+        // A poisoned lock means that a reader panicked; the data is the writer's and whole.
+        let mut world = self.world.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for batch in batches {
+            pending.extend(world.merger.apply(batch).changed);
+        }
+        if pending.is_empty() || !self.all_listed(world.catalog()) {
+            return;
+        }
+        pending.sort();
+        pending.dedup();
+        let World { merger, compiler } = &mut *world;
+        let catalog = merger.catalog();
+        let update = compiler.update(catalog, pending);
+        pending.clear();
+        metrics::histogram!("isthmus_compile_seconds").record(started.elapsed());
+        for name in &update.failed {
+            metrics::counter!("isthmus_compile_failures_total").increment(1);
+            tracing::error!(gateway = %name, "compiling panicked, a bug: the proxies keep what they have");
+        }
+        let mut snapshots = BTreeMap::new();
+        for name in &update.groups {
+            let Some(group) = compiler.group(name).filter(|group| group.served()) else { continue };
+            let (encoder, published) = encoders.entry(name.clone()).or_default();
+            let snapshot = encoder.update(group.plan());
+            if published.replace(snapshot.generation) != Some(snapshot.generation) {
+                snapshots.insert(name.clone(), snapshot);
+            }
+        }
+        for name in &update.removed {
+            encoders.remove(name);
+            snapshots.insert(name.clone(), Snapshot::default());
+        }
+        let catalog = catalog.clone();
+        drop(world);
+        let published = snapshots.len();
+        for (name, snapshot) in snapshots {
+            self.groups.publish(&group_name(&name), Published { snapshot: Arc::new(snapshot), at: started });
+        }
+        metrics::histogram!("isthmus_publish_seconds").record(started.elapsed());
+        tracing::debug!(
+            generation = catalog.generation,
+            groups = update.groups.len(),
+            published,
+            micros = started.elapsed().as_micros(),
+            "compiled"
+        );
+        let snapshots = self.groups.all().into_iter().collect();
+        self.steps.send_replace(Some(Step { catalog, snapshots }));
+    }
+
+    /// Whether every source has given its first full listing: before that, what is missing may only be late.
+    fn all_listed(&self, catalog: &Catalog) -> bool {
+        self.sources.iter().all(|wanted| {
+            catalog.sources().any(|(name, state)| name == wanted && state.health != Health::Syncing)
+        })
+    }
+}

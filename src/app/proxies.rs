@@ -1,0 +1,207 @@
+//! The proxy table: who is connected, what each was sent, and what it said about it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use api::{Nack, Proxy, ProxyType, Time, TypeState};
+use dashmap::DashMap;
+use model::ObjectRef;
+use serve::{Acked, Client, Nacked, Observer, Sent};
+use snapshot::{ResourceType, Snapshot, Version};
+
+use crate::groups::Groups;
+
+/// One live stream.
+struct Stream {
+    client: Arc<Client>,
+    group: Arc<str>,
+    since: Time,
+    types: BTreeMap<ResourceType, State>,
+    /// When it was last seen to fall behind.
+    behind: Option<Instant>,
+}
+
+#[derive(Default)]
+struct State {
+    subscribed: usize,
+    wildcard: bool,
+    sent: Option<Version>,
+    acked: Option<Version>,
+    nack: Option<Nack>,
+}
+
+pub(crate) struct Proxies {
+    groups: Arc<Groups>,
+    /// By stream: one node may own several. Each entry has its own lock, held for a moment.
+    streams: DashMap<u64, Mutex<Stream>>,
+}
+
+impl Proxies {
+    pub(crate) fn new(groups: Arc<Groups>) -> Self {
+        Self { groups, streams: DashMap::new() }
+    }
+
+    pub(crate) fn list(&self) -> Vec<Proxy> {
+        let mut all: Vec<_> = self
+            .streams
+            .iter()
+            .map(|entry| (*entry.key(), self.row(&mut entry.value().lock().unwrap_or_else(PoisonError::into_inner))))
+            .collect();
+        all.sort_by(|a, b| (&a.1.id, a.0).cmp(&(&b.1.id, b.0)));
+        all.into_iter().map(|(_, row)| row).collect()
+    }
+
+    /// The group of the youngest stream of this node.
+    pub(crate) fn group_of(&self, id: &str) -> Option<Arc<str>> {
+        self.streams
+            .iter()
+            .filter_map(|entry| {
+                let stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
+                (stream.client.node.id == id).then(|| (*entry.key(), stream.group.clone()))
+            })
+            .max_by_key(|(stream, _)| *stream)
+            .map(|(_, group)| group)
+    }
+
+    fn row(&self, stream: &mut Stream) -> Proxy {
+        let node = &stream.client.node;
+        let current = self.groups.current(&stream.group);
+        let mut wanted = 0_u64;
+        let mut held = 0_u64;
+        let mut types = Vec::new();
+        for (kind, state) in &stream.types {
+            // Names that a client asked for and that do not exist are nothing to wait for.
+            let goal = current.as_ref().map(|p| p.snapshot.set(*kind).version());
+            let goal = if state.subscribed == 0 && !state.wildcard { state.acked } else { goal };
+            let mix = |version: Option<Version>| version.map_or(0, |v| v.0.rotate_left(kind.index() as u32 * 7));
+            wanted = wanted.wrapping_add(mix(goal));
+            held = held.wrapping_add(mix(state.acked));
+            let step = if state.nack.is_some() {
+                TypeState::Nack
+            } else if state.acked == goal || goal.is_none() {
+                TypeState::Ok
+            } else {
+                TypeState::Pending
+            };
+            let resources = current.as_ref().map_or(0, |p| p.snapshot.set(*kind).len());
+            let resources = if state.wildcard { resources } else { state.subscribed };
+            types.push(ProxyType {
+                kind: kind.short().into(),
+                state: step,
+                resources,
+                nack: state.nack.clone(),
+            });
+        }
+        let in_step = current.is_none() || (wanted == held && types.iter().all(|t| t.state == TypeState::Ok));
+        let behind = if in_step {
+            None
+        } else {
+            Some(stream.behind.or_else(|| current.as_ref().map(|p| p.at)).unwrap_or_else(Instant::now))
+        };
+        stream.behind = behind;
+        let (role, scope) = stream.group.split_once('/').unwrap_or((&*stream.group, ""));
+        Proxy {
+            id: node.id.clone(),
+            role: role.into(),
+            scope: scope.into(),
+            envoy: node.version.clone(),
+            protocol: stream.client.form.name().into(),
+            address: stream.client.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+            region: node.locality.region.clone(),
+            zone: node.locality.zone.clone(),
+            connected_at: stream.since,
+            wanted: mark(current.as_ref().map(|_| wanted)),
+            held: mark(current.as_ref().map(|_| held)),
+            lag_ms: behind.map_or(0, |at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            types,
+        }
+    }
+
+    fn with(&self, client: &Client, kind: ResourceType, f: impl FnOnce(&mut State, &Arc<str>)) {
+        if let Some(entry) = self.streams.get(&client.stream) {
+            let mut stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
+            let group = stream.group.clone();
+            f(stream.types.entry(kind).or_default(), &group);
+        }
+    }
+}
+
+fn mark(value: Option<u64>) -> String {
+    value.map_or_else(|| "-".into(), |v| format!("{:06x}", (v ^ (v >> 32)) & 0xff_ffff))
+}
+
+/// The documents that the refused resources were made from.
+fn origins(snapshot: &Snapshot, nacked: &Nacked) -> Vec<ObjectRef> {
+    let mut out: Vec<_> = nacked
+        .names
+        .iter()
+        .filter_map(|name| snapshot.get(nacked.kind, name))
+        .flat_map(|resource| resource.origin().iter().cloned())
+        .collect();
+    out.sort();
+    out.dedup();
+    out
+}
+
+impl Observer for Proxies {
+    fn opened(&self, client: &Arc<Client>, group: &Arc<str>) {
+        tracing::info!(node = client.node.id, %group, form = client.form.name(), "proxy connected");
+        let stream = Stream {
+            client: client.clone(),
+            group: group.clone(),
+            since: Time::now(),
+            types: BTreeMap::new(),
+            behind: None,
+        };
+        self.streams.insert(client.stream, Mutex::new(stream));
+    }
+
+    fn subscribed(&self, client: &Arc<Client>, kind: ResourceType, wildcard: bool, names: usize) {
+        self.with(client, kind, |state, _| {
+            state.wildcard = wildcard;
+            state.subscribed = names;
+        });
+    }
+
+    fn sent(&self, client: &Arc<Client>, sent: &Sent) {
+        self.with(client, sent.kind, |state, _| state.sent = Some(sent.version));
+    }
+
+    fn acked(&self, client: &Arc<Client>, acked: &Acked) {
+        self.with(client, acked.kind, |state, _| {
+            state.acked = Some(acked.version);
+            state.nack = None;
+        });
+    }
+
+    fn nacked(&self, client: &Arc<Client>, nacked: &Nacked) {
+        self.with(client, nacked.kind, |state, group| {
+            let current = self.groups.current(group);
+            let refs = current.map(|p| origins(&p.snapshot, nacked)).unwrap_or_default();
+            for at in &refs {
+                tracing::error!(
+                    node = client.node.id,
+                    kind = %nacked.kind,
+                    "{} {}: {at}: {}",
+                    model::codes::PROXY_REJECTED,
+                    at.location.as_ref().map(ToString::to_string).unwrap_or_default(),
+                    nacked.error
+                );
+            }
+            if refs.is_empty() {
+                tracing::error!(node = client.node.id, kind = %nacked.kind, names = ?nacked.names, nacked.error, "refused");
+            }
+            state.nack = Some(Nack {
+                at: Time::now(),
+                text: nacked.error.clone(),
+                origins: refs.iter().map(ToString::to_string).collect(),
+            });
+        });
+    }
+
+    fn closed(&self, client: &Arc<Client>) {
+        tracing::info!(node = client.node.id, "proxy gone");
+        self.streams.remove(&client.stream);
+    }
+}

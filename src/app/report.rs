@@ -1,0 +1,62 @@
+//! Says in the log what became wrong and what was mended, and keeps the gauges of objects and findings.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use model::{Finding, Health, Kind, Severity};
+use tokio::sync::watch;
+
+use crate::pipeline::World;
+
+/// A burst of changes is reported once.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Runs until the pipeline ends.
+pub(crate) async fn run(world: Arc<RwLock<World>>, mut seen: watch::Receiver<u64>) {
+    let mut known: BTreeSet<Finding> = BTreeSet::new();
+    let mut health: Vec<(Arc<str>, Health)> = Vec::new();
+    while seen.changed().await.is_ok() {
+        tokio::time::sleep(PAUSE).await;
+        seen.borrow_and_update();
+        let (findings, now_health) = {
+            let world = world.read().unwrap_or_else(PoisonError::into_inner);
+            for kind in Kind::ALL {
+                #[allow(clippy::cast_precision_loss)]
+                metrics::gauge!("isthmus_objects", "kind" => kind.as_str()).set(world.catalog().count(kind) as f64);
+            }
+            let sources = world.catalog().sources();
+            let now: Vec<_> = sources.map(|(name, state)| (name.clone(), state.health.clone())).collect();
+            (world.findings().into_iter().collect::<BTreeSet<_>>(), now)
+        };
+        if now_health != health {
+            now_health.iter().for_each(say_health);
+            health = now_health;
+        }
+        for severity in [Severity::Info, Severity::Warning, Severity::Error] {
+            let count = findings.iter().filter(|f| f.severity == severity).count();
+            #[allow(clippy::cast_precision_loss)]
+            metrics::gauge!("isthmus_findings", "severity" => severity.as_str()).set(count as f64);
+        }
+        for finding in findings.difference(&known) {
+            match finding.severity {
+                Severity::Error => tracing::error!("{finding}"),
+                Severity::Warning => tracing::warn!("{finding}"),
+                Severity::Info => tracing::info!("{finding}"),
+            }
+        }
+        for finding in known.difference(&findings) {
+            tracing::info!("no longer: {} {} {}", finding.code, finding.at, finding.text);
+        }
+        known = findings;
+    }
+}
+
+fn say_health((source, health): &(Arc<str>, Health)) {
+    match health {
+        Health::Syncing => tracing::info!(%source, "syncing"),
+        Health::Live => tracing::info!(%source, "live"),
+        Health::Degraded { reason } => tracing::warn!(%source, reason, "degraded"),
+        Health::Stale { reason } => tracing::warn!(%source, reason, "stale"),
+    }
+}

@@ -1,0 +1,229 @@
+//! A control plane in this process: everything joined, started in order, ended in order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use model::Batch;
+use revision::store::Store;
+use serve::Published;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::groups::Groups;
+use crate::last_good::{self, Inherited};
+use crate::pipeline::{Pipeline, World};
+use crate::proxies::Proxies;
+use crate::read::Reader;
+use crate::report;
+use crate::settings::Settings;
+
+/// Batches that may wait for the pipeline; sources wait when it is full.
+const BATCHES: usize = 64;
+
+/// How long an HTTP request that is open at the end may go on.
+const HTTP_LINGER: Duration = Duration::from_secs(2);
+/// Seconds; from one fast step to a proxy that is far behind.
+const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+
+/// A running control plane.
+pub struct Server {
+    xds: SocketAddr,
+    http: SocketAddr,
+    stopping: watch::Sender<bool>,
+    stop_streams: CancellationToken,
+    stop_rest: CancellationToken,
+    grace: Duration,
+    serving: JoinHandle<()>,
+    rest: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts all parts. Ready (in the sense of `/readyz`) comes later.
+    ///
+    /// # Errors
+    /// If an address is taken, a certificate cannot be read, or the state folder cannot be used.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let recorder = metrics()?;
+        let key_file = settings.state_key_file.as_deref();
+        let (mut store, damage) = Store::open(&settings.state_dir, key_file)
+            .with_context(|| format!("the state folder {}", settings.state_dir.display()))?;
+        if let Some(damage) = damage {
+            tracing::error!(error = &damage as &dyn std::error::Error, "starting without a last good state");
+        }
+        let found = store.load().context("the last good state")?;
+        let groups = Arc::new(Groups::default());
+        let last_good = (!found.snapshots.is_empty()).then_some(found.written);
+        if let Some(written) = last_good {
+            let age = written.elapsed().unwrap_or_default().as_secs();
+            tracing::info!(age_seconds = age, "serving the last good state until the sources have been read");
+        }
+        let snapshots: BTreeMap<_, _> =
+            found.snapshots.into_iter().map(|(name, snapshot)| (name, Arc::new(snapshot))).collect();
+        for (name, snapshot) in &snapshots {
+            groups.publish(name, Published::now(snapshot.clone()));
+        }
+        let (seed, documents) = last_good::seeds(&found.documents);
+
+        let world = Arc::new(RwLock::new(World::new(settings.controller_name.as_str().into())));
+        let proxies = Arc::new(Proxies::new(groups.clone()));
+        let (steps, steps_seen) = watch::channel(None);
+        let (seen, world_seen) = watch::channel(0);
+        let (stopping, stopping_seen) = watch::channel(false);
+        let (stop_streams, stop_rest) = (CancellationToken::new(), CancellationToken::new());
+
+        let options = sources::file::Options {
+            quiet: settings.quiet_time,
+            seed,
+            ..sources::file::Options::new(&settings.source_dir, limits(&settings))
+        };
+        let pipeline = Pipeline {
+            world: world.clone(),
+            groups: groups.clone(),
+            merge_window: settings.merge_window,
+            steps,
+            seen,
+            sources: vec![options.name.clone()],
+        };
+        let xds = xds_options(&settings)?.bind(groups.clone(), proxies.clone()).await?;
+        let xds_address = xds.handle().address();
+        let reader = Reader {
+            world: world.clone(),
+            groups,
+            proxies,
+            steps: steps_seen.clone(),
+            last_good,
+            stopping: stopping_seen,
+            folder: settings.source_dir.display().to_string(),
+            controller: settings.controller_name.as_str().into(),
+        };
+        let http = api::Server::bind(api::Options {
+            listen: settings.http_listen,
+            read: Arc::new(reader),
+            metrics: recorder,
+            linger: HTTP_LINGER,
+        })
+        .await?;
+        let http_address = http.address();
+
+        let (batches, incoming) = mpsc::channel::<Batch>(BATCHES);
+        let serving = tokio::spawn({
+            let stop = stop_streams.clone();
+            async move {
+                if let Err(error) = xds.run(stop.cancelled_owned()).await {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the xDS port failed");
+                }
+            }
+        });
+        let rest = vec![
+            spawn_pipeline(pipeline, incoming)?,
+            tokio::spawn(report::run(world, world_seen)),
+            tokio::spawn(last_good::keep(store, Inherited { snapshots, documents }, steps_seen)),
+            tokio::spawn({
+                let stop = stop_rest.clone();
+                async move { sources::file::Source::with_parse(options, parse).run(batches, stop.cancelled_owned()).await }
+            }),
+            tokio::spawn({
+                let stop = stop_rest.clone();
+                async move {
+                    if let Err(error) = http.run(stop.cancelled_owned()).await {
+                        tracing::error!(%error, "the HTTP port failed");
+                    }
+                }
+            }),
+        ];
+        tracing::info!(xds = %xds_address, http = %http_address, folder = %settings.source_dir.display(), "started");
+        Ok(Self {
+            xds: xds_address,
+            http: http_address,
+            stopping,
+            stop_streams,
+            stop_rest,
+            grace: settings.grace,
+            serving,
+            rest,
+        })
+    }
+
+    #[must_use]
+    pub fn xds_address(&self) -> SocketAddr {
+        self.xds
+    }
+
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Readiness off, streams ended spread over the drain window, last state to disk; all within the grace time.
+    pub async fn stop(self) {
+        self.stopping.send_replace(true);
+        let all = async {
+            self.stop_streams.cancel();
+            let _ = self.serving.await;
+            self.stop_rest.cancel();
+            for task in self.rest {
+                let _ = task.await;
+            }
+        };
+        if tokio::time::timeout(self.grace, all).await.is_err() {
+            tracing::warn!(grace = ?self.grace, "not everything ended within the grace time");
+        } else {
+            tracing::info!("stopped");
+        }
+    }
+}
+
+pub(crate) fn parse(source: &Arc<str>, file: &Arc<str>, bytes: &[u8], limits: &kinds::Limits) -> kinds::Parsed {
+    kinds::parse(source, file, bytes, *limits)
+}
+
+pub(crate) fn limits(settings: &Settings) -> kinds::Limits {
+    let file_size = usize::try_from(settings.max_file_size.0).unwrap_or(usize::MAX);
+    kinds::Limits { file_size, ..kinds::Limits::default() }
+}
+
+/// The pipeline has a thread of its own: a long compile must not hold up streams that share a worker with it.
+fn spawn_pipeline(pipeline: Pipeline, incoming: mpsc::Receiver<Batch>) -> anyhow::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let (done, ended) = tokio::sync::oneshot::channel::<()>();
+    std::thread::Builder::new().name("pipeline".into()).spawn(move || {
+        runtime.block_on(pipeline.run(incoming));
+        drop(done);
+    })?;
+    Ok(tokio::spawn(async move {
+        let _ = ended.await;
+    }))
+}
+
+fn xds_options(settings: &Settings) -> anyhow::Result<serve::Options> {
+    let mut options = serve::Options::new(serve::Listen::Address(settings.xds_listen));
+    options.settings.ack_limit = settings.ack_timeout;
+    options.settings.order_limit = options.settings.order_limit.max(settings.ack_timeout);
+    options.drain = settings.drain_window;
+    if let (Some(cert), Some(key)) = (&settings.xds_tls_cert, &settings.xds_tls_key) {
+        let read = |path: &std::path::Path| {
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        options.tls = Some(serve::Tls {
+            certificate: read(cert)?,
+            key: read(key)?,
+            client_ca: settings.xds_tls_client_ca.as_deref().map(read).transpose()?,
+        });
+    }
+    Ok(options)
+}
+
+/// The process has one recorder; a second server in it (tests) shares it.
+fn metrics() -> anyhow::Result<PrometheusHandle> {
+    static RECORDER: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+    if let Some(handle) = RECORDER.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
+    Ok(RECORDER.get_or_init(|| handle).clone())
+}

@@ -1,0 +1,104 @@
+//! Settings of `serve` and `dev`: one list, every setting by flag, environment and file.
+//!
+//! ```text
+//! default ◄ file (--config) ◄ environment (ISTHMUS_…) ◄ flag   ──►   Settings, and where each value comes from
+//! ```
+//!
+//! The one name `xds-listen` is the flag `--xds-listen`, the variable `ISTHMUS_XDS_LISTEN` and the key in the file. A
+//! new setting is one entry in the list below. Secrets are never values of settings: settings name files.
+
+mod file;
+mod layers;
+mod spec;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use layers::{Effective, Inputs, Origin, Problem, load};
+pub use spec::{Machine, Preset, Profile, Spec};
+pub use value::{ByteSize, LogFormat};
+
+use Preset::{By, Fixed};
+
+spec::settings! {
+    /// Folder (or one file) of documents; read again when it changes.
+    source_dir ('f'): PathBuf = By(Machine::source_dir);
+    /// Where proxies connect (ADS over gRPC).
+    xds_listen: SocketAddr = Fixed("127.0.0.1:18000");
+    /// Serve xDS without TLS on an address that other machines can reach. Without it, such an address needs a
+    /// certificate.
+    xds_plaintext_beyond_loopback: bool = Fixed("false");
+    /// Certificate chain (PEM) of the xDS listener.
+    xds_tls_cert: Option<PathBuf> = Fixed("");
+    /// Private key (PEM) of the xDS listener.
+    xds_tls_key: Option<PathBuf> = Fixed("");
+    /// Certificates (PEM) that proxies' client certificates must be signed by; with it, a client certificate is
+    /// required.
+    xds_tls_client_ca: Option<PathBuf> = Fixed("");
+    /// Where health, metrics and the API are served.
+    http_listen: SocketAddr = Fixed("127.0.0.1:8080");
+    /// Folder for the last good state. As root /var/lib/isthmus, else isthmus in $XDG_STATE_HOME or ~/.local/state;
+    /// `dev` has its own folder in it.
+    state_dir: PathBuf = By(Machine::state_dir);
+    /// File with the key that seals the secrets in the state folder; when not set, a key file in that folder, made on
+    /// first start.
+    state_key_file: Option<PathBuf> = Fixed("");
+    /// GatewayClasses with this controllerName are ours.
+    controller_name: String = Fixed("isthmus.dev/gateway-controller");
+    /// A document file larger than this is refused.
+    max_file_size: ByteSize = Fixed("16MiB");
+    /// How long files must stay unchanged before they are read again.
+    quiet_time: Duration = Fixed("100ms");
+    /// How long changes are collected before one compile.
+    merge_window: Duration = Fixed("10ms");
+    /// How long a proxy may take to acknowledge before what depends on it is sent all the same.
+    ack_timeout: Duration = Fixed("15s");
+    /// At the end, proxies' streams are closed spread over this time, so that they do not all reconnect at once.
+    drain_window: Duration = Fixed("5s");
+    /// At the end, the process is gone after this time, whatever is still open.
+    grace: Duration = Fixed("20s");
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter by room such as `info,serve=debug`.
+    log_level: String = Fixed("info");
+    /// How log lines look: `text` or `json`.
+    log_format: LogFormat = Fixed("text");
+}
+
+impl Settings {
+    /// Rules between settings. Empty when all is well.
+    #[must_use]
+    pub fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut say = |setting: &str, text: &str| problems.push(Problem::rule(setting, text));
+        if self.xds_tls_cert.is_some() != self.xds_tls_key.is_some() {
+            say(
+                "xds-tls-cert",
+                "a certificate and its key go together: set xds-tls-cert and xds-tls-key",
+            );
+        }
+        if self.xds_tls_client_ca.is_some() && self.xds_tls_cert.is_none() {
+            say(
+                "xds-tls-client-ca",
+                "client certificates need TLS: set xds-tls-cert and xds-tls-key too",
+            );
+        }
+        let open = !self.xds_listen.ip().is_loopback() && self.xds_tls_cert.is_none();
+        if open && !self.xds_plaintext_beyond_loopback {
+            say(
+                "xds-listen",
+                "the address is not loopback, and configuration holds private keys: set xds-tls-cert and xds-tls-key, \
+                 or permit it with xds-plaintext-beyond-loopback",
+            );
+        }
+        if self.drain_window > self.grace {
+            say("drain-window", "must not be longer than grace");
+        }
+        if self.controller_name.is_empty() {
+            say("controller-name", "must not be empty");
+        }
+        problems
+    }
+}

@@ -1,0 +1,21 @@
+//! # catalog: all that the sources said, merged into one immutable picture
+//!
+//! ```text
+//! sources ──Batch(Change…)──► Merger ──► Catalog (immutable, counted) + changed Keys ──View──► compile
+//! ```
+//!
+//! In: batches of changes; one batch is one atomic step. Out: a [`Catalog`] that shares everything unchanged with the one
+//! before, and the exact [`Key`]s whose answers changed. Whoever compiles reads through a [`View`], which records what was
+//! read, so that the set of things to compile again is exact by construction.
+//! It must never know which registries exist, do I/O or read a clock.
+
+mod catalog;
+mod merge;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use catalog::{Catalog, Key, SourceState};
+pub use merge::{Applied, Merger};
+pub use view::View;

@@ -1,0 +1,204 @@
+//! Which columns each kind has in a table.
+
+use api::Time;
+use serde_json::Value;
+
+use crate::table::age;
+
+pub(super) struct Column {
+    pub header: &'static str,
+    pub cell: fn(&Value, Time) -> String,
+}
+
+const fn column(header: &'static str, cell: fn(&Value, Time) -> String) -> Column {
+    Column { header, cell }
+}
+
+pub(super) fn of(plural: &str, with_namespace: bool) -> Vec<Column> {
+    let namespace = column("NAMESPACE", |o, _| text(&o["metadata"]["namespace"]));
+    let name = column("NAME", |o, _| text(&o["metadata"]["name"]));
+    let object_age = column("AGE", |o, now| age_of(&o["metadata"]["creationTimestamp"], now));
+    let own = match plural {
+        "findings" => return findings(),
+        "proxies" => return proxies(),
+        "sources" => return sources(),
+        "gatewayclasses" => vec![
+            column("CONTROLLER", |o, _| text(&o["spec"]["controllerName"])),
+            column("ACCEPTED", |o, _| condition(&o["status"], "Accepted")),
+        ],
+        "gateways" => vec![
+            column("CLASS", |o, _| text(&o["spec"]["gatewayClassName"])),
+            column("ADDRESS", |o, _| join(&o["status"]["addresses"], |a| text(&a["value"]))),
+            column("PROGRAMMED", |o, _| condition(&o["status"], "Programmed")),
+            column("LISTENERS", |o, _| {
+                join(&o["spec"]["listeners"], |l| format!("{}:{}", text(&l["name"]), l["port"]))
+            }),
+            column("ROUTES", |o, _| {
+                let listeners = o["status"]["listeners"].as_array();
+                let attached = |l: &Value| l["attachedRoutes"].as_u64().unwrap_or(0);
+                listeners
+                    .map(|all| all.iter().map(attached).sum::<u64>().to_string())
+                    .unwrap_or_default()
+            }),
+        ],
+        "httproutes" => vec![
+            column("HOSTNAMES", |o, _| join(&o["spec"]["hostnames"], text)),
+            column("PARENTS", |o, _| join(&o["spec"]["parentRefs"], |p| text(&p["name"]))),
+            column("ACCEPTED", |o, _| of_parents(o, "Accepted")),
+            column("RESOLVED", |o, _| of_parents(o, "ResolvedRefs")),
+        ],
+        "meshservices" => vec![
+            column("HOSTS", |o, _| join(&o["spec"]["hosts"], text)),
+            column("PORTS", |o, _| ports(&o["spec"]["ports"], "protocol")),
+            column("ENDPOINTS", |o, _| {
+                let sources = o["spec"]["sources"].as_array();
+                let endpoints = |s: &Value| s["static"]["endpoints"].as_array().map_or(0, Vec::len);
+                sources
+                    .map(|all| all.iter().map(endpoints).sum::<usize>().to_string())
+                    .unwrap_or_default()
+            }),
+        ],
+        "services" => vec![
+            column("TYPE", |o, _| o["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned()),
+            column("PORTS", |o, _| ports(&o["spec"]["ports"], "appProtocol")),
+        ],
+        "endpointslices" => vec![
+            column("SERVICE", |o, _| text(&o["metadata"]["labels"]["kubernetes.io/service-name"])),
+            column("PORTS", |o, _| ports(&o["ports"], "appProtocol")),
+            column("ENDPOINTS", |o, _| count(&o["endpoints"])),
+        ],
+        "secrets" => vec![
+            column("TYPE", |o, _| text(&o["type"])),
+            column("DATA", |o, _| {
+                let keys = |field: &str| o[field].as_object().map_or(0, serde_json::Map::len);
+                (keys("data") + keys("stringData")).to_string()
+            }),
+        ],
+        "referencegrants" => vec![
+            column("FROM", |o, _| {
+                join(&o["spec"]["from"], |f| {
+                    format!("{}/{}", text(&f["namespace"]), text(&f["kind"]))
+                })
+            }),
+            column("TO", |o, _| join(&o["spec"]["to"], |t| text(&t["kind"]))),
+        ],
+        _ => Vec::new(),
+    };
+    let namespaced = !matches!(plural, "gatewayclasses" | "namespaces");
+    let mut columns = Vec::new();
+    if with_namespace && namespaced {
+        columns.push(namespace);
+    }
+    columns.push(name);
+    columns.extend(own);
+    columns.push(object_age);
+    columns
+}
+
+fn findings() -> Vec<Column> {
+    vec![
+        column("PLACE", |f, _| match f["file"].as_str() {
+            Some(file) => format!("{file}:{}:{}", f["line"], f["column"]),
+            None => text(&f["source"]),
+        }),
+        column("SEVERITY", |f, _| text(&f["severity"])),
+        column("CODE", |f, _| text(&f["code"])),
+        column("OBJECT", |f, _| object_name(&f["object"])),
+        column("POINTER", |f, _| text(&f["pointer"])),
+        column("TEXT", |f, _| text(&f["text"])),
+    ]
+}
+
+fn proxies() -> Vec<Column> {
+    vec![
+        column("NAME", |p, _| text(&p["id"])),
+        column("KIND", |p, _| text(&p["role"])),
+        column("SCOPE", |p, _| text(&p["scope"])),
+        column("ENVOY", |p, _| text(&p["envoy"])),
+        column("ADDRESS", |p, _| text(&p["address"])),
+        column("IN-STEP", |p, _| if p["inStep"] == true { "True" } else { "False" }.to_owned()),
+        column("SINCE", |p, now| age_of(&p["connectedAt"], now)),
+    ]
+}
+
+fn sources() -> Vec<Column> {
+    vec![
+        column("NAME", |s, _| text(&s["name"])),
+        column("KIND", |s, _| text(&s["kind"])),
+        column("TARGET", |s, _| text(&s["target"])),
+        column("STATE", |s, _| text(&s["state"])),
+        column("OBJECTS", |s, _| s["objects"].to_string()),
+        column("FRESH", |s, now| age_of(&s["freshAt"], now)),
+        column("REASON", |s, _| text(&s["reason"])),
+    ]
+}
+
+/// `httproute.gateway.networking.k8s.io/orders`, as kubectl names objects; read models by what is unique of them.
+pub(super) fn full_name(plural: &str, item: &Value) -> String {
+    let Some(kind) = item["kind"].as_str().filter(|_| item["metadata"].is_object()) else {
+        return match plural {
+            "findings" => text(&item["code"]),
+            "proxies" => text(&item["id"]),
+            _ => text(&item["name"]),
+        };
+    };
+    let version = item["apiVersion"].as_str().unwrap_or_default();
+    let group = version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
+    format!("{}{group}/{}", kind.to_ascii_lowercase(), text(&item["metadata"]["name"]))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn join(list: &Value, each: fn(&Value) -> String) -> String {
+    let all = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    all.iter().map(each).collect::<Vec<_>>().join(",")
+}
+
+fn count(list: &Value) -> String {
+    list.as_array().map_or(0, Vec::len).to_string()
+}
+
+/// `80/HTTP,9090`
+fn ports(list: &Value, protocol: &str) -> String {
+    let all = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let port = |p: &Value| match p[protocol].as_str() {
+        Some(protocol) => format!("{}/{protocol}", p["port"]),
+        None => p["port"].to_string(),
+    };
+    all.iter().map(port).collect::<Vec<_>>().join(",")
+}
+
+fn condition(status: &Value, kind: &str) -> String {
+    let all = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let found = all.iter().find(|c| c["type"] == kind);
+    found.map_or("Unknown".into(), |c| text(&c["status"]))
+}
+
+/// What all parents agree on; `False` where they do not, because then some traffic is not as the route says.
+fn of_parents(route: &Value, kind: &str) -> String {
+    let parents = route["status"]["parents"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut words: Vec<_> = parents.iter().map(|p| condition(p, kind)).collect();
+    words.dedup();
+    match words.as_slice() {
+        [] => "Unknown".into(),
+        [one] => one.clone(),
+        _ => "False".into(),
+    }
+}
+
+fn object_name(object: &Value) -> String {
+    let (kind, ns, name) =
+        (text(&object["kind"]), text(&object["namespace"]), text(&object["name"]));
+    match (kind.is_empty(), ns.is_empty()) {
+        (true, _) => String::new(),
+        (false, true) => format!("{kind} {name}"),
+        (false, false) => format!("{kind} {ns}/{name}"),
+    }
+}
+
+fn age_of(time: &Value, now: Time) -> String {
+    let time = time.as_str().and_then(|t| t.parse::<Time>().ok());
+    time.map(|t| age(t.until(now))).unwrap_or_default()
+}

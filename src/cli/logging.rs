@@ -1,0 +1,24 @@
+use app::settings::{LogFormat, Settings};
+use tracing_subscriber::EnvFilter;
+
+use crate::exit::{Exit, Failure};
+
+/// Log lines go to stderr: stdout is the answer's.
+pub(crate) fn start(settings: &Settings) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&settings.log_level).map_err(|e| {
+        Failure::new(Exit::Usage, format!("log-level = `{}`: {e}", settings.log_level))
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match settings.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    started.map_err(|e| Failure::new(Exit::Bug, format!("the log was started twice: {e}")))
+}
+
+/// For commands that answer and end: only what should not happen.
+pub(crate) fn warnings() {
+    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).without_time();
+    // Tests run many commands in one process; the first has set it.
+    let _ = builder.with_env_filter(EnvFilter::new("warn")).try_init();
+}

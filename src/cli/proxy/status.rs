@@ -1,0 +1,146 @@
+use std::fmt::Write;
+
+use api::{Proxy, ProxyType, Time, TypeState};
+use serde_json::{Value, json};
+
+use crate::client::ServerArgs;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::io::Io;
+use crate::output::Output;
+use crate::table::{Table, age};
+
+/// Say which proxies have what they should have; exit code 1 if one has not
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  isthmus proxy status
+  isthmus proxy status edge-1
+  isthmus proxy status -n shop -o json")]
+pub(crate) struct Args {
+    /// Only this proxy, with what it refused in full
+    id: Option<String>,
+    /// Only proxies of this namespace
+    #[arg(short, long, value_name = "NS")]
+    namespace: Option<String>,
+    /// How to print it
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Output,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// The types that have a column of their own, in the order that people know.
+const COLUMNS: [&str; 5] = ["LDS", "RDS", "CDS", "EDS", "SDS"];
+
+pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
+    let client = args.server.client(args.output)?;
+    let (document, documents) = match &args.id {
+        Some(id) => {
+            let one: Value = client.get(&["proxies", id], &[])?;
+            (one.clone(), vec![one])
+        }
+        None => {
+            let mut list = client.list(&["proxies"], false)?;
+            let Value::Array(mut items) = list["items"].take() else {
+                return Err(no_proxies("the list has no items"));
+            };
+            if let Some(namespace) = &args.namespace {
+                let prefix = format!("{namespace}/");
+                items.retain(|p| p["scope"].as_str().is_some_and(|s| s.starts_with(&prefix)));
+                list["total"] = json!(items.len());
+            }
+            list["items"] = Value::Array(items.clone());
+            (list, items)
+        }
+    };
+    let proxies: Result<Vec<Proxy>, _> =
+        documents.into_iter().map(serde_json::from_value).collect();
+    let proxies = proxies.map_err(|e| no_proxies(&e.to_string()))?;
+    let text = || {
+        if proxies.is_empty() {
+            return String::new();
+        }
+        let mut text = table(&proxies, Time::now());
+        if args.id.is_some() {
+            text += &details(&proxies, Time::now());
+        }
+        text
+    };
+    args.output.print(io, &document, text, || proxies.iter().map(|p| p.id.clone()).collect())?;
+    let behind = proxies.iter().filter(|p| !p.in_step()).count();
+    if args.output == Output::Table {
+        io.note(match (proxies.len(), behind) {
+            (0, _) => "no proxies are connected".to_owned(),
+            (1, 0) => "1 proxy, in step".to_owned(),
+            (all, 0) => format!("{all} proxies, all in step"),
+            (1, _) => "1 proxy, not in step".to_owned(),
+            (all, behind) => format!("{all} proxies, {behind} not in step"),
+        });
+    }
+    Ok(if behind == 0 { Exit::Ok } else { Exit::Negative })
+}
+
+fn no_proxies(why: &str) -> Failure {
+    Failure::new(Exit::Unreachable, format!("the server's list of proxies cannot be read: {why}"))
+}
+
+fn table(proxies: &[Proxy], now: Time) -> String {
+    let headers = ["NAME", "KIND", "ENVOY", "REVISION", "LAG"];
+    let mut table = Table::new(headers.into_iter().chain(COLUMNS).chain(["SINCE", "PROBLEM"]));
+    for proxy in proxies {
+        let sign = if proxy.held == proxy.wanted { "=" } else { "<" };
+        // Nothing acknowledged yet is shown as such, not as a gap.
+        let held = if proxy.held.is_empty() { "none" } else { &proxy.held };
+        let mut row = vec![
+            proxy.id.clone(),
+            proxy.role.clone(),
+            proxy.envoy.clone(),
+            format!("{held} {sign} {}", proxy.wanted),
+            age(proxy.lag_ms),
+        ];
+        row.extend(COLUMNS.map(|kind| {
+            let state = proxy.types.iter().find(|t| t.kind == kind).map(|t| t.state);
+            state.map_or(String::new(), |s| word(s).to_owned())
+        }));
+        row.push(age(proxy.connected_at.until(now)));
+        row.push(proxy.types.iter().find_map(problem).unwrap_or_default());
+        table.row(row);
+    }
+    table.render()
+}
+
+fn word(state: TypeState) -> &'static str {
+    match state {
+        TypeState::Ok => "ok",
+        TypeState::Pending => "pending",
+        TypeState::Nack => "NACK",
+    }
+}
+
+/// The document to look at, and what is wrong with it.
+fn problem(kind: &ProxyType) -> Option<String> {
+    let nack = kind.nack.as_ref()?;
+    Some(match nack.origins.first() {
+        Some(origin) => format!("{origin}: {}", nack.text),
+        None => nack.text.clone(),
+    })
+}
+
+fn details(proxies: &[Proxy], now: Time) -> String {
+    let mut text = String::new();
+    for kind in proxies.iter().flat_map(|p| &p.types) {
+        let Some(nack) = &kind.nack else { continue };
+        // Writing into a String cannot fail.
+        let _ = writeln!(
+            text,
+            "\n{} refused {} ago: {}",
+            kind.kind,
+            age(nack.at.until(now)),
+            nack.text
+        );
+        for origin in &nack.origins {
+            let _ = writeln!(text, "  from {origin}");
+        }
+    }
+    text
+}

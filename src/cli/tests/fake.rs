@@ -1,0 +1,327 @@
+//! A server on a free port that knows a small shop.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use api::{
+    Check, Nack, Options, Proxy, ProxyType, Read, Readiness, Server, Source, Time, TypeState,
+    TypeView, XdsResource,
+};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use model::{Code, Finding, Kind, Location, NamespacedName, ObjectKey, ObjectRef, Severity};
+use serde_json::{Value, json};
+use snapshot::ResourceType;
+
+/// More than one page of the list.
+pub(super) const SLICES: usize = 2500;
+
+/// The server's URL; one server for all tests of the process.
+pub(super) fn url() -> &'static str {
+    static URL: OnceLock<String> = OnceLock::new();
+    URL.get_or_init(|| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let options = Options {
+                    listen: ([127, 0, 0, 1], 0).into(),
+                    read: Arc::new(Shop),
+                    metrics: PrometheusBuilder::new().build_recorder().handle(),
+                    linger: Duration::ZERO,
+                };
+                let server = Server::bind(options).await.unwrap();
+                sender.send(format!("http://{}", server.address())).unwrap();
+                server.run(std::future::pending()).await.unwrap();
+            });
+        });
+        receiver.recv().unwrap()
+    })
+}
+
+fn ago(seconds: i64) -> Time {
+    Time(Time::now().0 - seconds * 1000)
+}
+
+pub(super) fn findings() -> Vec<Finding> {
+    let at = |line: u32, kind, name: &str, pointer: &str| ObjectRef {
+        source: "file".into(),
+        object: Some(ObjectKey::new(kind, "demo", name)),
+        pointer: pointer.into(),
+        location: Some(Location { file: "routes.yaml".into(), line, column: 5 }),
+    };
+    vec![
+        Finding {
+            at: at(12, Kind::HttpRoute, "orders", "/spec/rules/0/backendRefs/0"),
+            code: Code(1201),
+            severity: Severity::Error,
+            text: "there is no MeshService demo/ordres".into(),
+            hint: "did you mean orders?".into(),
+        },
+        Finding {
+            at: at(30, Kind::Gateway, "edge", ""),
+            code: Code(1302),
+            severity: Severity::Warning,
+            text: "UDP is not served".into(),
+            hint: String::new(),
+        },
+    ]
+}
+
+fn conditions(kinds: &[(&str, &str)]) -> Value {
+    kinds
+        .iter()
+        .map(|(kind, status)| json!({"type": kind, "status": status, "reason": "Test", "message": ""}))
+        .collect()
+}
+
+fn documents(kind: Kind) -> Vec<Value> {
+    let named = |group: &str, name: &str, rest: Value| {
+        let mut document = json!({
+            "apiVersion": group, "kind": kind.as_str(),
+            "metadata": {"name": name, "creationTimestamp": ago(3 * 86_400).to_string()},
+        });
+        if kind.namespaced() {
+            document["metadata"]["namespace"] = json!("demo");
+        }
+        for (key, value) in rest.as_object().unwrap() {
+            document[key] = value.clone();
+        }
+        document
+    };
+    let gateway_api = "gateway.networking.k8s.io/v1";
+    match kind {
+        Kind::GatewayClass => vec![named(
+            gateway_api,
+            "isthmus",
+            json!({
+                "spec": {"controllerName": "isthmus.dev/gateway-controller"},
+                "status": {"conditions": conditions(&[("Accepted", "True")])},
+            }),
+        )],
+        Kind::Gateway => vec![named(
+            gateway_api,
+            "edge",
+            json!({
+                "spec": {"gatewayClassName": "isthmus", "listeners": [
+                    {"name": "http", "port": 10080, "protocol": "HTTP"},
+                    {"name": "https", "port": 10443, "protocol": "HTTPS"},
+                ]},
+                "status": {
+                    "addresses": [{"type": "IPAddress", "value": "127.0.0.1"}],
+                    "conditions": conditions(&[("Accepted", "True"), ("Programmed", "True")]),
+                    "listeners": [{"name": "http", "attachedRoutes": 2}, {"name": "https", "attachedRoutes": 1}],
+                },
+            }),
+        )],
+        Kind::HttpRoute => {
+            let route = |name: &str, hosts: Value, accepted: &[&str]| {
+                let parents: Vec<_> = accepted.iter().map(|status| json!({
+                    "conditions": conditions(&[("Accepted", status), ("ResolvedRefs", "True")]),
+                })).collect();
+                named(
+                    gateway_api,
+                    name,
+                    json!({
+                        "spec": {"hostnames": hosts, "parentRefs": [{"name": "edge"}]},
+                        "status": {"parents": parents},
+                    }),
+                )
+            };
+            vec![
+                route("mixed", json!([]), &["True", "False"]),
+                route("orders", json!(["shop.example.com", "*.shop.example"]), &["True"]),
+                route("unseen", json!(["a.example"]), &[]),
+            ]
+        }
+        Kind::MeshService => vec![named(
+            "isthmus.dev/v1alpha1",
+            "orders",
+            json!({
+                "spec": {
+                    "hosts": ["orders.demo"], "ports": [{"port": 80, "protocol": "HTTP"}],
+                    "sources": [{"static": {"endpoints": [{"address": "127.0.0.1"}, {"address": "127.0.0.2"}]}}],
+                },
+            }),
+        )],
+        Kind::Service => vec![named(
+            "v1",
+            "pay",
+            json!({
+                "spec": {"ports": [{"port": 80}, {"port": 8443, "appProtocol": "kubernetes.io/h2c"}]},
+            }),
+        )],
+        Kind::Secret => vec![named(
+            "v1",
+            "edge-tls",
+            json!({
+                "type": "kubernetes.io/tls", "data": {"tls.crt": "REDACTED", "tls.key": "REDACTED"},
+            }),
+        )],
+        Kind::ReferenceGrant => vec![named(
+            "gateway.networking.k8s.io/v1beta1",
+            "share",
+            json!({
+                "spec": {
+                    "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "shop"}],
+                    "to": [{"group": "", "kind": "Service"}],
+                },
+            }),
+        )],
+        Kind::Namespace => vec![named("v1", "demo", json!({}))],
+        Kind::EndpointSlice => (0..SLICES)
+            .map(|i| {
+                named(
+                    "discovery.k8s.io/v1",
+                    &format!("s{i:04}"),
+                    json!({
+                        "ports": [{"port": 8080}], "endpoints": [{"addresses": ["10.0.0.1"]}],
+                    }),
+                )
+            })
+            .collect(),
+    }
+}
+
+fn proxy(id: &str, scope: &str, held: &str, types: &[(&str, TypeState)]) -> Proxy {
+    let types = types.iter().map(|(kind, state)| ProxyType {
+        kind: (*kind).into(),
+        state: *state,
+        resources: 1,
+        nack: (*state == TypeState::Nack).then(|| Nack {
+            at: ago(14),
+            text: "route: bad regex".into(),
+            origins: vec![
+                "HTTPRoute shop/orders /spec/rules/2".into(),
+                "HTTPRoute shop/pay".into(),
+            ],
+        }),
+    });
+    Proxy {
+        id: id.into(),
+        role: "gateway".into(),
+        scope: scope.into(),
+        envoy: "1.40.0".into(),
+        protocol: "delta".into(),
+        address: "127.0.0.1:40000".into(),
+        region: String::new(),
+        zone: String::new(),
+        connected_at: ago(3 * 3600),
+        wanted: "r42".into(),
+        held: held.into(),
+        lag_ms: if held == "r42" { 0 } else { 14_000 },
+        types: types.collect(),
+    }
+}
+
+fn resources(kind: ResourceType) -> Vec<Value> {
+    let socket =
+        |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+    match kind {
+        ResourceType::Listener => vec![json!({
+            "name": "127.0.0.1:10443", "address": socket(10443),
+            "filter_chains": [{
+                "filter_chain_match": {"server_names": ["shop.example.com"]},
+                "filters": [{"typed_config": {"rds": {"route_config_name": "demo/edge/https"}}}],
+            }],
+        })],
+        ResourceType::Route => vec![json!({
+            "name": "demo/edge/https",
+            "virtual_hosts": [{"domains": ["shop.example.com"], "routes": [
+                {"match": {"path": "/orders"}, "route": {"weighted_clusters": {"clusters": [
+                    {"name": "demo/orders:80", "weight": 90}, {"name": "demo/canary:80", "weight": 10},
+                ]}}},
+                {"match": {"path_separated_prefix": "/pay", "headers": [{"name": "x-user"}]},
+                 "route": {"cluster": "demo/pay:80"}},
+                {"match": {"safe_regex": {"regex": "/v[0-9]+"}, "query_parameters": [{"name": "q"}]},
+                 "direct_response": {"status": 500}},
+                {"match": {"prefix": "/"}, "redirect": {"https_redirect": true}},
+            ]}],
+        })],
+        ResourceType::Cluster => vec![json!({"name": "demo/orders:80", "type": "EDS"})],
+        ResourceType::Endpoint => vec![json!({
+            "clusterName": "demo/orders:80",
+            "endpoints": [{"locality": {"zone": "hz-b"}, "lbEndpoints": [
+                {"endpoint": {"address": {"socketAddress": {"address": "10.0.0.1", "portValue": 8080}}},
+                 "healthStatus": "HEALTHY", "loadBalancingWeight": 3},
+                {"endpoint": {"address": {"socketAddress": {"address": "2001:db8::1", "portValue": 8080}}}},
+            ]}],
+        })],
+        ResourceType::Secret => vec![json!({"name": "demo/edge-tls", "tls_certificate": {}})],
+        _ => Vec::new(),
+    }
+}
+
+struct Shop;
+
+impl Read for Shop {
+    fn names(&self, kind: Kind, namespace: Option<&str>) -> Vec<NamespacedName> {
+        let name = |d: &Value| {
+            let word = |field: &str| d["metadata"][field].as_str().unwrap_or_default().to_owned();
+            NamespacedName::new(&word("namespace"), &word("name"))
+        };
+        let names = documents(kind).iter().map(name).collect::<Vec<_>>();
+        names.into_iter().filter(|n| namespace.is_none_or(|ns| *n.namespace == *ns)).collect()
+    }
+
+    fn object(&self, kind: Kind, name: &NamespacedName) -> Option<Value> {
+        if kind == Kind::EndpointSlice {
+            // Made one by one: the whole list for each of thousands would take long.
+            return Some(json!({"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
+                               "metadata": {"name": *name.name, "namespace": *name.namespace}}));
+        }
+        documents(kind).into_iter().find(|d| d["metadata"]["name"] == *name.name)
+    }
+
+    fn proxies(&self) -> Vec<Proxy> {
+        use TypeState::{Nack, Ok, Pending};
+        vec![
+            proxy(
+                "edge-1",
+                "demo/edge",
+                "r42",
+                &[("CDS", Ok), ("EDS", Ok), ("LDS", Ok), ("RDS", Ok)],
+            ),
+            proxy(
+                "edge/2",
+                "shop/edge",
+                "r41",
+                &[("CDS", Ok), ("EDS", Pending), ("LDS", Ok), ("RDS", Nack)],
+            ),
+        ]
+    }
+
+    fn snapshot(&self, proxy: &str, kind: ResourceType, name: Option<&str>) -> Option<TypeView> {
+        let resource = |body: Value| {
+            let name = body["name"].as_str().or(body["clusterName"].as_str()).unwrap().to_owned();
+            let origins = vec!["Gateway demo/edge".into(), "HTTPRoute demo/orders".into()];
+            XdsResource { name, version: "AAAAAAAAAAE".into(), origins, resource: body }
+        };
+        let all = resources(kind).into_iter().map(resource);
+        (proxy != "zzz").then(|| TypeView {
+            kind: kind.url().into(),
+            version: "AAAAAAAAAAI".into(),
+            resources: all.filter(|r| name.is_none_or(|n| n == r.name)).collect(),
+        })
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        findings()
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        vec![Source {
+            name: "file".into(),
+            kind: "file".into(),
+            target: "deploy/quickstart".into(),
+            state: "degraded".into(),
+            reason: "routes.yaml cannot be read".into(),
+            objects: 7,
+            fresh_at: Some(ago(60)),
+        }]
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness { checks: vec![Check { name: "config".into(), ok: true, text: String::new() }] }
+    }
+}

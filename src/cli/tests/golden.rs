@@ -1,0 +1,194 @@
+//! Every command in every form of output. The files are what a user sees; `UPDATE=1` writes them anew, to be read
+//! before they are committed.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use model::Severity;
+
+use super::{Said, Sink, fake, isthmus, isthmus_with};
+use crate::exit::Exit;
+use crate::io::Io;
+use crate::output::Output;
+use crate::validate;
+
+const FORMS: [&str; 4] = ["table", "yaml", "json", "name"];
+
+/// (name of the file, command line, exit code)
+const WITH_SERVER: &[(&str, &str, Exit)] = &[
+    ("get-endpointslice", "get endpointslice s0007 -n demo", Exit::Ok),
+    ("get-findings", "get findings", Exit::Ok),
+    ("get-gatewayclasses", "get gatewayclasses", Exit::Ok),
+    ("get-gateways", "get gateways -A", Exit::Ok),
+    ("get-httproute", "get HTTPRoute orders", Exit::Ok),
+    ("get-httproutes", "get httproutes -n demo", Exit::Ok),
+    ("get-meshservices", "get meshservices", Exit::Ok),
+    ("get-namespaces", "get ns", Exit::Ok),
+    ("get-none", "get httproutes -n nowhere", Exit::Ok),
+    ("get-proxies", "get proxies", Exit::Ok),
+    ("get-referencegrants", "get referencegrants", Exit::Ok),
+    ("get-secrets", "get secrets", Exit::Ok),
+    ("get-services", "get services", Exit::Ok),
+    ("get-sources", "get sources", Exit::Ok),
+    ("proxy-config-all", "proxy config edge-1 all", Exit::Ok),
+    ("proxy-config-clusters", "proxy config edge-1 clusters", Exit::Ok),
+    ("proxy-config-endpoints", "proxy config edge-1 endpoints", Exit::Ok),
+    ("proxy-config-listeners", "proxy config edge-1 listeners", Exit::Ok),
+    ("proxy-config-named", "proxy config edge-1 clusters --name demo/orders:80", Exit::Ok),
+    ("proxy-config-routes", "proxy config edge-1 routes", Exit::Ok),
+    ("proxy-config-secrets", "proxy config edge-1 secrets", Exit::Ok),
+    ("proxy-status", "proxy status", Exit::Negative),
+    ("proxy-status-namespace", "proxy status -n demo", Exit::Ok),
+    ("proxy-status-nobody", "proxy status -n nowhere", Exit::Ok),
+    ("proxy-status-one", "proxy status edge/2", Exit::Negative),
+];
+
+const ALONE: &[(&str, &str, Exit)] = &[
+    ("explain-one", "explain ism1201", Exit::Ok),
+    ("version", "version", Exit::Ok),
+    ("serve-print-config", "serve --print-config --state-dir /state --grace=1m -f /docs", Exit::Ok),
+];
+
+fn folder() -> PathBuf {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden").into()
+}
+
+/// Compares all forms of one command with its file; says the name of the file.
+#[track_caller]
+fn compare(name: &str, expected: Exit, run: impl Fn(&str) -> Said) -> String {
+    let mut text = String::new();
+    for form in FORMS {
+        let Said { exit, out, err } = run(form);
+        // The exit code is never a matter of the form.
+        assert_eq!(exit, expected, "{name} -o {form}: {err}");
+        let _ = write!(text, "### -o {form}\n{out}");
+        if !err.is_empty() {
+            let _ = write!(text, "### stderr\n{err}");
+        }
+    }
+    let file = format!("{name}.txt");
+    let path = folder().join(&file);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, golden, "{}", path.display());
+    file
+}
+
+#[test]
+fn every_command_in_every_form() {
+    let mut files = BTreeSet::new();
+    for (name, line, exit) in WITH_SERVER {
+        files.insert(compare(name, *exit, |form| {
+            let mut words: Vec<_> = line.split(' ').collect();
+            words.extend(["-o", form, "--server", fake::url()]);
+            isthmus(&words)
+        }));
+    }
+    for (name, line, exit) in ALONE {
+        files.insert(compare(name, *exit, |form| {
+            let mut words: Vec<_> = line.split(' ').collect();
+            words.extend(["-o", form]);
+            isthmus_with(&words, &[("ISTHMUS_LOG_FORMAT", "json")])
+        }));
+    }
+    files.insert(compare("validate", Exit::Invalid, |form| validated(form, 2, Severity::Error)));
+    files.insert(compare("validate-clean", Exit::Ok, |form| validated(form, 0, Severity::Error)));
+
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if !files.contains(&name) {
+            assert!(std::env::var_os("UPDATE").is_some(), "{name} belongs to no command");
+            std::fs::remove_file(folder().join(name)).unwrap();
+        }
+    }
+}
+
+/// The report on the first `count` findings.
+fn validated(form: &str, count: usize, least: Severity) -> Said {
+    let output = <Output as clap::ValueEnum>::from_str(form, false).unwrap();
+    let findings = fake::findings().into_iter().take(count).collect();
+    let validation = app::Validation { documents: 7, findings };
+    let (out, err) = (Sink::default(), Sink::default());
+    let mut io = Io { out: Box::new(out.clone()), err: Box::new(err.clone()) };
+    let exit = validate::report(&validation, output, least, &mut io).unwrap();
+    drop(io);
+    Said { exit, out: out.text(), err: err.text() }
+}
+
+#[test]
+fn fail_on_decides_which_findings_count() {
+    let with = |severity| {
+        let mut findings = fake::findings();
+        findings.retain(|f| f.severity == Severity::Warning);
+        let validation = app::Validation { documents: 1, findings };
+        let mut io = Io { out: Box::new(Sink::default()), err: Box::new(Sink::default()) };
+        validate::report(&validation, Output::Table, severity, &mut io).unwrap()
+    };
+    assert_eq!(with(Severity::Error), Exit::Ok);
+    assert_eq!(with(Severity::Warning), Exit::Invalid);
+}
+
+#[test]
+fn lists_are_followed_over_all_pages() {
+    let said = isthmus(&["get", "endpointslices", "-o", "name", "--server", fake::url()]);
+    assert_eq!(said.exit, Exit::Ok);
+    let lines: Vec<_> = said.out.lines().collect();
+    assert_eq!(lines.len(), fake::SLICES);
+    assert_eq!(lines[fake::SLICES - 1], "endpointslice.discovery.k8s.io/s2499");
+}
+
+#[test]
+fn completion_for_each_shell() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let said = isthmus(&["completion", shell]);
+        assert_eq!(said.exit, Exit::Ok);
+        assert!(said.out.contains("isthmus") && said.out.contains("xds-listen"), "{shell}");
+    }
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    for line in ["--help", "--version", "serve --help", "proxy --help", "proxy config --help"] {
+        let said = isthmus(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!((said.exit, said.err.as_str()), (Exit::Ok, ""), "{line}");
+        assert!(!said.out.is_empty());
+    }
+    let serve = isthmus(&["serve", "--help"]).out;
+    for spec in app::settings::SPECS {
+        assert!(serve.contains(&format!("--{}", spec.name)) && serve.contains(&spec.variable()));
+    }
+}
+
+#[test]
+fn codes_are_listed() {
+    let said = isthmus(&["explain", "-o", "name"]);
+    let expected: Vec<_> =
+        model::codes::ALL.iter().chain(api::CODES).map(|(code, _, _)| code.to_string()).collect();
+    assert_eq!(said.out.lines().collect::<Vec<_>>(), expected);
+    assert!(isthmus(&["explain"]).out.starts_with("CODE     TITLE\n"));
+}
+
+#[test]
+fn a_bootstrap_is_what_fleet_renders() {
+    let line =
+        "bootstrap --role gateway --gateway shop/edge --xds 10.0.0.7:18000 --node-id n1 --zone b";
+    let mut words: Vec<_> = line.split(' ').collect();
+    let yaml = isthmus(&words);
+    words.extend(["-o", "json"]);
+    let json = isthmus(&words);
+    assert_eq!((yaml.exit, json.exit), (Exit::Ok, Exit::Ok));
+    assert!(yaml.out.starts_with("# Envoy for Gateway shop/edge: "));
+    let yaml: serde_json::Value = serde_yaml::from_str(&yaml.out).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(yaml, json);
+    assert_eq!(
+        json["node"],
+        serde_json::json!({
+            "id": "n1", "cluster": "edge.shop", "locality": {"zone": "b"},
+            "metadata": {"isthmus": {"role": "gateway", "gateway": "shop/edge"}},
+        })
+    );
+}

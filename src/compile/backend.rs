@@ -1,0 +1,247 @@
+//! References to services → clusters and endpoint sets.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use catalog::View;
+use ir::{Cluster, EndpointSet, LbEndpoint, LocalityEndpoints, Name, UpstreamProtocol};
+use model::{
+    AppProtocol, BackendRef, Code, Endpoint, EndpointHealth, Kind, Locality, Meta, NamespacedName,
+    codes,
+};
+
+/// How long a proxy waits for a connection to an endpoint.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Weights are whole numbers on the wire; two decimals of the user's fractions are kept.
+const WEIGHT_SCALE: f64 = 100.0;
+/// The sum over all endpoints of a locality must fit in 32 bits.
+const WEIGHT_MAX: f64 = 100_000.0;
+
+/// One port of one service, as routes refer to it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct BackendKey {
+    pub(crate) kind: Kind,
+    pub(crate) name: NamespacedName,
+    pub(crate) port: u16,
+}
+
+impl BackendKey {
+    /// The cluster's name.
+    pub(crate) fn cluster(&self) -> Name {
+        format!(
+            "{}/{}/{}/{}",
+            self.kind.as_str().to_ascii_lowercase(),
+            self.name.namespace,
+            self.name.name,
+            self.port
+        )
+        .into()
+    }
+}
+
+/// Why a reference leads nowhere: Gateway API's reason, our code, the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub(crate) reason: &'static str,
+    pub(crate) code: Code,
+    pub(crate) text: String,
+    pub(crate) hint: String,
+}
+
+/// Whether a grant in the target's namespace lets `from` (group, kind, namespace) refer to `to`.
+pub(crate) fn granted(
+    view: &View<'_>,
+    from: (&str, &str, &str),
+    to: (&str, &str, &NamespacedName),
+) -> bool {
+    let (group, kind, name) = to;
+    from.2 == &*name.namespace
+        || view.grants_in(&name.namespace).any(|grant| {
+            grant.from.iter().any(|f| (&*f.group, &*f.kind, &*f.namespace) == from)
+                && grant.to.iter().any(|to| {
+                    &*to.group == group
+                        && &*to.kind == kind
+                        && to.name.as_ref().is_none_or(|n| *n == name.name)
+                })
+        })
+}
+
+/// Finds the service and port that a route's reference names.
+pub(crate) fn resolve(
+    view: &View<'_>,
+    route: &Meta,
+    target: &BackendRef,
+) -> Result<BackendKey, Broken> {
+    let Some(kind @ (Kind::Service | Kind::MeshService)) = Kind::find(&target.group, &target.kind)
+    else {
+        let shown = if target.group.is_empty() { "core" } else { &*target.group };
+        return Err(Broken {
+            reason: "InvalidKind",
+            code: codes::REFERENCE_KIND,
+            text: format!("a back end cannot be of kind {} (group {shown})", target.kind),
+            hint: "use kind Service (group \"\") or MeshService (group isthmus.dev)".into(),
+        });
+    };
+    let from = (route.key.kind.group(), route.key.kind.as_str(), &*route.key.name.namespace);
+    if !granted(view, from, (kind.group(), kind.as_str(), &target.name)) {
+        return Err(Broken {
+            reason: "RefNotPermitted",
+            code: codes::REFERENCE_NOT_PERMITTED,
+            text: format!(
+                "no ReferenceGrant in namespace {} permits this reference to {kind} {}",
+                target.name.namespace, target.name
+            ),
+            hint: format!(
+                "add a ReferenceGrant in {} from {} in {} to {kind}",
+                target.name.namespace, from.1, from.2
+            ),
+        });
+    }
+    let ports: Option<Vec<u16>> = match kind {
+        Kind::MeshService => view
+            .mesh_service(&target.name)
+            .map(|service| service.ports.iter().map(|p| p.port).collect()),
+        _ => match view.service(&target.name) {
+            Some(service) if service.external_name.is_some() => {
+                return Err(Broken {
+                    reason: "UnsupportedValue",
+                    code: codes::REFERENCE_KIND,
+                    text: format!("Service {} is of type ExternalName, which is no target for a route", target.name),
+                    hint: "a DNS name chosen by whoever edits the Service could point anywhere (CVE-2021-25740); \
+                           use a Service with endpoints or a MeshService"
+                        .into(),
+                });
+            }
+            service => service.map(|service| service.ports.iter().map(|p| p.port).collect()),
+        },
+    };
+    let Some(ports) = ports else {
+        return Err(Broken {
+            reason: "BackendNotFound",
+            code: codes::REFERENCE_NOT_FOUND,
+            text: format!("{kind} {} does not exist", target.name),
+            hint: "requests that this back end would get are answered 500 until it exists".into(),
+        });
+    };
+    let listed = || ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    match target.port {
+        Some(port) if ports.contains(&port) => {
+            Ok(BackendKey { kind, name: target.name.clone(), port })
+        }
+        Some(port) => Err(Broken {
+            reason: "BackendNotFound",
+            code: codes::PORT_NOT_FOUND,
+            text: format!("{kind} {} has no port {port}", target.name),
+            hint: format!("its ports are: {}", listed()),
+        }),
+        // Only our own kind may leave the port out, and only where there is no choice.
+        None if kind == Kind::MeshService && ports.len() == 1 => {
+            Ok(BackendKey { kind, name: target.name.clone(), port: ports[0] })
+        }
+        None => Err(Broken {
+            reason: "BackendNotFound",
+            code: codes::PORT_NOT_FOUND,
+            text: format!("the reference to {kind} {} names no port", target.name),
+            hint: format!("its ports are: {}", listed()),
+        }),
+    }
+}
+
+/// The cluster of a back end; `None` once the service or port is gone.
+pub(crate) fn cluster(view: &View<'_>, key: &BackendKey) -> Option<Cluster> {
+    let (protocol, origin) = match key.kind {
+        Kind::MeshService => {
+            let service = view.mesh_service(&key.name)?;
+            let port = service.ports.iter().find(|p| p.port == key.port)?;
+            (port.protocol, service.meta.at(""))
+        }
+        _ => {
+            let service = view.service(&key.name)?;
+            let port = service.ports.iter().find(|p| p.port == key.port)?;
+            (port.protocol, service.meta.at(""))
+        }
+    };
+    let protocol = match protocol {
+        AppProtocol::H2c => UpstreamProtocol::Http2,
+        AppProtocol::Http1 | AppProtocol::WebSocket | AppProtocol::Tcp | AppProtocol::Udp => {
+            UpstreamProtocol::Http1
+        }
+    };
+    let stat_name = format!("{}.{}.{}", key.name.namespace, key.name.name, key.port).into();
+    Some(Cluster {
+        name: key.cluster(),
+        stat_name,
+        protocol,
+        connect_timeout: CONNECT_TIMEOUT,
+        origin,
+    })
+}
+
+/// The endpoints of a back end; an empty set where there are none.
+pub(crate) fn endpoints(view: &View<'_>, key: &BackendKey) -> EndpointSet {
+    let mut found: Vec<(Endpoint, u16)> = Vec::new();
+    match key.kind {
+        Kind::MeshService => {
+            if let Some(service) = view.mesh_service(&key.name)
+                && let Some(port) = service.ports.iter().find(|p| p.port == key.port)
+            {
+                found.extend(
+                    service.endpoints.iter().map(|e| (e.clone(), e.port.unwrap_or(port.target))),
+                );
+            }
+        }
+        _ => {
+            if let Some(service) = view.service(&key.name)
+                && let Some(port) = service.ports.iter().find(|p| p.port == key.port)
+            {
+                for slice in view.slices_of(&key.name) {
+                    // A slice's port has the name of the Service's port (Kubernetes API, EndpointPort.name).
+                    let Some(target) = slice.ports.iter().find(|p| p.name == port.name) else {
+                        continue;
+                    };
+                    found.extend(
+                        slice.endpoints.iter().map(|e| (e.clone(), e.port.unwrap_or(target.port))),
+                    );
+                }
+            }
+        }
+    }
+    EndpointSet { name: key.cluster(), localities: by_locality(found) }
+}
+
+/// Chooses who takes part: healthy endpoints, or, where there is none, those that are draining but still serve
+/// (as kube-proxy does for terminating endpoints). The others are left out rather than marked, because a proxy that
+/// counts them as unhealthy may panic and use them.
+fn by_locality(found: Vec<(Endpoint, u16)>) -> Vec<LocalityEndpoints> {
+    let some_healthy =
+        found.iter().any(|(e, _)| e.health == EndpointHealth::Healthy && e.weight > 0.0);
+    let wanted = if some_healthy { EndpointHealth::Healthy } else { EndpointHealth::Draining };
+    let chosen: Vec<_> =
+        found.into_iter().filter(|(e, _)| e.health == wanted && e.weight > 0.0).collect();
+    let all_equal =
+        chosen.windows(2).all(|pair| pair[0].0.weight.total_cmp(&pair[1].0.weight).is_eq());
+    let mut localities: BTreeMap<Locality, Vec<LbEndpoint>> = BTreeMap::new();
+    for (endpoint, port) in chosen {
+        let weight = if all_equal { 1 } else { scaled(endpoint.weight) };
+        let entry =
+            LbEndpoint { address: endpoint.address, port, weight, health: EndpointHealth::Healthy };
+        localities.entry(endpoint.locality).or_default().push(entry);
+    }
+    // Two sources may name the same address, also under two localities: the first locality keeps it.
+    let mut seen = std::collections::BTreeSet::new();
+    localities
+        .into_iter()
+        .filter_map(|(locality, mut endpoints)| {
+            endpoints.sort_by_key(|e| (e.address, e.port));
+            endpoints.retain(|e| seen.insert((e.address, e.port)));
+            (!endpoints.is_empty()).then_some(LocalityEndpoints { locality, endpoints })
+        })
+        .collect()
+}
+
+fn scaled(weight: f64) -> u32 {
+    // In range by the clamp, so the cast loses only the fraction that rounding took.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let whole = (weight * WEIGHT_SCALE).round().clamp(1.0, WEIGHT_MAX) as u32;
+    whole
+}

@@ -1,0 +1,146 @@
+//! Which of a Gateway's listeners a route is attached to, under which host names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use catalog::View;
+use model::{
+    AllowedNamespaces, Code, Finding, Hostname, HttpRoute, Kind, NamespacedName, ParentRef,
+    Severity, codes,
+};
+
+use super::listeners::Front;
+
+/// `None` stands for any host.
+pub(crate) type Host = Option<Hostname>;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Attachment {
+    /// Each reference to this Gateway, and why it was refused if it was.
+    pub(crate) parents: Vec<(ParentRef, Option<Refusal>)>,
+    /// Listeners by position, with the host names that route and listener share.
+    pub(crate) fronts: BTreeMap<usize, Vec<Host>>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) reason: &'static str,
+    pub(crate) text: String,
+}
+
+pub(crate) fn attach(
+    view: &View<'_>,
+    gateway: &NamespacedName,
+    fronts: &[Front],
+    route: &Arc<HttpRoute>,
+) -> Attachment {
+    let mut out = Attachment::default();
+    for parent in &route.parents {
+        let ours = &*parent.kind == Kind::Gateway.as_str()
+            && &*parent.group == Kind::Gateway.group()
+            && parent.name == *gateway;
+        if !ours {
+            continue;
+        }
+        let refusal = attach_parent(view, gateway, fronts, route, parent, &mut out.fronts).err();
+        if let Some((code, refusal)) = &refusal {
+            out.findings.push(Finding {
+                at: route.meta.at(&parent.pointer),
+                code: *code,
+                severity: Severity::Error,
+                text: refusal.text.clone(),
+                hint: "the route does not serve requests through this parent".into(),
+            });
+        }
+        out.parents.push((parent.clone(), refusal.map(|(_, r)| r)));
+    }
+    out
+}
+
+fn attach_parent(
+    view: &View<'_>,
+    gateway: &NamespacedName,
+    fronts: &[Front],
+    route: &HttpRoute,
+    parent: &ParentRef,
+    attached: &mut BTreeMap<usize, Vec<Host>>,
+) -> Result<(), (Code, Refusal)> {
+    let named: Vec<_> = fronts
+        .iter()
+        .enumerate()
+        .filter(|(_, f)| parent.section.as_ref().is_none_or(|section| *section == f.name))
+        .filter(|(_, f)| parent.port.is_none_or(|port| port == f.entrance.port))
+        .collect();
+    if named.is_empty() {
+        let section = parent.section.as_ref().map(|s| format!(" named {s}")).unwrap_or_default();
+        let port = parent.port.map(|p| format!(" on port {p}")).unwrap_or_default();
+        let text = format!("Gateway {gateway} has no listener{section}{port}");
+        return Err((codes::PARENT_NOT_FOUND, Refusal { reason: "NoMatchingParent", text }));
+    }
+    let allowed: Vec<_> = named
+        .into_iter()
+        .filter(|(_, f)| f.accepted && f.http_routes && admits(view, gateway, &f.namespaces, route))
+        .collect();
+    if allowed.is_empty() {
+        let text = format!(
+            "no listener of Gateway {gateway} admits an HTTPRoute from namespace {}",
+            route.meta.namespace()
+        );
+        return Err((
+            codes::NOT_ALLOWED_BY_LISTENER,
+            Refusal { reason: "NotAllowedByListeners", text },
+        ));
+    }
+    let mut any = false;
+    for (index, front) in allowed {
+        let hosts = shared_hosts(&route.hostnames, front.hostname.as_ref());
+        if hosts.is_empty() {
+            continue;
+        }
+        any = true;
+        let slot = attached.entry(index).or_default();
+        slot.extend(hosts);
+        slot.sort();
+        slot.dedup();
+    }
+    if any {
+        return Ok(());
+    }
+    let text = format!("no hostname of the route overlaps with a listener of Gateway {gateway}");
+    Err((codes::NO_MATCHING_HOSTNAME, Refusal { reason: "NoMatchingListenerHostname", text }))
+}
+
+fn admits(
+    view: &View<'_>,
+    gateway: &NamespacedName,
+    allowed: &AllowedNamespaces,
+    route: &HttpRoute,
+) -> bool {
+    let namespace = route.meta.namespace();
+    match allowed {
+        AllowedNamespaces::All => true,
+        AllowedNamespaces::None => false,
+        AllowedNamespaces::Same => *namespace == gateway.namespace,
+        AllowedNamespaces::Selector(selector) => {
+            let known = view.namespace(namespace);
+            // Kubernetes puts this label on every Namespace; a namespace that nobody declared has only this one.
+            selector.matches(|label| match label {
+                "kubernetes.io/metadata.name" => Some(namespace),
+                _ => known.and_then(|n| n.meta.label(label)),
+            })
+        }
+    }
+}
+
+fn shared_hosts(route: &[Hostname], listener: Option<&Hostname>) -> Vec<Host> {
+    if route.is_empty() {
+        return vec![listener.cloned()];
+    }
+    match listener {
+        None => route.iter().cloned().map(Some).collect(),
+        Some(listener) => {
+            route.iter().filter_map(|host| host.intersect(listener)).map(Some).collect()
+        }
+    }
+}

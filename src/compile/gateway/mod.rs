@@ -1,0 +1,408 @@
+//! The gateway role: one Gateway and everything attached to it → the plan of its proxies.
+
+mod attach;
+mod listeners;
+mod rules;
+mod status;
+mod tables;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use catalog::{Catalog, Key, View};
+use ir::{
+    FilterChain, FilterSlot, HttpConnection, Listener, Name, Plan, RouteTable, TlsTermination,
+};
+use model::{Finding, HttpRoute, NamespacedName, ObjectRef};
+
+use crate::backend::{self, BackendKey};
+use crate::tracker::Tracker;
+use attach::Attachment;
+use listeners::{Entrance, Skeleton};
+use rules::RouteRules;
+use tables::Tables;
+
+/// What is compiled, and compiled again, by itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Piece {
+    Skeleton,
+    RouteList,
+    Attachment(NamespacedName),
+    Rules(NamespacedName, Entrance),
+    Backend(BackendKey),
+}
+
+#[derive(Debug, Default)]
+struct RouteState {
+    attachment: Attachment,
+    rules: BTreeMap<Entrance, Arc<RouteRules>>,
+}
+
+/// A node group: the proxies of one Gateway, which all get the same.
+#[derive(Debug)]
+pub struct Group {
+    name: NamespacedName,
+    controller: Arc<str>,
+    started: bool,
+    tracker: Tracker<Piece>,
+    skeleton: Skeleton,
+    routes: BTreeMap<NamespacedName, RouteState>,
+    /// Back ends with the number of routes that use each.
+    backends: BTreeMap<BackendKey, usize>,
+    tables: Tables,
+    plan: Plan,
+}
+
+impl Group {
+    #[must_use]
+    pub fn new(name: NamespacedName, controller: Arc<str>) -> Self {
+        Self {
+            name,
+            controller,
+            started: false,
+            tracker: Tracker::new(),
+            skeleton: Skeleton::default(),
+            routes: BTreeMap::new(),
+            backends: BTreeMap::new(),
+            tables: Tables::default(),
+            plan: Plan::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Whether the Gateway exists and its class is ours.
+    #[must_use]
+    pub fn served(&self) -> bool {
+        self.skeleton.gateway.is_some()
+    }
+
+    /// Brings the plan in step with the catalog. Returns whether any piece was compiled again.
+    pub fn update(&mut self, catalog: &Catalog, changed: &[Key]) -> bool {
+        let first = !std::mem::replace(&mut self.started, true);
+        let stale = if first {
+            BTreeSet::from([Piece::Skeleton, Piece::RouteList])
+        } else {
+            self.tracker.stale(changed)
+        };
+        if stale.is_empty() {
+            return false;
+        }
+        let (new_fronts, mut new_tables) = if stale.contains(&Piece::Skeleton) {
+            self.update_skeleton(catalog)
+        } else {
+            (false, false)
+        };
+        let mut todo: BTreeSet<NamespacedName> = stale
+            .iter()
+            .filter_map(|piece| match piece {
+                Piece::Attachment(route) | Piece::Rules(route, _) => Some(route.clone()),
+                _ => None,
+            })
+            .collect();
+        if new_fronts || stale.contains(&Piece::RouteList) {
+            new_tables |= self.update_route_list(catalog, &mut todo);
+        }
+        if new_fronts {
+            todo.extend(self.routes.keys().cloned());
+        }
+        for route in todo {
+            new_tables |= self.update_route(catalog, &route, new_fronts, &stale);
+        }
+        for piece in &stale {
+            if let Piece::Backend(key) = piece
+                && self.backends.contains_key(key)
+            {
+                self.update_backend(catalog, key);
+            }
+        }
+        if new_tables {
+            self.sweep_backends(catalog);
+            self.update_tables();
+        }
+        true
+    }
+
+    /// Returns whether routes must be attached anew, and whether route tables may differ.
+    fn update_skeleton(&mut self, catalog: &Catalog) -> (bool, bool) {
+        let view = View::new(catalog);
+        let next = listeners::skeleton(&view, &self.name, &self.controller);
+        self.tracker.set(Piece::Skeleton, view.into_reads());
+        let new_fronts =
+            next.fronts != self.skeleton.fronts || next.gateway.is_some() != self.served();
+        let new_tables = new_fronts || next.backs != self.skeleton.backs;
+        self.skeleton = next;
+        let listeners = self.listeners();
+        put_all(&mut self.plan.listeners, listeners.into_iter().map(|l| (l.name.clone(), l)));
+        let secrets = std::mem::take(&mut self.skeleton.secrets);
+        let used: BTreeSet<_> =
+            self.skeleton.backs.iter().flat_map(|back| back.secrets.iter().cloned()).collect();
+        put_all(
+            &mut self.plan.secrets,
+            secrets.into_iter().filter(|(name, _)| used.contains(name)),
+        );
+        (new_fronts, new_tables)
+    }
+
+    fn update_route_list(
+        &mut self,
+        catalog: &Catalog,
+        todo: &mut BTreeSet<NamespacedName>,
+    ) -> bool {
+        let view = View::new(catalog);
+        let names: BTreeSet<_> = if self.served() {
+            view.routes_of(&self.name).map(|route| route.meta.key.name.clone()).collect()
+        } else {
+            view.routes_of(&self.name).for_each(drop);
+            BTreeSet::new()
+        };
+        self.tracker.set(Piece::RouteList, view.into_reads());
+        let gone: Vec<_> =
+            self.routes.keys().filter(|name| !names.contains(*name)).cloned().collect();
+        for name in &gone {
+            self.tracker.forget(&Piece::Attachment(name.clone()));
+            let state = self.routes.remove(name).unwrap_or_default();
+            for (entrance, rules) in state.rules {
+                self.tracker.forget(&Piece::Rules(name.clone(), entrance));
+                self.release(&rules);
+            }
+            todo.remove(name);
+        }
+        for name in names {
+            if !self.routes.contains_key(&name) {
+                self.routes.insert(name.clone(), RouteState::default());
+                todo.insert(name);
+            }
+        }
+        !gone.is_empty()
+    }
+
+    /// Returns whether route tables may differ.
+    fn update_route(
+        &mut self,
+        catalog: &Catalog,
+        name: &NamespacedName,
+        attach_anew: bool,
+        stale: &BTreeSet<Piece>,
+    ) -> bool {
+        let Some(mut state) = self.routes.remove(name) else { return false };
+        let mut differs = false;
+        let piece = Piece::Attachment(name.clone());
+        if attach_anew || stale.contains(&piece) || state.attachment.parents.is_empty() {
+            let view = View::new(catalog);
+            let next = match view.http_route(name) {
+                Some(route) => attach::attach(&view, &self.name, &self.skeleton.fronts, route),
+                None => Attachment::default(),
+            };
+            self.tracker.set(piece, view.into_reads());
+            differs |= next.fronts != state.attachment.fronts;
+            state.attachment = next;
+        }
+        let entrances: BTreeSet<_> = state
+            .attachment
+            .fronts
+            .keys()
+            .map(|index| self.skeleton.fronts[*index].entrance)
+            .collect();
+        let left: Vec<_> = state.rules.keys().filter(|e| !entrances.contains(e)).copied().collect();
+        for entrance in left {
+            self.tracker.forget(&Piece::Rules(name.clone(), entrance));
+            if let Some(rules) = state.rules.remove(&entrance) {
+                self.release(&rules);
+            }
+        }
+        for entrance in entrances {
+            let piece = Piece::Rules(name.clone(), entrance);
+            if state.rules.contains_key(&entrance) && !stale.contains(&piece) {
+                continue;
+            }
+            let view = View::new(catalog);
+            let route = view.http_route(name);
+            let next = route.map(|route: &Arc<HttpRoute>| rules::rules(&view, route, entrance));
+            self.tracker.set(piece, view.into_reads());
+            let Some(next) = next else { continue };
+            if state.rules.get(&entrance).is_some_and(|old| **old == next) {
+                continue;
+            }
+            for key in &next.backends {
+                *self.backends.entry(key.clone()).or_default() += 1;
+            }
+            if let Some(old) = state.rules.insert(entrance, Arc::new(next)) {
+                self.release(&old);
+            }
+            differs = true;
+        }
+        self.routes.insert(name.clone(), state);
+        differs
+    }
+
+    fn release(&mut self, rules: &RouteRules) {
+        for key in &rules.backends {
+            if let Some(users) = self.backends.get_mut(key) {
+                *users -= 1;
+            }
+        }
+    }
+
+    fn update_backend(&mut self, catalog: &Catalog, key: &BackendKey) {
+        let view = View::new(catalog);
+        let cluster = backend::cluster(&view, key);
+        let endpoints = backend::endpoints(&view, key);
+        self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
+        let name = key.cluster();
+        if let Some(cluster) = cluster {
+            put(&mut self.plan.clusters, &name, cluster);
+        }
+        put(&mut self.plan.endpoints, &name, endpoints);
+    }
+
+    /// Builds back ends that are new in use and drops those that no route uses any more.
+    fn sweep_backends(&mut self, catalog: &Catalog) {
+        let unused: Vec<_> = self
+            .backends
+            .iter()
+            .filter(|(_, users)| **users == 0)
+            .map(|(k, _)| k.clone())
+            .collect();
+        for key in unused {
+            self.backends.remove(&key);
+            let name = key.cluster();
+            self.plan.clusters.remove(&name);
+            self.plan.endpoints.remove(&name);
+            self.tracker.forget(&Piece::Backend(key));
+        }
+        let new: Vec<_> = self
+            .backends
+            .keys()
+            .filter(|key| !self.plan.endpoints.contains_key(&key.cluster()))
+            .cloned()
+            .collect();
+        for key in new {
+            self.update_backend(catalog, &key);
+        }
+    }
+
+    fn update_tables(&mut self) {
+        let tables = self.tables.build(&self.skeleton.fronts, &self.routes);
+        let used: BTreeSet<&Name> = self
+            .plan
+            .listeners
+            .values()
+            .flat_map(|l| l.chains.iter().map(|c| &c.http.route_table))
+            .collect();
+        let origin: Vec<ObjectRef> =
+            self.skeleton.gateway.iter().map(|gateway| gateway.meta.at("")).collect();
+        let tables: Vec<_> = tables.into_iter().filter(|(name, _)| used.contains(name)).collect();
+        drop(used);
+        let named: BTreeSet<&Name> = tables.iter().map(|(name, _)| name).collect();
+        keep(&mut self.plan.route_tables, |name| named.contains(name));
+        for (name, virtual_hosts) in tables {
+            let same = self.plan.route_tables.get(&name).is_some_and(|old| {
+                old.virtual_hosts.len() == virtual_hosts.len()
+                    && old.virtual_hosts.iter().zip(&virtual_hosts).all(|(a, b)| Arc::ptr_eq(a, b))
+            });
+            if !same {
+                let table =
+                    RouteTable { name: name.clone(), virtual_hosts, origin: origin.clone() };
+                self.plan.route_tables.insert(name, Arc::new(table));
+            }
+        }
+    }
+
+    /// One socket for each port; a filter chain for each TLS listener on it, one for all plain listeners.
+    fn listeners(&self) -> Vec<Listener> {
+        let Some(gateway) = &self.skeleton.gateway else { return Vec::new() };
+        let addresses = match gateway.addresses.as_slice() {
+            [] => vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
+            given => given.to_vec(),
+        };
+        let mut ports: BTreeMap<u16, Vec<FilterChain>> = BTreeMap::new();
+        for (front, back) in
+            self.skeleton.fronts.iter().zip(&self.skeleton.backs).filter(|(_, b)| b.programmed)
+        {
+            let chains = ports.entry(front.entrance.port).or_default();
+            let name: Name = if front.entrance.tls { front.name.clone() } else { "http".into() };
+            if chains.iter().any(|chain| chain.name == name) {
+                continue;
+            }
+            let tls = front.entrance.tls.then(|| TlsTermination { secrets: back.secrets.clone() });
+            chains.push(FilterChain {
+                name: name.clone(),
+                server_names: front
+                    .hostname
+                    .iter()
+                    .filter(|_| front.entrance.tls)
+                    .cloned()
+                    .collect(),
+                tls,
+                http: HttpConnection {
+                    stat_prefix: format!("{}_{name}", front.entrance.port).into(),
+                    route_table: front.table.clone(),
+                    filters: vec![FilterSlot::Cors],
+                },
+                origin: gateway.meta.at(&back.pointer),
+            });
+        }
+        ports
+            .into_iter()
+            .map(|(port, mut chains)| {
+                chains.sort_by(|a, b| a.name.cmp(&b.name));
+                Listener {
+                    name: format!("listener/{port}").into(),
+                    addresses: addresses.clone(),
+                    port,
+                    origin: chains.iter().map(|chain| chain.origin.clone()).collect(),
+                    chains,
+                }
+            })
+            .collect()
+    }
+
+    /// All findings about this Gateway, its routes and their references.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.skeleton.findings.iter().chain(self.routes.values().flat_map(|state| {
+            // Behind each entrance a route has the same findings.
+            state
+                .attachment
+                .findings
+                .iter()
+                .chain(state.rules.values().take(1).flat_map(|rules| &rules.findings))
+        }))
+    }
+}
+
+/// Puts a value in its place unless an equal one is there already; returns the one that stays.
+fn put<T: PartialEq>(map: &mut imbl::OrdMap<Name, Arc<T>>, name: &Name, value: T) -> Arc<T> {
+    if let Some(old) = map.get(name)
+        && **old == value
+    {
+        return old.clone();
+    }
+    let value = Arc::new(value);
+    map.insert(name.clone(), value.clone());
+    value
+}
+
+/// Makes the map hold exactly these values.
+fn put_all<T: PartialEq>(
+    map: &mut imbl::OrdMap<Name, Arc<T>>,
+    values: impl IntoIterator<Item = (Name, T)>,
+) {
+    let mut named = BTreeSet::new();
+    for (name, value) in values {
+        put(map, &name, value);
+        named.insert(name);
+    }
+    keep(map, |name| named.contains(name));
+}
+
+fn keep<T>(map: &mut imbl::OrdMap<Name, Arc<T>>, wanted: impl Fn(&Name) -> bool) {
+    let gone: Vec<_> = map.keys().filter(|name| !wanted(name)).cloned().collect();
+    for name in gone {
+        map.remove(&name);
+    }
+}

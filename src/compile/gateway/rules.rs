@@ -1,0 +1,305 @@
+//! One route's rules → proxy routes with resolved back ends.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalog::View;
+use ir::{Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Target, WeightedTarget};
+use model::{
+    Backend, Condition, Cors, Filter, Finding, HeaderEdit, HttpRoute, PathMatch, PathModifier,
+    RouteMatch, Rule, Severity, codes,
+};
+
+use super::listeners::Entrance;
+use crate::backend::{BackendKey, Broken, resolve};
+
+/// The place of a proxy route among others of the same host name, as Gateway API orders matches (`HTTPRouteRule.matches`):
+/// smaller goes first. Where regular expressions stand is left to implementations: between exact and prefix, longer first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank {
+    path: (u8, Reverse<usize>),
+    no_method: bool,
+    headers: Reverse<usize>,
+    query: Reverse<usize>,
+    /// Older first; routes without a time come last.
+    created: i64,
+    name: model::NamespacedName,
+    rule: usize,
+    matching: usize,
+}
+
+/// A route, ready to be put in route tables behind one entrance.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RouteRules {
+    /// In order of rank.
+    pub(crate) entries: Vec<(Rank, Arc<ir::Route>)>,
+    pub(crate) backends: BTreeSet<BackendKey>,
+    pub(crate) resolved: Condition,
+    /// Set where rules hold something that Isthmus does not do: whether all of them, and what.
+    pub(crate) unsupported: Option<(bool, String)>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+pub(crate) fn rules(view: &View<'_>, route: &Arc<HttpRoute>, entrance: Entrance) -> RouteRules {
+    let mut builder = Builder {
+        view,
+        route,
+        entrance,
+        backends: BTreeSet::new(),
+        broken: None,
+        findings: Vec::new(),
+    };
+    let mut entries = Vec::new();
+    let mut unsupported_rules = 0;
+    let mut unsupported_text = None;
+    for (index, rule) in route.rules.iter().enumerate() {
+        let parts = builder.parts(rule);
+        if let Some(text) = &parts.unsupported {
+            unsupported_rules += 1;
+            unsupported_text.get_or_insert_with(|| text.clone());
+        }
+        for (matching, matches) in rule.matches.iter().enumerate() {
+            let rank = rank(route, index, matching, matches);
+            entries.push((rank, Arc::new(builder.route(rule, index, matching, matches, &parts))));
+        }
+    }
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    let resolved = match builder.broken {
+        None => Condition::new("ResolvedRefs", true, "ResolvedRefs", "all references are resolved"),
+        Some(broken) => Condition::new("ResolvedRefs", false, broken.reason, broken.text),
+    };
+    let unsupported = unsupported_text.map(|text| (unsupported_rules == route.rules.len(), text));
+    RouteRules {
+        entries,
+        backends: builder.backends,
+        resolved,
+        unsupported,
+        findings: builder.findings,
+    }
+}
+
+fn rank(route: &HttpRoute, rule: usize, matching: usize, matches: &RouteMatch) -> Rank {
+    let path = match &matches.path {
+        PathMatch::Exact(path) => (0, Reverse(path.len())),
+        PathMatch::Regex(path) => (1, Reverse(path.len())),
+        PathMatch::Prefix(path) => (2, Reverse(path.len())),
+    };
+    Rank {
+        path,
+        no_method: matches.method.is_none(),
+        headers: Reverse(matches.headers.len()),
+        query: Reverse(matches.query.len()),
+        created: route.meta.created.unwrap_or(i64::MAX),
+        name: route.meta.key.name.clone(),
+        rule,
+        matching,
+    }
+}
+
+/// What all matches of a rule share.
+#[derive(Default)]
+struct Parts {
+    request_headers: HeaderEdit,
+    response_headers: HeaderEdit,
+    cors: Option<Cors>,
+    redirect: Option<model::Redirect>,
+    rewrite: model::Rewrite,
+    mirrors: Vec<Mirror>,
+    targets: Vec<WeightedTarget>,
+    unsupported: Option<String>,
+}
+
+struct Builder<'a> {
+    view: &'a View<'a>,
+    route: &'a Arc<HttpRoute>,
+    entrance: Entrance,
+    backends: BTreeSet<BackendKey>,
+    /// The first broken reference.
+    broken: Option<Broken>,
+    findings: Vec<Finding>,
+}
+
+impl Builder<'_> {
+    fn parts(&mut self, rule: &Rule) -> Parts {
+        let mut parts = Parts::default();
+        for filter in &rule.filters {
+            match filter {
+                Filter::RequestHeaders(edit) => extend(&mut parts.request_headers, edit),
+                Filter::ResponseHeaders(edit) => extend(&mut parts.response_headers, edit),
+                Filter::Redirect(redirect) => parts.redirect = Some(redirect.clone()),
+                Filter::Rewrite(rewrite) => parts.rewrite = rewrite.clone(),
+                Filter::Cors(cors) => parts.cors = Some(cors.clone()),
+                Filter::Mirror { backend, fraction } => {
+                    match resolve(self.view, &self.route.meta, backend) {
+                        Ok(key) => {
+                            parts
+                                .mirrors
+                                .push(Mirror { cluster: key.cluster(), fraction: *fraction });
+                            self.backends.insert(key);
+                        }
+                        Err(broken) => self.broken(&backend.pointer, broken),
+                    }
+                }
+                Filter::Unsupported { kind, pointer } => {
+                    parts.unsupported = Some(self.unsupported(pointer, &format!("filter {kind}")));
+                }
+            }
+        }
+        for backend in &rule.backends {
+            let target = self.target(backend);
+            parts.targets.push(target);
+        }
+        parts
+    }
+
+    fn target(&mut self, backend: &Backend) -> WeightedTarget {
+        let mut out = WeightedTarget {
+            target: Target::Broken,
+            weight: backend.weight,
+            request_headers: HeaderEdit::default(),
+            response_headers: HeaderEdit::default(),
+        };
+        let mut refused = false;
+        for filter in &backend.filters {
+            match filter {
+                Filter::RequestHeaders(edit) => extend(&mut out.request_headers, edit),
+                Filter::ResponseHeaders(edit) => extend(&mut out.response_headers, edit),
+                Filter::Unsupported { kind, pointer } => {
+                    refused = true;
+                    self.unsupported(pointer, &format!("filter {kind} on a back end"));
+                }
+                Filter::Redirect(_)
+                | Filter::Rewrite(_)
+                | Filter::Mirror { .. }
+                | Filter::Cors(_) => {
+                    refused = true;
+                    self.unsupported(&backend.target.pointer, "this kind of filter on a back end");
+                }
+            }
+        }
+        match resolve(self.view, &self.route.meta, &backend.target) {
+            Ok(_) if refused => {}
+            Ok(key) => {
+                out.target = Target::Cluster(key.cluster());
+                self.backends.insert(key);
+            }
+            Err(broken) => self.broken(&backend.target.pointer, broken),
+        }
+        out
+    }
+
+    fn broken(&mut self, pointer: &str, broken: Broken) {
+        self.findings.push(Finding {
+            at: self.route.meta.at(pointer),
+            code: broken.code,
+            severity: Severity::Error,
+            text: broken.text.clone(),
+            hint: broken.hint.clone(),
+        });
+        self.broken.get_or_insert(broken);
+    }
+
+    fn unsupported(&mut self, pointer: &str, what: &str) -> String {
+        let text = format!("{what} is not supported");
+        self.findings.push(Finding {
+            at: self.route.meta.at(pointer),
+            code: codes::UNSUPPORTED_FILTER,
+            severity: Severity::Error,
+            text: text.clone(),
+            hint: "requests are answered 500 there: Gateway API forbids to skip a filter".into(),
+        });
+        text
+    }
+
+    fn route(
+        &self,
+        rule: &Rule,
+        index: usize,
+        matching: usize,
+        matches: &RouteMatch,
+        parts: &Parts,
+    ) -> ir::Route {
+        let name = &self.route.meta.key.name;
+        ir::Route {
+            name: format!("{}/{}/{index}/{matching}", name.namespace, name.name).into(),
+            matches: matches.clone(),
+            action: self.action(rule, matches, parts),
+            request_headers: parts.request_headers.clone(),
+            response_headers: parts.response_headers.clone(),
+            cors: parts.cors.clone(),
+            origin: self.route.meta.at(&rule.pointer),
+        }
+    }
+
+    fn action(&self, rule: &Rule, matches: &RouteMatch, parts: &Parts) -> Action {
+        if parts.unsupported.is_some() {
+            return Action::Respond { status: 500 };
+        }
+        if let Some(redirect) = &parts.redirect {
+            return Action::Redirect(redirect_action(redirect, self.entrance, &matches.path));
+        }
+        // `HTTPRouteRule.backendRefs`: no back end, or none with a weight, is answered 500.
+        if parts.targets.iter().map(|t| u64::from(t.weight)).sum::<u64>() == 0 {
+            return Action::Respond { status: 500 };
+        }
+        Action::Forward(Forward {
+            targets: parts.targets.iter().filter(|t| t.weight > 0).cloned().collect(),
+            mirrors: parts.mirrors.clone(),
+            path: parts.rewrite.path.as_ref().map(|path| path_rewrite(path, &matches.path)),
+            host: parts.rewrite.hostname.clone().map(HostRewrite::Literal),
+            timeout: rule.timeouts.request.unwrap_or(Duration::ZERO),
+            try_timeout: rule.timeouts.backend_request.unwrap_or(Duration::ZERO),
+        })
+    }
+}
+
+fn extend(into: &mut HeaderEdit, from: &HeaderEdit) {
+    into.set.extend(from.set.iter().cloned());
+    into.add.extend(from.add.iter().cloned());
+    into.remove.extend(from.remove.iter().cloned());
+}
+
+fn path_rewrite(modifier: &PathModifier, path: &PathMatch) -> PathRewrite {
+    match (modifier, path) {
+        (PathModifier::ReplaceFull(value), _) => PathRewrite::Full(value.clone()),
+        (
+            PathModifier::ReplacePrefix(value),
+            PathMatch::Prefix(matched) | PathMatch::Exact(matched),
+        ) => PathRewrite::Prefix { matched: matched.clone(), replacement: value.clone() },
+        // Documents with a prefix replacement on a regular expression are refused when read.
+        (PathModifier::ReplacePrefix(value), PathMatch::Regex(_)) => {
+            PathRewrite::Full(value.clone())
+        }
+    }
+}
+
+/// `HTTPRequestRedirectFilter.port`: without a port, the scheme's well-known port if a scheme is given, else the
+/// listener's port. A well-known port should not be written; with a scheme the proxy sees to that, without one the port
+/// is left alone.
+fn redirect_action(redirect: &model::Redirect, entrance: Entrance, path: &PathMatch) -> Redirect {
+    let port = match redirect.scheme.as_deref() {
+        Some(scheme) => redirect.port.or_else(|| well_known_port(scheme)).or(Some(entrance.port)),
+        None => {
+            let own_scheme = if entrance.tls { "https" } else { "http" };
+            let wanted = redirect.port.unwrap_or(entrance.port);
+            (Some(wanted) != well_known_port(own_scheme)).then_some(wanted)
+        }
+    };
+    Redirect {
+        scheme: redirect.scheme.clone(),
+        host: redirect.hostname.clone(),
+        port,
+        path: redirect.path.as_ref().map(|modifier| path_rewrite(modifier, path)),
+        status: redirect.status.unwrap_or(302),
+    }
+}
+
+fn well_known_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}

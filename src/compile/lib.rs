@@ -1,0 +1,24 @@
+//! # compile: from the catalog to what each proxy needs
+//!
+//! ```text
+//! Catalog + changed Keys ──► Compiler ──► Plan per node group, status per object, findings
+//!                              │
+//!                              ├─ gateway/  listeners → attachment of routes → rules → route tables
+//!                              └─ backend   references → clusters and endpoint sets
+//! ```
+//!
+//! Every piece of work notes which [`catalog::Key`]s it read; only pieces with a changed key are done again, so one
+//! endpoint change costs one endpoint set, whatever else exists. Unchanged results are the same value in memory.
+//! It must never know Envoy's field names, do I/O, read a clock, or fail: it returns results and findings. One bad object
+//! costs exactly its own piece.
+
+mod backend;
+mod compiler;
+mod gateway;
+mod tracker;
+
+#[cfg(test)]
+mod tests;
+
+pub use compiler::{Compiler, Update};
+pub use gateway::Group;

@@ -1,0 +1,380 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalog::{Catalog, Merger};
+use model::{
+    AllowedNamespaces, AppProtocol, Backend, BackendRef, Batch, Change, Endpoint, EndpointHealth,
+    EndpointPort, EndpointSlice, Gateway, GatewayClass, GrantFrom, GrantTo, Hostname, HttpRoute,
+    Kind, Listener, ListenerProtocol, Locality, Locations, Meta, Namespace, NamespacedName, Object,
+    ObjectKey, ParentRef, PathMatch, ReferenceGrant, RouteMatch, Rule, Selector, Service,
+    ServicePort, TargetPort, Timeouts, TlsMode,
+};
+
+use crate::Compiler;
+
+const CONTROLLER: &str = "isthmus.dev/gateway-controller";
+
+fn meta(kind: Kind, namespace: &str, name: &str) -> Meta {
+    Meta {
+        key: ObjectKey::new(kind, namespace, name),
+        source: "file".into(),
+        labels: vec![],
+        annotations: vec![],
+        generation: 0,
+        created: None,
+        locations: Arc::new(Locations::default()),
+        document: "{}".into(),
+    }
+}
+
+fn class() -> Object {
+    let meta = meta(Kind::GatewayClass, "", "isthmus");
+    Object::GatewayClass(Arc::new(GatewayClass { meta, controller: CONTROLLER.into() }))
+}
+
+fn listener(
+    name: &str,
+    port: u16,
+    hostname: Option<&str>,
+    namespaces: AllowedNamespaces,
+) -> Listener {
+    Listener {
+        name: name.into(),
+        pointer: format!("/spec/listeners/{name}").into(),
+        port,
+        protocol: Ok(ListenerProtocol::Http),
+        hostname: hostname.map(|h| Hostname::parse(h).unwrap()),
+        tls_mode: TlsMode::Terminate,
+        certificates: vec![],
+        namespaces,
+        kinds: vec![],
+    }
+}
+
+fn gateway(listeners: Vec<Listener>) -> Object {
+    let meta = meta(Kind::Gateway, "infra", "edge");
+    Object::Gateway(Arc::new(Gateway {
+        meta,
+        class: "isthmus".into(),
+        listeners,
+        addresses: vec![],
+    }))
+}
+
+fn service(name: &str, ports: &[u16]) -> Object {
+    let port = |p: &u16| ServicePort {
+        name: "http".into(),
+        port: *p,
+        target: TargetPort::Number(*p),
+        protocol: AppProtocol::Http1,
+    };
+    let ports = ports.iter().map(port).collect();
+    Object::Service(Arc::new(Service {
+        meta: meta(Kind::Service, "shop", name),
+        ports,
+        external_name: None,
+    }))
+}
+
+fn slice(service: &str, hosts: &[u8]) -> Object {
+    let endpoint = |host: &u8| Endpoint {
+        address: [10, 0, 0, *host].into(),
+        port: None,
+        weight: 1.0,
+        health: EndpointHealth::Healthy,
+        locality: Locality::default(),
+    };
+    Object::EndpointSlice(Arc::new(EndpointSlice {
+        meta: meta(Kind::EndpointSlice, "shop", service),
+        service: Some(NamespacedName::new("shop", service)),
+        ports: vec![EndpointPort { name: "http".into(), port: 8080 }],
+        endpoints: hosts.iter().map(endpoint).collect(),
+    }))
+}
+
+struct RouteSpec<'a> {
+    name: &'a str,
+    section: Option<&'a str>,
+    hosts: &'a [&'a str],
+    path: &'a str,
+    service: &'a str,
+    port: u16,
+}
+
+fn route(spec: &RouteSpec<'_>) -> Object {
+    let target = BackendRef {
+        group: "".into(),
+        kind: "Service".into(),
+        name: NamespacedName::new("shop", spec.service),
+        port: Some(spec.port),
+        pointer: "/spec/rules/0/backendRefs/0".into(),
+    };
+    Object::HttpRoute(Arc::new(HttpRoute {
+        meta: meta(Kind::HttpRoute, "web", spec.name),
+        parents: vec![ParentRef {
+            group: "gateway.networking.k8s.io".into(),
+            kind: "Gateway".into(),
+            name: NamespacedName::new("infra", "edge"),
+            section: spec.section.map(Into::into),
+            port: None,
+            pointer: "/spec/parentRefs/0".into(),
+        }],
+        hostnames: spec.hosts.iter().map(|h| Hostname::parse(h).unwrap()).collect(),
+        rules: vec![Rule {
+            name: None,
+            pointer: "/spec/rules/0".into(),
+            matches: vec![RouteMatch {
+                path: PathMatch::Prefix(spec.path.into()),
+                method: None,
+                headers: vec![],
+                query: vec![],
+            }],
+            filters: vec![],
+            backends: vec![Backend { target, weight: 1, filters: vec![] }],
+            timeouts: Timeouts { request: Some(Duration::from_secs(1)), backend_request: None },
+        }],
+    }))
+}
+
+fn grant() -> Object {
+    Object::ReferenceGrant(Arc::new(ReferenceGrant {
+        meta: meta(Kind::ReferenceGrant, "shop", "web"),
+        from: vec![GrantFrom {
+            group: "gateway.networking.k8s.io".into(),
+            kind: "HTTPRoute".into(),
+            namespace: "web".into(),
+        }],
+        to: vec![GrantTo { group: "".into(), kind: "Service".into(), name: None }],
+    }))
+}
+
+fn namespace(labels: &[(&str, &str)]) -> Object {
+    let mut meta = meta(Kind::Namespace, "", "web");
+    meta.labels = labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    Object::Namespace(Arc::new(Namespace { meta }))
+}
+
+/// A plan as text, deep: two plans that read the same are the same to every later stage.
+fn shown(compiler: &Compiler) -> String {
+    let name = NamespacedName::new("infra", "edge");
+    let Some(group) = compiler.group(&name) else { return String::new() };
+    let plan = group.plan();
+    format!(
+        "{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}",
+        plan.listeners.values().collect::<Vec<_>>(),
+        plan.route_tables.values().collect::<Vec<_>>(),
+        plan.clusters.values().collect::<Vec<_>>(),
+        plan.endpoints.values().collect::<Vec<_>>(),
+        group.gateway_status(),
+    )
+}
+
+fn from_scratch(catalog: &Catalog) -> Compiler {
+    let mut compiler = Compiler::new(CONTROLLER.into());
+    compiler.update(catalog, &[]);
+    compiler
+}
+
+struct World {
+    merger: Merger,
+    compiler: Compiler,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { merger: Merger::default(), compiler: Compiler::new(CONTROLLER.into()) }
+    }
+
+    #[track_caller]
+    fn step(&mut self, changes: Vec<Change>) -> crate::Update {
+        let applied = self.merger.apply(Batch { source: "file".into(), changes });
+        let update = self.compiler.update(&applied.catalog, &applied.changed);
+        let scratch = from_scratch(&applied.catalog);
+        assert_eq!(shown(&self.compiler), shown(&scratch), "incremental differs from scratch");
+        assert_eq!(self.compiler.findings(&applied.catalog), scratch.findings(&applied.catalog));
+        update
+    }
+
+    fn plan(&self) -> &ir::Plan {
+        self.compiler.group(&NamespacedName::new("infra", "edge")).unwrap().plan()
+    }
+}
+
+fn small_world() -> World {
+    let mut world = World::new();
+    let orders = RouteSpec {
+        name: "a",
+        section: None,
+        hosts: &["a.example.com"],
+        path: "/",
+        service: "s0",
+        port: 80,
+    };
+    let others = RouteSpec { name: "b", hosts: &["b.example.com"], service: "s1", ..orders };
+    world.step(
+        [
+            class(),
+            gateway(vec![listener("http", 80, None, AllowedNamespaces::All)]),
+            grant(),
+            service("s0", &[80]),
+            service("s1", &[80]),
+            slice("s0", &[1]),
+            slice("s1", &[2]),
+            route(&orders),
+            route(&others),
+        ]
+        .map(Change::Apply)
+        .into(),
+    );
+    world
+}
+
+#[test]
+fn an_endpoint_change_leaves_everything_else_the_same_in_memory() {
+    let mut world = small_world();
+    let before = world.plan().clone();
+    world.step(vec![Change::Apply(slice("s0", &[1, 3]))]);
+    let after = world.plan();
+    assert!(before.clusters.ptr_eq(&after.clusters));
+    assert!(before.route_tables.ptr_eq(&after.route_tables));
+    assert!(before.listeners.ptr_eq(&after.listeners));
+    let changed: Vec<_> = after
+        .endpoints
+        .iter()
+        .filter(|(name, set)| !Arc::ptr_eq(set, &before.endpoints[*name]))
+        .collect();
+    assert_eq!(changed.len(), 1);
+    assert_eq!(changed[0].1.localities[0].endpoints.len(), 2);
+}
+
+#[test]
+fn one_route_change_keeps_the_other_virtual_hosts_the_same_in_memory() {
+    let mut world = small_world();
+    let before = world.plan().route_tables["http/80"].clone();
+    let spec = RouteSpec {
+        name: "a",
+        section: None,
+        hosts: &["a.example.com"],
+        path: "/new",
+        service: "s0",
+        port: 80,
+    };
+    world.step(vec![Change::Apply(route(&spec))]);
+    let after = &world.plan().route_tables["http/80"];
+    let same = |name: &str| {
+        let find = |table: &ir::RouteTable| {
+            table.virtual_hosts.iter().find(|v| &*v.name == name).unwrap().clone()
+        };
+        Arc::ptr_eq(&find(&before), &find(after))
+    };
+    assert!(same("b.example.com"));
+    assert!(!same("a.example.com"));
+}
+
+#[test]
+fn a_change_that_nobody_reads_compiles_nothing() {
+    let mut world = small_world();
+    let update = world.step(vec![
+        Change::Apply(service("unrelated", &[80])),
+        Change::Apply(slice("unrelated", &[9])),
+    ]);
+    assert_eq!(update, crate::Update::default());
+}
+
+#[test]
+fn a_missing_service_heals_by_itself() {
+    let mut world = small_world();
+    world.step(vec![Change::Delete(ObjectKey::new(Kind::Service, "shop", "s0"))]);
+    assert!(!world.plan().clusters.contains_key("service/shop/s0/80"));
+    world.step(vec![Change::Apply(service("s0", &[80]))]);
+    assert!(world.plan().clusters.contains_key("service/shop/s0/80"));
+    assert_eq!(world.plan().endpoints["service/shop/s0/80"].localities[0].endpoints.len(), 1);
+}
+
+/// A small generator of numbers; the same sequence on every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((self.0 >> 33) % sides).unwrap()
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.roll(from.len() as u64)].clone()
+    }
+}
+
+#[test]
+fn any_sequence_of_changes_ends_in_the_same_plan_as_from_scratch() {
+    let names = ["r0", "r1", "r2", "r3"];
+    let services = ["s0", "s1", "s2"];
+    for seed in 0..60 {
+        let mut dice = Dice(seed);
+        let mut world = World::new();
+        for _ in 0..40 {
+            let change = match dice.roll(12) {
+                0 => Change::Apply(class()),
+                1 => Change::Delete(ObjectKey::new(Kind::GatewayClass, "", "isthmus")),
+                2 | 3 => {
+                    let selector = Selector {
+                        labels: vec![("team".into(), "web".into())],
+                        requirements: vec![],
+                    };
+                    let allowed = [
+                        AllowedNamespaces::All,
+                        AllowedNamespaces::Same,
+                        AllowedNamespaces::Selector(selector),
+                    ];
+                    let mut listeners = vec![listener("http", 80, None, dice.pick(&allowed))];
+                    if dice.roll(2) == 0 {
+                        listeners.push(listener(
+                            "wild",
+                            80,
+                            Some("*.example.com"),
+                            dice.pick(&allowed),
+                        ));
+                    }
+                    if dice.roll(3) == 0 {
+                        listeners.push(listener(
+                            "other",
+                            8080,
+                            Some("a.example.com"),
+                            dice.pick(&allowed),
+                        ));
+                    }
+                    Change::Apply(gateway(listeners))
+                }
+                4 => Change::Apply(namespace(dice.pick(&[&[("team", "web")][..], &[]]))),
+                5 if dice.roll(4) == 0 => {
+                    Change::Delete(ObjectKey::new(Kind::ReferenceGrant, "shop", "web"))
+                }
+                5 => Change::Apply(grant()),
+                6 => Change::Delete(ObjectKey::new(Kind::HttpRoute, "web", dice.pick(&names))),
+                7 => Change::Apply(service(
+                    dice.pick(&services),
+                    dice.pick(&[&[80][..], &[80, 81], &[81]]),
+                )),
+                8 => Change::Delete(ObjectKey::new(Kind::Service, "shop", dice.pick(&services))),
+                9 => {
+                    Change::Apply(slice(dice.pick(&services), dice.pick(&[&[1][..], &[1, 2], &[]])))
+                }
+                _ => Change::Apply(route(&RouteSpec {
+                    name: dice.pick(&names),
+                    section: dice.pick(&[None, Some("http"), Some("wild")]),
+                    hosts: dice.pick(&[
+                        &[][..],
+                        &["a.example.com"],
+                        &["*.example.com", "b.example.com"],
+                        &["x.org"],
+                    ]),
+                    path: dice.pick(&["/", "/a", "/a/b"]),
+                    service: dice.pick(&services),
+                    port: dice.pick(&[80, 81]),
+                })),
+            };
+            world.step(vec![change]);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! An Envoy's first configuration: who it is, where it gets the rest, how it protects itself and how it is watched.
+
+mod address;
+mod guard;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+pub use address::{HostPort, InvalidHostPort};
+
+/// The static cluster of the control plane.
+pub const XDS_CLUSTER: &str = "isthmus";
+
+/// The sort of proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A stand-alone Envoy that serves one Gateway.
+    Gateway { namespace: String, name: String },
+}
+
+/// Where the proxy runs; the words may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Locality {
+    pub region: String,
+    pub zone: String,
+    pub sub_zone: String,
+}
+
+/// TLS to the control plane. Files only: a bootstrap is printed, mailed and put into ConfigMaps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct XdsTls {
+    /// Certificates that the control plane's certificate must be signed by.
+    pub ca: PathBuf,
+    /// Name that the control plane's certificate must have; its host name where not given.
+    pub server_name: Option<String>,
+    /// The proxy's own certificate chain and key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// All that a bootstrap depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bootstrap {
+    pub role: Role,
+    /// Unique among proxies.
+    pub node_id: String,
+    pub locality: Locality,
+    /// The control plane's xDS listener.
+    pub xds: HostPort,
+    pub xds_tls: Option<XdsTls>,
+    /// Envoy's admin interface, always on loopback: whoever reaches it owns the proxy.
+    pub admin_port: u16,
+    /// Prometheus and readiness, safe to expose. Answers only once Envoy has its first configuration: a probe for
+    /// readiness, not for liveness.
+    pub stats_address: IpAddr,
+    pub stats_port: u16,
+    /// The heap size in bytes that Envoy is to stay under; it sheds load before.
+    pub max_heap: u64,
+    /// Client connections beyond this are refused.
+    pub max_connections: u64,
+}
+
+impl Bootstrap {
+    /// A bootstrap with the usual ports and limits.
+    #[must_use]
+    pub fn new(role: Role, node_id: String, xds: HostPort) -> Self {
+        Self {
+            role,
+            node_id,
+            locality: Locality::default(),
+            xds,
+            xds_tls: None,
+            admin_port: 19000,
+            stats_address: IpAddr::from([0, 0, 0, 0]),
+            stats_port: 19001,
+            max_heap: 2 << 30,
+            max_connections: 50_000,
+        }
+    }
+
+    /// The document, in Envoy's own field names.
+    #[must_use]
+    pub fn render(&self) -> Value {
+        json!({
+            "node": self.node(),
+            "admin": watch::admin(self.admin_port),
+            "dynamic_resources": dynamic_resources(),
+            "static_resources": {
+                "listeners": [watch::listener(self.stats_address, self.stats_port)],
+                "clusters": [self.xds_cluster(), watch::cluster(self.admin_port)],
+            },
+            "layered_runtime": guard::runtime(),
+            "overload_manager": guard::overload(self.max_heap, self.max_connections),
+            "stats_config": watch::stats_config(),
+        })
+    }
+
+    fn node(&self) -> Value {
+        let Role::Gateway { namespace, name } = &self.role;
+        let mut node = json!({
+            "id": self.node_id,
+            "cluster": format!("{name}.{namespace}"),
+            "metadata": {"isthmus": {"role": "gateway", "gateway": format!("{namespace}/{name}")}},
+        });
+        let Locality { region, zone, sub_zone } = &self.locality;
+        for (key, word) in [("region", region), ("zone", zone), ("sub_zone", sub_zone)] {
+            if !word.is_empty() {
+                node["locality"][key] = json!(word);
+            }
+        }
+        node
+    }
+
+    fn xds_cluster(&self) -> Value {
+        let mut cluster = json!({
+            "name": XDS_CLUSTER,
+            // A name is looked up again and again, so that the control plane may move.
+            "type": if self.xds.ip().is_some() { "STATIC" } else { "STRICT_DNS" },
+            // `localhost` is often both, and a control plane on loopback is usually on IPv4 only.
+            "dns_lookup_family": "V4_PREFERRED",
+            "connect_timeout": "5s",
+            "load_assignment": {
+                "cluster_name": XDS_CLUSTER,
+                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": self.xds.socket_address()}}]}],
+            },
+            "typed_extension_protocol_options": {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": {"http2_protocol_options": {
+                        // A stream that is silent for hours is normal. Without pings, a control plane that vanished
+                        // without a word is noticed only when TCP gives up.
+                        "connection_keepalive": {"interval": "30s", "timeout": "5s"},
+                    }},
+                },
+            },
+            "upstream_connection_options": {
+                "tcp_keepalive": {"keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 5},
+            },
+        });
+        if let Some(tls) = &self.xds_tls {
+            cluster["transport_socket"] = self.transport_socket(tls);
+        }
+        cluster
+    }
+
+    fn transport_socket(&self, tls: &XdsTls) -> Value {
+        let name = tls.server_name.as_deref().unwrap_or(self.xds.host());
+        let is_ip = name.parse::<IpAddr>().is_ok();
+        let mut context = json!({
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": {
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+                "alpn_protocols": ["h2"],
+                "validation_context": {
+                    "trusted_ca": {"filename": tls.ca},
+                    "match_typed_subject_alt_names": [{
+                        "san_type": if is_ip { "IP_ADDRESS" } else { "DNS" },
+                        "matcher": {"exact": name},
+                    }],
+                },
+            },
+        });
+        if !is_ip {
+            // RFC 6066: server_name holds no address literals.
+            context["sni"] = json!(name);
+        }
+        if let Some((chain, key)) = &tls.client {
+            context["common_tls_context"]["tls_certificates"] = json!([{"certificate_chain": {"filename": chain}, "private_key": {"filename": key}}]);
+        }
+        json!({"name": "envoy.transport_sockets.tls", "typed_config": context})
+    }
+}
+
+/// One delta ADS stream for all types.
+fn dynamic_resources() -> Value {
+    // Wait for the control plane however long it takes: after a timeout Envoy would call itself ready without a
+    // single listener, and a load balancer in front of it would believe that.
+    let over_ads = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
+    json!({
+        "ads_config": {
+            "api_type": "DELTA_GRPC",
+            "transport_api_version": "V3",
+            "set_node_on_first_message_only": true,
+            "grpc_services": [{"envoy_grpc": {
+                "cluster_name": XDS_CLUSTER,
+                "retry_policy": {"retry_back_off": {"base_interval": "0.5s", "max_interval": "10s"}},
+            }}],
+        },
+        "cds_config": over_ads,
+        "lds_config": over_ads,
+    })
+}

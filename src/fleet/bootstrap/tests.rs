@@ -1,0 +1,153 @@
+use std::process::Command;
+
+use super::*;
+use crate::find_envoy::Places;
+
+fn gateway(xds: &str) -> Bootstrap {
+    let role = Role::Gateway { namespace: "demo".into(), name: "edge".into() };
+    Bootstrap::new(role, "edge-1".into(), xds.parse().unwrap())
+}
+
+fn tls(xds: &str, server_name: Option<&str>) -> Bootstrap {
+    let tls = XdsTls {
+        ca: "/etc/isthmus/ca.pem".into(),
+        server_name: server_name.map(str::to_owned),
+        client: Some(("/etc/isthmus/chain.pem".into(), "/etc/isthmus/key.pem".into())),
+    };
+    Bootstrap { xds_tls: Some(tls), ..gateway(xds) }
+}
+
+fn xds_cluster(bootstrap: &Bootstrap) -> Value {
+    bootstrap.render()["static_resources"]["clusters"][0].clone()
+}
+
+/// The whole document. `UPDATE=1` writes it anew, to be read before it is committed.
+#[test]
+fn golden() {
+    let bootstrap = Bootstrap {
+        locality: Locality { region: "hz".into(), zone: "hz-b".into(), sub_zone: String::new() },
+        ..gateway("isthmus.example.com:18000")
+    };
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/bootstrap/golden/gateway.yaml");
+    let rendered = bootstrap.render();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, serde_yaml::to_string(&rendered).unwrap()).unwrap();
+    }
+    let golden: Value = serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(rendered, golden);
+}
+
+#[test]
+fn names_are_resolved_and_addresses_are_not() {
+    for (xds, kind, host) in [
+        ("isthmus.example.com:18000", "STRICT_DNS", "isthmus.example.com"),
+        ("localhost:18000", "STRICT_DNS", "localhost"),
+        ("10.0.0.7:18000", "STATIC", "10.0.0.7"),
+        ("[2001:db8::7]:18000", "STATIC", "2001:db8::7"),
+    ] {
+        let cluster = xds_cluster(&gateway(xds));
+        let address =
+            &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"];
+        assert_eq!(cluster["type"], kind);
+        assert_eq!(*address, json!({"socket_address": {"address": host, "port_value": 18000}}));
+        assert_eq!(cluster["transport_socket"], Value::Null);
+    }
+}
+
+#[test]
+fn tls_checks_the_name_of_the_control_plane() {
+    let by_name = xds_cluster(&tls("isthmus.example.com:18000", None));
+    assert_eq!(
+        by_name["transport_socket"]["typed_config"],
+        json!({
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": "isthmus.example.com",
+            "common_tls_context": {
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+                "alpn_protocols": ["h2"],
+                "tls_certificates": [{
+                    "certificate_chain": {"filename": "/etc/isthmus/chain.pem"},
+                    "private_key": {"filename": "/etc/isthmus/key.pem"},
+                }],
+                "validation_context": {
+                    "trusted_ca": {"filename": "/etc/isthmus/ca.pem"},
+                    "match_typed_subject_alt_names":
+                        [{"san_type": "DNS", "matcher": {"exact": "isthmus.example.com"}}],
+                },
+            },
+        })
+    );
+    let by_address = xds_cluster(&tls("10.0.0.7:18000", None));
+    let context = &by_address["transport_socket"]["typed_config"];
+    let san =
+        &context["common_tls_context"]["validation_context"]["match_typed_subject_alt_names"][0];
+    assert_eq!(*san, json!({"san_type": "IP_ADDRESS", "matcher": {"exact": "10.0.0.7"}}));
+    assert_eq!(context["sni"], Value::Null);
+    let renamed = xds_cluster(&tls("10.0.0.7:18000", Some("isthmus.internal")));
+    assert_eq!(renamed["transport_socket"]["typed_config"]["sni"], "isthmus.internal");
+}
+
+#[test]
+fn host_and_port() {
+    for good in ["a:1", "a.b-c.example.:65535", "10.0.0.7:18000", "[::1]:18000"] {
+        assert_eq!(good.parse::<HostPort>().unwrap().to_string(), good);
+    }
+    for bad in [
+        "",
+        "a",
+        ":1",
+        "a:",
+        "a:0",
+        "a:65536",
+        "::1:18000",
+        "[a]:1",
+        "a b:1",
+        "http://a:1",
+        "a..b:1",
+    ] {
+        assert!(bad.parse::<HostPort>().is_err(), "{bad}");
+    }
+}
+
+/// Envoy's own word on every form of the document.
+#[test]
+fn accepted_by_envoy() {
+    let Ok(envoy) = Places::current(None).find() else {
+        eprintln!("NOT RUN: no Envoy here; `make envoy` fetches one");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let key = rcgen::generate_simple_self_signed(["isthmus.example.com".into()]).unwrap();
+    let file = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let chain = file("chain.pem", key.cert.pem());
+    let key = file("key.pem", key.signing_key.serialize_pem());
+    let with_tls = |xds: &str| Bootstrap {
+        xds_tls: Some(XdsTls {
+            ca: chain.clone(),
+            server_name: None,
+            client: Some((chain.clone(), key.clone())),
+        }),
+        ..gateway(xds)
+    };
+    for bootstrap in [
+        gateway("127.0.0.1:18000"),
+        gateway("[::1]:18000"),
+        gateway("localhost:18000"),
+        with_tls("127.0.0.1:18000"),
+        with_tls("isthmus.example.com:18000"),
+    ] {
+        let said = Command::new(&envoy)
+            .args(["--mode", "validate", "--log-level", "warning", "--config-yaml"])
+            .arg(bootstrap.render().to_string())
+            .output()
+            .unwrap();
+        let log = String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.success(), "{}: {log}", bootstrap.xds);
+        // Deprecated fields would be warned of here.
+        assert!(!log.contains("[warning]"), "{log}");
+    }
+}

@@ -1,0 +1,48 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{EndpointHealth, Locality, ObjectRef};
+
+use crate::Name;
+
+/// A group of equal endpoints, as routes refer to it. Its endpoints come under the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    pub name: Name,
+    /// What statistics call it: the user's words, not the resource name.
+    pub stat_name: Arc<str>,
+    pub protocol: UpstreamProtocol,
+    pub connect_timeout: Duration,
+    pub origin: ObjectRef,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge.
+    Http2,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSet {
+    pub name: Name,
+    /// In order of locality.
+    pub localities: Vec<LocalityEndpoints>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalityEndpoints {
+    pub locality: Locality,
+    /// In order of address, without repeats.
+    pub endpoints: Vec<LbEndpoint>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LbEndpoint {
+    pub address: IpAddr,
+    pub port: u16,
+    /// Above 0, relative to the other endpoints of the set; already scaled to integers.
+    pub weight: u32,
+    pub health: EndpointHealth,
+}

@@ -1,0 +1,40 @@
+//! # ir: the nouns of one proxy's world
+//!
+//! ```text
+//! compile ──Plan──► snapshot
+//! ```
+//!
+//! Listeners, route tables, clusters and endpoints as one node group needs them, in the field's words but free of
+//! Envoy's message types. Every noun carries the [`ObjectRef`] it was made from. Maps are persistent and values are
+//! shared, so that the next plan costs what changed and an unchanged thing is the same thing in memory.
+//! It must never know which source something came from, beyond the `ObjectRef`.
+
+mod cluster;
+mod listener;
+mod route;
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+pub use cluster::{Cluster, EndpointSet, LbEndpoint, LocalityEndpoints, UpstreamProtocol};
+pub use listener::{FilterChain, FilterSlot, HttpConnection, Listener, Secret, TlsTermination};
+pub use route::{
+    Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Route, RouteTable, Target,
+    VirtualHost, WeightedTarget,
+};
+
+/// The name of a resource as the proxy sees it.
+pub type Name = Arc<str>;
+
+/// All that one node group needs.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    pub listeners: OrdMap<Name, Arc<Listener>>,
+    pub route_tables: OrdMap<Name, Arc<RouteTable>>,
+    pub clusters: OrdMap<Name, Arc<Cluster>>,
+    /// One entry for each cluster, even when it has no endpoints: silence would keep the cluster warming
+    /// (xds-rules 33).
+    pub endpoints: OrdMap<Name, Arc<EndpointSet>>,
+    pub secrets: OrdMap<Name, Arc<Secret>>,
+}

@@ -1,0 +1,67 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use model::{Hostname, ObjectRef};
+
+use crate::Name;
+
+/// A socket on which the proxy accepts connections. It is a skeleton: what people edit daily travels in route tables,
+/// clusters, endpoints and secrets, because a changed listener drains its connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub name: Name,
+    /// Never empty; the first is the main address.
+    pub addresses: Vec<IpAddr>,
+    pub port: u16,
+    /// In order of name.
+    pub chains: Vec<FilterChain>,
+    pub origin: Vec<ObjectRef>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterChain {
+    pub name: Name,
+    /// TLS server names that choose this chain; empty means any connection.
+    pub server_names: Vec<Hostname>,
+    pub tls: Option<TlsTermination>,
+    pub http: HttpConnection,
+    pub origin: ObjectRef,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsTermination {
+    /// Names in [`crate::Plan::secrets`]; several where a listener has certificates of several kinds (RSA and ECDSA).
+    pub secrets: Vec<Name>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpConnection {
+    pub stat_prefix: Arc<str>,
+    /// Name in [`crate::Plan::route_tables`].
+    pub route_table: Name,
+    /// HTTP filters in order; the router comes last by itself.
+    pub filters: Vec<FilterSlot>,
+}
+
+/// A filter that stands in the chain for good and does something only where a route says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FilterSlot {
+    Cors,
+}
+
+/// A certificate with its key, delivered by SDS.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    pub name: Name,
+    /// PEM.
+    pub chain: Arc<[u8]>,
+    /// PEM.
+    pub key: Arc<[u8]>,
+    pub origin: ObjectRef,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secret({})", self.name)
+    }
+}

@@ -1,0 +1,109 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Cors, Fraction, HeaderEdit, ObjectRef, RouteMatch};
+
+use crate::Name;
+
+/// The routes behind one listener (or one filter chain of it).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteTable {
+    pub name: Name,
+    /// In order of name. Unchanged virtual hosts are shared with the previous plan.
+    pub virtual_hosts: Vec<Arc<VirtualHost>>,
+    pub origin: Vec<ObjectRef>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualHost {
+    pub name: Name,
+    /// Host names without ports; `*` for any.
+    pub domains: Vec<Arc<str>>,
+    /// First match wins.
+    pub routes: Vec<Arc<Route>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Unique in its virtual host; shown in access logs and statistics.
+    pub name: Name,
+    pub matches: RouteMatch,
+    pub action: Action,
+    pub request_headers: HeaderEdit,
+    pub response_headers: HeaderEdit,
+    pub cors: Option<Cors>,
+    pub origin: ObjectRef,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Forward(Forward),
+    Redirect(Redirect),
+    /// Answered by the proxy itself, with an empty body.
+    Respond {
+        status: u16,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Never empty, and the sum of the weights is above 0.
+    pub targets: Vec<WeightedTarget>,
+    pub mirrors: Vec<Mirror>,
+    pub path: Option<PathRewrite>,
+    pub host: Option<HostRewrite>,
+    /// Of the whole request with its response; zero means no limit.
+    pub timeout: Duration,
+    /// Of one try; zero means no limit of its own.
+    pub try_timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightedTarget {
+    pub target: Target,
+    pub weight: u32,
+    pub request_headers: HeaderEdit,
+    pub response_headers: HeaderEdit,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Name in [`crate::Plan::clusters`].
+    Cluster(Name),
+    /// A reference that cannot be resolved: exactly its share of the requests is answered 500.
+    Broken,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    pub cluster: Name,
+    /// `None`: every request.
+    pub fraction: Option<Fraction>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathRewrite {
+    Full(Arc<str>),
+    /// Replaces the matched prefix (whole path elements) and keeps the rest.
+    Prefix {
+        matched: Arc<str>,
+        replacement: Arc<str>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostRewrite {
+    Literal(Arc<str>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    pub scheme: Option<Arc<str>>,
+    pub host: Option<Arc<str>>,
+    /// `None` keeps the port of the request's host header, or has none with a new host; `Some` replaces it. With a
+    /// `scheme`, that scheme's own port is left out by the proxy.
+    pub port: Option<u16>,
+    pub path: Option<PathRewrite>,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}

@@ -1,0 +1,252 @@
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use model::{
+    AllowedNamespaces, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo, Listener, ListenerProtocol, Meta, ReferenceGrant,
+    RouteKind, Selector, SelectorOperator, SelectorRequirement, Severity, TlsMode, codes,
+};
+
+use crate::at::{At, Fields};
+use crate::report::Report;
+use crate::values;
+
+const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
+
+pub(crate) fn gateway_class(meta: Meta, root: At<'_>, report: &mut Report) -> GatewayClass {
+    let mut controller = "".into();
+    if let Some(mut spec) = root.fields().object("spec") {
+        controller = spec.shared("controllerName").unwrap_or(controller);
+        spec.ignore(&["description"]);
+        spec.finish(report);
+    }
+    GatewayClass { meta, controller }
+}
+
+pub(crate) fn reference_grant(meta: Meta, root: At<'_>, report: &mut Report) -> ReferenceGrant {
+    let (mut from, mut to) = (Vec::new(), Vec::new());
+    if let Some(mut spec) = root.fields().object("spec") {
+        for item in spec.items("from") {
+            let mut f = item.fields();
+            let mut take = |name| f.shared(name).unwrap_or_default();
+            from.push(GrantFrom { group: take("group"), kind: take("kind"), namespace: take("namespace") });
+            f.finish(report);
+        }
+        for item in spec.items("to") {
+            let mut f = item.fields();
+            let (group, kind) = (f.shared("group").unwrap_or_default(), f.shared("kind").unwrap_or_default());
+            // An empty name means every name, as in Kubernetes' own reading.
+            to.push(GrantTo { group, kind, name: f.shared("name").filter(|name| !name.is_empty()) });
+            f.finish(report);
+        }
+        spec.finish(report);
+    }
+    ReferenceGrant { meta, from, to }
+}
+
+pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway {
+    let mut gateway = Gateway { meta, class: "".into(), listeners: Vec::new(), addresses: Vec::new() };
+    let Some(mut spec) = root.fields().object("spec") else { return gateway };
+    gateway.class = spec.shared("gatewayClassName").unwrap_or_default();
+    for item in spec.items("listeners") {
+        let listener = listener(item, &gateway.meta.key.name.namespace, report);
+        gateway.listeners.push(listener);
+    }
+    check_listeners_differ(&spec, report);
+    let mut seen = HashSet::new();
+    for item in spec.items("addresses") {
+        let place = item.place();
+        let mut f = item.fields();
+        let (kind, value) = (f.text("type").unwrap_or("IPAddress"), f.take("value"));
+        match value {
+            Some(value) if kind == "IPAddress" => {
+                let address = values::address(&value, report);
+                if address.is_some_and(|address| !seen.insert(address)) {
+                    report.error(codes::INVALID_VALUE, value.value(), "the address stands twice", "remove one");
+                }
+                gateway.addresses.extend(address);
+            }
+            _ => {
+                let text = match value {
+                    Some(_) => format!("addresses of type {} are not supported", report.quote(kind)),
+                    None => "an address without a value is not assigned".to_owned(),
+                };
+                report.say(Severity::Warning, codes::UNSUPPORTED_FIELD, place, text, "write an IPAddress");
+            }
+        }
+        f.finish(report);
+    }
+    // Who may add listeners is moot while nobody can: there is no ListenerSet yet, and None is the default.
+    if spec.take("allowedListeners").is_some_and(|at| {
+        let mut f = at.fields();
+        let from = f.object("namespaces").and_then(|mut n| n.text("from"));
+        from.is_some_and(|from| from != "None")
+    }) {
+        let at = spec.take("allowedListeners").map_or_else(|| spec.at.place(), |at| at.place());
+        report.say(Severity::Warning, codes::UNSUPPORTED_FIELD, at, "ListenerSets are not supported", "remove it");
+    }
+    spec.finish(report);
+    gateway
+}
+
+fn listener(item: At<'_>, namespace: &Arc<str>, report: &mut Report) -> Listener {
+    let pointer = item.shared_pointer();
+    let mut f = item.fields();
+    let name = f.shared("name").unwrap_or_default();
+    let port = f.take("port").map_or(0, |at| at.port());
+    let protocol_text = f.text("protocol").unwrap_or_default();
+    let protocol = protocol(protocol_text);
+    let tls = f.take("tls");
+    // The schema permits an empty host name, which stands for none.
+    let host = f.take("hostname").filter(|at| !at.text().is_empty());
+    if let (Ok(ListenerProtocol::Tcp | ListenerProtocol::Udp), Some(host)) = (&protocol, &host) {
+        let text = format!("a {protocol_text} listener has no hostname");
+        report.error(codes::INVALID_VALUE, host.value(), text, "remove it: the protocol carries no host name");
+    }
+    let hostname = host.and_then(|at| values::hostname(&at, report));
+    let mut listener = Listener {
+        name,
+        pointer,
+        port,
+        protocol,
+        hostname,
+        tls_mode: TlsMode::Terminate,
+        certificates: Vec::new(),
+        namespaces: AllowedNamespaces::Same,
+        kinds: Vec::new(),
+    };
+    match (&listener.protocol, tls) {
+        (Ok(ListenerProtocol::Http | ListenerProtocol::Tcp | ListenerProtocol::Udp), Some(tls)) => {
+            let text = format!("a {protocol_text} listener has no tls");
+            report.error(codes::INVALID_VALUE, tls.place(), text, "use protocol HTTPS or TLS, or remove it");
+        }
+        (Ok(ListenerProtocol::Tls), None) => {
+            report.error(codes::INVALID_VALUE, f.at.place(), "a TLS listener needs tls with a mode", "add tls.mode");
+        }
+        (_, Some(tls)) => listener_tls(tls, &mut listener, namespace, report),
+        (_, None) => {}
+    }
+    if let Some(mut allowed) = f.object("allowedRoutes") {
+        for item in allowed.items("kinds") {
+            let mut kind = item.fields();
+            let group = kind.shared("group").unwrap_or_else(|| GATEWAY_GROUP.into());
+            listener.kinds.push(RouteKind { group, kind: kind.shared("kind").unwrap_or_default() });
+            kind.finish(report);
+        }
+        if let Some(namespaces) = allowed.object("namespaces") {
+            listener.namespaces = allowed_namespaces(namespaces, report);
+        }
+        allowed.finish(report);
+    }
+    f.finish(report);
+    listener
+}
+
+fn protocol(text: &str) -> Result<ListenerProtocol, Arc<str>> {
+    let all = [
+        ListenerProtocol::Http,
+        ListenerProtocol::Https,
+        ListenerProtocol::Tls,
+        ListenerProtocol::Tcp,
+        ListenerProtocol::Udp,
+    ];
+    all.into_iter().find(|protocol| protocol.as_str() == text).ok_or_else(|| text.into())
+}
+
+fn listener_tls(tls: At<'_>, listener: &mut Listener, namespace: &Arc<str>, report: &mut Report) {
+    let place = tls.place();
+    let mut f = tls.fields();
+    if let Some(mode) = f.take("mode").filter(|mode| mode.text() == "Passthrough") {
+        listener.tls_mode = TlsMode::Passthrough;
+        if listener.protocol == Ok(ListenerProtocol::Https) {
+            let hint = "use protocol TLS for Passthrough";
+            report.error(codes::INVALID_VALUE, mode.value(), "an HTTPS listener must terminate TLS", hint);
+        }
+    }
+    for item in f.items("certificateRefs") {
+        let pointer = item.shared_pointer();
+        let mut reference = item.fields();
+        listener.certificates.push(CertificateRef {
+            pointer,
+            group: reference.shared("group").unwrap_or_default(),
+            kind: reference.shared("kind").unwrap_or_else(|| "Secret".into()),
+            namespace: reference.shared("namespace").unwrap_or_else(|| namespace.clone()),
+            name: reference.shared("name").unwrap_or_default(),
+        });
+        reference.finish(report);
+    }
+    let has_options = f.at.node.get("options").is_some_and(|(_, node)| !node.entries().is_empty());
+    if listener.tls_mode == TlsMode::Terminate && listener.certificates.is_empty() && !has_options {
+        let text = "a listener that terminates TLS needs a certificate";
+        report.error(codes::INVALID_VALUE, place, text, "add tls.certificateRefs with the name of a Secret");
+    }
+    f.finish(report);
+}
+
+fn allowed_namespaces(mut f: Fields<'_>, report: &mut Report) -> AllowedNamespaces {
+    let place = f.at.place();
+    let from = f.text("from");
+    let selector = f.object("selector").map(|s| selector(s, report));
+    f.finish(report);
+    match (from, selector) {
+        (Some("All"), _) => AllowedNamespaces::All,
+        (Some("None"), _) => AllowedNamespaces::None,
+        (Some("Selector"), Some(selector)) => AllowedNamespaces::Selector(selector),
+        (Some("Selector"), None) => {
+            report.error(codes::MISSING_FIELD, place, "`from: Selector` needs a selector", "add one, or write All or Same");
+            AllowedNamespaces::None
+        }
+        _ => AllowedNamespaces::Same,
+    }
+}
+
+fn selector(mut f: Fields<'_>, report: &mut Report) -> Selector {
+    let labels = f.take("matchLabels").map(|at| at.strings()).unwrap_or_default();
+    let mut requirements = Vec::new();
+    for item in f.items("matchExpressions") {
+        let mut e = item.fields();
+        let key = e.shared("key").unwrap_or_default();
+        let operator = e.take("operator");
+        let values = e.texts("values");
+        let (place, text) = (e.at.place(), operator.as_ref().map_or("", At::text));
+        e.finish(report);
+        let operator = match text {
+            "In" => SelectorOperator::In,
+            "NotIn" => SelectorOperator::NotIn,
+            "Exists" => SelectorOperator::Exists,
+            "DoesNotExist" => SelectorOperator::DoesNotExist,
+            other => {
+                let text = format!("{} is not an operator", report.quote(other));
+                let at = operator.map_or(place, |at| at.value());
+                report.error(codes::INVALID_VALUE, at, text, "one of In, NotIn, Exists, DoesNotExist");
+                continue;
+            }
+        };
+        let wants_values = matches!(operator, SelectorOperator::In | SelectorOperator::NotIn);
+        if wants_values == values.is_empty() {
+            let text = format!("the operator {text} {}", if wants_values { "needs values" } else { "takes no values" });
+            report.error(codes::INVALID_VALUE, place, text, "");
+        }
+        requirements.push(SelectorRequirement { key, operator, values });
+    }
+    f.finish(report);
+    Selector { labels, requirements }
+}
+
+/// Gateway API: port, protocol and hostname together tell the listeners of a Gateway apart. Names are compared by the
+/// schema.
+fn check_listeners_differ(spec: &Fields<'_>, report: &mut Report) {
+    let mut seen: HashMap<(i64, &str, String), &str> = HashMap::new();
+    let Some(mut listeners) = spec.at.node.get("listeners").map(|_| spec.at.clone().fields()) else { return };
+    for item in listeners.items("listeners") {
+        let place = item.place();
+        let mut f = item.fields();
+        let name = f.text("name").unwrap_or_default();
+        let port = f.take("port").map_or(0, |at| at.int());
+        let host = f.text("hostname").unwrap_or_default().to_ascii_lowercase();
+        let protocol = f.text("protocol").unwrap_or_default();
+        if let Some(first) = seen.insert((port, protocol, host), name) {
+            let text = format!("the listeners {first} and {name} have the same port, protocol and hostname");
+            report.error(codes::LISTENER_CONFLICT, place, text, "no request could be told to belong to one of them");
+        }
+    }
+}

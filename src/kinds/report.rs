@@ -1,0 +1,185 @@
+use std::sync::Arc;
+
+use model::{Code, Finding, Location, ObjectKey, ObjectRef, Severity, codes};
+
+use crate::node::{Mark, Node, Value};
+
+/// Findings of one document that are told; a file that is wrong throughout must not cost more than one that is right.
+const MOST_FINDINGS: usize = 100;
+
+/// A part of a document: its JSON pointer and where it stands in the text.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub pointer: String,
+    pub mark: Mark,
+}
+
+/// Collects what is to be said about one document.
+pub(crate) struct Report {
+    source: Arc<str>,
+    file: Option<Arc<str>>,
+    object: Option<ObjectKey>,
+    /// Messages must not repeat values.
+    secret: bool,
+    rejected: bool,
+    dropped: usize,
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    pub(crate) fn new(source: &Arc<str>, file: Option<&Arc<str>>) -> Self {
+        Self {
+            source: source.clone(),
+            file: file.cloned(),
+            object: None,
+            secret: false,
+            rejected: false,
+            dropped: 0,
+            findings: Vec::new(),
+        }
+    }
+
+    pub(crate) fn identify(&mut self, object: ObjectKey) {
+        self.object = Some(object);
+    }
+
+    pub(crate) fn hide_values(&mut self) {
+        self.secret = true;
+    }
+
+    /// Whether an error was found that keeps the document from being used.
+    pub(crate) fn is_rejected(&self) -> bool {
+        self.rejected
+    }
+
+    /// A mistake that keeps the document from being used.
+    pub(crate) fn error(&mut self, code: Code, at: Place, text: impl Into<String>, hint: impl Into<String>) {
+        self.rejected = true;
+        self.say(Severity::Error, code, at, text, hint);
+    }
+
+    /// A thing to know about a document that is used nevertheless.
+    pub(crate) fn say(
+        &mut self,
+        severity: Severity,
+        code: Code,
+        at: Place,
+        text: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        if self.findings.len() >= MOST_FINDINGS {
+            self.dropped += 1;
+            return;
+        }
+        let location = match &self.file {
+            Some(file) if at.mark.line > 0 => {
+                Some(Location { file: file.clone(), line: at.mark.line, column: at.mark.column })
+            }
+            _ => None,
+        };
+        self.findings.push(Finding {
+            at: ObjectRef {
+                source: self.source.clone(),
+                object: self.object.clone(),
+                pointer: at.pointer.into(),
+                location,
+            },
+            code,
+            severity,
+            text: text.into(),
+            hint: hint.into(),
+        });
+    }
+
+    /// The value for a message: short, and never a secret.
+    pub(crate) fn show(&self, node: &Node) -> String {
+        match &node.value {
+            Value::List(_) | Value::Map(_) => node.what().to_owned(),
+            _ if self.secret => "the value".to_owned(),
+            Value::Text(text) => self.quote(text),
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+                let mut out = String::new();
+                node.write_json(&mut out);
+                out
+            }
+        }
+    }
+
+    /// The text for a message: short, and never a secret.
+    pub(crate) fn quote(&self, text: &str) -> String {
+        if self.secret {
+            return "the value".to_owned();
+        }
+        shorten(text)
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<Finding> {
+        if self.dropped > 0 {
+            let mut at = self.findings[0].at.at("");
+            at.location = self.findings[0].at.location.clone();
+            let text = format!("{} more findings of this document are left out", self.dropped);
+            let hint = "mend the ones above first".to_owned();
+            self.findings.push(Finding { at, code: codes::MORE_FINDINGS, severity: Severity::Error, text, hint });
+        }
+        self.findings
+    }
+}
+
+/// `"text"` with escapes, cut after 60 characters.
+pub(crate) fn shorten(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// A known word near `word`, for "did you mean".
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > 64 {
+        return None;
+    }
+    let lower = word.to_lowercase();
+    let worst = (word.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(d, _)| *d <= worst)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edits from `a` to `b`: insert, delete, replace, or swap two neighbours.
+pub(crate) fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replace = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replace.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(before[j - 2] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_finds_typing_mistakes_and_nothing_else() {
+        let known = ["backendRefs", "matches", "filters", "name"];
+        assert_eq!(nearest("backendRef", known), Some("backendRefs"));
+        assert_eq!(nearest("matchs", known), Some("matches"));
+        assert_eq!(nearest("fitlers", known), Some("filters"));
+        assert_eq!(nearest("Name", known), Some("name"));
+        assert_eq!(nearest("timeouts", known), None);
+        assert_eq!(nearest(&"x".repeat(100_000), known), None);
+    }
+}

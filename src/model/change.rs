@@ -1,0 +1,42 @@
+use std::sync::Arc;
+
+use crate::{Finding, Object, ObjectKey};
+
+/// One atomic step, from one source.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub source: Arc<str>,
+    pub changes: Vec<Change>,
+}
+
+/// What a source says happened: kube-runtime's words for every kind of source. Sources send changes in batches; one
+/// batch is one atomic step of the catalog.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A full listing begins. What is not named before `InitDone` is gone.
+    Init,
+    InitApply(Object),
+    InitDone,
+    Apply(Object),
+    Delete(ObjectKey),
+    /// All that the source has to say about one part of its input (for files: one path). Replaces what it said before.
+    Findings {
+        scope: Arc<str>,
+        findings: Vec<Finding>,
+    },
+    /// The source's own state. A lost session is said here and never as a `Delete`.
+    Health(Health),
+}
+
+/// How fresh a source's view is. The source reports facts; the catalog decides what follows from them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// No full listing yet.
+    Syncing,
+    /// In contact, view current.
+    Live,
+    /// In contact, but part of the view is older than it should be.
+    Degraded { reason: String },
+    /// Not in contact: the last good view is served.
+    Stale { reason: String },
+}

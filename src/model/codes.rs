@@ -1,0 +1,82 @@
+//! Every finding code with its one-paragraph page. Append-only: a number is never given a second meaning.
+
+use crate::Code;
+
+macro_rules! codes {
+    ($($(#[doc = $page:literal])+ $name:ident = $number:literal, $title:literal;)+) => {
+        $($(#[doc = $page])+ pub const $name: Code = Code($number);)+
+
+        /// All codes: number, title, page.
+        pub const ALL: &[(Code, &str, &str)] = &[$(($name, $title, concat!($($page),+))),+];
+    };
+}
+
+codes! {
+    /// The file could not be read. Its last good documents stay in use.
+    UNREADABLE_FILE = 1001, "file cannot be read";
+    /// The text is not YAML. Nothing of the file can be trusted, so all its last good documents stay in use.
+    YAML_SYNTAX = 1002, "YAML syntax error";
+    /// The file is larger than the limit (`--max-file-size`). It was not read; its last good documents stay in use.
+    FILE_TOO_LARGE = 1003, "file too large";
+    /// The file is not UTF-8 text. Its last good documents stay in use.
+    NOT_UTF8 = 1004, "not UTF-8";
+    /// The document nests deeper than the limit, or its aliases expand to more parts than the limit.
+    DOCUMENT_TOO_COMPLEX = 1005, "document too deep or too large";
+    /// A mapping has the same key twice, so one of the two values would be lost.
+    DUPLICATE_KEY = 1006, "duplicate key";
+    /// The folder has no document any more. The last good documents stay in use until there is at least one.
+    FOLDER_EMPTY = 1007, "folder is empty or missing";
+    /// The file has so many mistakes that only the first are told. The rest shows once those are mended.
+    MORE_FINDINGS = 1008, "more findings left out";
+
+    /// The document is not an object with apiVersion, kind and metadata.name.
+    NOT_AN_OBJECT = 1101, "not an object";
+    /// No kind of this apiVersion is known.
+    UNKNOWN_KIND = 1102, "unknown kind";
+    /// The kind has no such field. The object is not used, because a field that is spelled wrong and ignored changes
+    /// what the rest means; its last good version stays.
+    UNKNOWN_FIELD = 1103, "unknown field";
+    /// The value has another type than the field.
+    WRONG_TYPE = 1104, "wrong type";
+    /// A required field is missing.
+    MISSING_FIELD = 1105, "missing field";
+    /// The value is outside of what the field allows: range, length, pattern or list of values.
+    INVALID_VALUE = 1106, "invalid value";
+    /// Another document has the same kind, namespace and name. The first by path and position counts.
+    DUPLICATE_OBJECT = 1107, "duplicate object";
+    /// The certificate or key of a TLS secret cannot be used. Listeners that name it do not come up with it.
+    INVALID_CERTIFICATE = 1108, "invalid certificate";
+    /// The kind has this field and Isthmus does not act on it. The object is used as if the field were not there.
+    UNSUPPORTED_FIELD = 1109, "field without effect";
+
+    /// The object that a reference names does not exist. The reference is kept and heals when the object appears.
+    REFERENCE_NOT_FOUND = 1201, "referenced object not found";
+    /// The reference crosses namespaces and no ReferenceGrant in the target's namespace permits it.
+    REFERENCE_NOT_PERMITTED = 1202, "reference not permitted";
+    /// The reference's group and kind are not something that can be referred to here.
+    REFERENCE_KIND = 1203, "reference to an unsupported kind";
+    /// The referenced service exists and has no such port.
+    PORT_NOT_FOUND = 1204, "port not found";
+    /// A route names a parent, or a section or port of it, that does not exist.
+    PARENT_NOT_FOUND = 1205, "parent not found";
+    /// The parent's listeners do not admit this route: by namespace or by kind.
+    NOT_ALLOWED_BY_LISTENER = 1206, "not allowed by listener";
+    /// No hostname of the route overlaps with the listener's hostname.
+    NO_MATCHING_HOSTNAME = 1207, "no matching hostname";
+
+    /// Two listeners of a Gateway share port and hostname, or a port with protocols that do not go together.
+    LISTENER_CONFLICT = 1301, "listener conflict";
+    /// The Gateway or listener asks for something that Isthmus does not do.
+    UNSUPPORTED_LISTENER = 1302, "unsupported listener";
+    /// A route rule asks for something that Isthmus does not do; requests to it are answered 500.
+    UNSUPPORTED_FILTER = 1303, "unsupported filter";
+    /// A regular expression that Envoy's RE2 does not accept.
+    INVALID_REGEX = 1304, "invalid regular expression";
+    /// Two filters of one rule exclude each other.
+    CONFLICTING_FILTERS = 1305, "conflicting filters";
+    /// Two Gateways want the same address and port for the same proxy.
+    PORT_TAKEN = 1306, "port taken";
+
+    /// A proxy refused what it was sent. The text is the proxy's own.
+    PROXY_REJECTED = 3101, "proxy rejected the configuration";
+}

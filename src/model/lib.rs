@@ -1,0 +1,41 @@
+//! # model: the nouns of the user's world
+//!
+//! ```text
+//! sources ──Change(Object)──► catalog ──View──► compile
+//! ```
+//!
+//! Services, endpoints, gateways, routes and the things that are said about them (findings, conditions), free of where
+//! they came from and of what will be made of them. Nouns do next to nothing here; verbs live in the other rooms.
+//! It must never know Envoy, Kubernetes clients, tokio, serde or the clock.
+
+mod change;
+pub mod codes;
+mod condition;
+mod finding;
+mod gateway;
+mod hostname;
+mod object;
+mod route;
+mod service;
+
+pub use change::{Batch, Change, Health};
+pub use condition::{
+    Condition, ConditionStatus, GatewayStatus, ListenerStatus, ObjectStatus, ParentStatus,
+};
+pub use finding::{Code, Finding, Severity};
+pub use gateway::{
+    AllowedNamespaces, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo, Listener,
+    ListenerProtocol, Namespace, ReferenceGrant, RouteKind, Secret, SecretData, Selector,
+    SelectorOperator, SelectorRequirement, TlsMode,
+};
+pub use hostname::{Hostname, InvalidHostname};
+pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};
+pub use route::{
+    Backend, BackendRef, Cors, Filter, Fraction, HeaderEdit, HeaderMatch, HeaderValue, HttpRoute,
+    ParentRef, PathMatch, PathModifier, QueryMatch, Redirect, Rewrite, RouteMatch, Rule,
+    StringMatch, Timeouts,
+};
+pub use service::{
+    AppProtocol, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality, MeshService,
+    MeshServicePort, Service, ServicePort, TargetPort,
+};

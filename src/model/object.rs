@@ -1,0 +1,292 @@
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{
+    EndpointSlice, Gateway, GatewayClass, HttpRoute, MeshService, Namespace, ReferenceGrant,
+    Secret, Service,
+};
+
+/// The kinds of document that users write. Cluster-scoped kinds have an empty namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    EndpointSlice,
+    Gateway,
+    GatewayClass,
+    HttpRoute,
+    MeshService,
+    Namespace,
+    ReferenceGrant,
+    Secret,
+    Service,
+}
+
+impl Kind {
+    pub const ALL: [Self; 9] = [
+        Self::EndpointSlice,
+        Self::Gateway,
+        Self::GatewayClass,
+        Self::HttpRoute,
+        Self::MeshService,
+        Self::Namespace,
+        Self::ReferenceGrant,
+        Self::Secret,
+        Self::Service,
+    ];
+
+    /// The name as it stands in a document's `kind`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Gateway => "Gateway",
+            Self::GatewayClass => "GatewayClass",
+            Self::HttpRoute => "HTTPRoute",
+            Self::MeshService => "MeshService",
+            Self::Namespace => "Namespace",
+            Self::ReferenceGrant => "ReferenceGrant",
+            Self::Secret => "Secret",
+            Self::Service => "Service",
+        }
+    }
+
+    /// The API group; empty for Kubernetes' core group.
+    #[must_use]
+    pub const fn group(self) -> &'static str {
+        match self {
+            Self::Namespace | Self::Secret | Self::Service => "",
+            Self::EndpointSlice => "discovery.k8s.io",
+            Self::Gateway | Self::GatewayClass | Self::HttpRoute | Self::ReferenceGrant => {
+                "gateway.networking.k8s.io"
+            }
+            Self::MeshService => "isthmus.dev",
+        }
+    }
+
+    /// The lower-case plural used in API paths and on the command line.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::EndpointSlice => "endpointslices",
+            Self::Gateway => "gateways",
+            Self::GatewayClass => "gatewayclasses",
+            Self::HttpRoute => "httproutes",
+            Self::MeshService => "meshservices",
+            Self::Namespace => "namespaces",
+            Self::ReferenceGrant => "referencegrants",
+            Self::Secret => "secrets",
+            Self::Service => "services",
+        }
+    }
+
+    #[must_use]
+    pub const fn namespaced(self) -> bool {
+        !matches!(self, Self::GatewayClass | Self::Namespace)
+    }
+
+    #[must_use]
+    pub fn find(group: &str, kind: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.group() == group && k.as_str() == kind)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamespacedName {
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl NamespacedName {
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for NamespacedName {
+    /// `namespace/name`, or only the name of a cluster-scoped object.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}", self.namespace, self.name)
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    pub kind: Kind,
+    pub name: NamespacedName,
+}
+
+impl ObjectKey {
+    #[must_use]
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        Self { kind, name: NamespacedName::new(namespace, name) }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// A place in a text. Lines and columns count from 1, columns in characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Location {
+    pub file: Arc<str>,
+    pub line: u32,
+    pub column: u32,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// Which document, and which part of it: travels from the user's text to every resource made from it, so that a finding
+/// or a NACK can name the line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectRef {
+    /// The source's name, e.g. `file`.
+    pub source: Arc<str>,
+    /// `None` where the text could not be read far enough to know the object.
+    pub object: Option<ObjectKey>,
+    /// JSON pointer into the document, e.g. `/spec/rules/0`; empty for the whole.
+    pub pointer: Arc<str>,
+    pub location: Option<Location>,
+}
+
+impl ObjectRef {
+    /// The same object, another part of it. The location stays that of the object until it is looked up.
+    #[must_use]
+    pub fn at(&self, pointer: &str) -> Self {
+        Self { pointer: pointer.into(), ..self.clone() }
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.object {
+            Some(object) => write!(f, "{object}")?,
+            None => f.write_str(&self.source)?,
+        }
+        if !self.pointer.is_empty() {
+            write!(f, " {}", self.pointer)?;
+        }
+        Ok(())
+    }
+}
+
+/// What every object carries besides its own content.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Meta {
+    pub key: ObjectKey,
+    pub source: Arc<str>,
+    pub labels: Vec<(Arc<str>, Arc<str>)>,
+    pub annotations: Vec<(Arc<str>, Arc<str>)>,
+    /// `metadata.generation` where the source counts it, else 0.
+    pub generation: i64,
+    /// `metadata.creationTimestamp` as Unix seconds where the document has one: older objects win conflicts.
+    pub created: Option<i64>,
+    /// Line and column of the document's parts by JSON pointer; empty where the source is not a text.
+    pub locations: Arc<Locations>,
+    /// The document itself as compact JSON, for showing and for keeping. It may hold secrets: see [`crate::Secret`].
+    pub document: Arc<str>,
+}
+
+/// Where the parts of one document stand in its file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Locations {
+    pub file: Option<Arc<str>>,
+    /// Sorted by pointer.
+    pub by_pointer: Vec<(Box<str>, u32, u32)>,
+}
+
+impl Locations {
+    /// The place of `pointer`, or of the nearest part around it that is known.
+    #[must_use]
+    pub fn find(&self, pointer: &str) -> Option<Location> {
+        let file = self.file.clone()?;
+        let mut part = pointer;
+        loop {
+            if let Ok(i) = self.by_pointer.binary_search_by(|(p, _, _)| p.as_ref().cmp(part)) {
+                let (_, line, column) = self.by_pointer[i];
+                return Some(Location { file, line, column });
+            }
+            part = &part[..part.rfind('/')?];
+        }
+    }
+}
+
+impl Meta {
+    #[must_use]
+    pub fn name(&self) -> &NamespacedName {
+        &self.key.name
+    }
+
+    #[must_use]
+    pub fn namespace(&self) -> &Arc<str> {
+        &self.key.name.namespace
+    }
+
+    /// A reference to a part of this object, with its line and column where known.
+    #[must_use]
+    pub fn at(&self, pointer: &str) -> ObjectRef {
+        ObjectRef {
+            source: self.source.clone(),
+            object: Some(self.key.clone()),
+            pointer: pointer.into(),
+            location: self.locations.find(pointer),
+        }
+    }
+
+    #[must_use]
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.iter().find(|(k, _)| k.as_ref() == name).map(|(_, v)| v.as_ref())
+    }
+}
+
+/// Any document, as sources hand it to the catalog.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Object {
+    EndpointSlice(Arc<EndpointSlice>),
+    Gateway(Arc<Gateway>),
+    GatewayClass(Arc<GatewayClass>),
+    HttpRoute(Arc<HttpRoute>),
+    MeshService(Arc<MeshService>),
+    Namespace(Arc<Namespace>),
+    ReferenceGrant(Arc<ReferenceGrant>),
+    Secret(Arc<Secret>),
+    Service(Arc<Service>),
+}
+
+impl Object {
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        match self {
+            Self::EndpointSlice(o) => &o.meta,
+            Self::Gateway(o) => &o.meta,
+            Self::GatewayClass(o) => &o.meta,
+            Self::HttpRoute(o) => &o.meta,
+            Self::MeshService(o) => &o.meta,
+            Self::Namespace(o) => &o.meta,
+            Self::ReferenceGrant(o) => &o.meta,
+            Self::Secret(o) => &o.meta,
+            Self::Service(o) => &o.meta,
+        }
+    }
+
+    #[must_use]
+    pub fn key(&self) -> &ObjectKey {
+        &self.meta().key
+    }
+}

@@ -1,0 +1,177 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Hostname, Meta, NamespacedName};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpRoute {
+    pub meta: Meta,
+    pub parents: Vec<ParentRef>,
+    pub hostnames: Vec<Hostname>,
+    pub rules: Vec<Rule>,
+}
+
+/// What a route wants to be attached to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParentRef {
+    pub group: Arc<str>,
+    pub kind: Arc<str>,
+    /// Filled with the route's own namespace where the document names none.
+    pub name: NamespacedName,
+    pub section: Option<Arc<str>>,
+    pub port: Option<u16>,
+    pub pointer: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    pub name: Option<Arc<str>>,
+    pub pointer: Arc<str>,
+    /// Never empty: a rule without matches matches every path.
+    pub matches: Vec<RouteMatch>,
+    pub filters: Vec<Filter>,
+    pub backends: Vec<Backend>,
+    pub timeouts: Timeouts,
+}
+
+/// All parts must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteMatch {
+    pub path: PathMatch,
+    pub method: Option<Arc<str>>,
+    pub headers: Vec<HeaderMatch>,
+    pub query: Vec<QueryMatch>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathMatch {
+    Exact(Arc<str>),
+    /// Whole path elements: `/a` matches `/a` and `/a/b`, not `/ab`. No trailing slash, except for `/` itself.
+    Prefix(Arc<str>),
+    /// RE2, must match the whole path.
+    Regex(Arc<str>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StringMatch {
+    Exact(Arc<str>),
+    /// RE2, must match the whole value.
+    Regex(Arc<str>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderMatch {
+    /// Lower case.
+    pub name: Arc<str>,
+    pub value: StringMatch,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryMatch {
+    pub name: Arc<str>,
+    pub value: StringMatch,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    RequestHeaders(HeaderEdit),
+    ResponseHeaders(HeaderEdit),
+    Redirect(Redirect),
+    Rewrite(Rewrite),
+    Mirror {
+        backend: BackendRef,
+        fraction: Option<Fraction>,
+    },
+    Cors(Cors),
+    /// A filter that Isthmus does not have: requests to the rule are answered 500, because Gateway API says that a
+    /// filter must never be skipped silently.
+    Unsupported {
+        kind: Arc<str>,
+        pointer: Arc<str>,
+    },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderEdit {
+    pub set: Vec<HeaderValue>,
+    pub add: Vec<HeaderValue>,
+    pub remove: Vec<Arc<str>>,
+}
+
+impl HeaderEdit {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderValue {
+    pub name: Arc<str>,
+    pub value: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathModifier {
+    ReplaceFull(Arc<str>),
+    ReplacePrefix(Arc<str>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redirect {
+    pub scheme: Option<Arc<str>>,
+    pub hostname: Option<Arc<str>>,
+    pub path: Option<PathModifier>,
+    pub port: Option<u16>,
+    /// `None`: 302.
+    pub status: Option<u16>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewrite {
+    pub hostname: Option<Arc<str>>,
+    pub path: Option<PathModifier>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fraction {
+    pub numerator: u32,
+    pub denominator: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cors {
+    /// `*`, a full origin such as `https://a.example`, or one with a leading wildcard label.
+    pub allow_origins: Vec<Arc<str>>,
+    pub allow_methods: Vec<Arc<str>>,
+    pub allow_headers: Vec<Arc<str>>,
+    pub expose_headers: Vec<Arc<str>>,
+    pub allow_credentials: bool,
+    /// Seconds that a browser may keep the preflight answer.
+    pub max_age: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backend {
+    pub target: BackendRef,
+    /// Share of the rule's traffic relative to the sum; 0 gets none.
+    pub weight: u32,
+    pub filters: Vec<Filter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendRef {
+    pub group: Arc<str>,
+    pub kind: Arc<str>,
+    /// Filled with the route's own namespace where the document names none.
+    pub name: NamespacedName,
+    pub port: Option<u16>,
+    pub pointer: Arc<str>,
+}
+
+/// `Some(0)` switches a limit off; `None` leaves it to the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    pub request: Option<Duration>,
+    pub backend_request: Option<Duration>,
+}

@@ -1,0 +1,103 @@
+//! What goes into the next response of one type.
+
+use std::sync::Arc;
+
+use snapshot::{Resource, ResourceSet};
+
+use crate::order::Order;
+use crate::state::TypeState;
+use crate::view::{Need, Owed};
+
+/// The content of one response.
+#[derive(Debug, Default)]
+pub(crate) struct Choice {
+    /// What the client lacks.
+    pub(crate) sends: Vec<Arc<Resource>>,
+    /// What the client has and shall not have.
+    pub(crate) removes: Vec<Arc<str>>,
+    /// What a full-state response repeats because leaving it out would delete it (xds-rules 28).
+    pub(crate) all: Option<Vec<Arc<Resource>>>,
+    /// Names that turned out to be owed nothing.
+    pub(crate) settled: Vec<Arc<str>>,
+    /// Something that the client lacks has to wait for another type.
+    pub(crate) waits: bool,
+}
+
+impl Choice {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sends.is_empty() && self.removes.is_empty()
+    }
+}
+
+/// How the owed names look at the moment.
+pub(crate) enum Verdict {
+    /// Nothing to say under this name.
+    Settled,
+    /// Rejected as it is: silence until it changes (rule 36).
+    Refused,
+    /// Something else has to come first.
+    WaitsToCome,
+    /// Something else has to go first.
+    WaitsToGo,
+    Send(Arc<Resource>),
+    Remove,
+}
+
+pub(crate) fn judge(
+    name: &str,
+    owed: &Owed,
+    target: &ResourceSet,
+    order: &mut Order<'_>,
+    told: impl Fn(&Owed) -> bool,
+) -> Verdict {
+    let current = target.get(name);
+    match owed.need(current) {
+        Need::Nothing => Verdict::Settled,
+        // Not to be told, yet to be remembered for as long as the client may use it: what it names must not go first.
+        Need::Remove if !told(owed) && order.may_remove(name, owed) => Verdict::Settled,
+        Need::Remove if !told(owed) => Verdict::WaitsToGo,
+        _ if owed.refused(current) => Verdict::Refused,
+        Need::Send(resource) if order.may_send(&resource, owed) => Verdict::Send(resource),
+        Need::Remove if order.may_remove(name, owed) => Verdict::Remove,
+        Need::Send(_) => Verdict::WaitsToCome,
+        Need::Remove => Verdict::WaitsToGo,
+    }
+}
+
+/// Moves what the response says out of the owed names, and notes what the client had before.
+pub(crate) fn settle(state: &mut TypeState, choice: &Choice) -> Settled {
+    let mut settled = Settled::default();
+    let owed = &mut state.view.owed;
+    for name in &choice.settled {
+        owed.remove(name);
+    }
+    let mut take = |name: &Arc<str>, sent: Option<&Arc<Resource>>| {
+        let Some(before) = owed.remove(name) else { return };
+        settled.published = match (settled.published, before.published) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        match sent {
+            Some(resource) if before.held.is_nothing() => settled.fresh.push(resource.clone()),
+            _ => settled.changed.push(crate::state::Item {
+                name: name.clone(),
+                previous: before.held,
+                sent: sent.cloned(),
+            }),
+        }
+    };
+    for resource in &choice.sends {
+        take(resource.name(), Some(resource));
+    }
+    for name in &choice.removes {
+        take(name, None);
+    }
+    settled
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    pub(crate) fresh: Vec<Arc<Resource>>,
+    pub(crate) changed: Vec<crate::state::Item>,
+    pub(crate) published: Option<std::time::Instant>,
+}

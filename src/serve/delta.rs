@@ -1,0 +1,97 @@
+//! Responses that hold only what changed: all of delta, and the state-of-the-world types in which absence does not
+//! mean deletion (xds-rules 29).
+
+use std::sync::Arc;
+
+use snapshot::ResourceSet;
+
+use crate::choice::{Choice, Verdict, judge};
+use crate::order::Order;
+use crate::state::TypeState;
+use crate::view::{Held, Owed, removal_is_told};
+use crate::{Form, Nonce};
+
+pub(crate) fn choose(
+    form: Form,
+    state: &TypeState,
+    target: &ResourceSet,
+    order: &mut Order<'_>,
+    max_bytes: usize,
+) -> Choice {
+    let mut choice = pick(form, state, target, order, max_bytes, None);
+    if choice.is_empty() && !state.answer {
+        // Names rejected together come back together and apart from others (rule 43), once one of them has changed.
+        let again = state.view.owed.iter().find_map(|(name, owed)| {
+            let rejected = owed.rejected?;
+            (!owed.refused(target.get(name))).then_some(rejected.batch)
+        });
+        if again.is_some() {
+            let settled = choice.settled;
+            choice = pick(form, state, target, order, max_bytes, again);
+            choice.settled.extend(settled);
+        }
+    }
+    choice
+}
+
+fn pick(
+    form: Form,
+    state: &TypeState,
+    target: &ResourceSet,
+    order: &mut Order<'_>,
+    max_bytes: usize,
+    batch: Option<Nonce>,
+) -> Choice {
+    let mut choice = Choice::default();
+    let mut bytes = 0;
+    let told = |owed: &Owed| removals_told(form, target, owed);
+    for (name, owed) in &state.view.owed {
+        if owed.rejected.map(|r| r.batch) != batch {
+            continue;
+        }
+        let verdict = match owed.rejected {
+            // The whole batch is tried again, changed or not.
+            Some(_) => {
+                let unbound = Owed { rejected: None, ..owed.clone() };
+                judge(name, &unbound, target, order, told)
+            }
+            None => judge(name, owed, target, order, told),
+        };
+        match verdict {
+            Verdict::Settled => choice.settled.push(name.clone()),
+            Verdict::Refused | Verdict::WaitsToGo => {}
+            Verdict::WaitsToCome => choice.waits = true,
+            Verdict::Send(resource) => {
+                bytes += match form {
+                    Form::Sotw => resource.sotw().len(),
+                    Form::Delta => resource.delta().len(),
+                };
+                if bytes > max_bytes && !choice.is_empty() {
+                    // The rest follows when this part is ACKed (rule 80).
+                    break;
+                }
+                choice.sends.push(resource);
+            }
+            Verdict::Remove => choice.removes.push(name.clone()),
+        }
+    }
+    choice
+}
+
+/// State of the world cannot say "gone" here (rule 29). Delta says it to whoever asks (46), and to others where it
+/// does no harm.
+fn removals_told(form: Form, target: &ResourceSet, owed: &Owed) -> bool {
+    form == Form::Delta
+        && (owed.asked || (removal_is_told(target.kind()) && !matches!(owed.held, Held::Nothing)))
+}
+
+/// A name unsubscribed under a wildcard is answered with the resource or its removal (rule 48).
+pub(crate) fn unsubscribed_under_wildcard(
+    state: &mut TypeState,
+    dropped: &[Arc<str>],
+    now: std::time::Instant,
+) {
+    for name in dropped {
+        state.view.ask(name, true, now);
+    }
+}

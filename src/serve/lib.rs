@@ -1,0 +1,59 @@
+//! # serve: the xDS protocol
+//!
+//! ```text
+//!                     ┌───────────────── one stream ─────────────────┐
+//!  Snapshots ─group─► │  body: poll_frame ◄──► Session (no I/O) ───► │ ─ head + shared bytes ─► client
+//!  (watch)            │        ▲                                     │
+//!                     │  requests (read in place) ◄───────────────── │ ◄──────────────────────── client
+//!                     └──────┬───────────────────────────────────────┘
+//!                            └─► Observer: opened, sent, ACK, NACK, closed
+//! ```
+//!
+//! In: snapshots of a group of clients, and the requests of each stream. Out: responses as lists of references to bytes
+//! that all streams share, and reports to an [`Observer`].
+//!
+//! It must never know how a snapshot is made, feed anything back into it, wait for one client on behalf of another, keep
+//! more for a client than it is owed, or send an empty snapshot because none is there yet.
+//!
+//! ## Use
+//! Implement [`Snapshots`] (a client's [`Group`]: a name and a `watch` of [`Published`] snapshots) and, if wanted,
+//! [`Observer`]; then `Options::new(Listen::Address(addr)).bind(snapshots, observer).await?` gives a [`Server`]:
+//! `server.handle()` is cheap to clone, `server.run(shutdown).await` serves until `shutdown` resolves and all streams
+//! were ended over the drain window. [`Session`] alone is the protocol without any transport.
+//!
+//! Numbers in comments ("rule 45") are those of the xDS rule list, which the tests carry in their names.
+
+mod body;
+mod choice;
+mod deframe;
+mod delta;
+mod frames;
+mod grpc;
+mod io;
+mod measure;
+mod node;
+mod nonce;
+mod order;
+mod request;
+mod response;
+#[cfg(test)]
+mod scripts;
+mod server;
+pub mod session;
+mod sotw;
+mod source;
+mod state;
+mod subscription;
+mod tls;
+mod view;
+
+pub use node::{Locality, Node};
+pub use nonce::Nonce;
+pub use request::{ErrorDetail, Malformed, Request};
+pub use response::Response;
+pub use server::{Error, Handle, Listen, Options, Server};
+pub use session::{Heard, Session, Settings};
+pub use source::{
+    Acked, Client, Form, Group, Nacked, Observer, Published, Refusal, Sent, Snapshots,
+};
+pub use tls::Tls;

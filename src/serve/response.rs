@@ -1,0 +1,71 @@
+//! A response as a list of references: a small head of its own, and bytes that all streams share.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use snapshot::{Resource, ResourceType, Version};
+
+use crate::{Form, Nonce};
+
+/// What to send next. On the wire: [`Response::head`], then [`Response::part`] of each resource. The order of fields
+/// in a protobuf message is free.
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub form: Form,
+    pub kind: ResourceType,
+    pub nonce: Nonce,
+    /// Of the whole set that the client has once it took this response.
+    pub version: Version,
+    pub resources: Vec<Arc<Resource>>,
+    /// Delta only: names that are gone or never existed.
+    pub removed: Vec<Arc<str>>,
+}
+
+impl Response {
+    /// Bytes that belong to this stream alone: versions, nonce, removals, the name of this server (rule 9).
+    #[must_use]
+    pub fn head(&self, control_plane: &str) -> Bytes {
+        let url = self.kind.url();
+        let removed: usize = self.removed.iter().map(|n| n.len() + 6).sum();
+        let mut head = BytesMut::with_capacity(64 + url.len() + control_plane.len() + removed);
+        let (nonce, identity) = match self.form {
+            Form::Sotw => (5, 6),
+            Form::Delta => (5, 7),
+        };
+        put(1, &self.version.text(), &mut head);
+        put(4, url.as_bytes(), &mut head);
+        put(nonce, &self.nonce.text(), &mut head);
+        for name in &self.removed {
+            put(6, name.as_bytes(), &mut head);
+        }
+        if !control_plane.is_empty() {
+            let len = 1 + encoded_len_varint(control_plane.len() as u64) + control_plane.len();
+            encode_key(identity, WireType::LengthDelimited, &mut head);
+            encode_varint(len as u64, &mut head);
+            put(1, control_plane.as_bytes(), &mut head);
+        }
+        head.freeze()
+    }
+
+    /// The shared bytes of one resource, key and length included.
+    #[must_use]
+    pub fn part<'a>(&self, resource: &'a Resource) -> &'a Bytes {
+        match self.form {
+            Form::Sotw => resource.sotw(),
+            Form::Delta => resource.delta(),
+        }
+    }
+
+    /// Bytes of all parts.
+    #[must_use]
+    pub fn parts_len(&self) -> usize {
+        self.resources.iter().map(|r| self.part(r).len()).sum()
+    }
+}
+
+fn put(field: u32, bytes: &[u8], buf: &mut BytesMut) {
+    encode_key(field, WireType::LengthDelimited, buf);
+    encode_varint(bytes.len() as u64, buf);
+    buf.put_slice(bytes);
+}

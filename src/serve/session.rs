@@ -1,0 +1,443 @@
+//! The protocol as a synchronous state machine: one instance per stream, for both forms, aggregated or single-type.
+//!
+//! ```text
+//! request ──┐                        ┌──► Heard (who it is, ACK, NACK)
+//! snapshot ─┼──► Session ──► poll ───┼──► Response (references to shared bytes)
+//! time ─────┘                        └──► next_deadline
+//! ```
+//!
+//! Nothing here waits, sends or reads a clock. [`Session::poll`] is called when the transport can take more, and works
+//! out the next response then: so whatever happened while the client did not read becomes one response.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use snapshot::{ResourceKey, ResourceType};
+
+use crate::choice::{self, Choice, Settled};
+use crate::nonce::Nonces;
+use crate::order::{Order, Warming};
+use crate::response::Response;
+use crate::source::{Acked, Nacked, Published, Refusal};
+use crate::state::{Outstanding, TypeState};
+use crate::view::Held;
+use crate::{Form, Node, Nonce, Request, delta, sotw};
+
+/// A NACK's text is kept up to this many bytes.
+pub const MAX_ERROR_TEXT: usize = 4096;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// For how long an unanswered response holds back the next one of its type. Some are never answered
+    /// (xds-rules 7, 41), or only once clusters are warm (57).
+    pub ack_limit: Duration,
+    /// For how long a resource waits for resources of other types. Not shorter than `ack_limit`, so that a cluster
+    /// overtakes the route that waits for it even if the client answers nothing.
+    pub order_limit: Duration,
+    /// Where a response is split: gRPC clients refuse more than 4 MiB (rule 80).
+    pub max_response: usize,
+    /// Whether an empty first subscription means everything (rules 24, 44).
+    pub legacy_wildcard: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ack_limit: Duration::from_secs(10),
+            order_limit: Duration::from_secs(15),
+            max_response: 3 << 20,
+            legacy_wildcard: true,
+        }
+    }
+}
+
+/// What a request told, besides what it changed inside.
+#[derive(Debug, Default, PartialEq)]
+pub struct Heard {
+    /// The stream's first request: who is there. Its snapshot is wanted now.
+    pub identified: Option<Node>,
+    /// `None` for a type that this server does not know.
+    pub kind: Option<ResourceType>,
+    pub acked: Option<Acked>,
+    pub nacked: Option<Nacked>,
+    /// Wildcard and number of names, if they changed.
+    pub subscribed: Option<(bool, usize)>,
+}
+
+#[derive(Debug)]
+pub struct Session {
+    form: Form,
+    only: Option<ResourceType>,
+    settings: Settings,
+    nonces: Nonces,
+    identified: bool,
+    target: Option<Published>,
+    /// Whether some type has not looked at `target` yet.
+    moved: bool,
+    types: [Option<Box<TypeState>>; ResourceType::COUNT],
+    warming: Warming,
+    /// Assignments of clusters sent to a client that resumed, until it tells what assignments it has (rule 49).
+    early: BTreeSet<Arc<str>>,
+}
+
+impl Session {
+    /// `only` is the type of a single-type service. `salt` sets this stream's nonces apart from those of others.
+    #[must_use]
+    pub fn new(form: Form, only: Option<ResourceType>, settings: Settings, salt: u32) -> Self {
+        Self {
+            form,
+            only,
+            settings,
+            nonces: Nonces::new(salt),
+            identified: false,
+            target: None,
+            moved: false,
+            types: std::array::from_fn(|_| None),
+            warming: Warming::default(),
+            early: BTreeSet::new(),
+        }
+    }
+
+    /// A newer state of what this client shall have.
+    pub fn set_snapshot(&mut self, target: Published) {
+        self.target = Some(target);
+        self.moved = true;
+    }
+
+    /// # Errors
+    /// When the stream must end.
+    pub fn request(&mut self, request: &Request, now: Instant) -> Result<Heard, Refusal> {
+        let mut heard = Heard::default();
+        if !self.identified {
+            let node = request
+                .node()
+                .map_err(|e| Refusal::InvalidArgument(e.to_string()))?
+                .unwrap_or_default();
+            if node.id.is_empty() {
+                // Rule 4.
+                return Err(Refusal::InvalidArgument(
+                    "the first request of a stream must carry node.id".into(),
+                ));
+            }
+            self.identified = true;
+            heard.identified = Some(node);
+        }
+        let Some(kind) = self.kind_of(request)? else { return Ok(heard) };
+        heard.kind = Some(kind);
+        let mut slot = self.types[kind.index()].take();
+        // Rule 14: the first request of a type is a subscription, whatever its nonce and version.
+        let first = slot.is_none();
+        let state = slot.get_or_insert_with(|| Box::new(TypeState::new(kind, request)));
+        if !first && state.nonce.is_some() && Nonce::parse(request.nonce()) == state.nonce {
+            self.answered(kind, state, request, now, &mut heard);
+        }
+        if first {
+            self.moved = true;
+        }
+        self.subscribe(kind, state, request, first, now, &mut heard);
+        self.types[kind.index()] = slot;
+        Ok(heard)
+    }
+
+    /// The next response, if one may be sent.
+    pub fn poll(&mut self, now: Instant) -> Option<Response> {
+        let target = self.target.clone()?;
+        if std::mem::take(&mut self.moved) {
+            for state in self.types.iter_mut().flatten() {
+                let TypeState { kind, view, sub, must_resend, .. } = &mut **state;
+                view.advance(target.snapshot.set(*kind), sub, target.at, now);
+                for name in must_resend.drain(..) {
+                    view.ask(&name, true, now);
+                }
+            }
+        }
+        self.warming.expire(now);
+        ResourceType::ALL.into_iter().find_map(|kind| {
+            let mut state = self.types[kind.index()].take()?;
+            let response = self.next(kind, &mut state, &target, now);
+            self.types[kind.index()] = Some(state);
+            if let Some(response) = &response {
+                self.followers(kind, response, &target, now);
+            }
+            response
+        })
+    }
+
+    /// When to poll again although nothing happened.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.types.iter().flatten().filter_map(|state| state.wake).min()
+    }
+
+    fn kind_of(&self, request: &Request) -> Result<Option<ResourceType>, Refusal> {
+        let url = request.type_url();
+        let named = ResourceType::from_url(url);
+        match self.only {
+            None if url.is_empty() => {
+                // Rule 5.
+                Err(Refusal::InvalidArgument("type_url is required on an aggregated stream".into()))
+            }
+            // Rule 10: an unknown type is held and told nothing.
+            None => Ok(named),
+            Some(only) if url.is_empty() || named == Some(only) => Ok(Some(only)),
+            Some(only) => Err(Refusal::InvalidArgument(format!(
+                "this is the {only} service; it does not serve {url}"
+            ))),
+        }
+    }
+
+    /// The request carries the nonce of the last response: an ACK, or a NACK if there is an error in it (rule 35).
+    fn answered(
+        &mut self,
+        kind: ResourceType,
+        state: &mut TypeState,
+        request: &Request,
+        now: Instant,
+        heard: &mut Heard,
+    ) {
+        let error = request.error();
+        let Some(out) = state.outstanding.take() else {
+            // Answered before. A second ACK says nothing new; a late NACK is at least reported.
+            if let (Some(error), Some(nonce)) = (error, state.nonce) {
+                let version = state.version;
+                heard.nacked = Some(Nacked {
+                    kind,
+                    version,
+                    nonce: nonce.to_string(),
+                    names: Vec::new(),
+                    error: cut(error.message),
+                });
+            }
+            return;
+        };
+        match error {
+            None => {
+                let took = out.published.map(|at| now.saturating_duration_since(at));
+                heard.acked = Some(Acked { kind, version: out.version, took });
+            }
+            Some(error) => {
+                state.reject(&out, now);
+                heard.nacked = Some(Nacked {
+                    kind,
+                    version: out.version,
+                    nonce: out.nonce.to_string(),
+                    names: out.names().cloned().collect(),
+                    error: cut(error.message),
+                });
+                if kind == ResourceType::Cluster {
+                    for name in out.names() {
+                        self.warming.cluster_gone(name);
+                    }
+                }
+            }
+        }
+        if kind == ResourceType::Endpoint {
+            self.warming.endpoints_answered(out.names());
+        }
+    }
+
+    /// Names count whatever the nonce says: a stale request is no ACK, but its names are the client's latest
+    /// (rules 16, 17), also on a NACK (38).
+    fn subscribe(
+        &mut self,
+        kind: ResourceType,
+        state: &mut TypeState,
+        request: &Request,
+        first: bool,
+        now: Instant,
+        heard: &mut Heard,
+    ) {
+        let key = request.names_key();
+        match self.form {
+            // The common case, an ACK: nothing is looked at.
+            Form::Sotw if !first && key.is_some() && key == state.names_key => return,
+            Form::Sotw => state.names_key = key,
+            Form::Delta if !first && request.names_len() == 0 && request.unsubscribe_len() == 0 => {
+                return;
+            }
+            Form::Delta => {}
+        }
+        let legacy = self.settings.legacy_wildcard && kind.wildcard();
+        let target = self.target.as_ref();
+        let intern = |name: &str| {
+            let known = target.and_then(|t| t.snapshot.get(kind, name));
+            known.map_or_else(|| Arc::from(name), |r| r.name().clone())
+        };
+        let before = (state.sub.wildcard, state.sub.names().len());
+        let was_wildcard = state.sub.wildcard;
+        let changed = state.sub.apply(self.form, request, first, legacy, intern);
+        for name in &changed.asked {
+            state.view.ask(name, was_wildcard, now);
+        }
+        for name in &changed.again {
+            state.view.ask(name, true, now);
+        }
+        if changed.wildcard {
+            state.answer = true;
+            if !first {
+                let TypeState { view, sub, .. } = state;
+                view.ask_all(|name| was_wildcard || sub.has(name), now);
+            }
+        }
+        if state.sub.wildcard && self.form == Form::Delta {
+            delta::unsubscribed_under_wildcard(state, &changed.dropped, now);
+        } else if !changed.dropped.is_empty() || changed.wildcard_dropped {
+            state.view.forget(&state.sub);
+        }
+        if first && kind == ResourceType::Endpoint {
+            for name in std::mem::take(&mut self.early) {
+                if state.sub.covers(&name) {
+                    state.must_resend.push(name);
+                }
+            }
+        }
+        let after = (state.sub.wildcard, state.sub.names().len());
+        if first || before != after {
+            heard.subscribed = Some(after);
+        }
+    }
+
+    fn next(
+        &mut self,
+        kind: ResourceType,
+        state: &mut TypeState,
+        target: &Published,
+        now: Instant,
+    ) -> Option<Response> {
+        state.wake = None;
+        if state.view.owed.is_empty() && !state.answer {
+            return None;
+        }
+        if let Some(out) = state.outstanding.as_ref().filter(|out| now < out.deadline) {
+            state.wake = Some(out.deadline);
+            return None;
+        }
+        let set = target.snapshot.set(kind);
+        let limit = self.settings.order_limit;
+        let mut order = Order::new(kind, &self.types, &self.warming, &target.snapshot, limit, now);
+        let full = self.form == Form::Sotw && sotw::holds_everything(kind);
+        let choice = if full {
+            sotw::choose(state, set, &mut order)
+        } else {
+            delta::choose(self.form, state, set, &mut order, self.settings.max_response)
+        };
+        state.wake = order.wake;
+        // The first answer ends the client's initial wait (rule 51): it is not given while something is missing in it.
+        let hold = state.answer && choice.waits;
+        let silent = hold || (choice.is_empty() && !state.answer);
+        if silent {
+            for name in &choice.settled {
+                state.view.owed.remove(name);
+            }
+            return None;
+        }
+        let Settled { fresh, changed, published } = choice::settle(state, &choice);
+        let Choice { sends, removes, all, .. } = choice;
+        let nonce = self.nonces.next();
+        let version = state.view.version(set);
+        let deadline = now + self.settings.ack_limit;
+        if kind == ResourceType::Cluster {
+            self.note_warming(&fresh, target, now);
+        }
+        state.answer = false;
+        // Before anything is sent: the ACK must not find an unknown nonce (J#70).
+        state.nonce = Some(nonce);
+        state.version = version;
+        state.outstanding =
+            Some(Outstanding { nonce, version, deadline, published, fresh, changed });
+        if !state.view.owed.is_empty() {
+            state.wake = Some(state.wake.map_or(deadline, |w| w.min(deadline)));
+        }
+        let removed = if self.form == Form::Delta { removes } else { Vec::new() };
+        Some(Response {
+            form: self.form,
+            kind,
+            nonce,
+            version,
+            resources: all.unwrap_or(sends),
+            removed,
+        })
+    }
+
+    /// Routes to new clusters wait for the assignments of these, if the client asks for assignments on this stream.
+    fn note_warming(
+        &mut self,
+        fresh: &[Arc<snapshot::Resource>],
+        target: &Published,
+        now: Instant,
+    ) {
+        if self.types[ResourceType::Endpoint.index()].is_none() {
+            return;
+        }
+        let until = now + self.settings.order_limit;
+        for cluster in fresh {
+            let exists = |key: &&ResourceKey| {
+                key.kind == ResourceType::Endpoint
+                    && target.snapshot.get(key.kind, &key.name).is_some()
+            };
+            let endpoints: Vec<_> =
+                cluster.refs().iter().filter(exists).map(|key| key.name.clone()).collect();
+            if !endpoints.is_empty() {
+                self.warming.start(cluster.name(), endpoints, until);
+            }
+        }
+    }
+
+    /// A parent that was sent makes Envoy subscribe to its children again, unchanged or not (rule 49).
+    fn followers(
+        &mut self,
+        kind: ResourceType,
+        response: &Response,
+        target: &Published,
+        now: Instant,
+    ) {
+        let child = match kind {
+            ResourceType::Cluster => ResourceType::Endpoint,
+            ResourceType::Listener => ResourceType::Route,
+            _ => return,
+        };
+        let Some(parents) = &self.types[kind.index()] else { return };
+        let Some(out) = &parents.outstanding else { return };
+        let resumed = parents.resumed;
+        let mut names: Vec<Arc<str>> = Vec::new();
+        let mut add = |resource: &snapshot::Resource, previous: &Held| {
+            for key in resource.refs().iter().filter(|key| key.kind == child) {
+                // A route table that the client already had for this listener is not fetched again.
+                let again = kind == ResourceType::Cluster || !previous.refs().any(|old| old == key);
+                if again && target.snapshot.get(child, &key.name).is_some() {
+                    names.push(key.name.clone());
+                }
+            }
+        };
+        for resource in &out.fresh {
+            add(resource, &Held::Nothing);
+        }
+        for item in &out.changed {
+            if let Some(resource) = &item.sent {
+                add(resource, &item.previous);
+            }
+        }
+        debug_assert_eq!(out.nonce, response.nonce);
+        match &mut self.types[child.index()] {
+            Some(children) => {
+                for name in names.iter().filter(|n| children.sub.covers(n)) {
+                    children.view.ask(name, true, now);
+                }
+            }
+            None if resumed && child == ResourceType::Endpoint => self.early.extend(names),
+            None => {}
+        }
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_ERROR_TEXT {
+        let mut end = MAX_ERROR_TEXT;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+    text
+}

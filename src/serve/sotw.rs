@@ -1,0 +1,77 @@
+//! State-of-the-world responses of the types in which absence means deletion: each holds all of the subscription
+//! (xds-rules 28), also what has to stay for now because a route still names it (56) or a newer one was rejected.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use snapshot::{Resource, ResourceSet, ResourceType};
+
+use crate::Nonce;
+use crate::choice::{Choice, Verdict, judge};
+use crate::order::Order;
+use crate::state::TypeState;
+use crate::view::Owed;
+
+/// Envoy's own reading goes beyond the documentation for scoped routes; a full answer is right under both.
+pub(crate) fn holds_everything(kind: ResourceType) -> bool {
+    kind.full_state() || kind == ResourceType::ScopedRoute
+}
+
+pub(crate) fn choose(state: &TypeState, target: &ResourceSet, order: &mut Order<'_>) -> Choice {
+    let mut choice = Choice::default();
+    let again: HashSet<Nonce> = state
+        .view
+        .owed
+        .iter()
+        .filter(|(name, owed)| !owed.refused(target.get(name)))
+        .filter_map(|(_, owed)| owed.rejected.map(|r| r.batch))
+        .collect();
+    // In order of name, as `owed` is.
+    let mut exceptions: Vec<(&Arc<str>, Option<&Arc<Resource>>)> = Vec::new();
+    for (name, owed) in &state.view.owed {
+        let told = |owed: &Owed| !owed.held.is_nothing();
+        let verdict = match owed.rejected {
+            Some(rejected) if again.contains(&rejected.batch) => {
+                let unbound = Owed { rejected: None, ..owed.clone() };
+                judge(name, &unbound, target, order, told)
+            }
+            _ => judge(name, owed, target, order, told),
+        };
+        match verdict {
+            Verdict::Settled => choice.settled.push(name.clone()),
+            // One bad resource must not make the client refuse all later responses: it is shown what it had before.
+            // Where it had nothing, leaving out all that was rejected together would delete the innocent.
+            Verdict::Refused => exceptions.push((name, owed.held.resource().or(target.get(name)))),
+            Verdict::WaitsToGo => exceptions.push((name, owed.held.resource())),
+            Verdict::WaitsToCome => {
+                choice.waits = true;
+                exceptions.push((name, owed.held.resource()));
+            }
+            Verdict::Send(resource) => choice.sends.push(resource),
+            Verdict::Remove => choice.removes.push(name.clone()),
+        }
+    }
+    if !choice.is_empty() || state.answer {
+        choice.all = Some(everything(state, target, &exceptions));
+    }
+    choice
+}
+
+fn everything(
+    state: &TypeState,
+    target: &ResourceSet,
+    exceptions: &[(&Arc<str>, Option<&Arc<Resource>>)],
+) -> Vec<Arc<Resource>> {
+    let excepted = |name: &str| exceptions.binary_search_by(|(n, _)| (***n).cmp(name)).is_ok();
+    let mut all: Vec<Arc<Resource>> = if state.sub.wildcard {
+        target.iter().filter(|r| !excepted(r.name())).cloned().collect()
+    } else {
+        let names = state.sub.names().iter().filter(|n| !excepted(n));
+        names.filter_map(|name| target.get(name)).cloned().collect()
+    };
+    if !exceptions.is_empty() {
+        all.extend(exceptions.iter().filter_map(|(_, held)| held.cloned()));
+        all.sort_by(|a, b| a.name().cmp(b.name()));
+    }
+    all
+}

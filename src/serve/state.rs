@@ -1,0 +1,98 @@
+//! The state of one type on one stream.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use snapshot::{Resource, ResourceType, Version};
+
+use crate::subscription::Subscription;
+use crate::view::{Held, View};
+use crate::{Nonce, Request};
+
+#[derive(Debug)]
+pub(crate) struct TypeState {
+    pub(crate) kind: ResourceType,
+    pub(crate) sub: Subscription,
+    pub(crate) view: View,
+    /// Of the last response. Kept when the client unsubscribes from everything: it goes on using it (xds-rules 15).
+    pub(crate) nonce: Option<Nonce>,
+    /// Of the last response.
+    pub(crate) version: Version,
+    pub(crate) outstanding: Option<Outstanding>,
+    /// A response is owed even if it is empty (rules 30, 51).
+    pub(crate) answer: bool,
+    /// Of the names in the last state-of-the-world request.
+    pub(crate) names_key: Option<Version>,
+    /// The client brought state from another stream.
+    pub(crate) resumed: bool,
+    /// Names to be sent on this stream even if the client says that it has them (rule 49).
+    pub(crate) must_resend: Vec<Arc<str>>,
+    /// When to look again though nothing happened.
+    pub(crate) wake: Option<Instant>,
+}
+
+/// The one response of this type that the client has not answered yet (rule 72).
+#[derive(Debug)]
+pub(crate) struct Outstanding {
+    pub(crate) nonce: Nonce,
+    pub(crate) version: Version,
+    /// From then on the next response may go out; the answer to this one is still welcome.
+    pub(crate) deadline: Instant,
+    /// The oldest change that it carries.
+    pub(crate) published: Option<Instant>,
+    /// Resources under names where the client had nothing: most of a first answer, so 8 bytes each.
+    pub(crate) fresh: Vec<Arc<Resource>>,
+    pub(crate) changed: Vec<Item>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) name: Arc<str>,
+    pub(crate) previous: Held,
+    /// `None` for a removal.
+    pub(crate) sent: Option<Arc<Resource>>,
+}
+
+impl TypeState {
+    pub(crate) fn new(kind: ResourceType, first: &Request) -> Self {
+        Self {
+            kind,
+            sub: Subscription::default(),
+            view: View::new(first),
+            nonce: None,
+            version: Version(0),
+            outstanding: None,
+            answer: false,
+            names_key: None,
+            resumed: first.initial_len() > 0,
+            must_resend: Vec::new(),
+            wake: None,
+        }
+    }
+
+    /// The client rejected the outstanding response.
+    pub(crate) fn reject(&mut self, out: &Outstanding, now: Instant) {
+        for resource in out.fresh.iter().filter(|r| self.sub.covers(r.name())) {
+            self.view.reject(resource.name(), &Held::Nothing, Some(resource), out.nonce, now);
+        }
+        for item in out.changed.iter().filter(|i| self.sub.covers(&i.name)) {
+            self.view.reject(&item.name, &item.previous, item.sent.as_ref(), out.nonce, now);
+        }
+    }
+}
+
+impl Outstanding {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.fresh.iter().map(|r| r.name()).chain(self.changed.iter().map(|i| &i.name))
+    }
+
+    /// Names in `changed` that may be new to the client.
+    pub(crate) fn new_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        let new = |held: &Held| match held {
+            Held::Nothing => true,
+            Held::Unsure { old, .. } => old.is_none(),
+            Held::Exactly(_) | Held::Unknown => false,
+        };
+        self.changed.iter().filter(move |i| i.sent.is_some() && new(&i.previous)).map(|i| &i.name)
+    }
+}

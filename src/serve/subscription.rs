@@ -1,0 +1,161 @@
+//! What a client asked for, of one type on one stream.
+
+use std::sync::Arc;
+
+use crate::{Form, Request};
+
+pub(crate) const WILDCARD: &str = "*";
+
+/// Wildcard and names live side by side (xds-rules 25).
+#[derive(Debug, Default)]
+pub(crate) struct Subscription {
+    pub(crate) wildcard: bool,
+    /// Once the client has named anything, an empty list means "nothing" and no longer "everything" (rule 23).
+    named: bool,
+    /// Sorted. 16 bytes a name, most of them shared with the snapshot: a stream that asks for 1,000 assignments must
+    /// not cost 100 KB.
+    names: Vec<Arc<str>>,
+}
+
+/// What a request changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// The client wants everything and must be answered, be there something or not (rules 30, 51).
+    pub(crate) wildcard: bool,
+    /// New names: to be answered even if sent unasked before (rules 20, 21).
+    pub(crate) asked: Vec<Arc<str>>,
+    /// Names subscribed before and asked for once more: to be sent again, unchanged or not (rule 45).
+    pub(crate) again: Vec<Arc<str>>,
+    /// No longer wanted by name; the wildcard may still cover them.
+    pub(crate) dropped: Vec<Arc<str>>,
+    pub(crate) wildcard_dropped: bool,
+}
+
+impl Subscription {
+    pub(crate) fn covers(&self, name: &str) -> bool {
+        self.wildcard || self.has(name)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.find(name).is_ok()
+    }
+
+    pub(crate) fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.names.binary_search_by(|n| (**n).cmp(name))
+    }
+
+    /// Applies a request. `intern` finds a name that is in memory already.
+    pub(crate) fn apply(
+        &mut self,
+        form: Form,
+        request: &Request,
+        first: bool,
+        legacy: bool,
+        intern: impl Fn(&str) -> Arc<str>,
+    ) -> Changed {
+        match form {
+            Form::Sotw => self.replace(request, legacy, intern),
+            Form::Delta => self.edit(request, first, legacy, intern),
+        }
+    }
+
+    /// State of the world: `resource_names` is the full set (rule 19).
+    fn replace(
+        &mut self,
+        request: &Request,
+        legacy: bool,
+        intern: impl Fn(&str) -> Arc<str>,
+    ) -> Changed {
+        let mut wanted: Vec<&str> = request.names().collect();
+        let named = self.named || !wanted.is_empty();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let star = wanted.binary_search(&WILDCARD);
+        if let Ok(at) = star {
+            wanted.remove(at);
+        }
+        // Rules 23, 24: empty is "everything" only where the type has a legacy wildcard and nothing was ever named.
+        let wildcard = star.is_ok() || (legacy && !named);
+        let mut changed = Changed {
+            wildcard: wildcard && !self.wildcard,
+            wildcard_dropped: self.wildcard && !wildcard,
+            ..Changed::default()
+        };
+        let mut names = Vec::with_capacity(wanted.len());
+        let mut old = std::mem::take(&mut self.names).into_iter().peekable();
+        for name in wanted {
+            while let Some(gone) = old.next_if(|o| **o < *name) {
+                changed.dropped.push(gone);
+            }
+            if let Some(kept) = old.next_if(|o| **o == *name) {
+                names.push(kept);
+            } else {
+                let name = intern(name);
+                changed.asked.push(name.clone());
+                names.push(name);
+            }
+        }
+        changed.dropped.extend(old);
+        *self = Self { wildcard, named, names };
+        changed
+    }
+
+    /// Delta: names come and go; a name subscribed again is asked again (rule 45).
+    fn edit(
+        &mut self,
+        request: &Request,
+        first: bool,
+        legacy: bool,
+        intern: impl Fn(&str) -> Arc<str>,
+    ) -> Changed {
+        let mut changed = Changed::default();
+        if first && request.names_len() == 0 {
+            // Rule 44. With names to unsubscribe it is ambiguous; go-control-plane reads a wildcard, and so do we.
+            self.wildcard = legacy;
+            changed.wildcard = legacy;
+        }
+        let mut added: Vec<Arc<str>> = Vec::new();
+        for name in request.names() {
+            if name == WILDCARD {
+                self.wildcard = true;
+                changed.wildcard = true;
+                continue;
+            }
+            match self.find(name) {
+                Ok(at) => changed.again.push(self.names[at].clone()),
+                Err(_) => added.push(intern(name)),
+            }
+        }
+        if !added.is_empty() {
+            added.sort_unstable();
+            added.dedup();
+            changed.asked.extend(added.iter().cloned());
+            self.names.reserve_exact(added.len());
+            self.names.append(&mut added);
+            // Two sorted runs: the stable sort merges them in one pass.
+            self.names.sort();
+        }
+        let mut gone: Vec<&str> = request.unsubscribe().collect();
+        gone.sort_unstable();
+        if gone.binary_search(&WILDCARD).is_ok() {
+            changed.wildcard_dropped = self.wildcard;
+            self.wildcard = false;
+            changed.wildcard = false;
+        }
+        if !gone.is_empty() {
+            // Rule 48: a name that was never subscribed is ignored.
+            self.names.retain(|name| {
+                let stays = gone.binary_search(&&**name).is_err();
+                if !stays {
+                    changed.dropped.push(name.clone());
+                }
+                stays
+            });
+        }
+        changed
+    }
+}

@@ -1,0 +1,280 @@
+//! What a client has of one type, and what it is owed.
+//!
+//! The client has `base` (a shared, persistent copy of the set that was current when last looked at), as far as its
+//! subscription covers it, except for the names in `owed`. So a client that is up to date costs a few words, N changes
+//! during a stall cost what they touch, and finding the changes costs what differs (xds-rules 71).
+
+use std::collections::{BTreeMap, HashMap, btree_map::Entry};
+use std::sync::Arc;
+use std::time::Instant;
+
+use snapshot::{Resource, ResourceKey, ResourceSet, ResourceType, SetChange, Version};
+
+use crate::subscription::Subscription;
+use crate::{Nonce, Request};
+
+/// What the client has under one name.
+#[derive(Clone, Debug)]
+pub(crate) enum Held {
+    Nothing,
+    Exactly(Arc<Resource>),
+    /// It rejected `new` while it had `old`: it may have either (xds-rules 39), so it counts as having neither (43).
+    Unsure {
+        old: Option<Arc<Resource>>,
+        new: Option<Arc<Resource>>,
+    },
+    /// It brought something along from another stream that is not what this server would send now.
+    Unknown,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Owed {
+    pub(crate) held: Held,
+    /// The client waits for an answer about this name: given even if there is nothing new.
+    pub(crate) asked: bool,
+    pub(crate) rejected: Option<Rejected>,
+    /// Waiting for other types is limited from here on.
+    pub(crate) since: Instant,
+    /// When the change was published that the client does not have yet.
+    pub(crate) published: Option<Instant>,
+}
+
+/// The content that must not be sent again (rule 36).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rejected {
+    pub(crate) version: Option<Version>,
+    /// Names rejected together are tried again together (rule 43): one of them was bad, the others only unlucky.
+    pub(crate) batch: Nonce,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Need {
+    Nothing,
+    Send(Arc<Resource>),
+    Remove,
+}
+
+impl Held {
+    /// What a state-of-the-world response must go on naming while the change has to wait.
+    pub(crate) fn resource(&self) -> Option<&Arc<Resource>> {
+        match self {
+            Self::Nothing | Self::Unknown => None,
+            Self::Exactly(resource) => Some(resource),
+            Self::Unsure { old, new } => old.as_ref().or(new.as_ref()),
+        }
+    }
+
+    pub(crate) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    /// Everything that the client may be referring to.
+    pub(crate) fn refs(&self) -> impl Iterator<Item = &ResourceKey> {
+        let (one, two) = match self {
+            Self::Nothing | Self::Unknown => (None, None),
+            Self::Exactly(resource) => (Some(resource), None),
+            Self::Unsure { old, new } => (old.as_ref(), new.as_ref()),
+        };
+        one.into_iter().chain(two).flat_map(|r| r.refs().iter())
+    }
+
+    fn of(resource: Option<&Arc<Resource>>) -> Self {
+        resource.map_or(Self::Nothing, |r| Self::Exactly(r.clone()))
+    }
+}
+
+impl Owed {
+    pub(crate) fn need(&self, target: Option<&Arc<Resource>>) -> Need {
+        let same = match (&self.held, target) {
+            (Held::Nothing, None) => true,
+            (Held::Exactly(held), Some(target)) => held.version() == target.version(),
+            _ => false,
+        };
+        match target {
+            _ if same && !self.asked => Need::Nothing,
+            Some(target) => Need::Send(target.clone()),
+            None => Need::Remove,
+        }
+    }
+
+    /// Whether the client has rejected just this.
+    pub(crate) fn refused(&self, target: Option<&Arc<Resource>>) -> bool {
+        self.rejected.is_some_and(|r| r.version == target.map(|t| t.version()))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct View {
+    base: Option<ResourceSet>,
+    pub(crate) owed: BTreeMap<Arc<str>, Owed>,
+    /// The first request, while there is no snapshot to compare its `initial_resource_versions` with.
+    claims: Option<Request>,
+}
+
+impl View {
+    pub(crate) fn new(first: &Request) -> Self {
+        let claims = (first.initial_len() > 0).then(|| first.clone());
+        Self { base: None, owed: BTreeMap::new(), claims }
+    }
+
+    /// The client named this. `covered` is whether it was subscribed before.
+    pub(crate) fn ask(&mut self, name: &Arc<str>, covered: bool, now: Instant) {
+        let base = self.base.as_ref().filter(|_| covered);
+        let owed = self.owed.entry(name.clone()).or_insert_with(|| Owed {
+            held: Held::of(base.and_then(|b| b.get(name))),
+            asked: true,
+            rejected: None,
+            since: now,
+            published: None,
+        });
+        owed.asked = true;
+        owed.rejected = None;
+        owed.since = now;
+    }
+
+    /// The client subscribed to the wildcard: it is sent everything, held or not (rule 45).
+    pub(crate) fn ask_all(&mut self, covered: impl Fn(&str) -> bool, now: Instant) {
+        // Without a base, the first look at a snapshot does this.
+        let Some(base) = self.base.clone() else { return };
+        for resource in base.iter() {
+            self.ask(resource.name(), covered(resource.name()), now);
+        }
+    }
+
+    /// Forgets what the client no longer subscribes to.
+    pub(crate) fn forget(&mut self, sub: &Subscription) {
+        self.owed.retain(|name, _| sub.covers(name));
+    }
+
+    /// Takes over a newer set; what differs becomes owed.
+    pub(crate) fn advance(
+        &mut self,
+        target: &ResourceSet,
+        sub: &Subscription,
+        published: Instant,
+        now: Instant,
+    ) {
+        let Some(base) = self.base.replace(target.clone()) else {
+            self.first(target, sub, now);
+            return;
+        };
+        for change in base.diff(target) {
+            let (SetChange::Upsert(resource) | SetChange::Remove(resource)) = change;
+            let name = resource.name();
+            if !sub.covers(name) {
+                continue;
+            }
+            match self.owed.entry(name.clone()) {
+                Entry::Vacant(slot) => {
+                    slot.insert(Owed {
+                        held: Held::of(base.get(name)),
+                        asked: false,
+                        rejected: None,
+                        since: now,
+                        published: Some(published),
+                    });
+                }
+                Entry::Occupied(mut slot) => {
+                    slot.get_mut().published.get_or_insert(published);
+                }
+            }
+        }
+    }
+
+    fn first(&mut self, target: &ResourceSet, sub: &Subscription, now: Instant) {
+        let claims = self.claims.take();
+        let claimed: HashMap<&str, Option<Version>> =
+            claims.iter().flat_map(Request::initial).collect();
+        let owed = |held, asked| Owed { held, asked, rejected: None, since: now, published: None };
+        let current = |name: &str| {
+            let version = claimed.get(name)?;
+            let resource = target.get(name)?;
+            (*version == Some(resource.version())).then_some(())
+        };
+        // Rule 47: what the client holds and is current may be left out, in this first answer only.
+        if sub.wildcard {
+            for resource in target.iter() {
+                let name = resource.name();
+                match claimed.get(&**name) {
+                    Some(version) if *version == Some(resource.version()) => {
+                        self.owed.remove(name);
+                    }
+                    Some(_) => {
+                        self.owed.insert(name.clone(), owed(Held::Unknown, false));
+                    }
+                    None => {
+                        let asked = claimed.is_empty();
+                        self.owed.entry(name.clone()).or_insert_with(|| owed(Held::Nothing, asked));
+                    }
+                }
+            }
+        } else if !claimed.is_empty() {
+            self.owed.retain(|name, owed| {
+                if claimed.contains_key(&**name) {
+                    owed.held = Held::Unknown;
+                    // A name that does not exist stays asked: it is answered as removed (rule 46).
+                    owed.asked = target.get(name).is_none();
+                }
+                current(name).is_none()
+            });
+        }
+        for name in claimed.keys() {
+            if sub.wildcard && target.get(name).is_none() {
+                self.owed.insert(Arc::from(*name), owed(Held::Unknown, false));
+            }
+        }
+    }
+
+    /// The client rejected what it was sent under this name.
+    pub(crate) fn reject(
+        &mut self,
+        name: &Arc<str>,
+        previous: &Held,
+        sent: Option<&Arc<Resource>>,
+        batch: Nonce,
+        now: Instant,
+    ) {
+        let held = match previous {
+            Held::Unknown => Held::Unknown,
+            Held::Nothing => Held::Unsure { old: None, new: sent.cloned() },
+            Held::Exactly(old) => Held::Unsure { old: Some(old.clone()), new: sent.cloned() },
+            Held::Unsure { old, .. } => Held::Unsure { old: old.clone(), new: sent.cloned() },
+        };
+        let rejected = Some(Rejected { version: sent.map(|r| r.version()), batch });
+        match self.owed.entry(name.clone()) {
+            Entry::Vacant(slot) => {
+                slot.insert(Owed { held, asked: false, rejected, since: now, published: None });
+            }
+            Entry::Occupied(mut slot) => {
+                let owed = slot.get_mut();
+                owed.held = held;
+                if !owed.asked {
+                    owed.rejected = rejected;
+                }
+            }
+        }
+    }
+
+    /// Version of what the client has once nothing but `owed` is missing: derived from content alone (rule 13), and
+    /// another one whenever the content is another (rule 12).
+    pub(crate) fn version(&self, target: &ResourceSet) -> Version {
+        if self.owed.is_empty() {
+            return target.version();
+        }
+        let mut missing = Vec::new();
+        for (name, owed) in &self.owed {
+            missing.extend_from_slice(name.as_bytes());
+            missing.push(0);
+            missing.extend_from_slice(
+                &owed.held.resource().map_or(0, |r| r.version().0).to_be_bytes(),
+            );
+        }
+        Version(target.version().0 ^ Version::of(&missing).0)
+    }
+}
+
+/// Whether the end of a resource is told to a delta client that did not ask. Envoy ignores it for assignments and
+/// secrets and breaks traffic on it for extensions (rule 59).
+pub(crate) fn removal_is_told(kind: ResourceType) -> bool {
+    !matches!(kind, ResourceType::Endpoint | ResourceType::Secret | ResourceType::Extension)
+}

@@ -1,0 +1,95 @@
+use std::collections::BTreeSet;
+
+use envoy_types::pb::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
+use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, route, route_action};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
+use prost::Message;
+
+use super::parsed::{Item, managers};
+use super::{Flaw, Parsed};
+use crate::{BROKEN_REFERENCE, ResourceType};
+
+/// Every name that a resource gives in its bytes must be in the snapshot, and in the resource's `refs`, from which the
+/// order of sending follows. The one cluster that is meant not to exist is left out.
+pub(super) fn check(parsed: &Parsed) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    for listener in &parsed.listeners {
+        let (routes, secrets) = named_by_listener(&listener.inner);
+        look(parsed, listener, ResourceType::Route, &routes, &mut flaws);
+        look(parsed, listener, ResourceType::Secret, &secrets, &mut flaws);
+    }
+    for table in &parsed.routes {
+        let clusters = named_by_table(&table.inner);
+        look(parsed, table, ResourceType::Cluster, &clusters, &mut flaws);
+    }
+    let eds = ClusterDiscoveryType::Type(3);
+    for cluster in
+        parsed.clusters.iter().filter(|c| c.inner.cluster_discovery_type == Some(eds.clone()))
+    {
+        let service = cluster.inner.eds_cluster_config.as_ref().map(|c| c.service_name.clone());
+        let name = service.filter(|s| !s.is_empty()).unwrap_or_else(|| cluster.inner.name.clone());
+        look(parsed, cluster, ResourceType::Endpoint, &BTreeSet::from([name]), &mut flaws);
+    }
+    flaws
+}
+
+fn look<T>(
+    parsed: &Parsed,
+    item: &Item<T>,
+    kind: ResourceType,
+    names: &BTreeSet<String>,
+    flaws: &mut Vec<Flaw>,
+) {
+    let mut say = |text| flaws.push(Flaw { at: item.key.clone(), text });
+    for name in names {
+        if parsed.snapshot.get(kind, name).is_none() {
+            say(format!("names {kind} `{name}`, which is not in the snapshot"));
+        }
+        if !item.refs.iter().any(|key| key.kind == kind && key.name.as_ref() == name) {
+            say(format!("names {kind} `{name}` without listing it as a reference"));
+        }
+    }
+    for key in item.refs.iter().filter(|key| key.kind == kind && !names.contains(key.name.as_ref()))
+    {
+        say(format!("lists {kind} `{}` as a reference without naming it", key.name));
+    }
+}
+
+fn named_by_listener(listener: &Listener) -> (BTreeSet<String>, BTreeSet<String>) {
+    let routes = managers(listener).filter_map(|manager| match manager.route_specifier {
+        Some(RouteSpecifier::Rds(rds)) => Some(rds.route_config_name),
+        _ => None,
+    });
+    let sockets = listener.filter_chains.iter().filter_map(|chain| chain.transport_socket.as_ref());
+    let contexts = sockets.filter_map(|socket| match &socket.config_type {
+        Some(ConfigType::TypedConfig(any)) => {
+            DownstreamTlsContext::decode(any.value.as_slice()).ok()?.common_tls_context
+        }
+        None => None,
+    });
+    let secrets = contexts.flat_map(|context| context.tls_certificate_sds_secret_configs);
+    (routes.collect(), secrets.map(|secret| secret.name).collect())
+}
+
+fn named_by_table(table: &RouteConfiguration) -> BTreeSet<String> {
+    use route_action::ClusterSpecifier;
+    let mut names = BTreeSet::new();
+    for route in table.virtual_hosts.iter().flat_map(|host| &host.routes) {
+        let Some(route::Action::Route(action)) = &route.action else { continue };
+        match &action.cluster_specifier {
+            Some(ClusterSpecifier::Cluster(name)) => {
+                names.insert(name.clone());
+            }
+            Some(ClusterSpecifier::WeightedClusters(weighted)) => {
+                names.extend(weighted.clusters.iter().map(|cluster| cluster.name.clone()));
+            }
+            _ => {}
+        }
+        names.extend(action.request_mirror_policies.iter().map(|mirror| mirror.cluster.clone()));
+    }
+    names.remove(BROKEN_REFERENCE);
+    names
+}

@@ -1,0 +1,34 @@
+use std::collections::HashMap;
+
+use super::{Flaw, Parsed};
+
+/// Two chains that a connection could choose equally make Envoy reject the listener: the same server name (or none) for
+/// the same transport. Our chains differ in nothing else.
+pub(super) fn check(parsed: &Parsed) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    for listener in &parsed.listeners {
+        let mut owners: HashMap<(String, String), &str> = HashMap::new();
+        for chain in &listener.inner.filter_chains {
+            let matches = chain.filter_chain_match.clone().unwrap_or_default();
+            let mut names = matches.server_names;
+            if names.is_empty() {
+                names.push(String::new());
+            }
+            for name in names {
+                let rule = (matches.transport_protocol.clone(), name.to_ascii_lowercase());
+                if let Some(first) = owners.insert(rule, &chain.name) {
+                    let text = format!(
+                        "filter chains `{first}` and `{}` both match server name `{name}`",
+                        chain.name
+                    );
+                    flaws.push(Flaw { at: listener.key.clone(), text });
+                }
+            }
+        }
+        if listener.inner.filter_chains.is_empty() {
+            let text = "has no filter chain".to_string();
+            flaws.push(Flaw { at: listener.key.clone(), text });
+        }
+    }
+    flaws
+}

@@ -1,0 +1,72 @@
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::envoy::config::listener::v3::{Listener, filter::ConfigType};
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+use prost::{Message, Name};
+
+use super::Flaw;
+use crate::{ResourceKey, ResourceType, Snapshot};
+
+/// The messages of a snapshot, decoded once for all lints.
+pub struct Parsed<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) clusters: Vec<Item<Cluster>>,
+    pub(crate) endpoints: Vec<Item<ClusterLoadAssignment>>,
+    pub(crate) listeners: Vec<Item<Listener>>,
+    pub(crate) routes: Vec<Item<RouteConfiguration>>,
+}
+
+/// A decoded resource; `inner` has the name that its content gives itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Item<T> {
+    pub(crate) key: ResourceKey,
+    pub(crate) refs: Vec<ResourceKey>,
+    pub(crate) inner: T,
+}
+
+impl<'a> Parsed<'a> {
+    /// Bytes that do not decode are flaws themselves.
+    pub(crate) fn new(snapshot: &'a Snapshot) -> (Self, Vec<Flaw>) {
+        let mut flaws = Vec::new();
+        let parsed = Self {
+            snapshot,
+            clusters: decode(snapshot, ResourceType::Cluster, &mut flaws),
+            endpoints: decode(snapshot, ResourceType::Endpoint, &mut flaws),
+            listeners: decode(snapshot, ResourceType::Listener, &mut flaws),
+            routes: decode(snapshot, ResourceType::Route, &mut flaws),
+        };
+        decode::<Secret>(snapshot, ResourceType::Secret, &mut flaws);
+        (parsed, flaws)
+    }
+}
+
+/// The HTTP connection managers of a listener, in order of chain.
+pub(crate) fn managers(listener: &Listener) -> impl Iterator<Item = HttpConnectionManager> {
+    let url = HttpConnectionManager::type_url();
+    listener.filter_chains.iter().flat_map(|chain| &chain.filters).filter_map(move |filter| {
+        match &filter.config_type {
+            Some(ConfigType::TypedConfig(any)) if any.type_url == url => {
+                HttpConnectionManager::decode(any.value.as_slice()).ok()
+            }
+            _ => None,
+        }
+    })
+}
+
+fn decode<T: Message + Default>(
+    snapshot: &Snapshot,
+    kind: ResourceType,
+    flaws: &mut Vec<Flaw>,
+) -> Vec<Item<T>> {
+    let mut items = Vec::new();
+    for resource in snapshot.set(kind).iter() {
+        let key = ResourceKey { kind, name: resource.name().clone() };
+        match T::decode(resource.body().clone()) {
+            Ok(inner) => items.push(Item { key, refs: resource.refs().to_vec(), inner }),
+            Err(error) => flaws.push(Flaw { at: key, text: format!("does not decode: {error}") }),
+        }
+    }
+    items
+}

@@ -1,0 +1,99 @@
+use envoy_types::pb::envoy::config::cluster::v3 as pb;
+use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3 as http;
+use envoy_types::pb::envoy::r#type::v3::Percent;
+use ir::UpstreamProtocol;
+use prost::Message;
+
+use super::common::{ads, any, duration, keys, uint32};
+use crate::{Resource, ResourceType};
+
+const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+/// Buffered bytes per connection and direction before Envoy stops reading (Envoy docs, "Configuring Envoy as an edge
+/// proxy"; the default of 1 MiB lets few slow readers fill the memory).
+pub(super) const BUFFER_LIMIT: u32 = 32 * 1024;
+pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
+pub(super) const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
+    let ir::Cluster { name, stat_name, protocol, connect_timeout, origin } = cluster;
+    let mut message = pb::Cluster {
+        name: name.to_string(),
+        alt_stat_name: stat_name.to_string(),
+        // The service name of EDS is the cluster's name when none is given.
+        eds_cluster_config: Some(pb::cluster::EdsClusterConfig {
+            eds_config: Some(ads()),
+            ..Default::default()
+        }),
+        cluster_discovery_type: Some(pb::cluster::ClusterDiscoveryType::Type(
+            pb::cluster::DiscoveryType::Eds as i32,
+        )),
+        connect_timeout: Some(duration(*connect_timeout)),
+        per_connection_buffer_limit_bytes: Some(uint32(BUFFER_LIMIT)),
+        // Weights come from users and registries and should come out as shares of requests. Least-request also weighs
+        // by active requests, so that 90:10 is not what a slow canary gets; whoever wants that asks by policy.
+        lb_policy: pb::cluster::LbPolicy::RoundRobin as i32,
+        common_lb_config: Some(load_balancing()),
+        circuit_breakers: Some(circuit_breakers()),
+        ..Default::default()
+    };
+    if *protocol == UpstreamProtocol::Http2 {
+        message
+            .typed_extension_protocol_options
+            .insert(HTTP_OPTIONS.to_string(), any(&http2_options()));
+    }
+    // HTTP/1.1 is what Envoy speaks without options; naming it would only make every cluster longer.
+    debug_assert!(message.typed_extension_protocol_options.len() <= 1, "needs canonical order");
+    Resource::new(
+        ResourceType::Cluster,
+        name.clone(),
+        &message.encode_to_vec(),
+        keys(ResourceType::Endpoint, [name]),
+        [origin.clone()],
+    )
+}
+
+/// Unhealthy and draining endpoints get requests only when there is (almost) nobody else. Envoy's default threshold of
+/// 50 % would send requests to every not-ready pod as soon as half of them are not ready; 0 % would answer 503 while
+/// draining ones could still serve (Envoy docs, "Panic threshold": whole percents, so 1 is the least above 0).
+fn load_balancing() -> pb::cluster::CommonLbConfig {
+    pb::cluster::CommonLbConfig {
+        healthy_panic_threshold: Some(Percent { value: 1.0 }),
+        ..Default::default()
+    }
+}
+
+/// Envoy's 1,024 connections, pending requests and requests per worker set are a limit that nobody asked for and that
+/// streams reach first: they end in 503 "UO". Istio and others lift them likewise; a real limit is a policy.
+/// `max_retries` stays at 3: retries are off unless a policy asks for them.
+fn circuit_breakers() -> pb::CircuitBreakers {
+    pb::CircuitBreakers {
+        thresholds: vec![pb::circuit_breakers::Thresholds {
+            max_connections: Some(uint32(u32::MAX)),
+            max_pending_requests: Some(uint32(u32::MAX)),
+            max_requests: Some(uint32(u32::MAX)),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+fn http2_options() -> http::HttpProtocolOptions {
+    use http::http_protocol_options::explicit_http_config::ProtocolConfig;
+    use http::http_protocol_options::{ExplicitHttpConfig, UpstreamProtocolOptions};
+    http::HttpProtocolOptions {
+        upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(
+            ExplicitHttpConfig {
+                protocol_config: Some(ProtocolConfig::Http2ProtocolOptions(
+                    core::Http2ProtocolOptions {
+                        initial_stream_window_size: Some(uint32(STREAM_WINDOW)),
+                        initial_connection_window_size: Some(uint32(CONNECTION_WINDOW)),
+                        ..Default::default()
+                    },
+                )),
+            },
+        )),
+        ..Default::default()
+    }
+}

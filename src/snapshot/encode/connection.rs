@@ -1,0 +1,71 @@
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::extensions::filters::http::cors::v3::Cors;
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as pb;
+use ir::FilterSlot;
+use pb::http_connection_manager as hcm;
+
+use super::cluster::{CONNECTION_WINDOW, STREAM_WINDOW};
+use super::common::{ads, any, boolean, duration, uint32};
+
+pub(super) const CORS: &str = "envoy.filters.http.cors";
+const ROUTER: &str = "envoy.filters.http.router";
+
+/// What the proxy does with a downstream HTTP connection: Envoy's "Configuring Envoy as an edge proxy", and Gateway API
+/// where that says more.
+pub(super) fn manager(http: &ir::HttpConnection) -> pb::HttpConnectionManager {
+    let ir::HttpConnection { stat_prefix, route_table, filters } = http;
+    pb::HttpConnectionManager {
+        stat_prefix: stat_prefix.to_string(),
+        route_specifier: Some(hcm::RouteSpecifier::Rds(pb::Rds {
+            config_source: Some(ads()),
+            route_config_name: route_table.to_string(),
+        })),
+        http_filters: filters.iter().map(|slot| filter(*slot)).chain([router()]).collect(),
+        // The peer's address counts, not an `x-forwarded-for` that anybody can write; it also makes Envoy drop
+        // `x-envoy-*` request headers that come from outside.
+        use_remote_address: Some(boolean(true)),
+        // `/a/../b` must not get past a rule for `/b`.
+        normalize_path: Some(boolean(true)),
+        // `//a` and `/%2fa` stay what they are: Gateway API matches paths literally, and a back end may tell them apart.
+        merge_slashes: false,
+        path_with_escaped_slashes_action: hcm::PathWithEscapedSlashesAction::KeepUnchanged as i32,
+        // `example.com.` names the same host as `example.com`.
+        strip_trailing_host_dot: true,
+        // The back end's own `server` header, which Gateway API filters may edit; Envoy's default puts "envoy" over it.
+        server_header_transformation: hcm::ServerHeaderTransformation::PassThrough as i32,
+        // Against clients that send headers byte by byte; without it only the stream's idle timeout (5 min) would help.
+        request_headers_timeout: Some(duration(Duration::from_secs(10))),
+        http2_protocol_options: Some(core::Http2ProtocolOptions {
+            max_concurrent_streams: Some(uint32(100)),
+            initial_stream_window_size: Some(uint32(STREAM_WINDOW)),
+            initial_connection_window_size: Some(uint32(CONNECTION_WINDOW)),
+            ..Default::default()
+        }),
+        upgrade_configs: vec![hcm::UpgradeConfig {
+            upgrade_type: "websocket".to_string(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+fn filter(slot: FilterSlot) -> pb::HttpFilter {
+    match slot {
+        FilterSlot::Cors => http_filter(CORS, any(&Cors {})),
+    }
+}
+
+fn router() -> pb::HttpFilter {
+    http_filter(ROUTER, any(&Router::default()))
+}
+
+fn http_filter(name: &str, config: envoy_types::pb::google::protobuf::Any) -> pb::HttpFilter {
+    pb::HttpFilter {
+        name: name.to_string(),
+        config_type: Some(pb::http_filter::ConfigType::TypedConfig(config)),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,26 @@
+//! `ir` nouns to encoded xDS resources, one file per xDS type. `connection` is the HTTP part of a listener; `rules` makes
+//! virtual hosts and routes from `forward`, `redirect`, `headers`, `paths` and `cors`. The defaults chosen here stand
+//! next to their reasons, because they are what a proxy does when nobody said anything.
+
+mod cluster;
+mod common;
+mod connection;
+mod cors;
+mod endpoint;
+mod forward;
+mod headers;
+mod listener;
+mod paths;
+mod redirect;
+mod route;
+mod rules;
+mod secret;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use cluster::cluster;
+pub use common::BROKEN_REFERENCE;
+pub(crate) use endpoint::endpoints;
+pub(crate) use listener::listener;
+pub(crate) use route::TableCache;
+pub(crate) use secret::secret;

@@ -1,0 +1,28 @@
+use envoy_types::pb::envoy::config::core::v3::{DataSource, data_source::Specifier};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as pb;
+use prost::Message;
+
+use crate::{Resource, ResourceKey, ResourceType};
+
+pub(crate) fn secret(secret: &ir::Secret) -> Resource {
+    let ir::Secret { name, chain, key, origin } = secret;
+    let message = pb::Secret {
+        name: name.to_string(),
+        r#type: Some(pb::secret::Type::TlsCertificate(pb::TlsCertificate {
+            certificate_chain: Some(inline(chain)),
+            private_key: Some(inline(key)),
+            ..Default::default()
+        })),
+    };
+    Resource::new(
+        ResourceType::Secret,
+        name.clone(),
+        &message.encode_to_vec(),
+        [] as [ResourceKey; 0],
+        [origin.clone()],
+    )
+}
+
+fn inline(bytes: &[u8]) -> DataSource {
+    DataSource { specifier: Some(Specifier::InlineBytes(bytes.to_vec())), ..Default::default() }
+}

@@ -1,0 +1,122 @@
+//! A snapshot as one static bootstrap, for judges that read no dynamic configuration: `envoy --mode validate` checks
+//! only what is in the bootstrap itself.
+
+use envoy_types::pb::envoy::config::bootstrap::v3::{
+    Bootstrap, LayeredRuntime, RuntimeLayer, bootstrap::StaticResources, runtime_layer,
+};
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
+use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::envoy::config::listener::v3::{Listener, filter::ConfigType as FilterConfig};
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpConnectionManager, http_connection_manager::RouteSpecifier,
+};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
+use envoy_types::pb::google::protobuf::{self, Any, value::Kind};
+use prost::{Message, Name};
+
+use crate::{ResourceType, Snapshot, dump};
+
+/// The snapshot as an Envoy bootstrap without an xDS server: route tables, assignments and secrets stand where they are
+/// referred to. It holds private keys; whoever writes it to a file guards that file.
+#[must_use]
+pub fn static_bootstrap(snapshot: &Snapshot) -> serde_json::Value {
+    let bootstrap = Bootstrap {
+        static_resources: Some(StaticResources {
+            listeners: all(snapshot, ResourceType::Listener, |l| listener(l, snapshot)),
+            clusters: all(snapshot, ResourceType::Cluster, |c| cluster(c, snapshot)),
+            secrets: all(snapshot, ResourceType::Secret, |secret| secret),
+        }),
+        layered_runtime: Some(LayeredRuntime { layers: vec![runtime()] }),
+        ..Default::default()
+    };
+    let mut json =
+        dump::any(&Bootstrap::type_url(), &bootstrap.encode_to_vec(), dump::Secrets::Show);
+    if let Some(object) = json.as_object_mut() {
+        object.remove("@type");
+    }
+    json
+}
+
+/// Envoy refuses regular expressions of more than 100 RE2 instructions unless its bootstrap says otherwise; patterns
+/// are judged by the control plane, so a gateway's bootstrap lifts the limit, and so must this one.
+fn runtime() -> RuntimeLayer {
+    let lifted = protobuf::Value { kind: Some(Kind::NumberValue(f64::from(u32::MAX))) };
+    RuntimeLayer {
+        name: "static".to_string(),
+        layer_specifier: Some(runtime_layer::LayerSpecifier::StaticLayer(protobuf::Struct {
+            fields: [("re2.max_program_size.error_level".to_string(), lifted)].into(),
+        })),
+    }
+}
+
+/// The resources of one type, decoded and made static. One that does not decode is left out: `check` tells of it.
+fn all<T: Message + Default>(
+    snapshot: &Snapshot,
+    kind: ResourceType,
+    inline: impl Fn(T) -> T,
+) -> Vec<T> {
+    let resources = snapshot.set(kind).iter();
+    resources.filter_map(|r| T::decode(r.body().clone()).ok()).map(inline).collect()
+}
+
+fn one<T: Message + Default>(snapshot: &Snapshot, kind: ResourceType, name: &str) -> Option<T> {
+    T::decode(snapshot.get(kind, name)?.body().clone()).ok()
+}
+
+fn cluster(mut cluster: Cluster, snapshot: &Snapshot) -> Cluster {
+    let name = cluster.eds_cluster_config.take().map(|eds| eds.service_name);
+    let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| cluster.name.clone());
+    cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(DiscoveryType::Static as i32));
+    cluster.load_assignment =
+        Some(one(snapshot, ResourceType::Endpoint, &name).unwrap_or(ClusterLoadAssignment {
+            cluster_name: cluster.name.clone(),
+            ..Default::default()
+        }));
+    cluster
+}
+
+fn listener(mut listener: Listener, snapshot: &Snapshot) -> Listener {
+    for chain in &mut listener.filter_chains {
+        for filter in &mut chain.filters {
+            if let Some(FilterConfig::TypedConfig(any)) = &mut filter.config_type {
+                edit(any, |manager: &mut HttpConnectionManager| inline_routes(manager, snapshot));
+            }
+        }
+        let socket = chain.transport_socket.as_mut().and_then(|s| s.config_type.as_mut());
+        if let Some(SocketConfig::TypedConfig(any)) = socket {
+            edit(any, |context: &mut DownstreamTlsContext| {
+                let common = context.common_tls_context.iter_mut();
+                for secret in common.flat_map(|c| &mut c.tls_certificate_sds_secret_configs) {
+                    // Without a source Envoy looks for a static secret of that name.
+                    secret.sds_config = None;
+                }
+            });
+        }
+    }
+    listener
+}
+
+fn inline_routes(manager: &mut HttpConnectionManager, snapshot: &Snapshot) {
+    let Some(RouteSpecifier::Rds(rds)) = &manager.route_specifier else { return };
+    let table = one(snapshot, ResourceType::Route, &rds.route_config_name);
+    manager.route_specifier = Some(RouteSpecifier::RouteConfig(RouteConfiguration {
+        // As it is for tables that come by RDS: a broken reference names a cluster that does not exist.
+        validate_clusters: Some(protobuf::BoolValue { value: false }),
+        ..table.unwrap_or_default()
+    }));
+}
+
+fn edit<T: Message + Name + Default>(any: &mut Any, change: impl FnOnce(&mut T)) {
+    if any.type_url == T::type_url()
+        && let Ok(mut message) = T::decode(any.value.as_slice())
+    {
+        change(&mut message);
+        any.value = message.encode_to_vec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

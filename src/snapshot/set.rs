@@ -1,0 +1,139 @@
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::{Resource, ResourceType, Version};
+
+/// All resources of one type: a persistent map, so that a copy is cheap and the difference between two generations
+/// costs what changed, not what exists.
+#[derive(Clone, Debug)]
+pub struct ResourceSet {
+    kind: ResourceType,
+    by_name: OrdMap<Arc<str>, Arc<Resource>>,
+    /// Sum of the hashes of all (name, version) pairs: independent of order and of the way there, updated in O(1).
+    sum: u64,
+}
+
+/// One step from an older to a newer [`ResourceSet`].
+#[derive(Clone, Debug)]
+pub enum SetChange<'a> {
+    Upsert(&'a Arc<Resource>),
+    Remove(&'a Arc<Resource>),
+}
+
+impl ResourceSet {
+    #[must_use]
+    pub fn new(kind: ResourceType) -> Self {
+        Self { kind, by_name: OrdMap::new(), sum: 0 }
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> ResourceType {
+        self.kind
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.by_name.get(name)
+    }
+
+    /// Resources in order of name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.by_name.values()
+    }
+
+    /// The version of the whole set (the `version_info` of a wildcard state-of-the-world response).
+    #[must_use]
+    pub fn version(&self) -> Version {
+        Version(self.sum)
+    }
+
+    /// Adds or replaces. Equal content keeps the old resource (and so its shared bytes); returns whether it differed.
+    pub fn insert(&mut self, resource: Resource) -> bool {
+        debug_assert_eq!(resource.kind(), self.kind);
+        if let Some(old) = self.by_name.get(resource.name()) {
+            if **old == resource && old.body() == resource.body() {
+                return false;
+            }
+            self.sum = self.sum.wrapping_sub(pair_hash(old));
+        }
+        self.sum = self.sum.wrapping_add(pair_hash(&resource));
+        self.by_name.insert(resource.name().clone(), Arc::new(resource));
+        true
+    }
+
+    pub fn remove(&mut self, name: &str) -> Option<Arc<Resource>> {
+        let old = self.by_name.remove(name)?;
+        self.sum = self.sum.wrapping_sub(pair_hash(&old));
+        Some(old)
+    }
+
+    /// What leads from `self` to `newer`. Shared parts of the two maps are skipped.
+    pub fn diff<'a>(&'a self, newer: &'a Self) -> impl Iterator<Item = SetChange<'a>> {
+        self.by_name.diff(&newer.by_name).filter_map(|item| match item {
+            DiffItem::Add(_, new) => Some(SetChange::Upsert(new)),
+            DiffItem::Update { old, new } => {
+                let same = Arc::ptr_eq(old.1, new.1) || old.1.version() == new.1.version();
+                (!same).then_some(SetChange::Upsert(new.1))
+            }
+            DiffItem::Remove(_, old) => Some(SetChange::Remove(old)),
+        })
+    }
+
+    /// Whether both are the same map in memory; a cheap "nothing changed".
+    #[must_use]
+    pub fn ptr_eq(&self, other: &Self) -> bool {
+        self.by_name.ptr_eq(&other.by_name)
+    }
+}
+
+fn pair_hash(resource: &Resource) -> u64 {
+    xxh3_64_with_seed(resource.name().as_bytes(), resource.version().0)
+}
+
+/// Everything that one node group is served, at one moment. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Counts up in this process only, for "is newer than"; never sent to a proxy.
+    pub generation: u64,
+    sets: [ResourceSet; ResourceType::COUNT],
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self { generation: 0, sets: ResourceType::ALL.map(ResourceSet::new) }
+    }
+}
+
+impl Snapshot {
+    #[must_use]
+    pub fn set(&self, kind: ResourceType) -> &ResourceSet {
+        &self.sets[kind.index()]
+    }
+
+    pub fn set_mut(&mut self, kind: ResourceType) -> &mut ResourceSet {
+        &mut self.sets[kind.index()]
+    }
+
+    #[must_use]
+    pub fn get(&self, kind: ResourceType, name: &str) -> Option<&Arc<Resource>> {
+        self.set(kind).get(name)
+    }
+
+    /// Files the resource under its own type; returns whether content changed.
+    pub fn insert(&mut self, resource: Resource) -> bool {
+        self.set_mut(resource.kind()).insert(resource)
+    }
+}

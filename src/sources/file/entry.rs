@@ -1,0 +1,111 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kinds::Parsed;
+use model::{Finding, Locations, Meta, Object, ObjectKey};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    /// Read and understood as a text, whatever its documents are worth.
+    #[default]
+    Read,
+    /// There, and not readable or not understood: `kept` is all that stands.
+    Broken,
+    /// Not there. Such an entry exists only while the whole folder has no document.
+    Absent,
+}
+
+/// One file: what it says, and what still stands although it does not say it.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub(super) state: State,
+    /// The usable documents of the text, in order.
+    pub(super) objects: Vec<Object>,
+    /// Last good versions of documents that the text has and that cannot be used, or of the whole broken file.
+    pub(super) kept: BTreeMap<ObjectKey, Object>,
+    /// Documents that the text does not have any more, held because the folder as a whole has none.
+    pub(super) held: BTreeMap<ObjectKey, Object>,
+    /// Keys of the documents that cannot be used.
+    pub(super) rejected: BTreeSet<ObjectKey>,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Entry {
+    /// A file as it was before a restart. Its documents are placed in it, since a kept document knows no file.
+    pub(super) fn seed(file: &Arc<str>, objects: Vec<Object>) -> Self {
+        let objects = objects.into_iter().map(|object| placed(object, file)).collect();
+        let held = by_key(objects);
+        Self { state: State::Absent, held, ..Self::default() }
+    }
+
+    pub(super) fn absent(old: Self) -> Self {
+        Self { state: State::Absent, held: old.last_good(), ..Self::default() }
+    }
+
+    pub(super) fn broken(old: Self, findings: Vec<Finding>) -> Self {
+        Self { state: State::Broken, kept: old.last_good(), findings, ..Self::default() }
+    }
+
+    pub(super) fn read(old: Self, parsed: Parsed) -> Self {
+        let mut held = old.last_good();
+        for object in &parsed.objects {
+            held.remove(object.key());
+        }
+        let good: BTreeSet<&ObjectKey> = parsed.objects.iter().map(Object::key).collect();
+        let rejected: BTreeSet<ObjectKey> =
+            parsed.rejected.into_iter().filter(|key| !good.contains(key)).collect();
+        let kept = rejected.iter().filter_map(|key| held.remove_entry(key)).collect();
+        Self {
+            state: State::Read,
+            objects: parsed.objects,
+            kept,
+            held,
+            rejected,
+            findings: parsed.findings,
+        }
+    }
+
+    /// All documents that stand, those of the text first.
+    pub(super) fn standing(&self) -> impl Iterator<Item = &Object> {
+        self.objects.iter().chain(self.kept.values()).chain(self.held.values())
+    }
+
+    fn last_good(self) -> BTreeMap<ObjectKey, Object> {
+        let mut all = self.held;
+        all.extend(self.kept);
+        all.extend(by_key(self.objects));
+        all
+    }
+}
+
+/// Of equal keys the first wins, as it does between files.
+fn by_key(objects: Vec<Object>) -> BTreeMap<ObjectKey, Object> {
+    let mut out = BTreeMap::new();
+    for object in objects {
+        out.entry(object.key().clone()).or_insert(object);
+    }
+    out
+}
+
+fn placed(mut object: Object, file: &Arc<str>) -> Object {
+    if object.meta().locations.file.is_none() {
+        let by_pointer = vec![("".into(), 1, 1)];
+        meta_mut(&mut object).locations =
+            Arc::new(Locations { file: Some(file.clone()), by_pointer });
+    }
+    object
+}
+
+fn meta_mut(object: &mut Object) -> &mut Meta {
+    match object {
+        Object::EndpointSlice(o) => &mut Arc::make_mut(o).meta,
+        Object::Gateway(o) => &mut Arc::make_mut(o).meta,
+        Object::GatewayClass(o) => &mut Arc::make_mut(o).meta,
+        Object::HttpRoute(o) => &mut Arc::make_mut(o).meta,
+        Object::MeshService(o) => &mut Arc::make_mut(o).meta,
+        Object::Namespace(o) => &mut Arc::make_mut(o).meta,
+        Object::ReferenceGrant(o) => &mut Arc::make_mut(o).meta,
+        Object::Secret(o) => &mut Arc::make_mut(o).meta,
+        Object::Service(o) => &mut Arc::make_mut(o).meta,
+    }
+}

@@ -1,0 +1,14 @@
+//! # sources: places that know things
+//!
+//! ```text
+//! folder of YAML ──file──► Batch of Change ──► catalog
+//! ```
+//!
+//! One folder of this room per place that truth comes from. Each is a component: `Options`, and a `run` that sends
+//! [`model::Batch`]es into a bounded channel until it is told to stop. One batch is one atomic step.
+//!
+//! A source reports facts: what there is, what is gone, what could not be read, how fresh its view is. It never guesses
+//! what they mean for traffic, never turns a lost session into a `Delete`, and must never know the catalog, another
+//! source or Envoy.
+
+pub mod file;
