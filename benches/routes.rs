@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use app::settings::{self, Inputs, Machine, Profile};
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
@@ -167,7 +168,7 @@ fn stages(out: &mut String) {
     let (source, file) = ("file".into(), "bench.yaml".into());
     let limits = kinds::Limits { file_size: 64 << 20, ..kinds::Limits::default() };
     let start = Instant::now();
-    let parsed = kinds::parse(&source, &file, text.as_bytes(), &limits);
+    let parsed = kinds::parse(&source, &file, text.as_bytes(), limits);
     let parse = start.elapsed();
     assert!(parsed.findings.is_empty(), "{:?}", parsed.findings.first());
     let start = Instant::now();
@@ -189,7 +190,7 @@ fn stages(out: &mut String) {
     for n in 0..CHANGES {
         let start = Instant::now();
         let text = route(n * 7, &format!("/v{n}"));
-        let parsed = kinds::parse(&source, &file, text.as_bytes(), &limits);
+        let parsed = kinds::parse(&source, &file, text.as_bytes(), limits);
         change[0].push(start.elapsed());
         let start = Instant::now();
         let changes = parsed.objects.into_iter().map(model::Change::Apply).collect();
@@ -221,11 +222,16 @@ async fn served(out: &mut String) {
     for i in 0..ROUTES {
         std::fs::write(folder.path().join(format!("route-{i:04}.yaml")), route(i, "/")).expect("writable");
     }
-    let mut settings = app::settings::Settings::default();
-    settings.source_dir = folder.path().into();
-    settings.state_dir = state.path().into();
-    settings.xds_listen = ([127, 0, 0, 1], 0).into();
-    settings.http_listen = ([127, 0, 0, 1], 0).into();
+    let text = |path: &Path| path.display().to_string();
+    let flags = [
+        ("source-dir", text(folder.path())),
+        ("state-dir", text(state.path())),
+        ("xds-listen", "127.0.0.1:0".into()),
+        ("http-listen", "127.0.0.1:0".into()),
+    ];
+    let machine = Machine::current(Profile::Serve);
+    let inputs = Inputs { machine, file: None, environment: &|_| None, flags: &flags };
+    let settings = settings::load(&inputs).expect("the settings are good").settings;
     let start = Instant::now();
     let server = app::Server::start(settings).await.expect("the server starts");
     let mut client = Client::connect(server.xds_address()).await;

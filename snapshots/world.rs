@@ -22,6 +22,8 @@ pub(crate) struct World {
     groups: BTreeMap<NamespacedName, (Encoder, Snapshot)>,
     /// The documents in use, in the order of the text.
     objects: Vec<Object>,
+    /// What was found when the text was read.
+    said: Vec<Finding>,
 }
 
 impl Default for World {
@@ -31,6 +33,7 @@ impl Default for World {
             compiler: Compiler::new(CONTROLLER.into()),
             groups: BTreeMap::new(),
             objects: Vec::new(),
+            said: Vec::new(),
         }
     }
 }
@@ -47,6 +50,13 @@ impl World {
     pub(crate) fn of_objects(objects: &[Object]) -> Self {
         let mut world = Self::default();
         world.list(objects.to_vec(), Vec::new());
+        world
+    }
+
+    /// The same objects and what was said about their text, in one step.
+    pub(crate) fn from_scratch(&self) -> Self {
+        let mut world = Self::default();
+        world.list(self.objects.clone(), self.said.clone());
         world
     }
 
@@ -69,8 +79,9 @@ impl World {
         let mut changes = vec![Change::Init];
         changes.extend(objects.iter().cloned().map(Change::InitApply));
         changes.push(Change::InitDone);
-        changes.push(Change::Findings { scope: "input".into(), findings });
+        changes.push(Change::Findings { scope: "input".into(), findings: findings.clone() });
         self.objects = objects;
+        self.said = findings;
         self.take(changes);
     }
 

@@ -21,6 +21,10 @@ async fn restart_with_empty_folder() {
     let run = Run::new(folder.path());
     let mut bed = Bed::run(folder, run, loopback(web)).await;
     let before = bed.envoy.config_dump().await;
+    // Endpoints, routes and certificates are in it: equal dumps mean something.
+    for part in ["meshservice/shop/mesh/80", "kube.example", "secret/shop/secure"] {
+        assert!(before.to_string().contains(part), "{part} in {before}");
+    }
     let load = Load::start(100, targets(web, secure)).await;
 
     load.during("empty folder");

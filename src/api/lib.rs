@@ -8,7 +8,6 @@
 //! documents with computed status, proxies, snapshots, findings, and every error as `application/problem+json`.
 //! It must never compute state of its own, change anything, wait for a proxy or a registry, or print a secret.
 
-pub mod document;
 mod documents;
 mod finding;
 mod format;

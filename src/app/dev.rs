@@ -27,8 +27,11 @@ pub struct DevOptions {
 }
 
 /// The echo services of the quickstart: service, instance, port. `deploy/quickstart/` names the same ports.
-const ECHOES: [(&str, &str, u16); 3] =
-    [("orders", "orders-1", 18081), ("orders-canary", "orders-canary-1", 18082), ("pay", "pay-1", 18083)];
+const ECHOES: [(&str, &str, u16); 3] = [
+    ("orders", "orders-1", 18081),
+    ("orders-canary", "orders-canary-1", 18082),
+    ("pay", "pay-1", 18083),
+];
 
 /// Runs all of it until `shutdown` is ready.
 ///
@@ -44,7 +47,12 @@ pub async fn dev(
     let mut tasks = tokio::task::JoinSet::new();
     for (service, instance, port) in ECHOES {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let echo = Echo::bind(echo::Options { service: service.into(), instance: instance.into(), address }).await?;
+        let echo = Echo::bind(echo::Options {
+            service: service.into(),
+            instance: instance.into(),
+            address,
+        })
+        .await?;
         tasks.spawn(echo.run(stop.clone().cancelled_owned()));
     }
     let server = Server::start(settings).await?;
@@ -52,17 +60,22 @@ pub async fn dev(
     let NamespacedName { namespace, name } = &options.gateway;
     let role = Role::Gateway { namespace: namespace.to_string(), name: name.to_string() };
     let node = format!("{name}.{namespace}-dev");
-    let mut bootstrap = Bootstrap::new(role, node, xds.to_string().parse().context("the xDS address")?);
+    let mut bootstrap =
+        Bootstrap::new(role, node, xds.to_string().parse().context("the xDS address")?);
     bootstrap.admin_port = options.admin_port;
     bootstrap.stats_address = Ipv4Addr::LOCALHOST.into();
     bootstrap.stats_port = options.stats_port;
-    let (envoy, _) = Supervisor::new(supervisor::Options::new("envoy", program.clone(), bootstrap.render()));
+    let (envoy, _) =
+        Supervisor::new(supervisor::Options::new("envoy", program.clone(), bootstrap.render()));
     let envoy_stop = stop.clone();
     let mut envoy = tokio::spawn(async move { envoy.run(envoy_stop.cancelled_owned()).await });
 
     println!("Isthmus is up (Envoy: {})", program.display());
     println!("  xDS      {xds}");
-    println!("  API      http://{}/api/v1/proxies   also /healthz /readyz /metrics", server.http_address());
+    println!(
+        "  API      http://{}/api/v1/proxies   also /healthz /readyz /metrics",
+        server.http_address()
+    );
     println!("  Envoy    http://127.0.0.1:{}/config_dump", options.admin_port);
     println!("  edit     deploy/quickstart/*.yaml and watch the answers change");
     println!();

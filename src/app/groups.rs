@@ -39,7 +39,9 @@ impl Groups {
         let mut all: Vec<_> = self
             .by_name
             .iter()
-            .filter_map(|entry| Some((entry.key().clone(), entry.value().borrow().as_ref()?.snapshot.clone())))
+            .filter_map(|entry| {
+                Some((entry.key().clone(), entry.value().borrow().as_ref()?.snapshot.clone()))
+            })
             .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
@@ -51,8 +53,10 @@ impl Groups {
 
     fn subscribe(&self, name: &Arc<str>) -> Option<watch::Receiver<Option<Published>>> {
         if !self.by_name.contains_key(name) && self.by_name.len() >= MAX_UNKNOWN {
-            self.by_name.retain(|_, sender| sender.borrow().is_some() || sender.receiver_count() > 0);
-            let unknown = self.by_name.iter().filter(|entry| entry.value().borrow().is_none()).count();
+            self.by_name
+                .retain(|_, sender| sender.borrow().is_some() || sender.receiver_count() > 0);
+            let unknown =
+                self.by_name.iter().filter(|entry| entry.value().borrow().is_none()).count();
             if unknown >= MAX_UNKNOWN {
                 return None;
             }
@@ -75,7 +79,8 @@ impl Snapshots for Groups {
                 )));
             }
         };
-        let Some((namespace, name)) = gateway.filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty())
+        let Some((namespace, name)) =
+            gateway.filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty())
         else {
             return Err(Refusal::InvalidArgument(
                 "node metadata isthmus.gateway must be NAMESPACE/NAME: make the bootstrap with `isthmus bootstrap`"
@@ -83,9 +88,9 @@ impl Snapshots for Groups {
             ));
         };
         let name = group_name(&NamespacedName::new(namespace, name));
-        let updates = self
-            .subscribe(&name)
-            .ok_or_else(|| Refusal::ResourceExhausted("too many unknown gateways are being asked for".into()))?;
+        let updates = self.subscribe(&name).ok_or_else(|| {
+            Refusal::ResourceExhausted("too many unknown gateways are being asked for".into())
+        })?;
         Ok(Group { name, updates })
     }
 }

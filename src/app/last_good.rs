@@ -103,7 +103,10 @@ fn write(store: &mut Store, kept: &mut Kept, step: Step) {
         // What could not be written is tried again with the next change.
         Err(error) => {
             metrics::counter!("isthmus_last_good_failures_total").increment(1);
-            tracing::error!(error = &error as &dyn std::error::Error, "the last good state could not be written");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the last good state could not be written"
+            );
         }
     }
 }

@@ -29,7 +29,10 @@ use std::future::Future;
 ///
 /// # Errors
 /// If it cannot start.
-pub async fn serve(settings: settings::Settings, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+pub async fn serve(
+    settings: settings::Settings,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
     let server = Server::start(settings).await?;
     shutdown.await;
     server.stop().await;

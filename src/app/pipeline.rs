@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use catalog::{Catalog, Key, Merger};
 use compile::Compiler;
@@ -24,11 +24,38 @@ use crate::groups::{Groups, group_name};
 pub(crate) struct World {
     merger: Merger,
     pub(crate) compiler: Compiler,
+    /// For sources that are not live: when their view was last known to be current.
+    fresh: BTreeMap<Arc<str>, SystemTime>,
 }
 
 impl World {
-    pub(crate) fn new(controller: Arc<str>) -> Self {
-        Self { merger: Merger::default(), compiler: Compiler::new(controller) }
+    /// `fresh`: when the view of each source that is kept on disk was written.
+    pub(crate) fn new(controller: Arc<str>, fresh: BTreeMap<Arc<str>, SystemTime>) -> Self {
+        Self { merger: Merger::default(), compiler: Compiler::new(controller), fresh }
+    }
+
+    fn apply(&mut self, batch: Batch, now: SystemTime) -> Vec<Key> {
+        let source = batch.source.clone();
+        let live = |world: &Self| {
+            world
+                .catalog()
+                .sources()
+                .any(|(name, state)| *name == source && state.health == Health::Live)
+        };
+        let was_live = live(self);
+        let changed = self.merger.apply(batch).changed;
+        if live(self) {
+            self.fresh.remove(&source);
+        } else if was_live {
+            self.fresh.insert(source, now);
+        }
+        changed
+    }
+
+    /// When what this source says was last known to be current: now, for a live one.
+    pub(crate) fn fresh_at(&self, source: &str, now: SystemTime) -> Option<SystemTime> {
+        let (_, state) = self.catalog().sources().find(|(name, _)| ***name == *source)?;
+        if state.health == Health::Live { Some(now) } else { self.fresh.get(source).copied() }
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {
@@ -39,7 +66,11 @@ impl World {
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let catalog = self.catalog();
         let mut all = self.compiler.findings(catalog);
-        all.extend(catalog.sources().flat_map(|(_, state)| state.findings.values().flat_map(|f| f.iter().cloned())));
+        all.extend(
+            catalog
+                .sources()
+                .flat_map(|(_, state)| state.findings.values().flat_map(|f| f.iter().cloned())),
+        );
         all.sort();
         all.dedup();
         all
@@ -78,7 +109,8 @@ impl Pipeline {
             let mut taken = vec![first];
             if let Some(last) = last {
                 let open_until = tokio::time::Instant::from_std(last + self.merge_window);
-                while let Ok(Some(more)) = tokio::time::timeout_at(open_until, batches.recv()).await {
+                while let Ok(Some(more)) = tokio::time::timeout_at(open_until, batches.recv()).await
+                {
                     taken.push(more);
                 }
             }
@@ -101,15 +133,16 @@ impl Pipeline {
     ) {
         // A poisoned lock means that a reader panicked; the data is the writer's and whole.
         let mut world = self.world.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let now = SystemTime::now();
         for batch in batches {
-            pending.extend(world.merger.apply(batch).changed);
+            pending.extend(world.apply(batch, now));
         }
         if pending.is_empty() || !self.all_listed(world.catalog()) {
             return;
         }
         pending.sort();
         pending.dedup();
-        let World { merger, compiler } = &mut *world;
+        let World { merger, compiler, .. } = &mut *world;
         let catalog = merger.catalog();
         let update = compiler.update(catalog, pending);
         pending.clear();
@@ -135,7 +168,10 @@ impl Pipeline {
         drop(world);
         let published = snapshots.len();
         for (name, snapshot) in snapshots {
-            self.groups.publish(&group_name(&name), Published { snapshot: Arc::new(snapshot), at: started });
+            self.groups.publish(
+                &group_name(&name),
+                Published { snapshot: Arc::new(snapshot), at: started },
+            );
         }
         metrics::histogram!("isthmus_publish_seconds").record(started.elapsed());
         tracing::debug!(

@@ -46,7 +46,12 @@ impl Proxies {
         let mut all: Vec<_> = self
             .streams
             .iter()
-            .map(|entry| (*entry.key(), self.row(&mut entry.value().lock().unwrap_or_else(PoisonError::into_inner))))
+            .map(|entry| {
+                (
+                    *entry.key(),
+                    self.row(&mut entry.value().lock().unwrap_or_else(PoisonError::into_inner)),
+                )
+            })
             .collect();
         all.sort_by(|a, b| (&a.1.id, a.0).cmp(&(&b.1.id, b.0)));
         all.into_iter().map(|(_, row)| row).collect()
@@ -74,7 +79,9 @@ impl Proxies {
             // Names that a client asked for and that do not exist are nothing to wait for.
             let goal = current.as_ref().map(|p| p.snapshot.set(*kind).version());
             let goal = if state.subscribed == 0 && !state.wildcard { state.acked } else { goal };
-            let mix = |version: Option<Version>| version.map_or(0, |v| v.0.rotate_left(kind.index() as u32 * 7));
+            let mix = |version: Option<Version>| {
+                version.map_or(0, |v| v.0.rotate_left(kind.index() as u32 * 7))
+            };
             wanted = wanted.wrapping_add(mix(goal));
             held = held.wrapping_add(mix(state.acked));
             let step = if state.nack.is_some() {
@@ -93,11 +100,17 @@ impl Proxies {
                 nack: state.nack.clone(),
             });
         }
-        let in_step = current.is_none() || (wanted == held && types.iter().all(|t| t.state == TypeState::Ok));
+        let in_step =
+            current.is_none() || (wanted == held && types.iter().all(|t| t.state == TypeState::Ok));
         let behind = if in_step {
             None
         } else {
-            Some(stream.behind.or_else(|| current.as_ref().map(|p| p.at)).unwrap_or_else(Instant::now))
+            Some(
+                stream
+                    .behind
+                    .or_else(|| current.as_ref().map(|p| p.at))
+                    .unwrap_or_else(Instant::now),
+            )
         };
         stream.behind = behind;
         let (role, scope) = stream.group.split_once('/').unwrap_or((&*stream.group, ""));
@@ -113,7 +126,8 @@ impl Proxies {
             connected_at: stream.since,
             wanted: mark(current.as_ref().map(|_| wanted)),
             held: mark(current.as_ref().map(|_| held)),
-            lag_ms: behind.map_or(0, |at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            lag_ms: behind
+                .map_or(0, |at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
             types,
         }
     }
@@ -171,6 +185,13 @@ impl Observer for Proxies {
     fn acked(&self, client: &Arc<Client>, acked: &Acked) {
         self.with(client, acked.kind, |state, _| {
             state.acked = Some(acked.version);
+            state.nack = None;
+        });
+    }
+
+    fn settled(&self, client: &Arc<Client>, kind: ResourceType, version: Version) {
+        self.with(client, kind, |state, _| {
+            state.acked = Some(version);
             state.nack = None;
         });
     }

@@ -34,11 +34,42 @@ impl Reader {
     fn world(&self) -> RwLockReadGuard<'_, World> {
         self.world.read().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn config_check(&self) -> Check {
+        let check = |ok: bool, text: String| Check { name: "config".into(), ok, text };
+        if self.steps.borrow().is_none() {
+            return match self.last_good {
+                Some(written) => {
+                    check(true, format!("serving the last good state, {} s old", age(written)))
+                }
+                None => check(false, "no source has given a full view yet".into()),
+            };
+        }
+        let world = self.world();
+        let stale = world
+            .catalog()
+            .sources()
+            .find(|(_, state)| matches!(state.health, Health::Stale { .. }));
+        match stale {
+            None => check(true, "serving the current state".into()),
+            Some((name, _)) => {
+                let since = world.fresh_at(name, SystemTime::now()).map(age);
+                let since =
+                    since.map_or_else(|| "of unknown age".into(), |age| format!("{age} s old"));
+                check(true, format!("serving the last good state of source {name}, {since}"))
+            }
+        }
+    }
+}
+
+fn age(time: SystemTime) -> u64 {
+    time.elapsed().unwrap_or_default().as_secs()
 }
 
 impl Read for Reader {
     fn names(&self, kind: Kind, namespace: Option<&str>) -> Vec<NamespacedName> {
-        let names = self.world().catalog().list(kind).into_iter().map(|object| object.key().name.clone());
+        let names =
+            self.world().catalog().list(kind).into_iter().map(|object| object.key().name.clone());
         names.filter(|name| namespace.is_none_or(|wanted| *name.namespace == *wanted)).collect()
     }
 
@@ -53,7 +84,10 @@ impl Read for Reader {
         if let Some(status) = status
             && let Value::Object(fields) = &mut document
         {
-            fields.insert("status".into(), status_json(&status, object.meta().generation, &self.controller));
+            fields.insert(
+                "status".into(),
+                status_json(&status, object.meta().generation, &self.controller),
+            );
         }
         Some(document)
     }
@@ -103,33 +137,28 @@ impl Read for Reader {
                     state: label.into(),
                     reason: reason.into(),
                     objects,
-                    fresh_at: (state.health == Health::Live).then(Time::now),
+                    fresh_at: world.fresh_at(name, SystemTime::now()).map(Time::from),
                 }
             })
             .collect()
     }
 
     fn readiness(&self) -> Readiness {
-        let compiled = self.steps.borrow().is_some();
-        let config = match (compiled, self.last_good) {
-            (true, _) => Check { name: "config".into(), ok: true, text: "the current configuration is served".into() },
-            (false, Some(written)) => {
-                let age = written.elapsed().map(|d| d.as_secs()).unwrap_or_default();
-                let text = format!("the last good configuration is served, written {age} s ago");
-                Check { name: "config".into(), ok: true, text }
-            }
-            (false, None) => {
-                Check { name: "config".into(), ok: false, text: "no configuration has been compiled yet".into() }
-            }
-        };
+        let config = self.config_check();
         let stopping = *self.stopping.borrow();
         let text = if stopping { "shutting down" } else { "serving" };
-        Readiness { checks: vec![config, Check { name: "lifecycle".into(), ok: !stopping, text: text.into() }] }
+        Readiness {
+            checks: vec![
+                config,
+                Check { name: "lifecycle".into(), ok: !stopping, text: text.into() },
+            ],
+        }
     }
 }
 
 fn status_json(status: &ObjectStatus, generation: i64, controller: &str) -> Value {
-    let conditions = |all: &[Condition]| all.iter().map(|c| condition_json(c, generation)).collect::<Vec<_>>();
+    let conditions =
+        |all: &[Condition]| all.iter().map(|c| condition_json(c, generation)).collect::<Vec<_>>();
     match status {
         ObjectStatus::GatewayClass(all) => json!({"conditions": conditions(all)}),
         ObjectStatus::Gateway(GatewayStatus { addresses, conditions: all, listeners }) => json!({

@@ -23,10 +23,12 @@ pub(crate) async fn run(world: Arc<RwLock<World>>, mut seen: watch::Receiver<u64
             let world = world.read().unwrap_or_else(PoisonError::into_inner);
             for kind in Kind::ALL {
                 #[allow(clippy::cast_precision_loss)]
-                metrics::gauge!("isthmus_objects", "kind" => kind.as_str()).set(world.catalog().count(kind) as f64);
+                metrics::gauge!("isthmus_objects", "kind" => kind.as_str())
+                    .set(world.catalog().count(kind) as f64);
             }
             let sources = world.catalog().sources();
-            let now: Vec<_> = sources.map(|(name, state)| (name.clone(), state.health.clone())).collect();
+            let now: Vec<_> =
+                sources.map(|(name, state)| (name.clone(), state.health.clone())).collect();
             (world.findings().into_iter().collect::<BTreeSet<_>>(), now)
         };
         if now_health != health {

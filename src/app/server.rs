@@ -28,7 +28,8 @@ const BATCHES: usize = 64;
 /// How long an HTTP request that is open at the end may go on.
 const HTTP_LINGER: Duration = Duration::from_secs(2);
 /// Seconds; from one fast step to a proxy that is far behind.
-const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+const BUCKETS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// A running control plane.
 pub struct Server {
@@ -53,23 +54,35 @@ impl Server {
         let (mut store, damage) = Store::open(&settings.state_dir, key_file)
             .with_context(|| format!("the state folder {}", settings.state_dir.display()))?;
         if let Some(damage) = damage {
-            tracing::error!(error = &damage as &dyn std::error::Error, "starting without a last good state");
+            tracing::error!(
+                error = &damage as &dyn std::error::Error,
+                "starting without a last good state"
+            );
         }
         let found = store.load().context("the last good state")?;
         let groups = Arc::new(Groups::default());
         let last_good = (!found.snapshots.is_empty()).then_some(found.written);
         if let Some(written) = last_good {
             let age = written.elapsed().unwrap_or_default().as_secs();
-            tracing::info!(age_seconds = age, "serving the last good state until the sources have been read");
+            tracing::info!(
+                age_seconds = age,
+                "serving the last good state until the sources have been read"
+            );
         }
-        let snapshots: BTreeMap<_, _> =
-            found.snapshots.into_iter().map(|(name, snapshot)| (name, Arc::new(snapshot))).collect();
+        let snapshots: BTreeMap<_, _> = found
+            .snapshots
+            .into_iter()
+            .map(|(name, snapshot)| (name, Arc::new(snapshot)))
+            .collect();
         for (name, snapshot) in &snapshots {
             groups.publish(name, Published::now(snapshot.clone()));
         }
         let (seed, documents) = last_good::seeds(&found.documents);
 
-        let world = Arc::new(RwLock::new(World::new(settings.controller_name.as_str().into())));
+        let world = Arc::new(RwLock::new(World::new(
+            settings.controller_name.as_str().into(),
+            documents.iter().filter_map(|(source, _)| Some((source.clone(), last_good?))).collect(),
+        )));
         let proxies = Arc::new(Proxies::new(groups.clone()));
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
@@ -115,7 +128,10 @@ impl Server {
             let stop = stop_streams.clone();
             async move {
                 if let Err(error) = xds.run(stop.cancelled_owned()).await {
-                    tracing::error!(error = &error as &dyn std::error::Error, "the xDS port failed");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the xDS port failed"
+                    );
                 }
             }
         });
@@ -125,7 +141,11 @@ impl Server {
             tokio::spawn(last_good::keep(store, Inherited { snapshots, documents }, steps_seen)),
             tokio::spawn({
                 let stop = stop_rest.clone();
-                async move { sources::file::Source::with_parse(options, parse).run(batches, stop.cancelled_owned()).await }
+                async move {
+                    sources::file::Source::with_parse(options, parse)
+                        .run(batches, stop.cancelled_owned())
+                        .await;
+                }
             }),
             tokio::spawn({
                 let stop = stop_rest.clone();
@@ -178,7 +198,12 @@ impl Server {
     }
 }
 
-pub(crate) fn parse(source: &Arc<str>, file: &Arc<str>, bytes: &[u8], limits: &kinds::Limits) -> kinds::Parsed {
+pub(crate) fn parse(
+    source: &Arc<str>,
+    file: &Arc<str>,
+    bytes: &[u8],
+    limits: &kinds::Limits,
+) -> kinds::Parsed {
     kinds::parse(source, file, bytes, *limits)
 }
 
@@ -188,7 +213,10 @@ pub(crate) fn limits(settings: &Settings) -> kinds::Limits {
 }
 
 /// The pipeline has a thread of its own: a long compile must not hold up streams that share a worker with it.
-fn spawn_pipeline(pipeline: Pipeline, incoming: mpsc::Receiver<Batch>) -> anyhow::Result<JoinHandle<()>> {
+fn spawn_pipeline(
+    pipeline: Pipeline,
+    incoming: mpsc::Receiver<Batch>,
+) -> anyhow::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
     std::thread::Builder::new().name("pipeline".into()).spawn(move || {

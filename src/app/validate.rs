@@ -33,9 +33,11 @@ pub struct Validation {
 /// If Envoy cannot be run. What is wrong with the input is among the findings.
 pub fn validate(path: &Path, options: &ValidateOptions) -> anyhow::Result<Validation> {
     let limits = kinds::Limits { file_size: options.max_file_size, ..kinds::Limits::default() };
-    let (objects, mut findings) = sources::file::read(sources::file::Options::new(path, limits), crate::server::parse);
+    let (objects, mut findings) =
+        sources::file::read(sources::file::Options::new(path, limits), crate::server::parse);
     let mut merger = Merger::default();
-    let changes = objects.into_iter().map(Change::Apply).collect();
+    let mut changes: Vec<_> = objects.into_iter().map(Change::Apply).collect();
+    changes.push(Change::Findings { scope: "".into(), findings: findings.clone() });
     let applied = merger.apply(Batch { source: "file".into(), changes });
     let catalog = &applied.catalog;
     let mut compiler = Compiler::new(options.controller.as_str().into());
@@ -57,11 +59,23 @@ pub fn validate(path: &Path, options: &ValidateOptions) -> anyhow::Result<Valida
     Ok(Validation { documents, findings })
 }
 
-fn judge(envoy: &Path, gateway: &NamespacedName, snapshot: &snapshot::Snapshot) -> anyhow::Result<Option<Finding>> {
-    let mut file = tempfile::Builder::new().prefix("isthmus-validate-").suffix(".json").tempfile()?;
+fn judge(
+    envoy: &Path,
+    gateway: &NamespacedName,
+    snapshot: &snapshot::Snapshot,
+) -> anyhow::Result<Option<Finding>> {
+    let mut file =
+        tempfile::Builder::new().prefix("isthmus-validate-").suffix(".json").tempfile()?;
     file.write_all(snapshot::static_bootstrap(snapshot).to_string().as_bytes())?;
     let output = Command::new(envoy)
-        .args(["--mode", "validate", "--disable-hot-restart", "--log-level", "error", "--config-path"])
+        .args([
+            "--mode",
+            "validate",
+            "--disable-hot-restart",
+            "--log-level",
+            "error",
+            "--config-path",
+        ])
         .arg(file.path())
         .output()
         .with_context(|| format!("cannot run Envoy {}", envoy.display()))?;

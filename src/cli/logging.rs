@@ -1,3 +1,5 @@
+use std::io::IsTerminal;
+
 use app::settings::{LogFormat, Settings};
 use tracing_subscriber::EnvFilter;
 
@@ -8,7 +10,10 @@ pub(crate) fn start(settings: &Settings) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&settings.log_level).map_err(|e| {
         Failure::new(Exit::Usage, format!("log-level = `{}`: {e}", settings.log_level))
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let started = match settings.log_format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),

@@ -7,7 +7,7 @@ use catalog::View;
 use ir::{Cluster, EndpointSet, LbEndpoint, LocalityEndpoints, Name, UpstreamProtocol};
 use model::{
     AppProtocol, BackendRef, Code, Endpoint, EndpointHealth, Kind, Locality, Meta, NamespacedName,
-    codes,
+    ObjectKey, codes,
 };
 
 /// How long a proxy waits for a connection to an endpoint.
@@ -46,6 +46,8 @@ pub(crate) struct Broken {
     pub(crate) code: Code,
     pub(crate) text: String,
     pub(crate) hint: String,
+    /// The object that is not there.
+    pub(crate) missing: Option<ObjectKey>,
 }
 
 /// Whether a grant in the target's namespace lets `from` (group, kind, namespace) refer to `to`.
@@ -80,6 +82,7 @@ pub(crate) fn resolve(
             code: codes::REFERENCE_KIND,
             text: format!("a back end cannot be of kind {} (group {shown})", target.kind),
             hint: "use kind Service (group \"\") or MeshService (group isthmus.dev)".into(),
+            missing: None,
         });
     };
     let from = (route.key.kind.group(), route.key.kind.as_str(), &*route.key.name.namespace);
@@ -95,6 +98,7 @@ pub(crate) fn resolve(
                 "add a ReferenceGrant in {} from {} in {} to {kind}",
                 target.name.namespace, from.1, from.2
             ),
+            missing: None,
         });
     }
     let ports: Option<Vec<u16>> = match kind {
@@ -110,6 +114,7 @@ pub(crate) fn resolve(
                     hint: "a DNS name chosen by whoever edits the Service could point anywhere (CVE-2021-25740); \
                            use a Service with endpoints or a MeshService"
                         .into(),
+            missing: None,
                 });
             }
             service => service.map(|service| service.ports.iter().map(|p| p.port).collect()),
@@ -121,6 +126,7 @@ pub(crate) fn resolve(
             code: codes::REFERENCE_NOT_FOUND,
             text: format!("{kind} {} does not exist", target.name),
             hint: "requests that this back end would get are answered 500 until it exists".into(),
+            missing: Some(ObjectKey { kind, name: target.name.clone() }),
         });
     };
     let listed = || ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
@@ -133,6 +139,7 @@ pub(crate) fn resolve(
             code: codes::PORT_NOT_FOUND,
             text: format!("{kind} {} has no port {port}", target.name),
             hint: format!("its ports are: {}", listed()),
+            missing: None,
         }),
         // Only our own kind may leave the port out, and only where there is no choice.
         None if kind == Kind::MeshService && ports.len() == 1 => {
@@ -143,6 +150,7 @@ pub(crate) fn resolve(
             code: codes::PORT_NOT_FOUND,
             text: format!("the reference to {kind} {} names no port", target.name),
             hint: format!("its ports are: {}", listed()),
+            missing: None,
         }),
     }
 }

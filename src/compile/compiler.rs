@@ -9,6 +9,7 @@ use model::{
 };
 
 use crate::Group;
+use crate::complaint::{Complaint, refused};
 
 /// Compiles every Gateway of the catalog, step by step.
 #[derive(Debug)]
@@ -82,8 +83,11 @@ impl Compiler {
     /// All findings of the compile stage, in order of place.
     #[must_use]
     pub fn findings(&self, catalog: &Catalog) -> Vec<Finding> {
-        let mut all: Vec<_> = self.groups.values().flat_map(Group::findings).cloned().collect();
+        let refused = refused(catalog);
+        let mut all: Vec<_> = self.groups.values().flat_map(Group::complaints).cloned().collect();
         all.extend(catalog.http_routes().flat_map(|route| orphaned(catalog, route)));
+        all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
+        let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();
         all.sort();
         all.dedup();
         all
@@ -114,7 +118,7 @@ impl Compiler {
 }
 
 /// Findings for parents that no Gateway of the catalog is.
-fn orphaned(catalog: &Catalog, route: &Arc<HttpRoute>) -> Vec<Finding> {
+fn orphaned(catalog: &Catalog, route: &Arc<HttpRoute>) -> Vec<Complaint> {
     let finding = |pointer: &str, code, text: String, hint: &str| Finding {
         at: route.meta.at(pointer),
         code,
@@ -123,7 +127,7 @@ fn orphaned(catalog: &Catalog, route: &Arc<HttpRoute>) -> Vec<Finding> {
         hint: hint.into(),
     };
     if route.parents.is_empty() {
-        return vec![Finding {
+        let finding = Finding {
             severity: Severity::Warning,
             ..finding(
                 "/spec",
@@ -131,17 +135,22 @@ fn orphaned(catalog: &Catalog, route: &Arc<HttpRoute>) -> Vec<Finding> {
                 "the route names no parent".into(),
                 "add spec.parentRefs",
             )
-        }];
+        };
+        return vec![finding.into()];
     }
     let mut out = Vec::new();
     for parent in &route.parents {
         if Kind::find(&parent.group, &parent.kind) != Some(Kind::Gateway) {
             let text = format!("a route cannot be attached to kind {}", parent.kind);
-            out.push(finding(&parent.pointer, codes::REFERENCE_KIND, text, "use kind Gateway"));
+            out.push(
+                finding(&parent.pointer, codes::REFERENCE_KIND, text, "use kind Gateway").into(),
+            );
         } else if catalog.gateway(&parent.name).is_none() {
             let text = format!("Gateway {} does not exist", parent.name);
             let hint = "the route serves nothing through this parent until it exists";
-            out.push(finding(&parent.pointer, codes::PARENT_NOT_FOUND, text, hint));
+            let missing = Some(ObjectKey { kind: Kind::Gateway, name: parent.name.clone() });
+            let finding = finding(&parent.pointer, codes::PARENT_NOT_FOUND, text, hint);
+            out.push(Complaint { finding, missing });
         }
     }
     out

@@ -14,6 +14,7 @@
 
 mod backend;
 mod compiler;
+mod complaint;
 mod gateway;
 mod tracker;
 

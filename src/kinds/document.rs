@@ -20,14 +20,20 @@ static SCHEMAS: LazyLock<Vec<(Kind, Schema)>> = LazyLock::new(|| {
     Kind::ALL.into_iter().map(|kind| (kind, compile(kind))).collect()
 });
 
-fn compile(kind: Kind) -> Schema {
+/// The schema of a kind: upstream's, or our own.
+pub(crate) fn schema_json(kind: Kind) -> serde_json::Value {
     let schema = match kind {
         Kind::MeshService => serde_json::from_str(include_str!("schemas/isthmus.dev/MeshService.json")).ok(),
         _ => proto::schema(kind.group(), kind.as_str()).cloned(),
     };
+    // Both are shipped with the program; the tests read them all.
+    schema.unwrap_or_default()
+}
+
+fn compile(kind: Kind) -> Schema {
     let metadata = serde_json::from_str(include_str!("schemas/metadata.json")).unwrap_or_default();
     // A CRD leaves metadata to the API server.
-    Schema::compile(&schema.unwrap_or_default(), !is_custom(kind))
+    Schema::compile(&schema_json(kind), !is_custom(kind))
         .with_property("metadata", Schema::compile(&metadata, true))
 }
 

@@ -92,8 +92,9 @@ fn filter(kind: &str, f: &mut Fields<'_>, context: &Context<'_>, report: &mut Re
         "RequestMirror" => mirror(f.object("requestMirror")?, context, report),
         "CORS" => Filter::Cors(cors(f.object("cors")?, report)),
         other => {
-            let text = format!("the filter {} is not supported: requests to this rule are answered 500", report.quote(other));
-            report.say(Severity::Warning, codes::UNSUPPORTED_FILTER, f.at.place(), text, "remove the filter");
+            let text = format!("the filter {} is not supported", report.quote(other));
+            let hint = "requests that it is for are answered 500: Gateway API forbids to skip a filter";
+            report.say(Severity::Error, codes::UNSUPPORTED_FILTER, f.at.place(), text, hint);
             Filter::Unsupported { kind: other.into(), pointer: f.at.shared_pointer() }
         }
     })

@@ -128,7 +128,11 @@ pub(crate) fn path(at: &At<'_>, report: &mut Report) -> Option<Arc<str>> {
         return Some(text.into());
     };
     let text = format!("the path {} {wrong}", report.quote(text));
-    report.error(codes::INVALID_VALUE, at.value(), text, "clients' paths are compared in normal form");
+    let hint = match wrong {
+        "does not start with '/'" => "",
+        _ => "clients' paths are compared in normal form",
+    };
+    report.error(codes::INVALID_VALUE, at.value(), text, hint);
     None
 }
 

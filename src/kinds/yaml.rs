@@ -109,6 +109,16 @@ pub(crate) fn read(text: &str, limits: &Limits) -> (Vec<Document>, Option<Failur
 
 fn syntax_error(error: &ScanError, text: &str) -> Failure {
     let at = mark(error.marker());
+    // The scanner looks ahead for a key and meets its own limit before ours.
+    if error.info().contains("recursion limit") {
+        let text = "nested deeper than any document here has to be".to_owned();
+        return Failure { code: codes::DOCUMENT_TOO_COMPLEX, mark: at, text, hint: "" };
+    }
+    // The scanner looks ahead and counts flow levels in a byte, so it may see the depth before we do.
+    if error.info() == "recursion limit exceeded" {
+        let text = "nesting deeper than the limit".to_owned();
+        return Failure { code: codes::DOCUMENT_TOO_COMPLEX, mark: at, text, hint: "" };
+    }
     let line = text.lines().nth(at.line as usize - 1).unwrap_or_default();
     let indent = &line[..line.len() - line.trim_start().len()];
     let hint = if indent.contains('\t') { "YAML forbids tabs for indentation: use spaces" } else { "" };

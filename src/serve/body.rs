@@ -245,6 +245,11 @@ impl StreamBody {
                 self.sending = Some(frames);
                 continue;
             }
+            if let Some(client) = &self.known {
+                for (kind, version) in self.session.settled() {
+                    self.shared.observer.settled(client, kind, version);
+                }
+            }
             if more {
                 // Others first.
                 cx.waker().wake_by_ref();

@@ -45,8 +45,13 @@ fn pick(
     let mut choice = Choice::default();
     let mut bytes = 0;
     let told = |owed: &Owed| removals_told(form, target, owed);
+    // Removals that were rejected along with something else: they ride on the next response, whatever it is about.
+    let mut ride = Vec::new();
     for (name, owed) in &state.view.owed {
         if owed.rejected.map(|r| r.batch) != batch {
+            if owed.rejected.is_some() && target.get(name).is_none() && told(owed) {
+                ride.push((name, owed));
+            }
             continue;
         }
         let verdict = match owed.rejected {
@@ -74,6 +79,10 @@ fn pick(
             }
             Verdict::Remove => choice.removes.push(name.clone()),
         }
+    }
+    if !choice.is_empty() {
+        let ready = ride.into_iter().filter(|(name, owed)| order.may_remove(name, owed));
+        choice.removes.extend(ready.map(|(name, _)| name.clone()));
     }
     choice
 }

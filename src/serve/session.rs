@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use snapshot::{ResourceKey, ResourceType};
+use snapshot::{ResourceKey, ResourceType, Version};
 
 use crate::choice::{self, Choice, Settled};
 use crate::nonce::Nonces;
@@ -161,6 +161,21 @@ impl Session {
                 self.followers(kind, response, &target, now);
             }
             response
+        })
+    }
+
+    /// Types of which the client has become up to date, with the version of the set, once each. To be asked when
+    /// [`Session::poll`] has nothing to send. An ACK alone does not tell: nothing is sent, and so nothing is ACKed, of
+    /// what a client brought along from another stream (rule 47), or where only what it does not see has changed.
+    pub fn settled(&mut self) -> impl Iterator<Item = (ResourceType, Version)> + '_ {
+        let target = self.target.as_ref();
+        self.types.iter_mut().flatten().filter_map(move |state| {
+            let version = target?.snapshot.set(state.kind).version();
+            let open = state.answer || state.outstanding.is_some() || !state.view.owed.is_empty();
+            if open || state.settled.replace(version) == Some(version) {
+                return None;
+            }
+            Some((state.kind, version))
         })
     }
 
@@ -344,6 +359,7 @@ impl Session {
         // Before anything is sent: the ACK must not find an unknown nonce (J#70).
         state.nonce = Some(nonce);
         state.version = version;
+        state.settled = None;
         state.outstanding =
             Some(Outstanding { nonce, version, deadline, published, fresh, changed });
         if !state.view.owed.is_empty() {

@@ -26,8 +26,8 @@ pub(crate) fn choose(state: &TypeState, target: &ResourceSet, order: &mut Order<
         .filter(|(name, owed)| !owed.refused(target.get(name)))
         .filter_map(|(_, owed)| owed.rejected.map(|r| r.batch))
         .collect();
-    // In order of name, as `owed` is.
     let mut exceptions: Vec<(&Arc<str>, Option<&Arc<Resource>>)> = Vec::new();
+    let mut ride = Vec::new();
     for (name, owed) in &state.view.owed {
         let told = |owed: &Owed| !owed.held.is_nothing();
         let verdict = match owed.rejected {
@@ -39,6 +39,8 @@ pub(crate) fn choose(state: &TypeState, target: &ResourceSet, order: &mut Order<
         };
         match verdict {
             Verdict::Settled => choice.settled.push(name.clone()),
+            // Leaving out cannot be what was wrong: it happens with the next response, whatever that is about.
+            Verdict::Refused if target.get(name).is_none() => ride.push((name, owed)),
             // One bad resource must not make the client refuse all later responses: it is shown what it had before.
             // Where it had nothing, leaving out all that was rejected together would delete the innocent.
             Verdict::Refused => exceptions.push((name, owed.held.resource().or(target.get(name)))),
@@ -52,6 +54,14 @@ pub(crate) fn choose(state: &TypeState, target: &ResourceSet, order: &mut Order<
         }
     }
     if !choice.is_empty() || state.answer {
+        for (name, owed) in ride {
+            if order.may_remove(name, owed) {
+                choice.removes.push(name.clone());
+            } else {
+                exceptions.push((name, owed.held.resource()));
+            }
+        }
+        exceptions.sort_unstable_by_key(|(name, _)| *name);
         choice.all = Some(everything(state, target, &exceptions));
     }
     choice

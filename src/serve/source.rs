@@ -139,6 +139,9 @@ pub trait Observer: Send + Sync + 'static {
     fn sent(&self, _client: &Arc<Client>, _sent: &Sent) {}
     fn acked(&self, _client: &Arc<Client>, _acked: &Acked) {}
     fn nacked(&self, _client: &Arc<Client>, _nacked: &Nacked) {}
+    /// The client has all that it shall have of this type, and owes no answer. Told also where nothing was sent, so there
+    /// was nothing to ACK: see [`crate::session::Session::settled`].
+    fn settled(&self, _client: &Arc<Client>, _kind: ResourceType, _version: Version) {}
     /// Called exactly once for each [`Observer::opened`], whatever ended the stream.
     fn closed(&self, _client: &Arc<Client>) {}
 }

@@ -29,6 +29,8 @@ pub(crate) struct TypeState {
     pub(crate) must_resend: Vec<Arc<str>>,
     /// When to look again though nothing happened.
     pub(crate) wake: Option<Instant>,
+    /// What was told last about a client that lacks nothing; `None` since something was sent.
+    pub(crate) settled: Option<Version>,
 }
 
 /// The one response of this type that the client has not answered yet (rule 72).
@@ -67,6 +69,7 @@ impl TypeState {
             resumed: first.initial_len() > 0,
             must_resend: Vec::new(),
             wake: None,
+            settled: None,
         }
     }
 

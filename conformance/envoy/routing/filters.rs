@@ -78,9 +78,9 @@ async fn redirects(world: &World, table: &mut Table) {
     let (web, port) = (world.bed.web, world.bed.web.port());
     let own = format!("redirect.example:{port}");
     for (path, status, location) in [
-        // The new scheme's own port is not written, the old one must not stay.
-        ("/https", 302, "https://redirect.example/https".to_string()),
-        ("/https/x", 302, "https://redirect.example/https/x".into()),
+        // Envoy would keep the old port, so the new scheme's own is written.
+        ("/https", 302, "https://redirect.example:443/https".to_string()),
+        ("/https/x", 302, "https://redirect.example:443/https/x".into()),
         ("/https-8443", 301, "https://redirect.example:8443/https-8443".into()),
         // Without a scheme the listener's port stays.
         ("/host", 302, format!("http://other.example:{port}/host")),

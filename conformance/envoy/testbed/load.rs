@@ -50,6 +50,8 @@ pub(crate) struct Report {
     pub(crate) sent: usize,
     pub(crate) sent_over_tls: usize,
     pub(crate) connections: usize,
+    /// Connections that the server ended, politely or not.
+    pub(crate) ended_by_server: usize,
     pub(crate) failures: Vec<Failed>,
     took: Vec<Duration>,
 }
@@ -76,10 +78,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} requests ({} over TLS) on {} connections, {} failed; ms p50 {:.1}, p99 {:.1}, most {:.1}",
+            "{} requests ({} over TLS) on {} connections, {} ended by the server, {} failed; \
+             ms p50 {:.1}, p99 {:.1}, most {:.1}",
             self.sent,
             self.sent_over_tls,
             self.connections,
+            self.ended_by_server,
             self.failures.len(),
             self.percentile(50),
             self.percentile(99),
@@ -184,7 +188,9 @@ async fn exchange(target: &Target, shared: &Shared) -> Result<(), String> {
         }
     };
     let answer = connection.ask(&target.ask, TOO_LONG).await.map_err(|e| e.to_string())?;
-    if left > 1 && answer.header("connection").is_none() {
+    if answer.header("connection").is_some() {
+        shared.lock_report().ended_by_server += 1;
+    } else if left > 1 {
         shared.give_back(target, connection, left - 1);
     }
     let by = answer.service();
@@ -217,7 +223,13 @@ impl Shared {
     fn take(&self, target: &Target) -> Option<Kept> {
         let mut pools = self.pools.lock().unwrap();
         let pool = pools.get_mut(&(target.address, target.sni.clone()))?;
-        std::iter::from_fn(|| pool.pop_front()).find(|kept| !kept.connection.is_closed())
+        let mut closed = 0;
+        let kept = std::iter::from_fn(|| pool.pop_front()).find(|kept| {
+            closed += usize::from(kept.connection.is_closed());
+            !kept.connection.is_closed()
+        });
+        self.lock_report().ended_by_server += closed;
+        kept
     }
 
     fn give_back(&self, target: &Target, connection: Connection, left: usize) {

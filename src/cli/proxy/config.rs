@@ -16,7 +16,7 @@ Examples:
   isthmus proxy config edge-1 clusters --name demo/orders -o yaml
   isthmus proxy config edge-1 all")]
 pub(crate) struct Args {
-    /// The proxy's node id
+    /// The proxy's node id, or how only its id begins
     id: String,
     /// Which part
     part: Part,
@@ -55,7 +55,8 @@ impl Part {
 
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     let client = args.server.client(args.output)?;
-    let mut query = vec![("proxy", args.id.as_str())];
+    let (proxy, _) = super::find(&args.id, &client)?;
+    let mut query = vec![("proxy", proxy.id.as_str())];
     if let Some((word, _)) = args.part.word() {
         query.push(("type", word));
     }
@@ -71,13 +72,13 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     if let Some(name) = &args.name
         && resources().next().is_none()
     {
-        return Err(Failure::new(Exit::NotFound, format!("proxy {} has no `{name}`", args.id)));
+        return Err(Failure::new(Exit::NotFound, format!("proxy {} has no `{name}`", proxy.id)));
     }
     let section = args.part.word().map_or(Section::All, |(_, section)| section);
     let table = || config_table::render(section, &types);
     args.output.print(io, &document, table, || resources().map(|r| r.name.clone()).collect())?;
     if resources().next().is_none() && args.output == Output::Table {
-        io.note(format_args!("proxy {} has none", args.id));
+        io.note(format_args!("proxy {} has none", proxy.id));
     }
     Ok(Exit::Ok)
 }

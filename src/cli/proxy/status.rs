@@ -4,7 +4,7 @@ use api::{Proxy, ProxyType, Time, TypeState};
 use serde_json::{Value, json};
 
 use crate::client::ServerArgs;
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Outcome};
 use crate::io::Io;
 use crate::output::Output;
 use crate::table::{Table, age};
@@ -17,10 +17,10 @@ Examples:
   isthmus proxy status edge-1
   isthmus proxy status -n shop -o json")]
 pub(crate) struct Args {
-    /// Only this proxy, with what it refused in full
+    /// Only this proxy (its node id, or how only its id begins), with what it refused in full
     id: Option<String>,
     /// Only proxies of this namespace
-    #[arg(short, long, value_name = "NS")]
+    #[arg(short, long, value_name = "NS", conflicts_with = "id")]
     namespace: Option<String>,
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
@@ -34,28 +34,25 @@ const COLUMNS: [&str; 5] = ["LDS", "RDS", "CDS", "EDS", "SDS"];
 
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     let client = args.server.client(args.output)?;
-    let (document, documents) = match &args.id {
+    let (proxies, document) = match &args.id {
         Some(id) => {
-            let one: Value = client.get(&["proxies", id], &[])?;
-            (one.clone(), vec![one])
+            let (proxy, document) = super::find(id, &client)?;
+            (vec![proxy], document)
         }
         None => {
-            let mut list = client.list(&["proxies"], false)?;
-            let Value::Array(mut items) = list["items"].take() else {
-                return Err(no_proxies("the list has no items"));
-            };
+            let (mut proxies, mut list) = super::all(&client)?;
             if let Some(namespace) = &args.namespace {
                 let prefix = format!("{namespace}/");
-                items.retain(|p| p["scope"].as_str().is_some_and(|s| s.starts_with(&prefix)));
-                list["total"] = json!(items.len());
+                proxies.retain(|p| p.scope.starts_with(&prefix));
+                let fits = |p: &Value| p["scope"].as_str().is_some_and(|s| s.starts_with(&prefix));
+                if let Some(items) = list["items"].as_array_mut() {
+                    items.retain(fits);
+                }
+                list["total"] = json!(proxies.len());
             }
-            list["items"] = Value::Array(items.clone());
-            (list, items)
+            (proxies, list)
         }
     };
-    let proxies: Result<Vec<Proxy>, _> =
-        documents.into_iter().map(serde_json::from_value).collect();
-    let proxies = proxies.map_err(|e| no_proxies(&e.to_string()))?;
     let text = || {
         if proxies.is_empty() {
             return String::new();
@@ -78,10 +75,6 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
         });
     }
     Ok(if behind == 0 { Exit::Ok } else { Exit::Negative })
-}
-
-fn no_proxies(why: &str) -> Failure {
-    Failure::new(Exit::Unreachable, format!("the server's list of proxies cannot be read: {why}"))
 }
 
 fn table(proxies: &[Proxy], now: Time) -> String {

@@ -155,7 +155,7 @@ fn documents(kind: Kind) -> Vec<Value> {
             "v1",
             "edge-tls",
             json!({
-                "type": "kubernetes.io/tls", "data": {"tls.crt": "REDACTED", "tls.key": "REDACTED"},
+                "type": "kubernetes.io/tls", "data": {"tls.crt": "<redacted>", "tls.key": "<redacted>"},
             }),
         )],
         Kind::ReferenceGrant => vec![named(

@@ -141,6 +141,15 @@ fn lists_are_followed_over_all_pages() {
 }
 
 #[test]
+fn the_beginning_of_an_id_will_do() {
+    let named =
+        |id| isthmus(&["proxy", "config", id, "all", "-o", "name", "--server", fake::url()]);
+    let whole = named("edge-1");
+    assert_eq!(whole.exit, Exit::Ok);
+    assert_eq!(named("edge-").out, whole.out);
+}
+
+#[test]
 fn completion_for_each_shell() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let said = isthmus(&["completion", shell]);

@@ -31,6 +31,7 @@ fn usage_is_2() {
     check("validate", Exit::Usage, "--file <PATH>");
     check("completion tcsh", Exit::Usage, "possible values");
     check("get gateways --server mailto:x", Exit::Usage, "is not a server's URL");
+    check_with_server("proxy status edge", Exit::Usage, "is the beginning of edge-1, edge/2");
     check_with_server("get findings -n a", Exit::Usage, "no name, no namespace");
 }
 
@@ -125,7 +126,7 @@ fn a_server_that_is_none_of_ours_is_7() {
     }
 }
 
-const BUG: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 72\r\n\r\n\
+const BUG: &str = "HTTP/1.1 500 Internal Server Error\r\nconnection: close\r\n\r\n\
     {\"code\":\"ISM9000\",\"title\":\"internal error\",\"detail\":\"\",\"instance\":\"req-7\"}";
 
 #[test]

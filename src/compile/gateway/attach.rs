@@ -10,6 +10,7 @@ use model::{
 };
 
 use super::listeners::Front;
+use crate::complaint::Complaint;
 
 /// `None` stands for any host.
 pub(crate) type Host = Option<Hostname>;
@@ -20,7 +21,7 @@ pub(crate) struct Attachment {
     pub(crate) parents: Vec<(ParentRef, Option<Refusal>)>,
     /// Listeners by position, with the host names that route and listener share.
     pub(crate) fronts: BTreeMap<usize, Vec<Host>>,
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: Vec<Complaint>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,13 +46,14 @@ pub(crate) fn attach(
         }
         let refusal = attach_parent(view, gateway, fronts, route, parent, &mut out.fronts).err();
         if let Some((code, refusal)) = &refusal {
-            out.findings.push(Finding {
+            let finding = Finding {
                 at: route.meta.at(&parent.pointer),
                 code: *code,
                 severity: Severity::Error,
                 text: refusal.text.clone(),
                 hint: "the route does not serve requests through this parent".into(),
-            });
+            };
+            out.findings.push(finding.into());
         }
         out.parents.push((parent.clone(), refusal.map(|(_, r)| r)));
     }
@@ -78,15 +80,21 @@ fn attach_parent(
         let text = format!("Gateway {gateway} has no listener{section}{port}");
         return Err((codes::PARENT_NOT_FOUND, Refusal { reason: "NoMatchingParent", text }));
     }
-    let allowed: Vec<_> = named
+    let valid: Vec<_> = named.into_iter().filter(|(_, f)| f.accepted).collect();
+    let none_valid = valid.is_empty();
+    let allowed: Vec<_> = valid
         .into_iter()
-        .filter(|(_, f)| f.accepted && f.http_routes && admits(view, gateway, &f.namespaces, route))
+        .filter(|(_, f)| f.http_routes && admits(view, gateway, &f.namespaces, route))
         .collect();
     if allowed.is_empty() {
-        let text = format!(
-            "no listener of Gateway {gateway} admits an HTTPRoute from namespace {}",
-            route.meta.namespace()
-        );
+        let text = if none_valid {
+            format!("no listener that the route refers to in Gateway {gateway} is valid")
+        } else {
+            let namespace = route.meta.namespace();
+            format!(
+                "no listener of Gateway {gateway} admits an HTTPRoute from namespace {namespace}"
+            )
+        };
         return Err((
             codes::NOT_ALLOWED_BY_LISTENER,
             Refusal { reason: "NotAllowedByListeners", text },

@@ -7,10 +7,11 @@ use catalog::View;
 use ir::{Name, Secret};
 use model::{
     AllowedNamespaces, Condition, Finding, Gateway, Hostname, Kind, Listener, ListenerProtocol,
-    Meta, NamespacedName, RouteKind, SecretData, Severity, TlsMode, codes,
+    Meta, NamespacedName, ObjectKey, RouteKind, SecretData, Severity, TlsMode, codes,
 };
 
 use crate::backend::granted;
+use crate::complaint::Complaint;
 
 /// Port and scheme that requests come in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +51,7 @@ pub(crate) struct Skeleton {
     pub(crate) fronts: Vec<Front>,
     pub(crate) backs: Vec<Back>,
     pub(crate) secrets: BTreeMap<Name, Secret>,
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: Vec<Complaint>,
 }
 
 /// Reads the Gateway and all that its listeners name. Empty if the Gateway is not there or not ours.
@@ -67,12 +68,19 @@ pub(crate) fn skeleton(view: &View<'_>, name: &NamespacedName, controller: &str)
                 format!("GatewayClass {} does not exist", gateway.class),
                 format!("add a GatewayClass {} with controllerName: {controller}", gateway.class),
             );
-            return Skeleton { findings: vec![finding], ..Skeleton::default() };
+            let missing = Some(ObjectKey::new(Kind::GatewayClass, "", &gateway.class));
+            return Skeleton {
+                findings: vec![Complaint { missing, ..finding }],
+                ..Skeleton::default()
+            };
         }
     }
     let mut out = Skeleton { gateway: Some(gateway.clone()), ..Skeleton::default() };
     for listener in &gateway.listeners {
-        let conflict = conflict(listener, &gateway.listeners);
+        // A protocol that is not served takes nothing from a listener that is (`GatewaySpec.listeners`: "if an
+        // implementation does not support TCP […] the previous rule does not apply").
+        let supported = unsupported(listener).is_none();
+        let conflict = supported.then(|| conflict(listener, &gateway.listeners)).flatten();
         let (front, back) = examine(view, &gateway.meta, listener, conflict.as_ref(), &mut out);
         out.fronts.push(front);
         out.backs.push(back);
@@ -212,7 +220,10 @@ struct Conflict {
 }
 
 fn conflict(listener: &Listener, all: &[Listener]) -> Option<Conflict> {
-    let others = || all.iter().filter(|o| o.name != listener.name && o.port == listener.port);
+    let others = || {
+        let same_port = all.iter().filter(|o| o.name != listener.name && o.port == listener.port);
+        same_port.filter(|o| unsupported(o).is_none())
+    };
     if let Some(other) = others().find(|o| o.protocol != listener.protocol) {
         return Some(Conflict {
             reason: "ProtocolConflict",
@@ -302,13 +313,16 @@ fn certificates(
             } else {
                 "the listener is served with its other certificates"
             };
-            out.findings.push(finding(
+            let missing = (code == codes::REFERENCE_NOT_FOUND)
+                .then(|| ObjectKey { kind: Kind::Secret, name: target.clone() });
+            let complaint = finding(
                 meta,
                 &reference.pointer,
                 code,
                 format!("listener {}: {text}", listener.name),
                 hint.into(),
-            ));
+            );
+            out.findings.push(Complaint { missing, ..complaint });
             problem.get_or_insert((reason, text));
         }
     }
@@ -318,6 +332,6 @@ fn certificates(
     names
 }
 
-fn finding(meta: &Meta, pointer: &str, code: model::Code, text: String, hint: String) -> Finding {
-    Finding { at: meta.at(pointer), code, severity: Severity::Error, text, hint }
+fn finding(meta: &Meta, pointer: &str, code: model::Code, text: String, hint: String) -> Complaint {
+    Finding { at: meta.at(pointer), code, severity: Severity::Error, text, hint }.into()
 }

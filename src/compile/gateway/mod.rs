@@ -14,9 +14,10 @@ use catalog::{Catalog, Key, View};
 use ir::{
     FilterChain, FilterSlot, HttpConnection, Listener, Name, Plan, RouteTable, TlsTermination,
 };
-use model::{Finding, HttpRoute, NamespacedName, ObjectRef};
+use model::{HttpRoute, NamespacedName, ObjectRef};
 
 use crate::backend::{self, BackendKey};
+use crate::complaint::Complaint;
 use crate::tracker::Tracker;
 use attach::Attachment;
 use listeners::{Entrance, Skeleton};
@@ -139,8 +140,9 @@ impl Group {
         let listeners = self.listeners();
         put_all(&mut self.plan.listeners, listeners.into_iter().map(|l| (l.name.clone(), l)));
         let secrets = std::mem::take(&mut self.skeleton.secrets);
+        let backs = self.skeleton.backs.iter();
         let used: BTreeSet<_> =
-            self.skeleton.backs.iter().flat_map(|back| back.secrets.iter().cloned()).collect();
+            backs.filter(|back| back.programmed).flat_map(|b| b.secrets.iter().cloned()).collect();
         put_all(
             &mut self.plan.secrets,
             secrets.into_iter().filter(|(name, _)| used.contains(name)),
@@ -363,7 +365,7 @@ impl Group {
     }
 
     /// All findings about this Gateway, its routes and their references.
-    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+    pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
         self.skeleton.findings.iter().chain(self.routes.values().flat_map(|state| {
             // Behind each entrance a route has the same findings.
             state

@@ -14,6 +14,7 @@ use model::{
 
 use super::listeners::Entrance;
 use crate::backend::{BackendKey, Broken, resolve};
+use crate::complaint::Complaint;
 
 /// The place of a proxy route among others of the same host name, as Gateway API orders matches (`HTTPRouteRule.matches`):
 /// smaller goes first. Where regular expressions stand is left to implementations: between exact and prefix, longer first.
@@ -25,7 +26,8 @@ pub(crate) struct Rank {
     query: Reverse<usize>,
     /// Older first; routes without a time come last.
     created: i64,
-    name: model::NamespacedName,
+    /// `namespace/name` as one text: `a-b/x` goes before `a/x`.
+    name: Arc<str>,
     rule: usize,
     matching: usize,
 }
@@ -37,9 +39,9 @@ pub(crate) struct RouteRules {
     pub(crate) entries: Vec<(Rank, Arc<ir::Route>)>,
     pub(crate) backends: BTreeSet<BackendKey>,
     pub(crate) resolved: Condition,
-    /// Set where rules hold something that Isthmus does not do: whether all of them, and what.
+    /// Set where rules hold something that Isthmus does not do: whether none of them is served, and the message.
     pub(crate) unsupported: Option<(bool, String)>,
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: Vec<Complaint>,
 }
 
 pub(crate) fn rules(view: &View<'_>, route: &Arc<HttpRoute>, entrance: Entrance) -> RouteRules {
@@ -53,12 +55,14 @@ pub(crate) fn rules(view: &View<'_>, route: &Arc<HttpRoute>, entrance: Entrance)
     };
     let mut entries = Vec::new();
     let mut unsupported_rules = 0;
-    let mut unsupported_text = None;
+    let mut dropped = Vec::new();
     for (index, rule) in route.rules.iter().enumerate() {
         let parts = builder.parts(rule);
         if let Some(text) = &parts.unsupported {
             unsupported_rules += 1;
-            unsupported_text.get_or_insert_with(|| text.clone());
+            dropped.push(format!("{index}: {text}"));
+        } else if let Some(text) = &parts.refused {
+            dropped.push(format!("{index} in part: {text}"));
         }
         for (matching, matches) in rule.matches.iter().enumerate() {
             let rank = rank(route, index, matching, matches);
@@ -70,7 +74,10 @@ pub(crate) fn rules(view: &View<'_>, route: &Arc<HttpRoute>, entrance: Entrance)
         None => Condition::new("ResolvedRefs", true, "ResolvedRefs", "all references are resolved"),
         Some(broken) => Condition::new("ResolvedRefs", false, broken.reason, broken.text),
     };
-    let unsupported = unsupported_text.map(|text| (unsupported_rules == route.rules.len(), text));
+    // `RouteConditionPartiallyInvalid`: the message MUST begin with these words.
+    let unsupported = (!dropped.is_empty()).then(|| {
+        (unsupported_rules == route.rules.len(), format!("Dropped Rule {}", dropped.join("; ")))
+    });
     RouteRules {
         entries,
         backends: builder.backends,
@@ -92,7 +99,7 @@ fn rank(route: &HttpRoute, rule: usize, matching: usize, matches: &RouteMatch) -
         headers: Reverse(matches.headers.len()),
         query: Reverse(matches.query.len()),
         created: route.meta.created.unwrap_or(i64::MAX),
-        name: route.meta.key.name.clone(),
+        name: route.meta.key.name.to_string().into(),
         rule,
         matching,
     }
@@ -108,7 +115,10 @@ struct Parts {
     rewrite: model::Rewrite,
     mirrors: Vec<Mirror>,
     targets: Vec<WeightedTarget>,
+    /// Why the whole rule is answered 500.
     unsupported: Option<String>,
+    /// Why the share of some back end is.
+    refused: Option<String>,
 }
 
 struct Builder<'a> {
@@ -118,7 +128,7 @@ struct Builder<'a> {
     backends: BTreeSet<BackendKey>,
     /// The first broken reference.
     broken: Option<Broken>,
-    findings: Vec<Finding>,
+    findings: Vec<Complaint>,
 }
 
 impl Builder<'_> {
@@ -139,48 +149,54 @@ impl Builder<'_> {
                                 .push(Mirror { cluster: key.cluster(), fraction: *fraction });
                             self.backends.insert(key);
                         }
-                        Err(broken) => self.broken(&backend.pointer, broken),
+                        Err(broken) => {
+                            let hint = "requests are served, their copies are not sent".into();
+                            self.broken(&backend.pointer, Broken { hint, ..broken });
+                        }
                     }
                 }
-                Filter::Unsupported { kind, pointer } => {
-                    parts.unsupported = Some(self.unsupported(pointer, &format!("filter {kind}")));
+                // The finding was made when the document was read.
+                Filter::Unsupported { kind, pointer: _ } => {
+                    parts.unsupported = Some(format!("filter {kind} is not supported"));
                 }
             }
         }
         for backend in &rule.backends {
-            let target = self.target(backend);
+            let target = self.target(backend, &mut parts.refused);
             parts.targets.push(target);
         }
         parts
     }
 
-    fn target(&mut self, backend: &Backend) -> WeightedTarget {
+    fn target(&mut self, backend: &Backend, refused: &mut Option<String>) -> WeightedTarget {
         let mut out = WeightedTarget {
             target: Target::Broken,
             weight: backend.weight,
             request_headers: HeaderEdit::default(),
             response_headers: HeaderEdit::default(),
         };
-        let mut refused = false;
+        let mut unsupported = None;
         for filter in &backend.filters {
-            match filter {
-                Filter::RequestHeaders(edit) => extend(&mut out.request_headers, edit),
-                Filter::ResponseHeaders(edit) => extend(&mut out.response_headers, edit),
-                Filter::Unsupported { kind, pointer } => {
-                    refused = true;
-                    self.unsupported(pointer, &format!("filter {kind} on a back end"));
+            unsupported = Some(match filter {
+                Filter::RequestHeaders(edit) => {
+                    extend(&mut out.request_headers, edit);
+                    continue;
                 }
-                Filter::Redirect(_)
-                | Filter::Rewrite(_)
-                | Filter::Mirror { .. }
-                | Filter::Cors(_) => {
-                    refused = true;
-                    self.unsupported(&backend.target.pointer, "this kind of filter on a back end");
+                Filter::ResponseHeaders(edit) => {
+                    extend(&mut out.response_headers, edit);
+                    continue;
                 }
-            }
+                Filter::Unsupported { kind, pointer: _ } => {
+                    format!("filter {kind} is not supported")
+                }
+                Filter::Redirect(_) => self.misplaced(backend, "RequestRedirect"),
+                Filter::Rewrite(_) => self.misplaced(backend, "URLRewrite"),
+                Filter::Mirror { .. } => self.misplaced(backend, "RequestMirror"),
+                Filter::Cors(_) => self.misplaced(backend, "CORS"),
+            });
         }
         match resolve(self.view, &self.route.meta, &backend.target) {
-            Ok(_) if refused => {}
+            Ok(_) if unsupported.is_some() => *refused = refused.take().or(unsupported),
             Ok(key) => {
                 out.target = Target::Cluster(key.cluster());
                 self.backends.insert(key);
@@ -191,25 +207,28 @@ impl Builder<'_> {
     }
 
     fn broken(&mut self, pointer: &str, broken: Broken) {
-        self.findings.push(Finding {
+        let finding = Finding {
             at: self.route.meta.at(pointer),
             code: broken.code,
             severity: Severity::Error,
             text: broken.text.clone(),
             hint: broken.hint.clone(),
-        });
+        };
+        self.findings.push(Complaint { finding, missing: broken.missing.clone() });
         self.broken.get_or_insert(broken);
     }
 
-    fn unsupported(&mut self, pointer: &str, what: &str) -> String {
-        let text = format!("{what} is not supported");
-        self.findings.push(Finding {
-            at: self.route.meta.at(pointer),
+    /// A filter that is known, only not for a back end.
+    fn misplaced(&mut self, backend: &Backend, filter: &str) -> String {
+        let text = format!("filter {filter} is not supported on a back end");
+        let finding = Finding {
+            at: self.route.meta.at(&backend.target.pointer),
             code: codes::UNSUPPORTED_FILTER,
             severity: Severity::Error,
             text: text.clone(),
-            hint: "requests are answered 500 there: Gateway API forbids to skip a filter".into(),
-        });
+            hint: "the back end's share of the requests is answered 500: Gateway API forbids to skip a filter".into(),
+        };
+        self.findings.push(finding.into());
         text
     }
 

@@ -14,13 +14,15 @@ impl Group {
         let total = self.skeleton.fronts.len();
         let good = self.skeleton.backs.iter().filter(|back| back.programmed).count();
         let accepted = self.skeleton.fronts.iter().filter(|front| front.accepted).count();
+        let refused: Vec<&str> =
+            self.skeleton.fronts.iter().filter(|f| !f.accepted).map(|f| f.name.as_ref()).collect();
         let mut conditions = vec![match accepted {
             0 => Condition::new("Accepted", false, "ListenersNotValid", "no listener is valid"),
             n if n < total => Condition::new(
                 "Accepted",
                 true,
                 "ListenersNotValid",
-                format!("{n} of {total} listeners are valid"),
+                format!("{n} of {total} listeners are valid; not valid: {}", refused.join(", ")),
             ),
             _ => Condition::new("Accepted", true, "Accepted", "the Gateway is valid"),
         }];

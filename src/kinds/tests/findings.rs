@@ -96,7 +96,7 @@ fn paths_follow_gateway_api() {
             let spec = format!("  rules: [{{matches: [{{path: {{type: {kind}, value: '{path}'}}}}]}}]\n");
             let column = 45 + kind.len();
             let expected = format!("5:{column} ISM1106 /spec/rules/0/matches/0/path/value");
-            check(&route(&spec), if good { &[] } else { std::slice::from_ref(&expected) }.iter().map(String::as_str).collect::<Vec<_>>().as_slice());
+            check(&route(&spec), &[expected.as_str()][usize::from(good)..]);
         }
     }
     check_rule("- matches: [{path: {type: RegularExpression, value: 'a//b.*'}}]", &[]);
@@ -183,7 +183,7 @@ fn replacing_a_prefix_needs_a_single_prefix_match() {
 #[test]
 fn extension_filters_are_kept_as_unsupported() {
     let spec = "  rules: [{filters: [{type: ExtensionRef, extensionRef: {group: a.b, kind: C, name: d}}]}]\n";
-    let parsed = check(&route(spec), &["5:22 warning ISM1303 /spec/rules/0/filters/0"]);
+    let parsed = check(&route(spec), &["5:22 ISM1303 /spec/rules/0/filters/0"]);
     let Object::HttpRoute(route) = &parsed.objects[0] else { panic!() };
     assert!(matches!(&route.rules[0].filters[..], [model::Filter::Unsupported { kind, .. }] if kind.as_ref() == "ExtensionRef"));
 }
@@ -205,14 +205,14 @@ fn listeners_fit_their_protocol() {
     check_listener("{name: a, port: 80, protocol: HTTP}", &[]);
     check_listener("{name: a, port: 80, protocol: HTTP, tls: {mode: Passthrough}}", &["7:41 ISM1106 /spec/listeners/0/tls"]);
     check_listener(&format!("{{name: a, port: 443, protocol: HTTPS, tls: {{{certificate}}}}}"), &[]);
-    check_listener("{name: a, port: 443, protocol: HTTPS, tls: {mode: Passthrough}}", &["7:49 ISM1106 /spec/listeners/0/tls/mode"].map(|s| s.replace("7:49", "7:55")).iter().map(String::as_str).collect::<Vec<_>>());
-    check_listener("{name: a, port: 443, protocol: HTTPS, tls: {}}", &["7:41 ISM1106 /spec/listeners/0/tls"]);
+    check_listener("{name: a, port: 443, protocol: HTTPS, tls: {mode: Passthrough}}", &["7:55 ISM1106 /spec/listeners/0/tls/mode"]);
+    check_listener("{name: a, port: 443, protocol: HTTPS, tls: {}}", &["7:43 ISM1106 /spec/listeners/0/tls"]);
     check_listener("{name: a, port: 443, protocol: TLS}", &["7:5 ISM1106 /spec/listeners/0"]);
     check_listener("{name: a, port: 443, protocol: TLS, tls: {mode: Passthrough}}", &[]);
-    check_listener("{name: a, port: 443, protocol: TCP, hostname: a.example}", &["7:49 ISM1106 /spec/listeners/0/hostname"]);
-    check_listener("{name: a, port: 80, protocol: HTTP, hostname: 1.2.3.4}", &["7:49 ISM1106 /spec/listeners/0/hostname"]);
+    check_listener("{name: a, port: 443, protocol: TCP, hostname: a.example}", &["7:51 ISM1106 /spec/listeners/0/hostname"]);
+    check_listener("{name: a, port: 80, protocol: HTTP, hostname: 1.2.3.4}", &["7:51 ISM1106 /spec/listeners/0/hostname"]);
     check_listener("{name: a, port: 80, protocol: example.com/foo}", &[]);
-    check_listener("{name: a, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector}}}", &["7:54 ISM1105 /spec/listeners/0/allowedRoutes/namespaces"]);
+    check_listener("{name: a, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector}}}", &["7:57 ISM1105 /spec/listeners/0/allowedRoutes/namespaces"]);
     check(&gateway("  gatewayClassName: c\n  listeners:\n  - {name: a, port: 80, protocol: HTTP}\n  - {name: b, port: 80, protocol: HTTP}\n"), &[
         "8:5 ISM1301 /spec/listeners/1",
     ]);

@@ -4,6 +4,7 @@ mod bad_input;
 mod findings;
 mod objects;
 mod schemas;
+mod secrets;
 
 use std::sync::Arc;
 

@@ -156,6 +156,28 @@ fn rule_43_a_rejected_removal_is_tried_again_with_the_next_change() {
 }
 
 #[test]
+fn rule_43_a_rejected_removal_is_not_to_blame_and_rides_on_whatever_comes_next() {
+    for form in [Form::Sotw, Form::Delta] {
+        let mut s = script(form);
+        s.put(CDS, "a", "1")
+            .put(CDS, "b", "1")
+            .put(CDS, "c", "1")
+            .publish()
+            .asks(CDS, &[])
+            .takes(["CDS a=1 b=1 c=1"]);
+        s.put(CDS, "a", "bad").remove(CDS, "b").publish();
+        s.gets([if form == Form::Sotw { "CDS a=bad c=1" } else { "CDS a=bad -b" }])
+            .nacks(CDS)
+            .gets([]);
+        s.put(CDS, "c", "2").publish().takes([if form == Form::Sotw {
+            "CDS a=1 c=2"
+        } else {
+            "CDS c=2 -b"
+        }]);
+    }
+}
+
+#[test]
 fn rule_43_a_client_that_rejects_everything_gets_one_response_a_change() {
     for form in [Form::Sotw, Form::Delta] {
         let mut s = script(form);

@@ -389,7 +389,7 @@ fn run(form: Form, ops: &[Op], nacks: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn rule_60_any_interleaving_converges_in_delta(ops in prop::collection::vec(op(false), 0..150)) {

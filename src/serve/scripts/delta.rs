@@ -107,6 +107,18 @@ fn rule_47_versions_count_in_the_first_message_only() {
 }
 
 #[test]
+fn rule_47_a_client_that_brought_all_along_is_known_to_be_up_to_date() {
+    let mut s = delta();
+    s.put(CDS, "a", "1").put(EDS, "a", "1").put(EDS, "b", "1").publish();
+    s.resumes(CDS, &[], &[("a", "1")]).resumes(EDS, &["a"], &[("a", "1")]);
+    s.gets(["CDS"]).settles([EDS]).acks(CDS).gets([]).settles([CDS]).settles([]);
+    // Nothing that it sees has changed, yet the set has another version.
+    s.remove(EDS, "b").publish().gets([]).settles([EDS]);
+    s.put(EDS, "a", "2").publish().gets(["EDS a=2"]).settles([]).acks(EDS).settles([EDS]);
+    s.put(CDS, "a", "2").publish().gets(["CDS a=2"]).nacks(CDS).gets([]).settles([]);
+}
+
+#[test]
 fn rule_47_versions_wait_for_the_first_snapshot() {
     let mut s = delta();
     s.resumes(CDS, &[], &[("a", "1"), ("b", "1")]).gets([]);

@@ -267,6 +267,14 @@ impl Script {
         self
     }
 
+    /// The types of which the client has become up to date since the last look.
+    #[track_caller]
+    pub(crate) fn settles(&mut self, want: impl IntoIterator<Item = ResourceType>) -> &mut Self {
+        let got: Vec<_> = self.session.settled().map(|(kind, _)| kind).collect();
+        assert_eq!(got, want.into_iter().collect::<Vec<_>>());
+        self
+    }
+
     /// Like `gets`, and ACKs each response once all are there.
     #[track_caller]
     pub(crate) fn takes<'a>(&mut self, want: impl IntoIterator<Item = &'a str>) -> &mut Self {

@@ -332,6 +332,9 @@ impl Folder {
     }
 
     fn describe(&self) -> Health {
+        if !self.started {
+            return Health::Syncing;
+        }
         if let Some(since) = self.since {
             let why = self.unlisted.as_deref();
             let reason = say::stale(&self.root, why, self.live.len(), since);

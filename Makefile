@@ -1,0 +1,44 @@
+# `make help` lists what is here. Each target is a few lines of what it runs, so that it can be run by hand as well.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+CARGO ?= cargo
+
+# A recipe that needs Envoy starts with this. The path comes from the script, which fetches Envoy on first use.
+WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
+
+.DEFAULT_GOAL := help
+.PHONY: help dev test conformance bench fmt lint manifests envoy
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: ## build, fetch a real Envoy, run control plane + gateway + three echo services
+	$(CARGO) build --release --locked --package isthmus
+	$(WITH_ENVOY) exec target/release/isthmus dev
+
+test: ## all tests, real Envoy included
+	$(WITH_ENVOY) $(CARGO) test --workspace --locked
+
+conformance: ## only the outside judges: real Envoy
+	$(WITH_ENVOY) $(CARGO) test --locked --package isthmus --test envoy
+
+bench: ## situations with numbers (benches/REPORT.md)
+	$(CARGO) bench --locked --package isthmus
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+lint: ## rustfmt, clippy with warnings as errors, cargo-deny where it is installed
+	@$(CARGO) fmt --version >/dev/null 2>&1 || { echo "lint: rustfmt is missing: rustup component add rustfmt" >&2; exit 1; }
+	@$(CARGO) clippy --version >/dev/null 2>&1 || { echo "lint: clippy is missing: rustup component add clippy" >&2; exit 1; }
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- --deny warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; \
+	else echo "lint: cargo-deny is not installed, so licences and bans were NOT checked (cargo install cargo-deny)" >&2; fi
+
+manifests: ## check the documents under deploy/ as the server would
+	$(WITH_ENVOY) $(CARGO) run --locked --package isthmus -- validate -f deploy/quickstart --envoy "$$envoy" --fail-on warn
+
+envoy: ## fetch a real Envoy into the cache and print where it is
+	@conformance/lib/envoy.sh
