@@ -9,7 +9,9 @@ use snapshot::ResourceType;
 use crate::world::World;
 use crate::{envoy, laws, render};
 
-/// One state of the folder that a user keeps.
+const OUTPUTS: [&str; 3] = ["xds.yaml", "status.yaml", "findings.txt"];
+
+/// One state of the file that a user keeps.
 pub(crate) struct Step {
     pub(crate) file: String,
     pub(crate) text: String,
@@ -38,6 +40,9 @@ pub(crate) fn check_area(area: &str) {
 
 fn check(folder: &Path) -> Result<(), String> {
     let steps = inputs(folder)?;
+    if steps.is_empty() {
+        return forsaken(folder);
+    }
     let shown = shown(&steps[0])?;
     let mut world = World::default();
     let mut sent = Vec::new();
@@ -48,14 +53,22 @@ fn check(folder: &Path) -> Result<(), String> {
         envoy::check(&world).map_err(|e| format!("{}: {e}", step.file))?;
         sent.push((step.file.as_str(), render::difference(&before, &world.snapshots(), &shown)));
     }
-    let outputs = [
-        ("xds.yaml", render::xds(&sent)),
-        ("status.yaml", render::status(&world)),
-        ("findings.txt", render::findings(&world.findings())),
-    ];
+    let outputs = [render::xds(&sent), render::status(&world), render::findings(&world.findings())];
     // Only what is there: a case without findings has no file that says so.
-    let outputs: BTreeMap<_, _> = outputs.into_iter().filter(|(_, text)| !text.is_empty()).collect();
+    let outputs: BTreeMap<_, _> =
+        OUTPUTS.into_iter().zip(outputs).filter(|(_, text)| !text.is_empty()).collect();
     settle(folder, &steps, &outputs)
+}
+
+/// A folder whose input went elsewhere, and left behind what came of it.
+fn forsaken(folder: &Path) -> Result<(), String> {
+    if !update() {
+        return Err("want input.yaml, or 1.yaml, 2.yaml and so on".into());
+    }
+    for output in OUTPUTS {
+        let _ = fs::remove_file(folder.join(output));
+    }
+    fs::remove_dir(folder).map_err(|e| format!("no input, and something else: {e}"))
 }
 
 /// Compares the outputs with the files, or writes them.
@@ -64,10 +77,7 @@ fn settle(folder: &Path, steps: &[Step], outputs: &BTreeMap<&str, String>) -> Re
         steps.iter().map(|step| step.file.as_str()).chain(outputs.keys().copied()).collect();
     let orphans: Vec<_> =
         files(folder).into_iter().filter(|file| !known.contains(file.as_str())).collect();
-    if std::env::var("UPDATE").is_ok_and(|value| value == "1") {
-        if ci() {
-            return Err("UPDATE=1 is for a person who reads the difference, not for CI".into());
-        }
+    if update() {
         for orphan in &orphans {
             fs::remove_file(folder.join(orphan)).map_err(|e| format!("{orphan}: {e}"))?;
         }
@@ -111,8 +121,9 @@ fn inputs(folder: &Path) -> Result<Vec<Step>, String> {
         .collect::<Result<_, _>>()?;
     match (folder.join("input.yaml").exists(), steps.len()) {
         (true, 0) => Ok(vec![read("input.yaml".into())?]),
-        (false, 2..) => Ok(steps),
-        _ => Err("want input.yaml, or 1.yaml, 2.yaml and so on".into()),
+        (false, 0 | 2..) => Ok(steps),
+        (false, 1) => Err("a history has two steps or more: is 1.yaml an input.yaml?".into()),
+        (true, _) => Err("both input.yaml and 1.yaml".into()),
     }
 }
 
@@ -120,7 +131,10 @@ fn inputs(folder: &Path) -> Result<Vec<Step>, String> {
 fn shown(first: &Step) -> Result<Vec<ResourceType>, String> {
     let mut lines = first.text.lines();
     if lines.next().is_none_or(|line| line.len() < 20 || !line.starts_with("# ")) {
-        return Err(format!("{} does not begin with a comment that says the situation", first.file));
+        return Err(format!(
+            "{} does not begin with a comment that says the situation",
+            first.file
+        ));
     }
     let comments = lines.take_while(|line| line.starts_with('#'));
     let Some(wanted) = comments.filter_map(|line| line.strip_prefix("# shows:")).next() else {
@@ -131,6 +145,13 @@ fn shown(first: &Step) -> Result<Vec<ResourceType>, String> {
         return Ok(Vec::new());
     }
     wanted.split_whitespace().map(|s| find(s).ok_or(format!("no xDS type `{s}`"))).collect()
+}
+
+/// Whether files are to be written anew. A person reads the difference then, so never in CI.
+fn update() -> bool {
+    let wanted = std::env::var("UPDATE").is_ok_and(|value| value == "1");
+    assert!(!(wanted && ci()), "UPDATE=1 is for a person who reads the difference, not for CI");
+    wanted
 }
 
 /// Nobody is there to read what a run leaves out.

@@ -8,7 +8,7 @@ use crate::case::Step;
 use crate::world::{Outcome, World};
 
 /// Different orders that are tried besides the reverse.
-const SHUFFLES: u64 = 3;
+const SHUFFLES: u64 = 2;
 
 pub(crate) fn check(world: &World, step: &Step) -> Result<(), String> {
     clean(world)?;
@@ -21,7 +21,8 @@ pub(crate) fn check(world: &World, step: &Step) -> Result<(), String> {
 /// Our own lints find nothing.
 fn clean(world: &World) -> Result<(), String> {
     for (group, snapshot) in world.snapshots() {
-        let flaws: Vec<_> = snapshot::check::all(&snapshot).iter().map(ToString::to_string).collect();
+        let flaws: Vec<_> =
+            snapshot::check::all(&snapshot).iter().map(ToString::to_string).collect();
         if !flaws.is_empty() {
             return Err(format!("{group}: {}", flaws.join("\n")));
         }
@@ -83,7 +84,9 @@ fn objects_are_unique(objects: &[Object]) -> Result<(), String> {
     let mut keys: Vec<_> = objects.iter().map(|object| object.key().clone()).collect();
     keys.sort();
     match keys.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(format!("{} stands twice: which one counts is the source's matter", pair[0])),
+        Some(pair) => {
+            Err(format!("{} stands twice: which one counts is the source's matter", pair[0]))
+        }
         None => Ok(()),
     }
 }
@@ -94,7 +97,10 @@ fn in_pieces(world: &World) -> Result<(), String> {
     let objects = world.objects();
     let (scratch, came) = (world.from_scratch().outcome(), world.outcome());
     if came != scratch {
-        return Err(format!("from the step before is not from scratch\n{}", unequal(&scratch, &came)));
+        return Err(format!(
+            "from the step before is not from scratch\n{}",
+            unequal(&scratch, &came)
+        ));
     }
     for seed in 1..=SHUFFLES {
         let mut walker = Walker { world: World::default(), there: Vec::new() };

@@ -58,7 +58,9 @@ fn resources(changes: &[SetChange<'_>], shown: bool) -> Yaml {
     };
     match (upserts.is_empty(), removed.is_empty()) {
         (_, true) => upserted,
-        (true, false) => [("removed".into(), removed.into())].into_iter().collect::<Mapping>().into(),
+        (true, false) => {
+            [("removed".into(), removed.into())].into_iter().collect::<Mapping>().into()
+        }
         (false, false) => [("sent".into(), upserted), ("removed".into(), removed.into())]
             .into_iter()
             .collect::<Mapping>()

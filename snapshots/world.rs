@@ -6,9 +6,7 @@ use std::sync::Arc;
 use catalog::{Applied, Catalog, Merger};
 use compile::Compiler;
 use kinds::Limits;
-use model::{
-    Batch, Change, Finding, Kind, NamespacedName, Object, ObjectKey, ObjectStatus,
-};
+use model::{Batch, Change, Finding, Kind, NamespacedName, Object, ObjectKey, ObjectStatus};
 use snapshot::{Encoder, ResourceType, Snapshot};
 
 const CONTROLLER: &str = "isthmus.dev/gateway-controller";
@@ -62,8 +60,7 @@ impl World {
 
     /// A text in place of the one before. As with the file source, what cannot be used stays with its last good version.
     pub(crate) fn show(&mut self, file: &str, text: &str) {
-        let parsed =
-            kinds::parse(&SOURCE.into(), &file.into(), text.as_bytes(), Limits::default());
+        let parsed = kinds::parse(&SOURCE.into(), &file.into(), text.as_bytes(), Limits::default());
         let mut old = std::mem::take(&mut self.objects);
         let objects = if parsed.complete {
             old.retain(|object| parsed.rejected.contains(object.key()));

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
-from client import SMALL_WINDOW, Client
+from client import EAGER, SMALL_WINDOW, Client
 from envoy.config.core.v3 import base_pb2
 from google.protobuf import json_format
 from server import Folder, Server
@@ -148,13 +148,15 @@ class Case:
         server: Server | None = None,
         features: Sequence[str] = (),
         small_window: bool = False,
+        eager: bool = False,
         address: str = "",
     ) -> Client:
+        """`eager`: goes on trying to connect, many times a second, where nobody listens yet."""
         address = address or (server or self.server).xds
-        options = SMALL_WINDOW if small_window else ()
+        options = SMALL_WINDOW if small_window else EAGER if eager else ()
         who = node(node_id, isthmus, features)
         variant = self.variant
-        client = Client(address, variant.form, variant.aggregated, who, self.say, options, title=title or "client")
+        client = Client(address, variant.form, variant.aggregated, who, self.say, options, title=title or "client", patient=eager)
         self.clients.append(client)
         self.stack.callback(client.close)
         return client

@@ -28,6 +28,11 @@ CHANNEL_OPTIONS: list[tuple[str, Any]] = [
 ]
 # The smallest receive window that the library can have: the transport stops taking soon after the script does.
 SMALL_WINDOW: list[tuple[str, Any]] = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024)]
+EAGER: list[tuple[str, Any]] = [
+    ("grpc.initial_reconnect_backoff_ms", 5),
+    ("grpc.min_reconnect_backoff_ms", 5),
+    ("grpc.max_reconnect_backoff_ms", 5),
+]
 
 
 @dataclass
@@ -71,7 +76,7 @@ class Stream:
         method = client.channel.stream_stream(
             path, request_serializer=lambda m: m.SerializeToString(), response_deserializer=answer.FromString
         )
-        self._call = method(iter(self._requests.get, None), metadata=client.metadata)
+        self._call = method(iter(self._requests.get, None), metadata=client.metadata, wait_for_ready=client.patient)
         self._thread = threading.Thread(target=self._read, args=(client,), daemon=True)
         self._thread.start()
 
@@ -112,6 +117,8 @@ class Client:
     options: Sequence[tuple[str, Any]] = ()
     metadata: Sequence[tuple[str, str]] = ()
     title: str = "client"
+    # Waits for the server to be there.
+    patient: bool = False
     # Rules that a response broke, whatever the script was about.
     violations: list[str] = field(default_factory=list)
     # What a client that applies everything holds: type, name, message.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -12,7 +13,6 @@ import subprocess
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any, Callable, TypeVar
@@ -53,6 +53,15 @@ def until(what: str, probe: Callable[[], T | None], within: float = 10.0, pause:
         if time.monotonic() > deadline:
             raise Failure(f"{what}: not within {within:g} s")
         time.sleep(pause)
+
+
+def http_get(url: str) -> str | None:
+    """The body of a good answer; nothing otherwise."""
+    try:
+        with _http.open(url, timeout=5) as answer:
+            return answer.read().decode()
+    except (OSError, http.client.HTTPException):
+        return None
 
 
 class Folder:
@@ -140,11 +149,7 @@ class Server:
     # What the program tells about itself
 
     def get(self, path: str) -> str | None:
-        try:
-            with _http.open(f"http://{self.http}{path}", timeout=5) as answer:
-                return answer.read().decode()
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return None
+        return http_get(f"http://{self.http}{path}")
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum over all series that have these labels; 0 where there is none."""

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use fleet::bootstrap::{Bootstrap, Role};
@@ -10,6 +11,8 @@ use fleet::echo::{self, Echo};
 use fleet::find_envoy::Places;
 use fleet::supervisor::{self, Supervisor};
 use model::NamespacedName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::server::Server;
@@ -55,6 +58,7 @@ pub async fn dev(
         .await?;
         tasks.spawn(echo.run(stop.clone().cancelled_owned()));
     }
+    let folder = settings.source_dir.display().to_string();
     let server = Server::start(settings).await?;
     let xds = server.xds_address();
     let NamespacedName { namespace, name } = &options.gateway;
@@ -77,13 +81,19 @@ pub async fn dev(
         server.http_address()
     );
     println!("  Envoy    http://127.0.0.1:{}/config_dump", options.admin_port);
-    println!("  edit     deploy/quickstart/*.yaml and watch the answers change");
-    println!();
-    println!("  curl -H 'host: shop.example.com' http://127.0.0.1:10080/orders");
-    println!("  curl -H 'host: shop.example.com' http://127.0.0.1:10080/pay");
+    println!("  edit     {folder}/*.yaml and watch the answers change");
+    // Only once they work: whoever reads them pastes them.
+    let invite = async {
+        gateway_ready(options.admin_port).await;
+        println!();
+        println!("  curl -H 'host: shop.example.com' http://127.0.0.1:10080/orders");
+        println!("  curl -H 'host: shop.example.com' http://127.0.0.1:10080/pay");
+        std::future::pending().await
+    };
 
     let ended = tokio::select! {
         () = shutdown => Ok(()),
+        () = invite => Ok(()),
         ended = &mut envoy => Err(match ended {
             Ok(Ok(())) => anyhow::anyhow!("Envoy ended"),
             Ok(Err(error)) => anyhow::Error::new(error),
@@ -97,4 +107,19 @@ pub async fn dev(
     server.stop().await;
     while tasks.join_next().await.is_some() {}
     ended
+}
+
+/// Waits until Envoy has its first configuration and takes requests.
+async fn gateway_ready(admin_port: u16) {
+    while !says_ready(admin_port).await.unwrap_or(false) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn says_ready(admin_port: u16) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, admin_port)).await?;
+    stream.write_all(b"GET /ready HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n").await?;
+    let mut status = [0; b"HTTP/1.1 200".len()];
+    stream.read_exact(&mut status).await?;
+    Ok(&status == b"HTTP/1.1 200")
 }

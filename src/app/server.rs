@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use model::Batch;
-use revision::store::Store;
+use revision::store::{LastGood, Store};
 use serve::Published;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -50,16 +50,7 @@ impl Server {
     /// If an address is taken, a certificate cannot be read, or the state folder cannot be used.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let recorder = metrics()?;
-        let key_file = settings.state_key_file.as_deref();
-        let (mut store, damage) = Store::open(&settings.state_dir, key_file)
-            .with_context(|| format!("the state folder {}", settings.state_dir.display()))?;
-        if let Some(damage) = damage {
-            tracing::error!(
-                error = &damage as &dyn std::error::Error,
-                "starting without a last good state"
-            );
-        }
-        let found = store.load().context("the last good state")?;
+        let (store, found) = open_store(&settings)?;
         let groups = Arc::new(Groups::default());
         let last_good = (!found.snapshots.is_empty()).then_some(found.written);
         if let Some(written) = last_good {
@@ -138,7 +129,11 @@ impl Server {
         let rest = vec![
             spawn_pipeline(pipeline, incoming)?,
             tokio::spawn(report::run(world, world_seen)),
-            tokio::spawn(last_good::keep(store, Inherited { snapshots, documents }, steps_seen)),
+            tokio::spawn(async move {
+                if let Some(store) = store {
+                    last_good::keep(store, Inherited { snapshots, documents }, steps_seen).await;
+                }
+            }),
             tokio::spawn({
                 let stop = stop_rest.clone();
                 async move {
@@ -194,6 +189,42 @@ impl Server {
             tracing::warn!(grace = ?self.grace, "not everything ended within the grace time");
         } else {
             tracing::info!("stopped");
+        }
+    }
+}
+
+/// A state folder that cannot be used costs what it is for, a start without the sources, and nothing else; but a wrong
+/// key file is a mistake in the settings, and going on would leave the operator believing in a net that is not there.
+fn open_store(settings: &Settings) -> anyhow::Result<(Option<Store>, LastGood)> {
+    let nothing = || LastGood {
+        written: SystemTime::UNIX_EPOCH,
+        documents: Vec::new(),
+        snapshots: BTreeMap::new(),
+    };
+    let opened = Store::open(&settings.state_dir, settings.state_key_file.as_deref()).and_then(
+        |(mut store, damage)| {
+            if let Some(damage) = damage {
+                tracing::error!(
+                    error = &damage as &dyn std::error::Error,
+                    "starting without a last good state"
+                );
+            }
+            let found = store.load()?;
+            Ok((Some(store), found))
+        },
+    );
+    match opened {
+        Err(error) if settings.state_key_file.is_none() => {
+            metrics::gauge!("isthmus_last_good_off").set(1.0);
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(
+                error,
+                "the last good state is not kept: a restart without the sources will serve nothing"
+            );
+            Ok((None, nothing()))
+        }
+        opened => {
+            opened.with_context(|| format!("the state folder {}", settings.state_dir.display()))
         }
     }
 }

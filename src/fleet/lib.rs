@@ -12,4 +12,5 @@
 pub mod bootstrap;
 pub mod echo;
 pub mod find_envoy;
+pub mod ready;
 pub mod supervisor;

@@ -120,8 +120,7 @@ impl StreamBody {
 
     fn report(&mut self, heard: Heard) -> Result<(), Status> {
         if let Some(node) = heard.identified {
-            self.client.node = node;
-            let client = Arc::new(self.client.clone());
+            let client = Arc::new(Client { node, ..self.client.clone() });
             let group = self.shared.snapshots.group(&client).map_err(status)?;
             self.shared.observer.opened(&client, &group.name);
             self.known = Some(client);
@@ -303,7 +302,7 @@ impl http_body::Body for StreamBody {
                 self.done = true;
                 if status.code() != Code::Ok {
                     self.shared.measure.refused.increment(1);
-                    tracing::debug!(stream = self.client.stream, node = self.client.node.id, %status, "stream ended");
+                    tracing::debug!(stream = self.client.stream, %status, "stream ended");
                 }
                 Poll::Ready(Some(Ok(Frame::trailers(trailers(&status)))))
             }

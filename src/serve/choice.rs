@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use snapshot::{Resource, ResourceSet};
 
+use crate::Form;
+use crate::lookup::Lookup;
 use crate::order::Order;
 use crate::state::TypeState;
+use crate::subscription::Subscription;
 use crate::view::{Need, Owed};
 
 /// The content of one response.
@@ -21,12 +24,42 @@ pub(crate) struct Choice {
     pub(crate) settled: Vec<Arc<str>>,
     /// Something that the client lacks has to wait for another type.
     pub(crate) waits: bool,
+    /// A first answer: the client had none of it.
+    pub(crate) whole: bool,
 }
 
 impl Choice {
     pub(crate) fn is_empty(&self) -> bool {
         self.sends.is_empty() && self.removes.is_empty()
     }
+}
+
+/// All of a first answer at once, without listing its names as owed; `None` if it has to be cut or something waits.
+pub(crate) fn whole(
+    form: Form,
+    sub: &Subscription,
+    target: &ResourceSet,
+    order: &mut Order<'_>,
+    max_bytes: usize,
+) -> Option<Choice> {
+    if !order.nothing_unsent() {
+        return None;
+    }
+    let mut choice = Choice { whole: true, ..Choice::default() };
+    if sub.wildcard {
+        choice.sends.extend(target.iter().cloned());
+    }
+    let names = sub.names();
+    let found = Lookup::new(names.len(), target).all(names.iter().map(|n| &**n));
+    for (name, resource) in names.iter().zip(found) {
+        match resource {
+            Some(resource) if !sub.wildcard => choice.sends.push(resource.clone()),
+            None if form == Form::Delta => choice.removes.push(name.clone()),
+            Some(_) | None => {}
+        }
+    }
+    let bytes: usize = choice.sends.iter().map(|r| r.delta().len()).sum();
+    (bytes <= max_bytes).then_some(choice)
 }
 
 /// How the owed names look at the moment.
@@ -67,6 +100,10 @@ pub(crate) fn judge(
 /// Moves what the response says out of the owed names, and notes what the client had before.
 pub(crate) fn settle(state: &mut TypeState, choice: &Choice) -> Settled {
     let mut settled = Settled::default();
+    if choice.whole {
+        settled.fresh.clone_from(&choice.sends);
+        return settled;
+    }
     let owed = &mut state.view.owed;
     for name in &choice.settled {
         owed.remove(name);

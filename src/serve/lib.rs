@@ -30,6 +30,7 @@ mod delta;
 mod frames;
 mod grpc;
 mod io;
+mod lookup;
 mod measure;
 mod node;
 mod nonce;

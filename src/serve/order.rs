@@ -110,20 +110,23 @@ impl<'a> Order<'a> {
         }
     }
 
+    /// Whether no cluster is still to be sent that a resource of this type could name.
+    pub(crate) fn nothing_unsent(&mut self) -> bool {
+        !waits_for_clusters(self.kind) || self.waiting().unsent.is_empty()
+    }
+
     /// Whether a resource may be sent now, as to the clusters that it names.
     pub(crate) fn may_send(&mut self, resource: &Resource, owed: &Owed) -> bool {
         if !waits_for_clusters(self.kind) {
             return true;
         }
-        if self.waiting.is_none() {
-            self.waiting = Some(self.find_waiting());
-        }
-        let Some(waiting) = &self.waiting else { return true };
+        let (limit, now) = (self.limit, self.now);
+        let waiting = self.waiting();
         if waiting.unsent.is_empty() && (owed.asked || waiting.unready.is_empty()) {
             return true;
         }
-        let until = owed.since + self.limit;
-        if until <= self.now {
+        let until = owed.since + limit;
+        if until <= now {
             return true;
         }
         let clusters =
@@ -133,7 +136,7 @@ impl<'a> Order<'a> {
             return false;
         }
         if !owed.asked && clusters().any(|name| waiting.unready.contains(name)) {
-            let until = waiting.warm.map_or(until, |warm| warm.min(until));
+            let until = waiting.warm.map_or(until, |warm: Instant| warm.min(until));
             self.wake_at(until);
             return false;
         }
@@ -166,6 +169,11 @@ impl<'a> Order<'a> {
 
     fn other(&self, kind: ResourceType) -> Option<&'a TypeState> {
         self.others[kind.index()].as_deref()
+    }
+
+    fn waiting(&mut self) -> &Waiting<'a> {
+        let waiting = self.waiting.take().unwrap_or_else(|| self.find_waiting());
+        self.waiting.insert(waiting)
     }
 
     fn find_waiting(&self) -> Waiting<'a> {

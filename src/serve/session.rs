@@ -128,7 +128,7 @@ impl Session {
         let mut slot = self.types[kind.index()].take();
         // Rule 14: the first request of a type is a subscription, whatever its nonce and version.
         let first = slot.is_none();
-        let state = slot.get_or_insert_with(|| Box::new(TypeState::new(kind, request)));
+        let state = slot.get_or_insert_with(|| Box::new(TypeState::new(kind, request, now)));
         if !first && state.nonce.is_some() && Nonce::parse(request.nonce()) == state.nonce {
             self.answered(kind, state, request, now, &mut heard);
         }
@@ -171,7 +171,7 @@ impl Session {
         let target = self.target.as_ref();
         self.types.iter_mut().flatten().filter_map(move |state| {
             let version = target?.snapshot.set(state.kind).version();
-            let open = state.answer || state.outstanding.is_some() || !state.view.owed.is_empty();
+            let open = state.answer || state.outstanding.is_some() || state.view.owes();
             if open || state.settled.replace(version) == Some(version) {
                 return None;
             }
@@ -275,13 +275,10 @@ impl Session {
         }
         let legacy = self.settings.legacy_wildcard && kind.wildcard();
         let target = self.target.as_ref();
-        let intern = |name: &str| {
-            let known = target.and_then(|t| t.snapshot.get(kind, name));
-            known.map_or_else(|| Arc::from(name), |r| r.name().clone())
-        };
+        let known = target.map(|t| t.snapshot.set(kind));
         let before = (state.sub.wildcard, state.sub.names().len());
         let was_wildcard = state.sub.wildcard;
-        let changed = state.sub.apply(self.form, request, first, legacy, intern);
+        let changed = state.sub.apply(self.form, request, first, legacy, known);
         for name in &changed.asked {
             state.view.ask(name, was_wildcard, now);
         }
@@ -321,7 +318,7 @@ impl Session {
         now: Instant,
     ) -> Option<Response> {
         state.wake = None;
-        if state.view.owed.is_empty() && !state.answer {
+        if !state.view.owes() && !state.answer {
             return None;
         }
         if let Some(out) = state.outstanding.as_ref().filter(|out| now < out.deadline) {
@@ -331,12 +328,25 @@ impl Session {
         let set = target.snapshot.set(kind);
         let limit = self.settings.order_limit;
         let mut order = Order::new(kind, &self.types, &self.warming, &target.snapshot, limit, now);
+        let max = self.settings.max_response;
         let full = self.form == Form::Sotw && sotw::holds_everything(kind);
-        let choice = if full {
-            sotw::choose(state, set, &mut order)
-        } else {
-            delta::choose(self.form, state, set, &mut order, self.settings.max_response)
-        };
+        let choice = state.view.take_whole().and_then(|since| {
+            let choice = choice::whole(
+                self.form,
+                &state.sub,
+                set,
+                &mut order,
+                if full { usize::MAX } else { max },
+            );
+            if choice.is_none() {
+                state.view.list(set, &state.sub, since);
+            }
+            choice
+        });
+        let choice = choice.unwrap_or_else(|| match full {
+            true => sotw::choose(state, set, &mut order),
+            false => delta::choose(self.form, state, set, &mut order, max),
+        });
         state.wake = order.wake;
         // The first answer ends the client's initial wait (rule 51): it is not given while something is missing in it.
         let hold = state.answer && choice.waits;

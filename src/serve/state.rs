@@ -56,11 +56,11 @@ pub(crate) struct Item {
 }
 
 impl TypeState {
-    pub(crate) fn new(kind: ResourceType, first: &Request) -> Self {
+    pub(crate) fn new(kind: ResourceType, first: &Request, now: Instant) -> Self {
         Self {
             kind,
             sub: Subscription::default(),
-            view: View::new(first),
+            view: View::new(first, now),
             nonce: None,
             version: Version(0),
             outstanding: None,

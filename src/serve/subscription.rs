@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use snapshot::ResourceSet;
+
+use crate::lookup::Lookup;
 use crate::{Form, Request};
 
 pub(crate) const WILDCARD: &str = "*";
@@ -48,28 +51,23 @@ impl Subscription {
         self.names.binary_search_by(|n| (**n).cmp(name))
     }
 
-    /// Applies a request. `intern` finds a name that is in memory already.
+    /// Applies a request. Names that `known` has are shared with it.
     pub(crate) fn apply(
         &mut self,
         form: Form,
         request: &Request,
         first: bool,
         legacy: bool,
-        intern: impl Fn(&str) -> Arc<str>,
+        known: Option<&ResourceSet>,
     ) -> Changed {
         match form {
-            Form::Sotw => self.replace(request, legacy, intern),
-            Form::Delta => self.edit(request, first, legacy, intern),
+            Form::Sotw => self.replace(request, legacy, known),
+            Form::Delta => self.edit(request, first, legacy, known),
         }
     }
 
     /// State of the world: `resource_names` is the full set (rule 19).
-    fn replace(
-        &mut self,
-        request: &Request,
-        legacy: bool,
-        intern: impl Fn(&str) -> Arc<str>,
-    ) -> Changed {
+    fn replace(&mut self, request: &Request, legacy: bool, known: Option<&ResourceSet>) -> Changed {
         let mut wanted: Vec<&str> = request.names().collect();
         let named = self.named || !wanted.is_empty();
         wanted.sort_unstable();
@@ -85,19 +83,16 @@ impl Subscription {
             wildcard_dropped: self.wildcard && !wildcard,
             ..Changed::default()
         };
+        let added: Vec<&str> = wanted.iter().copied().filter(|name| !self.has(name)).collect();
+        changed.asked = share(&added, known);
         let mut names = Vec::with_capacity(wanted.len());
+        let mut added = changed.asked.iter();
         let mut old = std::mem::take(&mut self.names).into_iter().peekable();
         for name in wanted {
             while let Some(gone) = old.next_if(|o| **o < *name) {
                 changed.dropped.push(gone);
             }
-            if let Some(kept) = old.next_if(|o| **o == *name) {
-                names.push(kept);
-            } else {
-                let name = intern(name);
-                changed.asked.push(name.clone());
-                names.push(name);
-            }
+            names.extend(old.next_if(|o| **o == *name).or_else(|| added.next().cloned()));
         }
         changed.dropped.extend(old);
         *self = Self { wildcard, named, names };
@@ -110,7 +105,7 @@ impl Subscription {
         request: &Request,
         first: bool,
         legacy: bool,
-        intern: impl Fn(&str) -> Arc<str>,
+        known: Option<&ResourceSet>,
     ) -> Changed {
         let mut changed = Changed::default();
         if first && request.names_len() == 0 {
@@ -118,7 +113,7 @@ impl Subscription {
             self.wildcard = legacy;
             changed.wildcard = legacy;
         }
-        let mut added: Vec<Arc<str>> = Vec::new();
+        let mut added: Vec<&str> = Vec::new();
         for name in request.names() {
             if name == WILDCARD {
                 self.wildcard = true;
@@ -127,15 +122,15 @@ impl Subscription {
             }
             match self.find(name) {
                 Ok(at) => changed.again.push(self.names[at].clone()),
-                Err(_) => added.push(intern(name)),
+                Err(_) => added.push(name),
             }
         }
         if !added.is_empty() {
             added.sort_unstable();
             added.dedup();
-            changed.asked.extend(added.iter().cloned());
+            changed.asked = share(&added, known);
             self.names.reserve_exact(added.len());
-            self.names.append(&mut added);
+            self.names.extend(changed.asked.iter().cloned());
             // Two sorted runs: the stable sort merges them in one pass.
             self.names.sort();
         }
@@ -158,4 +153,14 @@ impl Subscription {
         }
         changed
     }
+}
+
+/// Names as the snapshot has them in memory, where it has them. `sorted` has no name twice.
+fn share(sorted: &[&str], known: Option<&ResourceSet>) -> Vec<Arc<str>> {
+    let Some(known) = known else { return sorted.iter().map(|name| Arc::from(*name)).collect() };
+    Lookup::new(sorted.len(), known)
+        .all(sorted.iter().copied())
+        .zip(sorted)
+        .map(|(resource, name)| resource.map_or_else(|| Arc::from(*name), |r| r.name().clone()))
+        .collect()
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use snapshot::{Resource, ResourceKey, ResourceSet, ResourceType, SetChange, Version};
 
+use crate::lookup::Lookup;
 use crate::subscription::Subscription;
 use crate::{Nonce, Request};
 
@@ -107,18 +108,23 @@ impl Owed {
 pub(crate) struct View {
     base: Option<ResourceSet>,
     pub(crate) owed: BTreeMap<Arc<str>, Owed>,
+    /// Since the first request and until its answer, everything subscribed is owed: no need to list it.
+    whole: Option<Instant>,
     /// The first request, while there is no snapshot to compare its `initial_resource_versions` with.
     claims: Option<Request>,
 }
 
 impl View {
-    pub(crate) fn new(first: &Request) -> Self {
+    pub(crate) fn new(first: &Request, now: Instant) -> Self {
         let claims = (first.initial_len() > 0).then(|| first.clone());
-        Self { base: None, owed: BTreeMap::new(), claims }
+        Self { base: None, owed: BTreeMap::new(), whole: Some(now), claims }
     }
 
     /// The client named this. `covered` is whether it was subscribed before.
     pub(crate) fn ask(&mut self, name: &Arc<str>, covered: bool, now: Instant) {
+        if self.whole.is_some() {
+            return;
+        }
         let base = self.base.as_ref().filter(|_| covered);
         let owed = self.owed.entry(name.clone()).or_insert_with(|| Owed {
             held: Held::of(base.and_then(|b| b.get(name))),
@@ -130,6 +136,25 @@ impl View {
         owed.asked = true;
         owed.rejected = None;
         owed.since = now;
+    }
+
+    pub(crate) fn owes(&self) -> bool {
+        self.whole.is_some() || !self.owed.is_empty()
+    }
+
+    /// The first answer is about to be made: returns whether all of the subscription is to go into it.
+    pub(crate) fn take_whole(&mut self) -> Option<Instant> {
+        self.whole.take()
+    }
+
+    /// The first answer cannot be made in one piece: its names are listed after all.
+    pub(crate) fn list(&mut self, target: &ResourceSet, sub: &Subscription, since: Instant) {
+        let asked =
+            || Owed { held: Held::Nothing, asked: true, rejected: None, since, published: None };
+        if sub.wildcard {
+            self.owed.extend(target.iter().map(|r| (r.name().clone(), asked())));
+        }
+        self.owed.extend(sub.names().iter().map(|name| (name.clone(), asked())));
     }
 
     /// The client subscribed to the wildcard: it is sent everything, held or not (rule 45).
@@ -158,6 +183,9 @@ impl View {
             self.first(target, sub, now);
             return;
         };
+        if self.whole.is_some() {
+            return;
+        }
         for change in base.diff(target) {
             let (SetChange::Upsert(resource) | SetChange::Remove(resource)) = change;
             let name = resource.name();
@@ -181,46 +209,38 @@ impl View {
         }
     }
 
+    /// Rule 47: what the client holds and is current may be left out, in this first answer only.
     fn first(&mut self, target: &ResourceSet, sub: &Subscription, now: Instant) {
-        let claims = self.claims.take();
-        let claimed: HashMap<&str, Option<Version>> =
-            claims.iter().flat_map(Request::initial).collect();
-        let owed = |held, asked| Owed { held, asked, rejected: None, since: now, published: None };
-        let current = |name: &str| {
-            let version = claimed.get(name)?;
-            let resource = target.get(name)?;
-            (*version == Some(resource.version())).then_some(())
+        let Some(claims) = self.claims.take() else { return };
+        self.whole = None;
+        let claimed: HashMap<&str, Option<Version>> = claims.initial().collect();
+        let mut add = |name: &Arc<str>, held, asked| {
+            let owed = Owed { held, asked, rejected: None, since: now, published: None };
+            self.owed.insert(name.clone(), owed);
         };
-        // Rule 47: what the client holds and is current may be left out, in this first answer only.
+        let mut current = 0;
         if sub.wildcard {
             for resource in target.iter() {
-                let name = resource.name();
-                match claimed.get(&**name) {
-                    Some(version) if *version == Some(resource.version()) => {
-                        self.owed.remove(name);
-                    }
-                    Some(_) => {
-                        self.owed.insert(name.clone(), owed(Held::Unknown, false));
-                    }
-                    None => {
-                        let asked = claimed.is_empty();
-                        self.owed.entry(name.clone()).or_insert_with(|| owed(Held::Nothing, asked));
-                    }
+                match claimed.get(&**resource.name()) {
+                    Some(version) if *version == Some(resource.version()) => current += 1,
+                    Some(_) => add(resource.name(), Held::Unknown, false),
+                    None => add(resource.name(), Held::Nothing, false),
                 }
             }
-        } else if !claimed.is_empty() {
-            self.owed.retain(|name, owed| {
-                if claimed.contains_key(&**name) {
-                    owed.held = Held::Unknown;
-                    // A name that does not exist stays asked: it is answered as removed (rule 46).
-                    owed.asked = target.get(name).is_none();
+            if current < claimed.len() {
+                for name in claimed.keys().filter(|name| target.get(name).is_none()) {
+                    add(&Arc::from(*name), Held::Unknown, false);
                 }
-                current(name).is_none()
-            });
+            }
         }
-        for name in claimed.keys() {
-            if sub.wildcard && target.get(name).is_none() {
-                self.owed.insert(Arc::from(*name), owed(Held::Unknown, false));
+        let names = sub.names();
+        let found = Lookup::new(names.len(), target).all(names.iter().map(|n| &**n));
+        for (name, resource) in names.iter().zip(found) {
+            match (claimed.get(&**name), resource) {
+                (Some(version), Some(resource)) if *version == Some(resource.version()) => {}
+                // A name that does not exist is answered as removed (rule 46).
+                (Some(_), _) => add(name, Held::Unknown, resource.is_none()),
+                (None, _) => add(name, Held::Nothing, true),
             }
         }
     }

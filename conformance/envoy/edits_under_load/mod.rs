@@ -32,6 +32,7 @@ async fn edits_under_load() {
     if !report.failures.is_empty() {
         panic!("{report}\n{}\nEnvoy says:\n{}", report.reasons(), world.reasons().await);
     }
+    assert_eq!(report.ended_by_server, 0, "no edit drains a connection: {report}");
     // Paced from the first request on, so at most one is missing; the bound leaves room for the last edit.
     let wanted = usize::try_from(seconds * u64::from(RATE)).unwrap() * 29 / 30;
     assert!(report.sent >= wanted, "{report}");

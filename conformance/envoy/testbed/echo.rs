@@ -33,16 +33,20 @@ struct Shared {
 
 impl Echo {
     pub(crate) async fn start(service: &str) -> Self {
-        Self::speaking(service, false).await
+        Self::speaking(service, false, loopback(0)).await
+    }
+
+    pub(crate) async fn on(address: SocketAddr, service: &str) -> Self {
+        Self::speaking(service, false, address).await
     }
 
     /// HTTP/2 without TLS, by prior knowledge, and nothing else.
     pub(crate) async fn start_h2c(service: &str) -> Self {
-        Self::speaking(service, true).await
+        Self::speaking(service, true, loopback(0)).await
     }
 
-    async fn speaking(service: &str, http2: bool) -> Self {
-        let listener = TcpListener::bind(loopback(0)).await.unwrap();
+    async fn speaking(service: &str, http2: bool, address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared =
             Arc::new(Shared { service: service.into(), requests: AtomicUsize::new(0), http2 });

@@ -28,7 +28,7 @@ pub(crate) use child::Process;
 pub(crate) use client::{Answer, Ask, Connection, Failure, ask_once, get};
 pub(crate) use documents::{Listener, gateway, kube_service, route, secret, service};
 pub(crate) use echo::Echo;
-pub(crate) use envoy::{Envoy, skipped};
+pub(crate) use envoy::{Envoy, binary as envoy_binary, skipped};
 pub(crate) use folder::Folder;
 pub(crate) use isthmus::{Isthmus, Run, output, program};
 pub(crate) use load::{Load, Target};

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import certificates
 import grpc
@@ -250,6 +251,36 @@ def many_streams(t: Case) -> None:
 def connection_age(t: Case) -> None:
     """connections end at a set age, with jitter"""
     raise NotYet("there is no setting for a connection's age")
+
+
+@rule(79, ADS, also=[13])
+def no_step_back(t: Case) -> None:
+    """killed right after a change and started again: no client is ever shown the state before the change"""
+    server = t.serve("a", "b", "c")
+    c = t.client(title="before")
+    c.want(CDS)
+    c.ack(c.expect(CDS))
+    # More than once, so that not all of it can be on disk when the end comes.
+    for name in "abc":
+        t.world.change_cluster(name)
+        t.commit(f"cluster {name} changes")
+        c.ack(c.expect(CDS))
+    held = dict(c.have[CDS])
+    # Connects the moment the port is open again, as a crowd of proxies does.
+    server.stop(signal.SIGKILL)
+    t.say("# killed at once and started again")
+    eager = [t.client(f"eager-{number}", f"eager {number}", eager=True) for number in range(20)]
+    for client in eager:
+        client.want(CDS)
+    server.start()
+    for client in eager:
+        first = client.expect(CDS)
+        client.ack(first)
+        equal(_differing(first.resources, held), [], f"{client.title}: clusters that its first response shows as they were")
+
+
+def _differing(got: dict[str, object], wanted: dict[str, object]) -> list[str]:
+    return sorted(name for name in wanted if got.get(name) != wanted[name])
 
 
 @rule(80, [DELTA_ADS])

@@ -73,8 +73,17 @@ fn compare(name: &str, expected: Exit, run: impl Fn(&str) -> Said) -> String {
         std::fs::write(&path, &text).unwrap();
     }
     let golden = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(text, golden, "{}", path.display());
+    if let Some((at, (is, was))) =
+        lines(&text).zip(lines(&golden)).enumerate().find(|(_, (is, was))| is != was)
+    {
+        panic!("{}:{}\n  was: {was:?}\n  is:  {is:?}", path.display(), at + 1);
+    }
     file
+}
+
+/// Lines with an end that differs from every line, so that a shorter text differs too.
+fn lines(text: &str) -> impl Iterator<Item = Option<&str>> {
+    text.split_inclusive('\n').map(Some).chain([None])
 }
 
 #[test]

@@ -44,6 +44,13 @@ pub(crate) struct RouteRules {
     pub(crate) findings: Vec<Complaint>,
 }
 
+impl RouteRules {
+    /// Whether every rule holds something that Isthmus does not do.
+    pub(crate) fn none_served(&self) -> bool {
+        matches!(self.unsupported, Some((true, _)))
+    }
+}
+
 pub(crate) fn rules(view: &View<'_>, route: &Arc<HttpRoute>, entrance: Entrance) -> RouteRules {
     let mut builder = Builder {
         view,

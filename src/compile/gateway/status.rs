@@ -39,10 +39,12 @@ impl Group {
         let listeners = self.skeleton.fronts.iter().zip(&self.skeleton.backs).enumerate();
         let listeners = listeners
             .map(|(index, (front, back))| {
+                // `ListenerStatus.attachedRoutes`: only routes with Accepted "True" may be counted.
                 let attached = self
                     .routes
                     .values()
-                    .filter(|state| state.attachment.fronts.contains_key(&index));
+                    .filter(|state| state.attachment.fronts.contains_key(&index))
+                    .filter(|state| !state.rules.values().any(|rules| rules.none_served()));
                 let supported = if front.http_routes {
                     vec![(Arc::from(Kind::HttpRoute.group()), Arc::from(Kind::HttpRoute.as_str()))]
                 } else {

@@ -203,7 +203,7 @@ impl Client {
         let gone: Vec<String> = if full {
             self.held[&kind].keys().filter(|n| !names.contains(*n)).cloned().collect()
         } else {
-            response.removed.iter().map(|n| n.to_string()).collect()
+            response.removed.iter().map(ToString::to_string).collect()
         };
         if kind == CDS {
             self.sent_clusters.extend(names.iter().cloned());

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kinds::Parsed;
-use model::{Finding, Locations, Meta, Object, ObjectKey};
+use model::{Finding, Locations, Meta, Object, ObjectKey, SecretData};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
@@ -46,8 +46,15 @@ impl Entry {
         Self { state: State::Broken, kept: old.last_good(), findings, ..Self::default() }
     }
 
-    pub(super) fn read(old: Self, parsed: Parsed) -> Self {
+    pub(super) fn read(old: Self, mut parsed: Parsed) -> Self {
         let mut held = old.last_good();
+        // A certificate that cannot be used is said in a finding; where there was a good one, that one stays.
+        let spoilt = |object: &Object| {
+            is_invalid(object) && held.get(object.key()).is_some_and(|o| !is_invalid(o))
+        };
+        let (spoilt, objects): (Vec<_>, Vec<_>) = parsed.objects.into_iter().partition(spoilt);
+        parsed.objects = objects;
+        parsed.rejected.extend(spoilt.iter().map(|object| object.key().clone()));
         for object in &parsed.objects {
             held.remove(object.key());
         }
@@ -76,6 +83,10 @@ impl Entry {
         all.extend(by_key(self.objects));
         all
     }
+}
+
+fn is_invalid(object: &Object) -> bool {
+    matches!(object, Object::Secret(secret) if matches!(secret.data, SecretData::Invalid { .. }))
 }
 
 /// Of equal keys the first wins, as it does between files.
@@ -107,5 +118,47 @@ fn meta_mut(object: &mut Object) -> &mut Meta {
         Object::ReferenceGrant(o) => &mut Arc::make_mut(o).meta,
         Object::Secret(o) => &mut Arc::make_mut(o).meta,
         Object::Service(o) => &mut Arc::make_mut(o).meta,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kinds::Parsed;
+    use model::{Kind, Meta, Object, ObjectKey, Secret, SecretData};
+
+    use super::Entry;
+
+    fn secret(data: SecretData) -> Object {
+        let meta = Meta {
+            key: ObjectKey::new(Kind::Secret, "shop", "tls"),
+            source: "file".into(),
+            labels: vec![],
+            annotations: vec![],
+            generation: 0,
+            created: None,
+            locations: Arc::default(),
+            document: "{}".into(),
+        };
+        Object::Secret(Arc::new(Secret { meta, data }))
+    }
+
+    fn read(old: Entry, object: Object) -> Entry {
+        Entry::read(old, Parsed { objects: vec![object], complete: true, ..Parsed::default() })
+    }
+
+    #[test]
+    fn a_spoilt_certificate_keeps_the_last_good_one_and_alone_is_told_as_it_is() {
+        let good = secret(SecretData::Tls { chain: [1].into(), key: [2].into() });
+        let bad = secret(SecretData::Invalid { reason: "no key".into() });
+        let standing = |entry: &Entry| entry.standing().cloned().collect::<Vec<_>>();
+
+        let first = read(Entry::default(), bad.clone());
+        assert_eq!(standing(&first), vec![bad.clone()]);
+        let mended = read(first, good.clone());
+        assert_eq!(standing(&mended), vec![good.clone()]);
+        let spoilt = read(mended, bad);
+        assert_eq!(standing(&spoilt), vec![good]);
     }
 }
