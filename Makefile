@@ -30,12 +30,12 @@ fmt: ## format the code
 	$(CARGO) fmt --all
 
 lint: ## rustfmt, clippy with warnings as errors, cargo-deny where it is installed
-	@$(CARGO) fmt --version >/dev/null 2>&1 || { echo "lint: rustfmt is missing: rustup component add rustfmt" >&2; exit 1; }
-	@$(CARGO) clippy --version >/dev/null 2>&1 || { echo "lint: clippy is missing: rustup component add clippy" >&2; exit 1; }
+	@for part in fmt clippy; do $(CARGO) $$part --version >/dev/null 2>&1 || \
+	{ echo "lint: cargo $$part is missing: rustup component add rustfmt clippy" >&2; exit 1; }; done
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- --deny warnings
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; \
-	else echo "lint: cargo-deny is not installed, so licences and bans were NOT checked (cargo install cargo-deny)" >&2; fi
+	else echo "lint: cargo-deny is not installed: licences and bans NOT checked" >&2; fi
 
 manifests: ## check the documents under deploy/ as the server would
 	$(WITH_ENVOY) $(CARGO) run --locked --package isthmus -- validate -f deploy/quickstart --envoy "$$envoy" --fail-on warn

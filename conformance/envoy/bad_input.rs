@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::testbed::{Bed, Echo, LIMIT, Listener, gateway, get, route, say, service, skipped, until};
+use crate::testbed::{
+    Bed, Echo, LIMIT, Listener, gateway, get, route, say, service, skipped, until,
+};
 
 /// Kilobytes.
 const MOST_MEMORY: u64 = 400 * 1024;
@@ -136,7 +138,8 @@ fn merged_anchors() -> String {
     let mut out = "kind: HTTPRoute\na0: &a0 {k: v}\n".to_string();
     for level in 1..40 {
         let before = level - 1;
-        writeln!(out, "a{level}: &a{level} {{<<: [*a{before}], l: *a{before}, r: *a{before}}}").unwrap();
+        writeln!(out, "a{level}: &a{level} {{<<: [*a{before}], l: *a{before}, r: *a{before}}}")
+            .unwrap();
     }
     out
 }

@@ -17,8 +17,10 @@ async fn graceful_stop() {
     }
     let echo = Echo::start("shop").await;
     let rules = "- backendRefs: [{group: isthmus.dev, kind: MeshService, name: shop}]";
-    let files =
-        [("shop.yaml", service("shop", &[echo.address])), ("r.yaml", route("r", "shop.example", rules))];
+    let files = [
+        ("shop.yaml", service("shop", &[echo.address])),
+        ("r.yaml", route("r", "shop.example", rules)),
+    ];
     let mut bed = Bed::start(&files).await;
     let ask = get("shop.example", "/");
     let target = Target { address: bed.web, sni: None, ask, service: "shop".into() };

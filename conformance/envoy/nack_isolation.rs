@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::testbed::{Bed, Certificate, Echo, LIMIT, Listener, Connection};
+use crate::testbed::{Bed, Certificate, Connection, Echo, LIMIT, Listener};
 use crate::testbed::{free_port, gateway, get, loopback, route, secret, service, skipped, until};
 
 const TO_SHOP: &str = "  backendRefs: [{group: isthmus.dev, kind: MeshService, name: shop}]\n";
@@ -23,7 +23,9 @@ async fn nack_isolation() {
     bed.envoy.admin_post("/runtime_modify?re2.max_program_size.error_level=20").await;
 
     let pattern = "/[a-z]{20}/[0-9]+";
-    let bad = format!("- matches: [{{path: {{type: RegularExpression, value: '{pattern}'}}}}]\n{TO_SHOP}");
+    let bad = format!(
+        "- matches: [{{path: {{type: RegularExpression, value: '{pattern}'}}}}]\n{TO_SHOP}"
+    );
     bed.folder.write("bad.yaml", &route("bad", "bad.example", &bad));
     let nack = wait_nack(&bed, true).await;
     let text = nack["text"].as_str().unwrap_or_default();

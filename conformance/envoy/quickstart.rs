@@ -126,7 +126,11 @@ impl Dev {
         until("Envoy is a child", LIMIT, async || {
             let children = children_of(self.process.pid());
             let names: Vec<_> = children.iter().map(|pid| name_of(*pid)).collect();
-            if names.iter().any(|name| name == "envoy") { Ok(children) } else { Err(format!("{names:?}")) }
+            if names.iter().any(|name| name == "envoy") {
+                Ok(children)
+            } else {
+                Err(format!("{names:?}"))
+            }
         })
         .await
     }
@@ -134,7 +138,8 @@ impl Dev {
 
 async fn gone(pids: &[u32]) {
     until("no child is left", LIMIT, async || {
-        let left: Vec<_> = pids.iter().filter(|pid| is_alive(**pid)).map(|pid| name_of(*pid)).collect();
+        let left: Vec<_> =
+            pids.iter().filter(|pid| is_alive(**pid)).map(|pid| name_of(*pid)).collect();
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     })
     .await;

@@ -3,58 +3,133 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import subprocess
 import sys
-import time
+import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
+from typing import Callable
 
+import envoys
+import grpc_clients
+import report
 import scenarios  # noqa: F401 - fills CHECKS
 from case import CHECKS, Check, Outcome, Variant, play
-from verdict import Verdict
+from report import Run
+from verdict import NotRun, Verdict
 
-Results = dict[tuple[Check, Variant], Outcome]
+HERE = Path(__file__).resolve().parent
 # Most of a script's time is waiting for silence.
 SIDE_BY_SIDE = 3
+ENVOYS_SIDE_BY_SIDE = 2
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="plays the xDS scenarios against a real isthmus")
+    parser = argparse.ArgumentParser(prog="run.sh", description="plays the xDS rules against a real isthmus")
     parser.add_argument("--binary", type=Path, required=True)
-    parser.add_argument("--report", type=Path, help="where to write the report; only a full run has one")
-    parser.add_argument("--transcripts", action="store_true", help="print the transcript of each failure")
-    parser.add_argument("only", nargs="*", help="numbers of scenarios, or `rule N`; everything if none is given")
+    parser.add_argument("--transcripts", action="store_true", help="print what was said in each failure")
+    parser.add_argument(
+        "only", nargs="*", help="numbers of scenarios, `rule N`, `envoy`, `grpc`; a part is played and no report is written"
+    )
     arguments = parser.parse_args()
-    chosen = [check for check in CHECKS if not arguments.only or check.name in arguments.only]
-    results = run_checks(chosen, arguments.binary.resolve())
-    for (check, variant), outcome in results.items():
-        if outcome.verdict is Verdict.FAIL:
-            print(f"\nFAIL {check.name} ({variant}): {outcome.reason}")
-            if arguments.transcripts:
-                print("\n".join(f"    {line}" for line in outcome.transcript[-40:]))
-    return 0
+    only = set(arguments.only)
+    with tempfile.TemporaryDirectory(prefix="isthmus-judge-") as place:
+        # A build that ends meanwhile must not change what is judged.
+        binary = Path(shutil.copy2(arguments.binary, place))
+        run = _play(only, binary)
+    if not run.outcomes():
+        parser.error(f"nothing is called {' or '.join(sorted(only))}")
+    if arguments.transcripts:
+        _print_transcripts(run)
+    if not only:
+        (HERE / "REPORT.md").write_text(report.write(run))
+    return _closing_line(run)
 
 
-def run_checks(checks: list[Check], binary: Path) -> Results:
+def _play(only: set[str], binary: Path) -> Run:
+    run = Run(_versions(binary))
+    run.results = _checks([check for check in CHECKS if not only or check.name in only], binary)
+    if not only or "envoy" in only:
+        run.envoys = _envoys(binary, run)
+    if not only or "grpc" in only:
+        for name, command in grpc_clients.programs(_grpc_js).items():
+            run.programs[name] = _told(name, "", lambda: grpc_clients.play(command, binary))
+    return run
+
+
+def _checks(checks: list[Check], binary: Path) -> dict[tuple[Check, Variant], Outcome]:
     """The long ones from the start, the others beside them, those that measure by themselves."""
     turns = [(check, variant) for check in checks for variant in check.variants]
-    done: Results = {}
+    done: dict[tuple[Check, Variant], Outcome] = {}
 
-    def one(check: Check, variant: Variant) -> None:
-        outcome = play(check, variant, binary)
-        done[check, variant] = outcome
-        print(f"{check.name:>8}  {str(variant):17} {outcome.verdict.value:8} {outcome.seconds:5.1f} s  {outcome.reason}"[:200], flush=True)
+    def one(turn: tuple[Check, Variant]) -> None:
+        done[turn] = _told(turn[0].name, str(turn[1]), lambda: play(*turn, binary))
 
-    long = [turn for turn in turns if turn[0].long]
-    with ThreadPoolExecutor(len(long) or 1) as waiting:
-        futures: list[Future[None]] = [waiting.submit(one, *turn) for turn in long]
+    with ThreadPoolExecutor(len(turns) or 1) as waiting:
+        long: list[Future[None]] = [waiting.submit(one, turn) for turn in turns if turn[0].long]
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-            list(pool.map(lambda turn: one(*turn), [t for t in turns if not t[0].long and not t[0].alone]))
+            list(pool.map(one, [turn for turn in turns if not turn[0].long and not turn[0].alone]))
         for turn in turns:
             if turn[0].alone:
-                one(*turn)
-        for future in futures:
+                one(turn)
+        for future in long:
             future.result()
     return {turn: done[turn] for turn in turns}
+
+
+def _envoys(binary: Path, run: Run) -> dict[str, Outcome]:
+    try:
+        envoy = Path(_output(["bash", str(HERE.parent / "lib" / "envoy.sh")]))
+    except NotRun as reason:
+        return {str(variant): Outcome(Verdict.NOT_RUN, str(reason)) for variant in envoys.VARIANTS}
+    run.versions["Envoy"] = _output([str(envoy), "--version"]).split("/")[1]
+
+    def one(variant: envoys.EnvoyVariant) -> tuple[str, Outcome]:
+        return str(variant), _told("Envoy", str(variant), lambda: envoys.play(variant, binary, envoy))
+
+    with ThreadPoolExecutor(ENVOYS_SIDE_BY_SIDE) as pool:
+        return dict(pool.map(one, envoys.VARIANTS))
+
+
+def _grpc_js() -> Path:
+    """The folder with the packages of grpc-js, fetched on first use."""
+    return Path(_output(["bash", str(HERE / "grpc_js" / "fetch.sh")]))
+
+
+def _versions(binary: Path) -> dict[str, str]:
+    isthmus = _output([str(binary), "--version"]).split()
+    return {"isthmus": isthmus[1] if len(isthmus) > 1 else "unknown", "grpcio": metadata.version("grpcio")}
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = done.stderr.strip().splitlines()
+        raise NotRun(words[-1] if words else f"{Path(command[-1]).name} ended with {done.returncode}")
+    return done.stdout.strip()
+
+
+def _told(name: str, form: str, play_it: Callable[[], Outcome]) -> Outcome:
+    outcome = play_it()
+    line = f"{name:>8}  {form:28} {outcome.verdict.value:8} {outcome.seconds:5.1f} s  {outcome.reason}"
+    print(line[:240].rstrip(), flush=True)
+    return outcome
+
+
+def _print_transcripts(run: Run) -> None:
+    for name, outcome in run.outcomes():
+        if outcome.verdict is Verdict.FAIL:
+            print(f"\n{name}: {outcome.reason}")
+            print("\n".join(f"    {line[:200]}" for line in outcome.transcript[-report.TRANSCRIPT_LINES :]))
+
+
+def _closing_line(run: Run) -> int:
+    passed, failed = run.count(Verdict.PASS), run.count(Verdict.FAIL)
+    skipped = len(run.outcomes()) - passed - failed
+    print(f"\nxds: {passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

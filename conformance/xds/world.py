@@ -41,6 +41,8 @@ class Service:
     endpoints: list[str] = field(default_factory=lambda: ["10.0.0.1"])
     # Speaks HTTP/2: what a change of the cluster itself looks like.
     http2: bool = False
+    # Where the endpoints listen.
+    target: int = 8080
 
 
 @dataclass
@@ -148,13 +150,13 @@ def _route(name: str, value: Route) -> dict[str, Any]:
 
 
 def _service(name: str, value: Service) -> list[dict[str, Any]]:
-    port: dict[str, Any] = {"port": 80, "targetPort": 8080}
+    port: dict[str, Any] = {"port": 80, "targetPort": value.target}
     if value.http2:
         port["appProtocol"] = "kubernetes.io/h2c"
     out = [_document("v1", "Service", name, spec={"ports": [port]})]
     if value.endpoints:
         endpoints = [{"addresses": [address]} for address in value.endpoints]
-        rest = {"addressType": "IPv4", "ports": [{"port": 8080}], "endpoints": endpoints}
+        rest = {"addressType": "IPv4", "ports": [{"port": value.target}], "endpoints": endpoints}
         slice_ = _document("discovery.k8s.io/v1", "EndpointSlice", f"{name}-1", **rest)
         slice_["metadata"]["labels"] = {"kubernetes.io/service-name": name}
         out.append(slice_)

@@ -2,8 +2,7 @@
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use fleet::bootstrap::{Bootstrap, Role};
@@ -11,8 +10,6 @@ use fleet::echo::{self, Echo};
 use fleet::find_envoy::Places;
 use fleet::supervisor::{self, Supervisor};
 use model::NamespacedName;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::server::Server;
@@ -74,26 +71,15 @@ pub async fn dev(
     let envoy_stop = stop.clone();
     let mut envoy = tokio::spawn(async move { envoy.run(envoy_stop.cancelled_owned()).await });
 
-    println!("Isthmus is up (Envoy: {})", program.display());
-    println!("  xDS      {xds}");
-    println!(
-        "  API      http://{}/api/v1/proxies   also /healthz /readyz /metrics",
-        server.http_address()
-    );
-    println!("  Envoy    http://127.0.0.1:{}/config_dump", options.admin_port);
-    println!("  edit     {folder}/*.yaml and watch the answers change");
-    // Only once they work: whoever reads them pastes them.
-    let invite = async {
-        gateway_ready(options.admin_port).await;
-        println!();
-        println!("  curl -H 'host: shop.example.com' http://127.0.0.1:10080/orders");
-        println!("  curl -H 'host: shop.example.com' http://127.0.0.1:10080/pay");
-        std::future::pending().await
+    let up = async {
+        // The lines that are printed must work at once.
+        fleet::ready::wait((Ipv4Addr::LOCALHOST, options.admin_port).into()).await;
+        say_up(&server, &program, &options, &folder);
+        std::future::pending::<()>().await;
     };
-
     let ended = tokio::select! {
+        () = up => Ok(()),
         () = shutdown => Ok(()),
-        () = invite => Ok(()),
         ended = &mut envoy => Err(match ended {
             Ok(Ok(())) => anyhow::anyhow!("Envoy ended"),
             Ok(Err(error)) => anyhow::Error::new(error),
@@ -109,17 +95,16 @@ pub async fn dev(
     ended
 }
 
-/// Waits until Envoy has its first configuration and takes requests.
-async fn gateway_ready(admin_port: u16) {
-    while !says_ready(admin_port).await.unwrap_or(false) {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-async fn says_ready(admin_port: u16) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, admin_port)).await?;
-    stream.write_all(b"GET /ready HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n").await?;
-    let mut status = [0; b"HTTP/1.1 200".len()];
-    stream.read_exact(&mut status).await?;
-    Ok(&status == b"HTTP/1.1 200")
+fn say_up(server: &Server, program: &Path, options: &DevOptions, folder: &str) {
+    println!("Isthmus is up (Envoy: {})", program.display());
+    println!("  xDS      {}", server.xds_address());
+    println!(
+        "  API      http://{}/api/v1/proxies   also /healthz /readyz /metrics",
+        server.http_address()
+    );
+    println!("  Envoy    http://127.0.0.1:{}/config_dump", options.admin_port);
+    println!("  edit     {folder} and watch the answers change");
+    println!();
+    println!("  curl -H 'host: shop.example.com' http://127.0.0.1:10080/orders");
+    println!("  curl -H 'host: shop.example.com' http://127.0.0.1:10080/pay");
 }

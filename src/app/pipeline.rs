@@ -71,7 +71,7 @@ impl World {
                 .sources()
                 .flat_map(|(_, state)| state.findings.values().flat_map(|f| f.iter().cloned())),
         );
-        all.sort();
+        all.sort_by(|a, b| (&a.at.location, a).cmp(&(&b.at.location, b)));
         all.dedup();
         all
     }

@@ -53,7 +53,7 @@ pub fn validate(path: &Path, options: &ValidateOptions) -> anyhow::Result<Valida
             findings.extend(judge(envoy, name, &snapshot)?);
         }
     }
-    findings.sort();
+    findings.sort_by(|a, b| (&a.at.location, a).cmp(&(&b.at.location, b)));
     findings.dedup();
     let documents = Kind::ALL.into_iter().map(|kind| catalog.count(kind)).sum();
     Ok(Validation { documents, findings })

@@ -58,6 +58,8 @@ impl clap::Args for SettingsArgs {
             .arg(config)
             .next_help_heading("Settings (flag over environment over file over default)")
             .args(SPECS.iter().map(argument))
+            // The heading would otherwise go on over the subcommand's own flags.
+            .next_help_heading(None::<&str>)
     }
 
     fn augment_args_for_update(command: Command) -> Command {

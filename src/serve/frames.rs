@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_joined_chunks_are_one_message_in_both_forms() {
+    fn rule_6_9_50_the_chunks_are_one_message_with_type_name_version_and_server() {
         let delta = response(Form::Delta, &[10, 5000, 20, 70_000], &["gone"]);
         let raw = chunks(&delta).concat();
         assert_eq!(raw[0], 0);

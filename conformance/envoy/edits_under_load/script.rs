@@ -118,7 +118,11 @@ impl<'a> Script<'a> {
             until("the new certificate is shown", LIMIT, async || {
                 let connection = Connection::tls(world.secure, "changing.example").await;
                 let shown = connection.map_err(|e| e.to_string())?.certificate;
-                if shown == Some(certificate.der.clone()) { Ok(()) } else { Err("the old one".into()) }
+                if shown == Some(certificate.der.clone()) {
+                    Ok(())
+                } else {
+                    Err("the old one".into())
+                }
             })
             .await;
         })
@@ -215,7 +219,11 @@ impl<'a> Script<'a> {
                 let names = if stock.len() == 2 {
                     vec!["stock-0", "stock-1"]
                 } else {
-                    vec![if std::ptr::eq(&stock[0], &world.stock[0]) { "stock-0" } else { "stock-1" }]
+                    vec![if std::ptr::eq(&stock[0], &world.stock[0]) {
+                        "stock-0"
+                    } else {
+                        "stock-1"
+                    }]
                 };
                 for name in names {
                     world.bed.wait_service(&get("shop.example", "/stock"), name).await;

@@ -44,7 +44,8 @@ async fn headers(world: &World, table: &mut Table) {
     // Back ends take turns; both are seen.
     let (mut a, mut b) = (0, 0);
     for _ in 0..40 {
-        let answer = world.bed.ask(&get("headers.example", "/backend").header("x-both", "mine")).await;
+        let answer =
+            world.bed.ask(&get("headers.example", "/backend").header("x-both", "mine")).await;
         let Ok(answer) = answer else { continue };
         let row = |table: &mut Table, to: &str, from: Option<&str>, label: &str| {
             table
@@ -172,7 +173,8 @@ async fn cors(world: &World, table: &mut Table) {
         .from("a")
         .header("access-control-allow-origin", Some("https://app.example"))
         .header("access-control-expose-headers", Some("x-b"));
-    for origin in ["https://evil.example", "http://app.example", "https://app.example.evil.example"] {
+    for origin in ["https://evil.example", "http://app.example", "https://app.example.evil.example"]
+    {
         table.ask(web, &actual(origin)).await.header("access-control-allow-origin", None);
         table.ask(web, &preflight(origin)).await.header("access-control-allow-origin", None);
     }

@@ -38,7 +38,12 @@ impl Table {
         }
     }
 
-    pub(super) fn within(&mut self, what: &str, got: usize, bounds: std::ops::RangeInclusive<usize>) {
+    pub(super) fn within(
+        &mut self,
+        what: &str,
+        got: usize,
+        bounds: std::ops::RangeInclusive<usize>,
+    ) {
         self.rows += 1;
         if !bounds.contains(&got) {
             self.wrong.push(format!("{what}: want {bounds:?}, got {got}"));
@@ -60,7 +65,12 @@ pub(super) struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn check<T: PartialEq + Debug>(self, what: &str, wanted: T, got: impl Fn(&Answer) -> T) -> Self {
+    fn check<T: PartialEq + Debug>(
+        self,
+        what: &str,
+        wanted: T,
+        got: impl Fn(&Answer) -> T,
+    ) -> Self {
         if let Some(answer) = &self.answer {
             let got = got(answer);
             if got != wanted {
@@ -91,12 +101,16 @@ impl Row<'_> {
 
     /// `path`, `host`, `version`: what the back end says that reached it.
     pub(super) fn reached(self, field: &str, wanted: &str) -> Self {
-        self.check(&format!("the back end's {field}"), Value::from(wanted), |a| a.json()[field].clone())
+        self.check(&format!("the back end's {field}"), Value::from(wanted), |a| {
+            a.json()[field].clone()
+        })
     }
 
     /// A header that reached the back end.
     pub(super) fn got(self, name: &str, wanted: Option<&str>) -> Self {
         let wanted = wanted.map_or(Value::Null, Value::from);
-        self.check(&format!("the back end's header {name}"), wanted, |a| a.json()["headers"][name].clone())
+        self.check(&format!("the back end's header {name}"), wanted, |a| {
+            a.json()["headers"][name].clone()
+        })
     }
 }

@@ -74,7 +74,8 @@ impl World {
         );
         let far = Echo::start("far").await;
         folder.write("matching.yaml", include_str!("matching.yaml"));
-        folder.write("filters.yaml", &include_str!("filters.yaml").replace("$REWRITES", &rewrites()));
+        folder
+            .write("filters.yaml", &include_str!("filters.yaml").replace("$REWRITES", &rewrites()));
         let backends = include_str!("backends.yaml").replace("$FAR", &others_namespaces(&far));
         folder.write("backends.yaml", &backends);
         folder.write("tls.yaml", include_str!("tls.yaml"));

@@ -56,7 +56,10 @@ impl Envoy {
     }
 
     pub(crate) async fn admin(&self, path: &str) -> String {
-        ask_once(self.admin, &get("admin", path)).await.unwrap_or_else(|e| panic!("{path}: {e}")).body
+        ask_once(self.admin, &get("admin", path))
+            .await
+            .unwrap_or_else(|e| panic!("{path}: {e}"))
+            .body
     }
 
     /// Changes something: the admin interface takes only POST for that.

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -19,7 +18,6 @@ pub(crate) struct Run {
     http: SocketAddr,
     /// Holds the state folder and the logs.
     home: TempDir,
-    more: Vec<String>,
 }
 
 impl Run {
@@ -29,14 +27,7 @@ impl Run {
             xds: loopback(free_port()),
             http: loopback(free_port()),
             home: tempfile::tempdir().unwrap(),
-            more: Vec::new(),
         }
-    }
-
-    /// One more setting.
-    pub(crate) fn set(mut self, flag: &str, value: &str) -> Self {
-        self.more.extend([format!("--{flag}"), value.into()]);
-        self
     }
 
     /// Starts it and waits until it is ready.
@@ -59,8 +50,7 @@ impl Run {
             .arg("--state-dir")
             .arg(self.home.path().join("state"))
             .args(["--xds-listen", &self.xds.to_string(), "--http-listen", &self.http.to_string()])
-            .args(["--drain-window", "500ms"])
-            .args(&self.more);
+            .args(["--drain-window", "500ms"]);
         Isthmus {
             process: Process::start("isthmus", &mut command, self.home.path()),
             http: self.http,
@@ -116,12 +106,6 @@ impl Isthmus {
     pub(crate) async fn findings(&self) -> Result<Vec<String>, String> {
         let all = self.list("/api/v1/findings").await?;
         Ok(all.iter().map(finding).collect())
-    }
-
-    /// Readiness off, streams ended, gone.
-    pub(crate) async fn terminate(mut self, limit: Duration) -> std::process::ExitStatus {
-        self.process.signal("TERM");
-        self.process.end(limit).await
     }
 }
 

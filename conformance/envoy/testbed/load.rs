@@ -118,7 +118,8 @@ impl Load {
         for target in &targets {
             let missing = FIRST_CONNECTIONS.saturating_sub(shared.kept(target));
             for number in 0..missing {
-                let connection = open(target).await.unwrap_or_else(|e| panic!("{}: {e}", target.ask));
+                let connection =
+                    open(target).await.unwrap_or_else(|e| panic!("{}: {e}", target.ask));
                 shared.lock_report().connections += 1;
                 // They do not all end at once.
                 shared.give_back(target, connection, 20 + 10 * number);

@@ -11,5 +11,6 @@ from scenarios import (  # noqa: F401
     slow,
     lifetime,
     on_demand,
+    proxyless,
     rules,
 )

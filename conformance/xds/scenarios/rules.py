@@ -213,6 +213,25 @@ def assignment_after_cluster(t: Case) -> None:
     check(B in new.expect(EDS, within=2).names, "EDS of the changed cluster, although the client says that it has it")
 
 
+@rule(49, [SOTW_ADS])
+def look_alike_ack(t: Case) -> None:
+    """SotW: CDS on a stream of its own, EDS aggregated (the clusters say `ads`): the look-alike ACK is answered"""
+    t.serve("a", "b")
+    clusters, assignments = t.client(title="CDS alone"), t.client(title="EDS on ADS")
+    clusters.aggregated = False
+    clusters.ask(CDS)
+    clusters.ack(clusters.expect(CDS))
+    assignments.ask(EDS, [A, B])
+    first = assignments.expect(EDS)
+    assignments.ack(first)
+    t.world.change_cluster("a")
+    t.commit("cluster a changes, its endpoints do not")
+    clusters.ack(clusters.expect(CDS))
+    # As Envoy does for the new, warming cluster; without an answer it warms for 15 s.
+    assignments.ack(first)
+    check(A in assignments.expect(EDS, within=2).names, "the assignment of A is sent again")
+
+
 @rule(59, [DELTA_ADS])
 def no_harmful_removals(t: Case) -> None:
     """delta: assignments and secrets are not removed just because their parent went"""

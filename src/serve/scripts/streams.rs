@@ -3,6 +3,17 @@
 use super::*;
 
 #[test]
+fn rule_2_two_streams_of_one_node_have_nothing_in_common() {
+    let (mut one, mut two) = (sotw(), sotw());
+    for s in [&mut one, &mut two] {
+        s.put(EDS, "a", "1").put(EDS, "b", "1").publish();
+    }
+    one.asks(EDS, &["a"]).takes(["EDS a=1"]);
+    two.asks(EDS, &["b"]).takes(["EDS b=1"]);
+    one.put(EDS, "a", "2").put(EDS, "b", "2").publish().takes(["EDS a=2"]);
+}
+
+#[test]
 fn rule_3_the_node_comes_with_the_first_request_whatever_its_type() {
     let mut s = sotw();
     s.cluster("a", "1").publish();

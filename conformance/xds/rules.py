@@ -1,0 +1,123 @@
+"""The 88 rules in a few words each, and why some of them cannot be a test of this server.
+
+Each must show in the report as passing, failing, not yet there, or not applicable with a reason.
+"""
+
+from __future__ import annotations
+
+TITLES: dict[int, str] = {
+    1: "aggregated and single-type services; anything else UNIMPLEMENTED",
+    2: "★ state per stream and type, not per node or connection",
+    3: "node is taken from the stream's first request, whatever its type",
+    4: "no node id: INVALID_ARGUMENT; another id later is refused or ignored",
+    5: "type_url required on aggregated streams, inferred on others",
+    6: "type_url set in every response and equal to that of each resource",
+    7: "★ no type that the stream never asked for",
+    8: "streams and their state end on half-close, reset, lost connection",
+    9: "control_plane.identifier is the replica's name",
+    10: "an unknown type does not end the stream",
+    11: "a fresh nonce for every response",
+    12: "version_info per type, another one when content changes",
+    13: "★ versions from content: replicas and restarts agree",
+    14: "★ a type's first request is a subscription, whatever its nonce",
+    15: "★ the nonce outlives unsubscribing from everything",
+    16: "★ SotW: a stale nonce is no ACK, its names are not lost",
+    17: "★ delta: subscriptions count whatever the nonce",
+    18: "SotW reconnect: named subscriptions are sent again",
+    19: "resource_names is the full set",
+    20: "★ added names are answered at an unchanged version",
+    21: "★ a name dropped and asked again is sent again",
+    22: "a plain ACK and a smaller set are not answered",
+    23: "★ empty is a wildcard only while nothing was ever named",
+    24: "★ empty first request of RDS, EDS, SDS: nothing",
+    25: "`*` beside names",
+    26: "\"\" is an ordinary unknown name",
+    27: "★ absent names are remembered",
+    28: "★ LDS and CDS responses hold everything",
+    29: "other types: only what changed",
+    30: "★ SotW: the first wildcard request is answered, be there something or not",
+    31: "no name twice in a response",
+    32: "★ no waiting until the client has named everything",
+    33: "a cluster without endpoints has an empty assignment",
+    34: "nothing is pushed when only order changed",
+    35: "★ a NACK is known by error_detail",
+    36: "★ refused content is not sent again",
+    37: "★ a NACK does not hold up other types or clients",
+    38: "names on an ACK or a NACK count",
+    39: "a NACK does not mean that nothing was applied",
+    40: "an ACK does not mean in use",
+    41: "Envoy's silent and odd answers",
+    42: "sent, acknowledged, refused are known per client and type",
+    43: "★ delta: refused names are not held, and come again with the next change",
+    44: "★ delta: first request without names is the wildcard, which ends with unsubscribe `*`",
+    45: "★ delta: a name subscribed again is sent again",
+    46: "★ delta: a missing name is removed at once, and stays subscribed",
+    47: "★ delta reconnect: initial versions are compared",
+    48: "delta: unsubscribing",
+    49: "★ EDS again after a change of its cluster",
+    50: "delta: name and version on every resource",
+    51: "★ delta: the first wildcard request is answered",
+    52: "delta: removals only of what the client holds",
+    53: "delta: names that old or on-demand clients repeat",
+    54: "delta: no removals out of what was merely not made now",
+    55: "★ adding: CDS, EDS, LDS, RDS",
+    56: "★ removing: references first, the cluster after their ACK",
+    57: "★ EDS does not wait for the CDS ACK",
+    58: "LDS and RDS wait for CDS and EDS of new clusters",
+    59: "delta: no harmful removals of EDS, SDS, ECDS",
+    60: "single-type streams converge in any interleaving",
+    61: "wrappers and TTLs only for clients that name the feature",
+    62: "heartbeats",
+    63: "★ a lapsed resource is sent whole",
+    64: "ODCDS",
+    65: "VHDS: names, aliases, unknown hosts",
+    66: "SRDS",
+    67: "many streams on a connection",
+    68: "xdstp names and globs",
+    69: "dynamic parameters do no harm",
+    70: "resource_errors",
+    71: "★ memory per client is bounded",
+    72: "one response outstanding per stream and type, with a limit",
+    73: "debounce with a cap; a client's own question does not wait",
+    74: "a reconnect storm does not starve pushes",
+    75: "requests before pushes, neither starves",
+    76: "keepalive finds half-open connections",
+    77: "connection age with jitter",
+    78: "★ shutdown ends the streams itself",
+    79: "nothing is served before the first full configuration is loaded",
+    80: "responses below 4 MiB, larger requests taken",
+    81: "PGV at send never refuses",
+    82: "gRPC: SotW ADS with `ads` sources",
+    83: "gRPC: the Listener under the asked name, as api_listener",
+    84: "gRPC: server side, and endpoints that it accepts",
+    85: "★ gRPC: deleting what is in use fails calls",
+    86: "gRPC: certificates by provider instance only",
+    87: "load reports only where a service takes them",
+    88: "REST-JSON (optional)",
+}
+
+# Looked at in every response of every script (client.py).
+EVERY_RESPONSE: dict[int, str] = {
+    6: "every response of every check",
+    7: "every response of every check",
+    11: "every response of every check",
+    12: "every response of every check",
+    31: "every response of every check",
+    50: "every response of every check",
+}
+
+NOT_APPLICABLE: dict[int, str] = {
+    40: "about what may be concluded from an ACK: nothing on the wire differs",
+    70: "MAY; no client in use reads it by default",
+    81: "MAY at input, and the server does not validate at send",
+    85: "what clients do on a deletion; the order that avoids it is rules 55 and 56",
+    88: "optional: not offered",
+}
+
+# Not built, and no script could tell.
+NOT_YET: dict[int, str] = {
+    66: "no scoped routes are made; the service answers (check of rule 1)",
+}
+
+ENVOY_RULES = (33, 49, 55, 56, 57, 60)
+GRPC_RULES = (82, 83, 84, 86)
