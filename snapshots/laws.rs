@@ -95,7 +95,7 @@ fn objects_are_unique(objects: &[Object]) -> Result<(), String> {
 /// at every step what is compiled from scratch.
 fn in_pieces(world: &World) -> Result<(), String> {
     let objects = world.objects();
-    let (scratch, came) = (world.from_scratch().outcome(), world.outcome());
+    let (scratch, came) = (world.once_more().outcome(), world.outcome());
     if came != scratch {
         return Err(format!(
             "from the step before is not from scratch\n{}",

@@ -52,7 +52,7 @@ impl World {
     }
 
     /// The same objects and what was said about their text, in one step.
-    pub(crate) fn from_scratch(&self) -> Self {
+    pub(crate) fn once_more(&self) -> Self {
         let mut world = Self::default();
         world.list(self.objects.clone(), self.said.clone());
         world

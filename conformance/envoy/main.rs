@@ -1,5 +1,8 @@
 //! The judge that counts: real Envoy, real `isthmus`, real connections. See `README.md` beside this file.
 
+// In a test it is an assertion; clippy knows only functions marked `#[test]`.
+#![allow(clippy::unwrap_used)]
+
 mod bad_input;
 mod edits_under_load;
 mod graceful_stop;

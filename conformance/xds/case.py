@@ -149,6 +149,7 @@ class Case:
         features: Sequence[str] = (),
         small_window: bool = False,
         eager: bool = False,
+        deadline: float | None = None,
         address: str = "",
     ) -> Client:
         """`eager`: goes on trying to connect, many times a second, where nobody listens yet."""
@@ -156,7 +157,8 @@ class Case:
         options = SMALL_WINDOW if small_window else EAGER if eager else ()
         who = node(node_id, isthmus, features)
         variant = self.variant
-        client = Client(address, variant.form, variant.aggregated, who, self.say, options, title=title or "client", patient=eager)
+        client = Client(address, variant.form, variant.aggregated, who, self.say, options)
+        client.title, client.patient, client.deadline = title or "client", eager, deadline
         self.clients.append(client)
         self.stack.callback(client.close)
         return client

@@ -76,7 +76,7 @@ class Stream:
         method = client.channel.stream_stream(
             path, request_serializer=lambda m: m.SerializeToString(), response_deserializer=answer.FromString
         )
-        self._call = method(iter(self._requests.get, None), metadata=client.metadata, wait_for_ready=client.patient)
+        self._call = method(iter(self._requests.get, None), wait_for_ready=client.patient, timeout=client.deadline)
         self._thread = threading.Thread(target=self._read, args=(client,), daemon=True)
         self._thread.start()
 
@@ -115,10 +115,11 @@ class Client:
     node: base_pb2.Node
     say: Callable[[str], None]
     options: Sequence[tuple[str, Any]] = ()
-    metadata: Sequence[tuple[str, str]] = ()
     title: str = "client"
     # Waits for the server to be there.
     patient: bool = False
+    # Seconds after which a stream is over.
+    deadline: float | None = None
     # Rules that a response broke, whatever the script was about.
     violations: list[str] = field(default_factory=list)
     # What a client that applies everything holds: type, name, message.

@@ -218,10 +218,19 @@ def _changes(case: Case, bed: Bed) -> None:
     world.drop("c")
     case.commit("cluster c is removed")
     bed.wait("cluster c is gone")
+    world.listeners["more"] = Listener(free_port())
+    case.commit("a listener is added")
+    bed.wait("the new listener")
+    more = world.listeners.pop("more")
+    case.commit("the listener is removed")
+    bed.wait("the listener is gone")
+    world.listeners["more"] = more
+    case.commit("the listener is added again")
+    bed.wait("the listener is there again")
     world.secrets["tls"] = certificates.make()
     case.commit("the certificate is renewed")
     bed.wait("the new certificate")
-    case.note("endpoints, route, cluster, addition, removal and certificate arrived")
+    case.note("changes of endpoints, route, cluster, listener and certificate arrived")
 
 
 def _restart(case: Case, bed: Bed) -> None:

@@ -84,7 +84,7 @@ def _envoys(binary: Path, run: Run) -> dict[str, Outcome]:
         envoy = Path(_output(["bash", str(HERE.parent / "lib" / "envoy.sh")]))
     except NotRun as reason:
         return {str(variant): Outcome(Verdict.NOT_RUN, str(reason)) for variant in envoys.VARIANTS}
-    run.versions["Envoy"] = _output([str(envoy), "--version"]).split("/")[1]
+    run.versions["Envoy"] = _output([str(envoy), "--version"]).rpartition("version:")[2].split("/")[1]
 
     def one(variant: envoys.EnvoyVariant) -> tuple[str, Outcome]:
         return str(variant), _told("Envoy", str(variant), lambda: envoys.play(variant, binary, envoy))

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any, Callable, TypeVar
@@ -109,13 +110,16 @@ class Server:
     def ready(self) -> bool:
         return self.get("/readyz") is not None
 
-    def stop(self, sig: int = signal.SIGTERM, within: float = 10.0) -> float:
-        """Ends the process and tells how long that took."""
+    def signal(self, number: int) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def wait(self, within: float) -> float:
+        """Waits for the end of the process and tells how long that took."""
         process, self.process = self.process, None
         if process is None:
             return 0.0
         began = time.monotonic()
-        process.send_signal(sig)
         try:
             process.wait(within)
         except subprocess.TimeoutExpired:
@@ -123,6 +127,10 @@ class Server:
             process.wait()
             raise Failure(f"the server did not end within {within:g} s") from None
         return time.monotonic() - began
+
+    def stop(self, number: int) -> None:
+        self.signal(number)
+        self.wait(within=10)
 
     def remove(self) -> None:
         self.stop(signal.SIGKILL)
@@ -150,6 +158,16 @@ class Server:
 
     def get(self, path: str) -> str | None:
         return http_get(f"http://{self.http}{path}")
+
+    def status(self, path: str) -> int:
+        """The HTTP status; 0 where nobody answers."""
+        try:
+            with _http.open(f"http://{self.http}{path}", timeout=5) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except (OSError, http.client.HTTPException):
+            return 0
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum over all series that have these labels; 0 where there is none."""

@@ -119,10 +119,17 @@ fn syntax_error(error: &ScanError, text: &str) -> Failure {
         let text = "nesting deeper than the limit".to_owned();
         return Failure { code: codes::DOCUMENT_TOO_COMPLEX, mark: at, text, hint: "" };
     }
-    let line = text.lines().nth(at.line as usize - 1).unwrap_or_default();
-    let indent = &line[..line.len() - line.trim_start().len()];
-    let hint = if indent.contains('\t') { "YAML forbids tabs for indentation: use spaces" } else { "" };
-    Failure::syntax(at, format!("not valid YAML: {}", error.info()), hint)
+    let info = format!("not valid YAML: {}", error.info());
+    // The scanner names where the token began that the tab ends, which may be a line above.
+    let indent = |line: &str| line.bytes().take_while(u8::is_ascii_whitespace).position(|b| b == b'\t');
+    let lines = text.lines().zip(1..).skip(at.line as usize - 1).take(2);
+    match lines.into_iter().find_map(|(line, number)| Some((number, indent(line)?))) {
+        Some((line, column)) => {
+            let at = Mark { line, column: clamp(column + 1) };
+            Failure::syntax(at, info, "YAML forbids tabs for indentation: use spaces")
+        }
+        None => Failure::syntax(at, info, ""),
+    }
 }
 
 /// A list or mapping that has begun and not ended.

@@ -31,6 +31,7 @@ impl Table {
         }
     }
 
+    #[allow(clippy::needless_pass_by_value)]
     pub(super) fn equal<T: PartialEq + Debug>(&mut self, what: &str, got: T, wanted: T) {
         self.rows += 1;
         if got != wanted {
@@ -65,6 +66,7 @@ pub(super) struct Row<'a> {
 }
 
 impl Row<'_> {
+    #[allow(clippy::needless_pass_by_value)]
     fn check<T: PartialEq + Debug>(
         self,
         what: &str,

@@ -102,8 +102,11 @@ pub(crate) struct Load {
 struct Shared {
     report: Mutex<Report>,
     during: Mutex<String>,
-    pools: Mutex<HashMap<(SocketAddr, Option<String>), VecDeque<Kept>>>,
+    pools: Mutex<HashMap<Door, VecDeque<Kept>>>,
 }
+
+/// What a connection is good for.
+type Door = (SocketAddr, Option<String>);
 
 struct Kept {
     connection: Connection,

@@ -12,5 +12,7 @@ from scenarios import (  # noqa: F401
     lifetime,
     on_demand,
     proxyless,
-    rules,
+    rules_streams,
+    rules_content,
+    rules_order,
 )

@@ -95,8 +95,11 @@ def termination(t: Case) -> None:
     follower.boot()
     held = {kind: dict(c.have[kind]) for kind in (CDS, EDS, LDS, RDS)}
     t.say("# SIGTERM")
-    took = server.stop(signal.SIGTERM)
+    began = time.monotonic()
+    server.signal(signal.SIGTERM)
+    until("/readyz says no while streams still live", lambda: server.status("/readyz") == 503, within=1)
     end = c.ended()
+    took = time.monotonic() - began + server.wait(within=10)
     check(end.code is not grpc.StatusCode.INTERNAL, f"the stream ends with a plain status: {end.code.name}")
     equal({kind: dict(c.have[kind]) for kind in held}, held, "what the client has")
     check(took < 5, f"the process took {took:.1f} s, the grace time is 5 s")
@@ -167,6 +170,8 @@ def ends(t: Case) -> None:
     threads, sockets = server.threads(), server.sockets()
     for round_ in range(20):
         clients = [t.client(f"judge-{n}", f"{round_}.{n}", address=relay.address) for n in range(3)]
+        brief = t.client("judge-3", f"{round_}.3", deadline=0.2)
+        brief.want(CDS)
         for client in clients:
             client.want(CDS)
             client.ack(client.expect(CDS))
@@ -176,11 +181,12 @@ def ends(t: Case) -> None:
         end = clients[0].ended(within=3)
         equal(end.code, grpc.StatusCode.OK, "status after the half-close")
         clients[1].reset()
+        equal(brief.ended(within=3).code, grpc.StatusCode.DEADLINE_EXCEEDED, "status after the deadline")
         until("one stream is left", lambda: server.streams() == 1)
         relay.drop()
         check(isinstance(clients[2].ended(within=5), End), "the cut is seen")
         until("no stream is left", lambda: server.streams() == 0)
-        for client in clients:
+        for client in (*clients, brief):
             client.close()
     equal(server.proxies(), [], "proxies")
     until("sockets are given back", lambda: server.sockets() <= sockets + 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from case import ADS, DELTA, DELTA_ADS, DELTA_SINGLE, SOTW, Case, scenario
+from case import ADS, DELTA, DELTA_ADS, SOTW, Case, scenario
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import duration_pb2
 from verdict import NotYet, check, equal
@@ -28,7 +28,7 @@ def ttls(message: object, form: Form) -> list[duration_pb2.Duration]:
     return out
 
 
-@scenario(60, [18, 61, 62, 63], ADS)
+@scenario(60, [61, 62, 63], ADS)
 def ttl(t: Case) -> None:
     """TTL 3 s with heartbeats / stays; heartbeats stop / gone; server resumes / sent whole"""
     t.serve("a")
@@ -85,7 +85,7 @@ def on_demand_clusters(t: Case) -> None:
     equal(other.expect(CDS).names, [B], "resources")
 
 
-@scenario(63, [60, 65], [DELTA_ADS, DELTA_SINGLE])
+@scenario(63, [65], DELTA)
 def virtual_hosts(t: Case) -> None:
     """VHDS host asked / name + alias; unknown host / body-less resource"""
     t.serve("a")

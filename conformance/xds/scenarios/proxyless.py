@@ -67,7 +67,7 @@ def listener_of_a_service(t: Case) -> None:
         check(locality.HasField("load_balancing_weight"), "rule 84: a locality without weight is skipped")
 
 
-@scenario(67, [23, 84], [SOTW_ADS])
+@scenario(67, [84], [SOTW_ADS])
 def last_assignment_dropped(t: Case) -> None:
     """last EDS name dropped, names=[] / nothing sent; asked again / sent"""
     c = grpc_client(t)

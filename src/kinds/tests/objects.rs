@@ -359,7 +359,7 @@ fn mistakes_in_a_mesh_service() {
     let at = "/spec/sources/0/static/endpoints/0";
     check(&mesh("  ports: []\n"), &["5:3 ISM1106 /spec/ports"]);
     check(&mesh("  ports: [{port: 80}, {port: 80}]\n"), &["5:23 ISM1106 /spec/ports/1"]);
-    check(&mesh("  ports: [{port: 80, name: a}, {port: 81, name: a}]\n"), &["5:51 ISM1106 /spec/ports/1/name"]);
+    check(&mesh("  ports: [{port: 80, name: a}, {port: 81, name: a}]\n"), &["5:49 ISM1106 /spec/ports/1/name"]);
     check(&mesh("  ports: [{port: 80, protocol: http}]\n"), &["5:34 ISM1106 /spec/ports/0/protocol"]);
     check(&mesh("  ports: [{port: 80}]\n  sources: [{}, {nacos: {}}]\n"), &["6:13 ISM1106 /spec/sources/0", "6:18 ISM1103 /spec/sources/1/nacos"]);
     check(&endpoint("{address: a.example}"), &[&format!("9:19 ISM1106 {at}/address")]);
