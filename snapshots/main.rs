@@ -11,6 +11,9 @@
 //! `cargo test -p isthmus --test golden` compares, `UPDATE=1` before it writes everything anew and removes orphans.
 //! A person reads every difference before it is committed. What must hold for all cases is in [`laws`] and [`envoy`].
 
+// Helpers of tests are tests.
+#![allow(clippy::unwrap_used)]
+
 mod case;
 mod envoy;
 mod laws;

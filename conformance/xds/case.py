@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any
 
-from client import EAGER, SMALL_WINDOW, Client
 from envoy.config.core.v3 import base_pb2
 from google.protobuf import json_format
+
+from client import Client
 from server import Folder, Server
+from stream import EAGER, SMALL_WINDOW
 from verdict import Failure, NotRun, NotYet, Verdict
 from wire import Form
 from world import GATEWAY, NAMESPACE, World
@@ -119,12 +122,10 @@ class Case:
             raise Failure("the script has not started a server")
         return self._server
 
-    def serve(
-        self, *services: str, world: World | None = None, bulk: World | None = None, **settings: str
-    ) -> Server:
+    def serve(self, *services: str, world: World | None = None, bulk: World | None = None, **settings: str) -> Server:
         """Starts the server with a cluster for each of these services, and `bulk` in a file of its own."""
         self.world = world or World.of(*services)
-        server = self.make_server(**settings)
+        server = self.make_server(None, **settings)
         server.folder.write("world.yaml", self.world.text())
         if bulk is not None:
             server.folder.write("bulk.yaml", bulk.text())

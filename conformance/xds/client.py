@@ -3,106 +3,24 @@
 from __future__ import annotations
 
 import queue
-import threading
 import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any
 
 import grpc
 from envoy.config.core.v3 import base_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from google.rpc import status_pb2
 
+from stream import CHANNEL_OPTIONS, End, Response, Stream
+from transcript import arrival_text, request_text, response_text
 from verdict import Failure, check
 from wire import ADS_METHOD, BY_URL, WRAPPER_URL, Form, Type
 
 # What must come has this long to come; what must not come is waited for this long.
 LIMIT = 10.0
 QUIET = 0.3
-CHANNEL_OPTIONS: list[tuple[str, Any]] = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_retries", 0),
-    ("grpc.enable_http_proxy", 0),
-]
-# The smallest receive window that the library can have: the transport stops taking soon after the script does.
-SMALL_WINDOW: list[tuple[str, Any]] = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024)]
-EAGER: list[tuple[str, Any]] = [
-    ("grpc.initial_reconnect_backoff_ms", 5),
-    ("grpc.min_reconnect_backoff_ms", 5),
-    ("grpc.max_reconnect_backoff_ms", 5),
-]
-
-
-@dataclass
-class Response:
-    kind: Type
-    nonce: str
-    version: str
-    resources: dict[str, Any]
-    # Delta: the version of each resource.
-    versions: dict[str, str]
-    removed: list[str]
-    raw: Any
-    stream: "Stream"
-
-    @property
-    def names(self) -> list[str]:
-        return list(self.resources)
-
-
-@dataclass
-class End:
-    stream: "Stream"
-    code: grpc.StatusCode
-    details: str
-
-
-class Stream:
-    """One call. Whatever comes is put into the client's queue by a thread of its own."""
-
-    def __init__(self, client: "Client", path: str, only: Type | None) -> None:
-        self.only = only
-        self.identified = False
-        self.asked: set[str] = set()
-        self.nonces: set[str] = set()
-        # By type: nonce and version of the last response, which every later request repeats.
-        self.last: dict[Type, Response] = {}
-        self.reading = threading.Event()
-        self.reading.set()
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        answer = discovery_pb2.DiscoveryResponse if client.form is Form.SOTW else discovery_pb2.DeltaDiscoveryResponse
-        method = client.channel.stream_stream(
-            path, request_serializer=lambda m: m.SerializeToString(), response_deserializer=answer.FromString
-        )
-        self._call = method(iter(self._requests.get, None), wait_for_ready=client.patient, timeout=client.deadline)
-        self._thread = threading.Thread(target=self._read, args=(client,), daemon=True)
-        self._thread.start()
-
-    def send(self, request: Any) -> None:
-        self.asked.add(request.type_url or (self.only.url if self.only else ""))
-        self._requests.put(request)
-
-    def half_close(self) -> None:
-        self._requests.put(None)
-
-    def reset(self) -> None:
-        self._call.cancel()
-        self._requests.put(None)
-
-    def _read(self, client: "Client") -> None:
-        try:
-            while True:
-                self.reading.wait()
-                client.arrived(self, next(self._call))
-        except StopIteration:
-            client.arrived(self, End(self, grpc.StatusCode.OK, ""))
-        except grpc.RpcError as error:
-            client.arrived(self, End(self, error.code(), error.details() or ""))
-        except ValueError:
-            # The channel was closed by the script.
-            client.arrived(self, End(self, grpc.StatusCode.CANCELLED, "channel closed"))
 
 
 @dataclass
@@ -133,13 +51,19 @@ class Client:
         self.channel = grpc.insecure_channel(self.address, options=[*CHANNEL_OPTIONS, *self.options])
         self._streams: dict[str, Stream] = {}
         self._queue: queue.Queue[Response | End] = queue.Queue()
-        
+
     # Streams
 
     def stream(self, kind: Type) -> Stream:
         path = ADS_METHOD[self.form] if self.aggregated else kind.method(self.form)
         if path not in self._streams:
-            self._streams[path] = Stream(self, path, None if self.aggregated else kind)
+            sotw = self.form is Form.SOTW
+            answer = discovery_pb2.DiscoveryResponse if sotw else discovery_pb2.DeltaDiscoveryResponse
+            method = self.channel.stream_stream(
+                path, request_serializer=lambda m: m.SerializeToString(), response_deserializer=answer.FromString
+            )
+            only = None if self.aggregated else kind
+            self._streams[path] = Stream(method, only, self.arrived, self.patient, self.deadline)
         return self._streams[path]
 
     @property
@@ -247,19 +171,24 @@ class Client:
             request.error_detail.CopyFrom(status_pb2.Status(code=3, message=error))
         if self.form is Form.SOTW:
             self.asked_names[kind] = list(request.resource_names)
-        self._note(f"→ {_request_text(request)}")
+        self._note(f"→ {request_text(request)}")
         stream.send(request)
 
     # Responses
 
     def expect(self, kind: Type, within: float = LIMIT) -> Response:
         """The next thing to come, which must be a response of this type."""
+        got = self.any(kind.short, within)
+        check(got.kind is kind, f"{self.title}: {kind.short} wanted, {got.kind.short} came")
+        return got
+
+    def any(self, what: str, within: float = LIMIT) -> Response:
+        """The next thing to come, which must be a response."""
         got = self.next(within)
         if got is None:
-            raise Failure(f"{self.title}: no {kind.short} within {within:g} s")
+            raise Failure(f"{self.title}: no {what} within {within:g} s")
         if isinstance(got, End):
-            raise Failure(f"{self.title}: {kind.short} wanted, the stream ended: {got.code.name} {got.details}")
-        check(got.kind is kind, f"{self.title}: {kind.short} wanted, {got.kind.short} came")
+            raise Failure(f"{self.title}: {what} wanted, the stream ended: {got.code.name} {got.details}")
         return got
 
     def maybe(self, kind: Type, within: float = QUIET) -> Response | None:
@@ -268,13 +197,13 @@ class Client:
         if got is None:
             return None
         if isinstance(got, End) or got.kind is not kind:
-            raise Failure(f"{self.title}: {kind.short} or nothing wanted, {_arrival_text(got)} came")
+            raise Failure(f"{self.title}: {kind.short} or nothing wanted, {arrival_text(got)} came")
         return got
 
     def silent(self, window: float = QUIET) -> None:
         got = self.next(window)
         if got is not None:
-            raise Failure(f"{self.title}: silence wanted, {_arrival_text(got)} came")
+            raise Failure(f"{self.title}: silence wanted, {arrival_text(got)} came")
 
     def ended(self, within: float = LIMIT) -> End:
         """What comes until the stream ends is passed over."""
@@ -316,7 +245,7 @@ class Client:
             return
         response = self._open(stream, kind, message)
         self._inspect(stream, response)
-        self._note(f"← {_response_text(response)}")
+        self._note(f"← {response_text(response)}")
         self._queue.put(response)
 
     def _open(self, stream: Stream, kind: Type, message: Any) -> Response:
@@ -375,40 +304,3 @@ class Client:
 
     def _note(self, text: str) -> None:
         self.say(f"{self.title} {text}")
-
-
-
-def _short(names: Iterable[str]) -> str:
-    names = list(names)
-    shown = ", ".join(name or '""' for name in names[:6])
-    return f"[{shown}{', …' if len(names) > 6 else ''}]" + (f" ({len(names)})" if len(names) > 6 else "")
-
-
-def _request_text(request: Any) -> str:
-    kind = BY_URL.get(request.type_url)
-    parts = [kind.short if kind else (request.type_url or "(no type_url)")]
-    if isinstance(request, discovery_pb2.DiscoveryRequest):
-        parts.append(_short(request.resource_names))
-        parts += [f"version={request.version_info}"] if request.version_info else []
-    else:
-        parts.append(f"sub={_short(request.resource_names_subscribe)}")
-        if request.resource_names_unsubscribe:
-            parts.append(f"unsub={_short(request.resource_names_unsubscribe)}")
-        if request.initial_resource_versions:
-            parts.append(f"init={_short(request.initial_resource_versions)}")
-    parts += [f"nonce={request.response_nonce}"] if request.response_nonce else []
-    parts += ["NACK"] if request.HasField("error_detail") else []
-    return " ".join(parts)
-
-
-def _response_text(response: Response) -> str:
-    parts = [response.kind.short, _short(response.names)]
-    parts += [f"removed={_short(response.removed)}"] if response.removed else []
-    parts += [f"version={response.version}", f"nonce={response.nonce}"]
-    return " ".join(parts)
-
-
-def _arrival_text(got: Response | End) -> str:
-    if isinstance(got, End):
-        return f"the end {got.code.name} {got.details}"
-    return _response_text(got)

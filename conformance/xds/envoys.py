@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from envoy.config.core.v3 import config_source_pb2
+from google.protobuf import json_format
+
 import certificates
 from bootstrap import bootstrap, source
 from case import ALL, Case, Outcome, Variant
 from client import QUIET
-from envoy.config.core.v3 import config_source_pb2
-from google.protobuf import json_format
 from server import free_port, http_get, until
 from translator import Translator
 from verdict import Failure, Verdict, check, equal
@@ -59,7 +60,9 @@ class Envoy:
         self._log = place / "log"
         command = [str(binary), "-c", str(place / "envoy.json"), "--disable-hot-restart", "--concurrency", "1"]
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen([*command, "-l", "warning"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [*command, "-l", "warning"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def close(self) -> None:
         self._process.kill()
@@ -130,7 +133,9 @@ class Bed:
         if envoy.listeners() != {listener(value.port) for value in world.listeners.values()}:
             return False
         tables = envoy.tables()
-        if table(self.web) not in tables or any(not self._routed(tables[table(self.web)], name) for name in world.routes):
+        if table(self.web) not in tables or any(
+            not self._routed(tables[table(self.web)], name) for name in world.routes
+        ):
             return False
         for name in world.routes:
             if envoy.addresses(cluster(name)) != world.services[name].endpoints:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Iterable
+from collections.abc import Iterable
 
-from client import LIMIT, QUIET, Client, End, Response
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
+
+from client import LIMIT, QUIET, Client
+from stream import End, Response
 from verdict import Failure, check
 from wire import CDS, EDS, LDS, RDS, SDS, Form, Type
 

@@ -10,15 +10,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable
 
 import grpc
+
 from case import SOTW_ADS, Case, Outcome
-from client import LIMIT, End
+from client import LIMIT
 from scenarios.proxyless import CLAIM, SERVICE
 from server import until
+from stream import End
 from verdict import Failure, NotRun, NotYet, Verdict, check
 from wire import LDS
 from world import World

@@ -7,10 +7,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
-from typing import Callable
 
 import envoys
 import grpc_clients
@@ -31,7 +31,9 @@ def main() -> int:
     parser.add_argument("--binary", type=Path, required=True)
     parser.add_argument("--transcripts", action="store_true", help="print what was said in each failure")
     parser.add_argument(
-        "only", nargs="*", help="numbers of scenarios, `rule N`, `envoy`, `grpc`; a part is played and no report is written"
+        "only",
+        nargs="*",
+        help="numbers of scenarios, `rule N`, `envoy`, `grpc`; a part is played and no report is written",
     )
     arguments = parser.parse_args()
     only = set(arguments.only)

@@ -31,7 +31,7 @@ TITLES: dict[int, str] = {
     23: "★ empty is a wildcard only while nothing was ever named",
     24: "★ empty first request of RDS, EDS, SDS: nothing",
     25: "`*` beside names",
-    26: "\"\" is an ordinary unknown name",
+    26: '"" is an ordinary unknown name',
     27: "★ absent names are remembered",
     28: "★ LDS and CDS responses hold everything",
     29: "other types: only what changed",

@@ -6,9 +6,10 @@ import asyncio
 import threading
 
 import grpc
-from case import node
-from client import CHANNEL_OPTIONS
 from envoy.service.discovery.v3 import discovery_pb2
+
+from case import node
+from stream import CHANNEL_OPTIONS
 from wire import ADS_METHOD, CDS, Form
 
 

@@ -6,22 +6,25 @@ everything else (names, versions, nonces, acknowledgements, ends) passes as it i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import grpc
-from client import CHANNEL_OPTIONS
 from envoy.config.core.v3 import config_source_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from envoy.service.discovery.v3 import discovery_pb2
+
 from server import free_port
+from stream import CHANNEL_OPTIONS
 from wire import CDS, LDS, Form, Type
 
 
 class Translator:
     def __init__(self, target: str, form: Form, source: config_source_pb2.ApiConfigSource) -> None:
-        self._channel = grpc.insecure_channel(target, options=[*CHANNEL_OPTIONS, ("grpc.max_reconnect_backoff_ms", 500)])
+        options = [*CHANNEL_OPTIONS, ("grpc.max_reconnect_backoff_ms", 500)]
+        self._channel = grpc.insecure_channel(target, options=options)
         self._form, self._source = form, source
         self.port = free_port()
         self._server = grpc.server(ThreadPoolExecutor(8), options=CHANNEL_OPTIONS)

@@ -11,12 +11,14 @@ from envoy.config.core.v3 import extension_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2, scoped_route_pb2
-from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
-from envoy.service.runtime.v3 import rtds_pb2
 
 # Messages inside of an Any can be read only once their module is loaded.
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2  # noqa: F401
-from envoy.extensions.transport_sockets.tls.v3 import tls_pb2  # noqa: F401
+from envoy.extensions.transport_sockets.tls.v3 import (
+    secret_pb2,
+    tls_pb2,  # noqa: F401
+)
+from envoy.service.runtime.v3 import rtds_pb2
 
 
 class Form(Enum):

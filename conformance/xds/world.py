@@ -113,9 +113,7 @@ class World:
         out: list[dict[str, Any]] = []
         if self.head:
             spec: dict[str, Any] = {"controllerName": CONTROLLER}
-            out.append(
-                {"apiVersion": API, "kind": "GatewayClass", "metadata": {"name": "isthmus"}, "spec": spec}
-            )
+            out.append({"apiVersion": API, "kind": "GatewayClass", "metadata": {"name": "isthmus"}, "spec": spec})
             listeners = [_listener(name, value) for name, value in self.listeners.items()]
             spec = {"gatewayClassName": "isthmus", "listeners": listeners}
             out.append(_document(API, "Gateway", GATEWAY, spec=spec))

@@ -28,7 +28,10 @@ impl<'a> At<'a> {
 
     /// The place for messages about the part as a whole.
     pub(crate) fn place(&self) -> Place {
-        Place { pointer: self.pointer.clone(), mark: if self.node.is_collection() { self.key } else { self.node.mark } }
+        Place {
+            pointer: self.pointer.clone(),
+            mark: if self.node.is_collection() { self.key } else { self.node.mark },
+        }
     }
 
     pub(crate) fn shared_pointer(&self) -> Arc<str> {
@@ -47,7 +50,10 @@ impl<'a> At<'a> {
         if let Value::Int(n) = self.node.value { n } else { 0 }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a weight of more than 2^53 needs no last digit")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a weight of more than 2^53 needs no last digit"
+    )]
     pub(crate) fn number(&self) -> f64 {
         match self.node.value {
             Value::Int(n) => n as f64,
@@ -138,7 +144,13 @@ impl<'a> Fields<'a> {
             if !self.taken.contains(&key.text.as_ref()) && !node.is_null() {
                 let at = Place { mark: key.mark, ..child(&self.at, key, node).place() };
                 let text = format!("the field `{}` has no effect in Isthmus", key.text);
-                report.say(Severity::Warning, codes::UNSUPPORTED_FIELD, at, text, "remove it, or do not rely on it");
+                report.say(
+                    Severity::Warning,
+                    codes::UNSUPPORTED_FIELD,
+                    at,
+                    text,
+                    "remove it, or do not rely on it",
+                );
             }
         }
     }

@@ -1,7 +1,7 @@
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
-    RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, RsaKeyPair,
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,16 +15,25 @@ pub(crate) fn check(chain: &[u8], key: &[u8]) -> Result<(), String> {
     let chain: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<_, _>>()
         .map_err(|_| "tls.crt is not valid PEM".to_owned())?;
-    let Some(leaf) = chain.first() else { return Err("tls.crt holds no CERTIFICATE in PEM form".to_owned()) };
+    let Some(leaf) = chain.first() else {
+        return Err("tls.crt holds no CERTIFICATE in PEM form".to_owned());
+    };
     for (index, certificate) in chain.iter().enumerate() {
         match X509Certificate::from_der(certificate) {
             Ok(([], _)) => {}
-            _ => return Err(format!("certificate {} of tls.crt is not an X.509 certificate", index + 1)),
+            _ => {
+                return Err(format!(
+                    "certificate {} of tls.crt is not an X.509 certificate",
+                    index + 1
+                ));
+            }
         }
     }
-    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| "tls.crt is not an X.509 certificate".to_owned())?;
-    let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|_| "tls.key holds no private key in PEM form (encrypted keys cannot be used)".to_owned())?;
+    let (_, leaf) = X509Certificate::from_der(leaf)
+        .map_err(|_| "tls.crt is not an X.509 certificate".to_owned())?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
+        "tls.key holds no private key in PEM form (encrypted keys cannot be used)".to_owned()
+    })?;
     match belongs(&leaf, &key) {
         Ok(true) => Ok(()),
         Ok(false) => Err("tls.key does not belong to the first certificate of tls.crt".to_owned()),
@@ -41,7 +50,9 @@ fn belongs(leaf: &X509Certificate<'_>, key: &PrivateKeyDer<'_>) -> Result<bool, 
             let pair = match key {
                 PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
                 PrivateKeyDer::Pkcs8(key) => {
-                    if pkcs8(key.secret_pkcs8_der()).is_some_and(|(algorithm, _)| algorithm != RSA_ENCRYPTION) {
+                    if pkcs8(key.secret_pkcs8_der())
+                        .is_some_and(|(algorithm, _)| algorithm != RSA_ENCRYPTION)
+                    {
                         return Ok(false);
                     }
                     RsaKeyPair::from_pkcs8(key.secret_pkcs8_der())
@@ -53,7 +64,12 @@ fn belongs(leaf: &X509Certificate<'_>, key: &PrivateKeyDer<'_>) -> Result<bool, 
         }
         // id-ecPublicKey, the curve is the parameter
         "1.2.840.10045.2.1" => {
-            let curve = spki.algorithm.parameters.as_ref().and_then(|p| p.as_oid().ok()).map(|oid| oid.to_id_string());
+            let curve = spki
+                .algorithm
+                .parameters
+                .as_ref()
+                .and_then(|p| p.as_oid().ok())
+                .map(|oid| oid.to_id_string());
             let algorithm = match curve.as_deref() {
                 Some("1.2.840.10045.3.1.7") => &ECDSA_P256_SHA256_ASN1_SIGNING,
                 Some("1.3.132.0.34") => &ECDSA_P384_SHA384_ASN1_SIGNING,
@@ -62,12 +78,15 @@ fn belongs(leaf: &X509Certificate<'_>, key: &PrivateKeyDer<'_>) -> Result<bool, 
             };
             let private = match key {
                 PrivateKeyDer::Sec1(key) => ec_private(key.secret_sec1_der()),
-                PrivateKeyDer::Pkcs8(key) => pkcs8(key.secret_pkcs8_der()).and_then(|(_, key)| ec_private(key)),
+                PrivateKeyDer::Pkcs8(key) => {
+                    pkcs8(key.secret_pkcs8_der()).and_then(|(_, key)| ec_private(key))
+                }
                 _ => return Ok(false),
             };
             let Some(private) = private else { return Ok(false) };
             let random = SystemRandom::new();
-            Ok(EcdsaKeyPair::from_private_key_and_public_key(algorithm, private, public, &random).is_ok())
+            Ok(EcdsaKeyPair::from_private_key_and_public_key(algorithm, private, public, &random)
+                .is_ok())
         }
         // Ed25519
         "1.3.101.112" => {

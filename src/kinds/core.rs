@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use model::{
-    AppProtocol, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality, Meta, Namespace, NamespacedName,
-    Service, ServicePort, Severity, TargetPort, codes,
+    AppProtocol, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality, Meta, Namespace,
+    NamespacedName, Service, ServicePort, Severity, TargetPort, codes,
 };
 
 use crate::at::{At, Fields};
@@ -27,7 +27,12 @@ pub(crate) fn service(meta: Meta, root: At<'_>, report: &mut Report) -> Service 
         service.external_name = spec.shared("externalName");
         if service.external_name.is_none() {
             let hint = "add spec.externalName";
-            report.error(codes::MISSING_FIELD, spec.at.place(), "a Service of type ExternalName names no host", hint);
+            report.error(
+                codes::MISSING_FIELD,
+                spec.at.place(),
+                "a Service of type ExternalName names no host",
+                hint,
+            );
         }
     }
     let items = spec.items("ports");
@@ -58,7 +63,13 @@ fn app_protocol(f: &mut Fields<'_>, name: &str, report: &mut Report) -> AppProto
         Some("UDP") => return AppProtocol::Udp,
         Some("SCTP") => {
             let at = f.take("protocol").map_or_else(|| f.at.place(), |at| at.value());
-            report.say(Severity::Warning, codes::UNSUPPORTED_FIELD, at, "SCTP is not supported", "");
+            report.say(
+                Severity::Warning,
+                codes::UNSUPPORTED_FIELD,
+                at,
+                "SCTP is not supported",
+                "",
+            );
             return AppProtocol::Tcp;
         }
         Some("TCP") | None => {}
@@ -90,7 +101,8 @@ pub(crate) fn endpoint_slice(meta: Meta, root: At<'_>, report: &mut Report) -> E
         let hint = "add the label kubernetes.io/service-name";
         report.say(Severity::Warning, codes::MISSING_FIELD, f.at.place(), text, hint);
     }
-    if let Some(kind) = f.take("addressType").filter(|kind| !matches!(kind.text(), "IPv4" | "IPv6")) {
+    if let Some(kind) = f.take("addressType").filter(|kind| !matches!(kind.text(), "IPv4" | "IPv6"))
+    {
         let text = format!("addresses of type {} are not supported", report.quote(kind.text()));
         report.error(codes::INVALID_VALUE, kind.value(), text, "one of IPv4, IPv6");
         return slice;
@@ -100,11 +112,19 @@ pub(crate) fn endpoint_slice(meta: Meta, root: At<'_>, report: &mut Report) -> E
         let name = port.shared("name").unwrap_or_default();
         match port.take("port") {
             Some(at) => {
-                slice.ports.extend(values::port(&at, report).map(|port| EndpointPort { name, port }));
+                slice
+                    .ports
+                    .extend(values::port(&at, report).map(|port| EndpointPort { name, port }));
             }
             None => {
                 let text = "a port without a number means every port, which is not supported";
-                report.say(Severity::Warning, codes::UNSUPPORTED_FIELD, port.at.place(), text, "add `port`");
+                report.say(
+                    Severity::Warning,
+                    codes::UNSUPPORTED_FIELD,
+                    port.at.place(),
+                    text,
+                    "add `port`",
+                );
             }
         }
     }
@@ -116,7 +136,8 @@ pub(crate) fn endpoint_slice(meta: Meta, root: At<'_>, report: &mut Report) -> E
 
 fn endpoints(mut f: Fields<'_>, out: &mut Vec<Endpoint>, report: &mut Report) {
     let mut conditions = f.object("conditions");
-    let mut condition = |name| conditions.as_mut().and_then(|c| c.take(name)).map(|at| at.is_true());
+    let mut condition =
+        |name| conditions.as_mut().and_then(|c| c.take(name)).map(|at| at.is_true());
     // Kubernetes: unknown readiness counts as ready; a pod that ends is serving as long as it passes its probe.
     let ready = condition("ready").unwrap_or(true);
     let terminating = condition("terminating").unwrap_or(false);

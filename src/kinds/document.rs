@@ -16,14 +16,15 @@ const DEFAULT_NAMESPACE: &str = "default";
 const LONGEST_POINTER: usize = 512;
 const MOST_LOCATIONS: usize = 200_000;
 
-static SCHEMAS: LazyLock<Vec<(Kind, Schema)>> = LazyLock::new(|| {
-    Kind::ALL.into_iter().map(|kind| (kind, compile(kind))).collect()
-});
+static SCHEMAS: LazyLock<Vec<(Kind, Schema)>> =
+    LazyLock::new(|| Kind::ALL.into_iter().map(|kind| (kind, compile(kind))).collect());
 
 /// The schema of a kind: upstream's, or our own.
 pub(crate) fn schema_json(kind: Kind) -> serde_json::Value {
     let schema = match kind {
-        Kind::MeshService => serde_json::from_str(include_str!("schemas/isthmus.dev/MeshService.json")).ok(),
+        Kind::MeshService => {
+            serde_json::from_str(include_str!("schemas/isthmus.dev/MeshService.json")).ok()
+        }
         _ => proto::schema(kind.group(), kind.as_str()).cloned(),
     };
     // Both are shipped with the program; the tests read them all.
@@ -51,24 +52,40 @@ pub(crate) enum Outcome {
     Nothing,
 }
 
-/// The documents that a document stands for: itself, or the items of a `List`.
-pub(crate) fn expand(root: &Rc<Node>) -> Vec<Rc<Node>> {
-    let word = |name: &str| root.get(name).and_then(|(_, node)| node.text());
-    match (word("apiVersion"), word("kind"), root.get("items")) {
-        (Some("v1"), Some("List"), Some((_, items))) => items.items().to_vec(),
-        _ => vec![root.clone()],
+/// The documents that a document stands for, each with its pointer: itself, or the items of a `List`.
+pub(crate) fn expand(root: &Rc<Node>) -> Vec<(String, Rc<Node>)> {
+    match root.get("items") {
+        Some((_, items)) if is_list(root) && matches!(items.value, Value::List(_)) => items
+            .items()
+            .iter()
+            .enumerate()
+            .map(|(i, item)| (format!("/items/{i}"), item.clone()))
+            .collect(),
+        _ => vec![(String::new(), root.clone())],
     }
 }
 
+fn is_list(root: &Node) -> bool {
+    let word = |name: &str| root.get(name).and_then(|(_, node)| node.text());
+    (word("apiVersion"), word("kind")) == (Some("v1"), Some("List"))
+}
+
 /// Reads one document. `file` is given where the document stands in a text.
-pub(crate) fn read(root: &Rc<Node>, source: &Arc<str>, file: Option<&Arc<str>>, report: &mut Report) -> Outcome {
+pub(crate) fn read(
+    root: &Rc<Node>,
+    source: &Arc<str>,
+    file: Option<&Arc<str>>,
+    report: &mut Report,
+) -> Outcome {
     let Some(kind) = identify(root, report) else { return Outcome::Nothing };
     if kind == Kind::Secret {
         report.hide_values();
     }
     let Some(key) = object_key(root, kind, report) else { return Outcome::Nothing };
     report.identify(key.clone());
-    let Some((_, schema)) = SCHEMAS.iter().find(|(k, _)| *k == kind) else { return Outcome::Nothing };
+    let Some((_, schema)) = SCHEMAS.iter().find(|(k, _)| *k == kind) else {
+        return Outcome::Nothing;
+    };
     let checked = check(root, kind, schema, report);
     if report.is_rejected() {
         return Outcome::Rejected(key);
@@ -82,13 +99,19 @@ pub(crate) fn read(root: &Rc<Node>, source: &Arc<str>, file: Option<&Arc<str>>, 
 
 fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
     match kind {
-        Kind::EndpointSlice => Object::EndpointSlice(Arc::new(core::endpoint_slice(meta, at, report))),
+        Kind::EndpointSlice => {
+            Object::EndpointSlice(Arc::new(core::endpoint_slice(meta, at, report)))
+        }
         Kind::Gateway => Object::Gateway(Arc::new(gateway::gateway(meta, at, report))),
-        Kind::GatewayClass => Object::GatewayClass(Arc::new(gateway::gateway_class(meta, at, report))),
+        Kind::GatewayClass => {
+            Object::GatewayClass(Arc::new(gateway::gateway_class(meta, at, report)))
+        }
         Kind::HttpRoute => Object::HttpRoute(Arc::new(http_route::http_route(meta, at, report))),
         Kind::MeshService => Object::MeshService(Arc::new(mesh::mesh_service(meta, at, report))),
         Kind::Namespace => Object::Namespace(Arc::new(core::namespace(meta))),
-        Kind::ReferenceGrant => Object::ReferenceGrant(Arc::new(gateway::reference_grant(meta, at, report))),
+        Kind::ReferenceGrant => {
+            Object::ReferenceGrant(Arc::new(gateway::reference_grant(meta, at, report)))
+        }
         Kind::Secret => Object::Secret(Arc::new(secret::secret(meta, at, report))),
         Kind::Service => Object::Service(Arc::new(core::service(meta, at, report))),
     }
@@ -97,7 +120,9 @@ fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
 /// The versions of the kind that are read; the first is the one to write.
 fn versions(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Gateway | Kind::GatewayClass | Kind::HttpRoute | Kind::ReferenceGrant => &["v1", "v1beta1"],
+        Kind::Gateway | Kind::GatewayClass | Kind::HttpRoute | Kind::ReferenceGrant => {
+            &["v1", "v1beta1"]
+        }
         Kind::MeshService => &["v1alpha1"],
         Kind::EndpointSlice | Kind::Namespace | Kind::Secret | Kind::Service => &["v1"],
     }
@@ -110,20 +135,36 @@ fn api_version(kind: Kind, version: &str) -> String {
 fn identify(root: &Node, report: &mut Report) -> Option<Kind> {
     let place = Place { pointer: String::new(), mark: root.mark };
     let Value::Map(entries) = &root.value else {
-        let text = format!("expected an object with apiVersion, kind and metadata, found {}", root.what());
+        let text =
+            format!("expected an object with apiVersion, kind and metadata, found {}", root.what());
         report.error(codes::NOT_AN_OBJECT, place, text, "");
         return None;
     };
+    if is_list(root) {
+        let text = "a List needs `items`, and its items are no Lists";
+        report.error(codes::NOT_AN_OBJECT, place, text, "");
+        return None;
+    }
     let mut word = |name: &'static str| match root.get(name) {
-        Some((_, node)) if node.text().is_some_and(|text| !text.is_empty()) => Some((node.text()?, node.mark)),
+        Some((_, node)) if node.text().is_some_and(|text| !text.is_empty()) => {
+            Some((node.text()?, node.mark))
+        }
         Some((_, node)) => {
             let at = Place { pointer: format!("/{name}"), mark: node.mark };
-            report.error(codes::NOT_AN_OBJECT, at, format!("{name} must be text, found {}", node.what()), "");
+            report.error(
+                codes::NOT_AN_OBJECT,
+                at,
+                format!("{name} must be text, found {}", node.what()),
+                "",
+            );
             None
         }
         None => {
-            let near = entries.iter().find(|(key, _)| nearest(&key.text, [name]).is_some());
-            let hint = near.map_or(String::new(), |(key, _)| format!("`{}` was probably meant to be `{name}`", key.text));
+            let near =
+                entries.iter().take(20).find(|(key, _)| nearest(&key.text, [name]).is_some());
+            let hint = near.map_or(String::new(), |(key, _)| {
+                format!("`{}` was probably meant to be `{name}`", key.text)
+            });
             let at = Place { mark: near.map_or(place.mark, |(key, _)| key.mark), ..place.clone() };
             report.error(codes::NOT_AN_OBJECT, at, format!("the document has no {name}"), hint);
             None
@@ -147,34 +188,52 @@ fn identify(root: &Node, report: &mut Report) -> Option<Kind> {
 }
 
 /// A kind that is not read: a mistake where the group is ours or only misspelt, else somebody else's manifest.
-fn unknown_kind(group: &str, api: &str, name: &str, (api_mark, kind_mark): (Mark, Mark), report: &mut Report) {
+fn unknown_kind(
+    group: &str,
+    api: &str,
+    name: &str,
+    (api_mark, kind_mark): (Mark, Mark),
+    report: &mut Report,
+) {
     let of_group = || Kind::ALL.into_iter().filter(|kind| kind.group() == group);
     let at_kind = Place { pointer: "/kind".to_owned(), mark: kind_mark };
     if is_ours(group) {
         let near = nearest(name, of_group().map(Kind::as_str));
         let known: Vec<_> = of_group().map(Kind::as_str).collect();
-        let hint = near.map_or_else(|| format!("known are {}", known.join(", ")), |n| format!("did you mean {n}?"));
+        let hint = near.map_or_else(
+            || format!("known are {}", known.join(", ")),
+            |n| format!("did you mean {n}?"),
+        );
         let text = format!("{} has no kind {} that Isthmus knows", group, report.quote(name));
         report.error(codes::UNKNOWN_KIND, at_kind, text, hint);
         return;
     }
     // No other core kind is spelled like one of these.
-    if group.is_empty() && api == "v1"
+    if group.is_empty()
+        && api == "v1"
         && let Some(near) = of_group().map(Kind::as_str).find(|known| distance(name, known) <= 2)
     {
         let text = format!("v1 has no kind {}", report.quote(name));
         report.error(codes::UNKNOWN_KIND, at_kind, text, format!("did you mean {near}?"));
         return;
     }
-    let mut same_name = Kind::ALL.into_iter().filter(|kind| kind.as_str() == name && is_custom(*kind));
-    if let Some(kind) = same_name.find(|kind| api.len() < 100 && distance(group, kind.group()) <= 4 || api == kind.group())
+    let mut same_name =
+        Kind::ALL.into_iter().filter(|kind| kind.as_str() == name && is_custom(*kind));
+    if let Some(kind) = same_name
+        .find(|kind| api.len() < 100 && distance(group, kind.group()) <= 4 || api == kind.group())
     {
         let at = Place { pointer: "/apiVersion".to_owned(), mark: api_mark };
         let hint = format!("did you mean {}?", api_version(kind, versions(kind)[0]));
-        report.error(codes::UNKNOWN_KIND, at, format!("no {name} is known in {}", report.quote(api)), hint);
+        report.error(
+            codes::UNKNOWN_KIND,
+            at,
+            format!("no {name} is known in {}", report.quote(api)),
+            hint,
+        );
         return;
     }
-    let text = format!("{} {} is not a kind that Isthmus reads", report.quote(api), report.quote(name));
+    let text =
+        format!("{} {} is not a kind that Isthmus reads", report.quote(api), report.quote(name));
     report.say(Severity::Info, codes::UNKNOWN_KIND, at_kind, text, "the document is ignored");
 }
 
@@ -186,13 +245,18 @@ fn is_ours(group: &str) -> bool {
 fn object_key(root: &Node, kind: Kind, report: &mut Report) -> Option<ObjectKey> {
     let metadata = root.get("metadata");
     let field = |name: &str| metadata.and_then(|(_, m)| m.get(name)).map(|(_, node)| node);
-    let Some(name) = field("name").and_then(|node| node.text()).filter(|name| !name.is_empty()) else {
+    let Some(name) = field("name").and_then(|node| node.text()).filter(|name| !name.is_empty())
+    else {
         let (pointer, mark) = match (field("name"), metadata) {
             (Some(node), _) => ("/metadata/name", node.mark),
             (None, Some((key, _))) => ("/metadata", key.mark),
             (None, None) => ("", root.mark),
         };
-        let hint = if field("generateName").is_some() { "generateName makes no name outside of a cluster" } else { "" };
+        let hint = if field("generateName").is_some() {
+            "generateName makes no name outside of a cluster"
+        } else {
+            ""
+        };
         let text = format!("the {kind} has no metadata.name");
         report.error(codes::NOT_AN_OBJECT, Place { pointer: pointer.to_owned(), mark }, text, hint);
         return None;
@@ -207,7 +271,8 @@ fn object_key(root: &Node, kind: Kind, report: &mut Report) -> Option<ObjectKey>
 
 fn check(root: &Rc<Node>, kind: Kind, schema: &Schema, report: &mut Report) -> Rc<Node> {
     // Status is written by controllers, in whatever shape their version has.
-    let entries = root.entries().iter().filter(|(key, _)| key.text.as_ref() != "status").cloned().collect();
+    let entries =
+        root.entries().iter().filter(|(key, _)| key.text.as_ref() != "status").cloned().collect();
     let root = Rc::new(Node::new(Value::Map(entries), root.mark));
     let namespace = root.get("metadata").and_then(|(_, metadata)| metadata.get("namespace"));
     if let (false, Some((key, _))) = (kind.namespaced(), namespace) {
@@ -226,8 +291,12 @@ fn with_namespace(root: &Node, key: &ObjectKey) -> Node {
         if name.text.as_ref() != "metadata" {
             continue;
         }
-        let mut fields: Vec<_> =
-            metadata.entries().iter().filter(|(field, _)| field.text.as_ref() != "namespace").cloned().collect();
+        let mut fields: Vec<_> = metadata
+            .entries()
+            .iter()
+            .filter(|(field, _)| field.text.as_ref() != "namespace")
+            .cloned()
+            .collect();
         if key.kind.namespaced() {
             let (key, node) = match metadata.get("namespace") {
                 Some((key, node)) if !node.is_null() => (key.clone(), node.clone()),

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use model::{
-    Cors, Filter, Fraction, HeaderEdit, HeaderValue, PathModifier, Redirect, Rewrite, Severity, codes,
+    Cors, Filter, Fraction, HeaderEdit, HeaderValue, PathModifier, Redirect, Rewrite, Severity,
+    codes,
 };
 
 use crate::at::{At, Fields};
@@ -33,10 +34,14 @@ const TYPES: [(&str, &str); 7] = [
     ("ExtensionRef", "extensionRef"),
 ];
 
-pub(crate) fn filters(list: Option<At<'_>>, context: &Context<'_>, report: &mut Report) -> Filters {
+pub(crate) fn filters(
+    list: Option<&At<'_>>,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Filters {
     let mut out = Filters { filters: Vec::new(), redirect: None };
     let mut seen: Vec<&str> = Vec::new();
-    for item in list.iter().flat_map(At::items) {
+    for item in list.map(At::items).unwrap_or_default() {
         let place = item.place();
         let mut f = item.fields();
         let kind = f.text("type").unwrap_or_default();
@@ -76,24 +81,41 @@ fn check_types(f: &mut Fields<'_>, kind: &str, report: &mut Report) {
             }
             (false, Some(given)) => {
                 let text = format!("`{field}` does not belong to a filter of type {kind}");
-                report.error(codes::INVALID_VALUE, given.place(), text, format!("write `type: {name}`, or remove it"));
+                report.error(
+                    codes::INVALID_VALUE,
+                    given.place(),
+                    text,
+                    format!("write `type: {name}`, or remove it"),
+                );
             }
             _ => {}
         }
     }
 }
 
-fn filter(kind: &str, f: &mut Fields<'_>, context: &Context<'_>, report: &mut Report) -> Option<Filter> {
+fn filter(
+    kind: &str,
+    f: &mut Fields<'_>,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Option<Filter> {
     Some(match kind {
-        "RequestHeaderModifier" => Filter::RequestHeaders(header_edit(f.object("requestHeaderModifier")?, report)),
-        "ResponseHeaderModifier" => Filter::ResponseHeaders(header_edit(f.object("responseHeaderModifier")?, report)),
-        "RequestRedirect" => Filter::Redirect(redirect(f.object("requestRedirect")?, context, report)),
+        "RequestHeaderModifier" => {
+            Filter::RequestHeaders(header_edit(f.object("requestHeaderModifier")?, report))
+        }
+        "ResponseHeaderModifier" => {
+            Filter::ResponseHeaders(header_edit(f.object("responseHeaderModifier")?, report))
+        }
+        "RequestRedirect" => {
+            Filter::Redirect(redirect(f.object("requestRedirect")?, context, report))
+        }
         "URLRewrite" => Filter::Rewrite(rewrite(f.object("urlRewrite")?, context, report)),
         "RequestMirror" => mirror(f.object("requestMirror")?, context, report),
         "CORS" => Filter::Cors(cors(f.object("cors")?, report)),
         other => {
             let text = format!("the filter {} is not supported", report.quote(other));
-            let hint = "requests that it is for are answered 500: Gateway API forbids to skip a filter";
+            let hint =
+                "requests that it is for are answered 500: Gateway API forbids to skip a filter";
             report.say(Severity::Error, codes::UNSUPPORTED_FILTER, f.at.place(), text, hint);
             Filter::Unsupported { kind: other.into(), pointer: f.at.shared_pointer() }
         }
@@ -103,7 +125,8 @@ fn filter(kind: &str, f: &mut Fields<'_>, context: &Context<'_>, report: &mut Re
 fn header_edit(mut f: Fields<'_>, report: &mut Report) -> HeaderEdit {
     let set = header_values(f.items("set"), report);
     let add = header_values(f.items("add"), report);
-    let remove = f.items("remove").iter().filter_map(|at| values::header_name(at, report)).collect();
+    let remove =
+        f.items("remove").iter().filter_map(|at| values::header_name(at, report)).collect();
     f.finish(report);
     HeaderEdit { set, add, remove }
 }
@@ -146,7 +169,11 @@ fn rewrite(mut f: Fields<'_>, context: &Context<'_>, report: &mut Report) -> Rew
     rewrite
 }
 
-fn path_modifier(mut f: Fields<'_>, context: &Context<'_>, report: &mut Report) -> Option<PathModifier> {
+fn path_modifier(
+    mut f: Fields<'_>,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Option<PathModifier> {
     let place = f.at.place();
     let kind = f.text("type").unwrap_or_default();
     let (full, prefix) = (f.take("replaceFullPath"), f.take("replacePrefixMatch"));
@@ -160,7 +187,12 @@ fn path_modifier(mut f: Fields<'_>, context: &Context<'_>, report: &mut Report) 
         report.error(codes::INVALID_VALUE, other.value(), text, "remove it, or change the type");
     }
     let Some(at) = wanted else {
-        report.error(codes::MISSING_FIELD, place, format!("a path of type {kind} needs `{field}`"), "");
+        report.error(
+            codes::MISSING_FIELD,
+            place,
+            format!("a path of type {kind} needs `{field}`"),
+            "",
+        );
         return None;
     };
     if at.text().chars().any(|c| c.is_control() || c == ' ') {
@@ -172,7 +204,8 @@ fn path_modifier(mut f: Fields<'_>, context: &Context<'_>, report: &mut Report) 
         return Some(PathModifier::ReplaceFull(at.shared()));
     }
     if !context.single_prefix {
-        let text = "replacePrefixMatch needs a rule with exactly one match, and that of type PathPrefix";
+        let text =
+            "replacePrefixMatch needs a rule with exactly one match, and that of type PathPrefix";
         report.error(codes::INVALID_VALUE, at.value(), text, "give each prefix a rule of its own");
         return None;
     }
@@ -187,17 +220,25 @@ fn mirror(mut f: Fields<'_>, context: &Context<'_>, report: &mut Report) -> Filt
             report.error(codes::INVALID_VALUE, percent.value(), text, "remove one");
             None
         }
-        (Some(percent), None) => {
-            Some(Fraction { numerator: u32::try_from(percent.int()).unwrap_or_default(), denominator: 100 })
-        }
+        (Some(percent), None) => Some(Fraction {
+            numerator: u32::try_from(percent.int()).unwrap_or_default(),
+            denominator: 100,
+        }),
         (None, Some(mut fraction)) => {
             let place = fraction.at.place();
             let mut number = |name, otherwise| {
-                fraction.take(name).map_or(otherwise, |at| u32::try_from(at.int()).unwrap_or(otherwise))
+                fraction
+                    .take(name)
+                    .map_or(otherwise, |at| u32::try_from(at.int()).unwrap_or(otherwise))
             };
             let (numerator, denominator) = (number("numerator", 0), number("denominator", 100));
             if numerator > denominator {
-                report.error(codes::INVALID_VALUE, place, "the numerator is larger than the denominator", "");
+                report.error(
+                    codes::INVALID_VALUE,
+                    place,
+                    "the numerator is larger than the denominator",
+                    "",
+                );
             }
             fraction.finish(report);
             Some(Fraction { numerator, denominator })
@@ -221,7 +262,10 @@ fn cors(mut f: Fields<'_>, report: &mut Report) -> Cors {
     for name in ["allowOrigins", "allowMethods", "allowHeaders"] {
         let items = f.items(name);
         if let (true, Some(star)) = (items.len() > 1, items.iter().find(|at| at.text() == "*")) {
-            let text = format!("`*` stands for all {} and can only stand alone", &name[5..].to_lowercase());
+            let text = format!(
+                "`*` stands for all {} and can only stand alone",
+                &name[5..].to_lowercase()
+            );
             report.error(codes::INVALID_VALUE, star.value(), text, "remove the others, or `*`");
         }
     }

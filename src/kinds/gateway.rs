@@ -2,8 +2,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use model::{
-    AllowedNamespaces, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo, Listener, ListenerProtocol, Meta, ReferenceGrant,
-    RouteKind, Selector, SelectorOperator, SelectorRequirement, Severity, TlsMode, codes,
+    AllowedNamespaces, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo, Listener,
+    ListenerProtocol, Meta, ReferenceGrant, RouteKind, Selector, SelectorOperator,
+    SelectorRequirement, Severity, TlsMode, codes,
 };
 
 use crate::at::{At, Fields};
@@ -28,14 +29,23 @@ pub(crate) fn reference_grant(meta: Meta, root: At<'_>, report: &mut Report) -> 
         for item in spec.items("from") {
             let mut f = item.fields();
             let mut take = |name| f.shared(name).unwrap_or_default();
-            from.push(GrantFrom { group: take("group"), kind: take("kind"), namespace: take("namespace") });
+            from.push(GrantFrom {
+                group: take("group"),
+                kind: take("kind"),
+                namespace: take("namespace"),
+            });
             f.finish(report);
         }
         for item in spec.items("to") {
             let mut f = item.fields();
-            let (group, kind) = (f.shared("group").unwrap_or_default(), f.shared("kind").unwrap_or_default());
+            let (group, kind) =
+                (f.shared("group").unwrap_or_default(), f.shared("kind").unwrap_or_default());
             // An empty name means every name, as in Kubernetes' own reading.
-            to.push(GrantTo { group, kind, name: f.shared("name").filter(|name| !name.is_empty()) });
+            to.push(GrantTo {
+                group,
+                kind,
+                name: f.shared("name").filter(|name| !name.is_empty()),
+            });
             f.finish(report);
         }
         spec.finish(report);
@@ -44,7 +54,8 @@ pub(crate) fn reference_grant(meta: Meta, root: At<'_>, report: &mut Report) -> 
 }
 
 pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway {
-    let mut gateway = Gateway { meta, class: "".into(), listeners: Vec::new(), addresses: Vec::new() };
+    let mut gateway =
+        Gateway { meta, class: "".into(), listeners: Vec::new(), addresses: Vec::new() };
     let Some(mut spec) = root.fields().object("spec") else { return gateway };
     gateway.class = spec.shared("gatewayClassName").unwrap_or_default();
     for item in spec.items("listeners") {
@@ -61,16 +72,29 @@ pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway 
             Some(value) if kind == "IPAddress" => {
                 let address = values::address(&value, report);
                 if address.is_some_and(|address| !seen.insert(address)) {
-                    report.error(codes::INVALID_VALUE, value.value(), "the address stands twice", "remove one");
+                    report.error(
+                        codes::INVALID_VALUE,
+                        value.value(),
+                        "the address stands twice",
+                        "remove one",
+                    );
                 }
                 gateway.addresses.extend(address);
             }
             _ => {
                 let text = match value {
-                    Some(_) => format!("addresses of type {} are not supported", report.quote(kind)),
+                    Some(_) => {
+                        format!("addresses of type {} are not supported", report.quote(kind))
+                    }
                     None => "an address without a value is not assigned".to_owned(),
                 };
-                report.say(Severity::Warning, codes::UNSUPPORTED_FIELD, place, text, "write an IPAddress");
+                report.say(
+                    Severity::Warning,
+                    codes::UNSUPPORTED_FIELD,
+                    place,
+                    text,
+                    "write an IPAddress",
+                );
             }
         }
         f.finish(report);
@@ -82,7 +106,13 @@ pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway 
         from.is_some_and(|from| from != "None")
     }) {
         let at = spec.take("allowedListeners").map_or_else(|| spec.at.place(), |at| at.place());
-        report.say(Severity::Warning, codes::UNSUPPORTED_FIELD, at, "ListenerSets are not supported", "remove it");
+        report.say(
+            Severity::Warning,
+            codes::UNSUPPORTED_FIELD,
+            at,
+            "ListenerSets are not supported",
+            "remove it",
+        );
     }
     spec.finish(report);
     gateway
@@ -100,7 +130,12 @@ fn listener(item: At<'_>, namespace: &Arc<str>, report: &mut Report) -> Listener
     let host = f.take("hostname").filter(|at| !at.text().is_empty());
     if let (Ok(ListenerProtocol::Tcp | ListenerProtocol::Udp), Some(host)) = (&protocol, &host) {
         let text = format!("a {protocol_text} listener has no hostname");
-        report.error(codes::INVALID_VALUE, host.value(), text, "remove it: the protocol carries no host name");
+        report.error(
+            codes::INVALID_VALUE,
+            host.value(),
+            text,
+            "remove it: the protocol carries no host name",
+        );
     }
     let hostname = host.and_then(|at| values::hostname(&at, report));
     let mut listener = Listener {
@@ -117,10 +152,20 @@ fn listener(item: At<'_>, namespace: &Arc<str>, report: &mut Report) -> Listener
     match (&listener.protocol, tls) {
         (Ok(ListenerProtocol::Http | ListenerProtocol::Tcp | ListenerProtocol::Udp), Some(tls)) => {
             let text = format!("a {protocol_text} listener has no tls");
-            report.error(codes::INVALID_VALUE, tls.place(), text, "use protocol HTTPS or TLS, or remove it");
+            report.error(
+                codes::INVALID_VALUE,
+                tls.place(),
+                text,
+                "use protocol HTTPS or TLS, or remove it",
+            );
         }
         (Ok(ListenerProtocol::Tls), None) => {
-            report.error(codes::INVALID_VALUE, f.at.place(), "a TLS listener needs tls with a mode", "add tls.mode");
+            report.error(
+                codes::INVALID_VALUE,
+                f.at.place(),
+                "a TLS listener needs tls with a mode",
+                "add tls.mode",
+            );
         }
         (_, Some(tls)) => listener_tls(tls, &mut listener, namespace, report),
         (_, None) => {}
@@ -159,7 +204,12 @@ fn listener_tls(tls: At<'_>, listener: &mut Listener, namespace: &Arc<str>, repo
         listener.tls_mode = TlsMode::Passthrough;
         if listener.protocol == Ok(ListenerProtocol::Https) {
             let hint = "use protocol TLS for Passthrough";
-            report.error(codes::INVALID_VALUE, mode.value(), "an HTTPS listener must terminate TLS", hint);
+            report.error(
+                codes::INVALID_VALUE,
+                mode.value(),
+                "an HTTPS listener must terminate TLS",
+                hint,
+            );
         }
     }
     for item in f.items("certificateRefs") {
@@ -177,7 +227,12 @@ fn listener_tls(tls: At<'_>, listener: &mut Listener, namespace: &Arc<str>, repo
     let has_options = f.at.node.get("options").is_some_and(|(_, node)| !node.entries().is_empty());
     if listener.tls_mode == TlsMode::Terminate && listener.certificates.is_empty() && !has_options {
         let text = "a listener that terminates TLS needs a certificate";
-        report.error(codes::INVALID_VALUE, place, text, "add tls.certificateRefs with the name of a Secret");
+        report.error(
+            codes::INVALID_VALUE,
+            place,
+            text,
+            "add tls.certificateRefs with the name of a Secret",
+        );
     }
     f.finish(report);
 }
@@ -192,7 +247,12 @@ fn allowed_namespaces(mut f: Fields<'_>, report: &mut Report) -> AllowedNamespac
         (Some("None"), _) => AllowedNamespaces::None,
         (Some("Selector"), Some(selector)) => AllowedNamespaces::Selector(selector),
         (Some("Selector"), None) => {
-            report.error(codes::MISSING_FIELD, place, "`from: Selector` needs a selector", "add one, or write All or Same");
+            report.error(
+                codes::MISSING_FIELD,
+                place,
+                "`from: Selector` needs a selector",
+                "add one, or write All or Same",
+            );
             AllowedNamespaces::None
         }
         _ => AllowedNamespaces::Same,
@@ -217,13 +277,21 @@ fn selector(mut f: Fields<'_>, report: &mut Report) -> Selector {
             other => {
                 let text = format!("{} is not an operator", report.quote(other));
                 let at = operator.map_or(place, |at| at.value());
-                report.error(codes::INVALID_VALUE, at, text, "one of In, NotIn, Exists, DoesNotExist");
+                report.error(
+                    codes::INVALID_VALUE,
+                    at,
+                    text,
+                    "one of In, NotIn, Exists, DoesNotExist",
+                );
                 continue;
             }
         };
         let wants_values = matches!(operator, SelectorOperator::In | SelectorOperator::NotIn);
         if wants_values == values.is_empty() {
-            let text = format!("the operator {text} {}", if wants_values { "needs values" } else { "takes no values" });
+            let text = format!(
+                "the operator {text} {}",
+                if wants_values { "needs values" } else { "takes no values" }
+            );
             report.error(codes::INVALID_VALUE, place, text, "");
         }
         requirements.push(SelectorRequirement { key, operator, values });
@@ -236,7 +304,10 @@ fn selector(mut f: Fields<'_>, report: &mut Report) -> Selector {
 /// schema.
 fn check_listeners_differ(spec: &Fields<'_>, report: &mut Report) {
     let mut seen: HashMap<(i64, &str, String), &str> = HashMap::new();
-    let Some(mut listeners) = spec.at.node.get("listeners").map(|_| spec.at.clone().fields()) else { return };
+    let Some(mut listeners) = spec.at.node.get("listeners").map(|_| spec.at.clone().fields())
+    else {
+        return;
+    };
     for item in listeners.items("listeners") {
         let place = item.place();
         let mut f = item.fields();
@@ -245,8 +316,15 @@ fn check_listeners_differ(spec: &Fields<'_>, report: &mut Report) {
         let host = f.text("hostname").unwrap_or_default().to_ascii_lowercase();
         let protocol = f.text("protocol").unwrap_or_default();
         if let Some(first) = seen.insert((port, protocol, host), name) {
-            let text = format!("the listeners {first} and {name} have the same port, protocol and hostname");
-            report.error(codes::LISTENER_CONFLICT, place, text, "no request could be told to belong to one of them");
+            let text = format!(
+                "the listeners {first} and {name} have the same port, protocol and hostname"
+            );
+            report.error(
+                codes::LISTENER_CONFLICT,
+                place,
+                text,
+                "no request could be told to belong to one of them",
+            );
         }
     }
 }

@@ -2,8 +2,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::{
-    Backend, BackendRef, HeaderMatch, HttpRoute, Meta, NamespacedName, ParentRef, PathMatch, QueryMatch, RouteMatch,
-    Rule, Timeouts, codes,
+    Backend, BackendRef, HeaderMatch, HttpRoute, Meta, NamespacedName, ParentRef, PathMatch,
+    QueryMatch, RouteMatch, Rule, Timeouts, codes,
 };
 
 use crate::at::{At, Fields};
@@ -15,7 +15,8 @@ use crate::values;
 const MOST_MATCHES: usize = 128;
 
 pub(crate) fn http_route(meta: Meta, root: At<'_>, report: &mut Report) -> HttpRoute {
-    let mut route = HttpRoute { meta, parents: Vec::new(), hostnames: Vec::new(), rules: Vec::new() };
+    let mut route =
+        HttpRoute { meta, parents: Vec::new(), hostnames: Vec::new(), rules: Vec::new() };
     let namespace = route.meta.namespace().clone();
     let Some(mut spec) = root.fields().object("spec") else { return route };
     for item in spec.items("parentRefs") {
@@ -35,7 +36,9 @@ pub(crate) fn http_route(meta: Meta, root: At<'_>, report: &mut Report) -> HttpR
     }
     let matches: usize = route.rules.iter().map(|rule| rule.matches.len()).sum();
     if let (true, Some(rules)) = (matches > MOST_MATCHES, rules) {
-        let text = format!("{matches} matches in all rules together; at most {MOST_MATCHES} are permitted");
+        let text = format!(
+            "{matches} matches in all rules together; at most {MOST_MATCHES} are permitted"
+        );
         report.error(codes::INVALID_VALUE, rules.place(), text, "split the route");
     }
     spec.finish(report);
@@ -62,11 +65,18 @@ fn parent_ref(item: At<'_>, namespace: &Arc<str>, report: &mut Report) -> Parent
 
 /// ParentReference: references to one parent must be told apart by sectionName (or port, where that tells them apart).
 fn check_parents_differ(earlier: &[ParentRef], parent: &ParentRef, at: Place, report: &mut Report) {
-    let same_target = |p: &&ParentRef| (&p.group, &p.kind, &p.name) == (&parent.group, &parent.kind, &parent.name);
+    let same_target = |p: &&ParentRef| {
+        (&p.group, &p.kind, &p.name) == (&parent.group, &parent.kind, &parent.name)
+    };
     for other in earlier.iter().filter(same_target) {
         if other.section == parent.section && other.port == parent.port {
             let text = "the route refers to this parent twice";
-            report.error(codes::INVALID_VALUE, at, text, "remove one, or give each its own sectionName");
+            report.error(
+                codes::INVALID_VALUE,
+                at,
+                text,
+                "remove one, or give each its own sectionName",
+            );
             return;
         }
         if other.section.is_some() != parent.section.is_some() && other.port == parent.port {
@@ -77,7 +87,12 @@ fn check_parents_differ(earlier: &[ParentRef], parent: &ParentRef, at: Place, re
     }
 }
 
-fn rule<'a>(item: At<'a>, namespace: &Arc<str>, names: &mut HashSet<&'a str>, report: &mut Report) -> Rule {
+fn rule<'a>(
+    item: At<'a>,
+    namespace: &Arc<str>,
+    names: &mut HashSet<&'a str>,
+    report: &mut Report,
+) -> Rule {
     let pointer = item.shared_pointer();
     let mut f = item.fields();
     let name = f.take("name");
@@ -86,7 +101,8 @@ fn rule<'a>(item: At<'a>, namespace: &Arc<str>, names: &mut HashSet<&'a str>, re
         report.error(codes::INVALID_VALUE, at.value(), text, "names of rules must differ");
     }
     let items = f.items("matches");
-    let mut matches: Vec<RouteMatch> = items.iter().map(|item| route_match(item.clone().fields(), report)).collect();
+    let mut matches: Vec<RouteMatch> =
+        items.iter().map(|item| route_match(item.clone().fields(), report)).collect();
     // An empty list means the same as none: every request.
     if matches.is_empty() {
         let path = PathMatch::Prefix("/".into());
@@ -94,16 +110,24 @@ fn rule<'a>(item: At<'a>, namespace: &Arc<str>, names: &mut HashSet<&'a str>, re
     }
     let context = filter::Context {
         namespace,
-        single_prefix: matches!(matches.as_slice(), [RouteMatch { path: PathMatch::Prefix(_), .. }]),
+        single_prefix: matches!(
+            matches.as_slice(),
+            [RouteMatch { path: PathMatch::Prefix(_), .. }]
+        ),
     };
-    let Filters { filters, redirect } = filter::filters(f.take("filters"), &context, report);
+    let Filters { filters, redirect } =
+        filter::filters(f.take("filters").as_ref(), &context, report);
     let backends = f.take("backendRefs");
-    if let (Some(redirect), Some(backends)) = (redirect, backends.as_ref().filter(|at| !at.node.items().is_empty())) {
+    if let (Some(redirect), Some(backends)) =
+        (redirect, backends.as_ref().filter(|at| !at.node.items().is_empty()))
+    {
         let text = "a RequestRedirect answers by itself, so the rule cannot have backendRefs too";
-        let hint = format!("remove either; backendRefs stand in line {}", backends.place().mark.line);
+        let hint =
+            format!("remove either; backendRefs stand in line {}", backends.place().mark.line);
         report.error(codes::CONFLICTING_FILTERS, redirect, text, hint);
     }
-    let backends = backends.iter().flat_map(At::items).map(|item| backend(item, &context, report)).collect();
+    let backends =
+        backends.iter().flat_map(At::items).map(|item| backend(item, &context, report)).collect();
     let timeouts = f.object("timeouts").map(|t| timeouts(t, report)).unwrap_or_default();
     f.finish(report);
     Rule { name: name.map(|at| at.shared()), pointer, matches, filters, backends, timeouts }
@@ -155,7 +179,12 @@ fn route_match(mut f: Fields<'_>, report: &mut Report) -> RouteMatch {
         }
     }
     f.finish(report);
-    RouteMatch { path: path.unwrap_or_else(|| PathMatch::Prefix("/".into())), method, headers, query }
+    RouteMatch {
+        path: path.unwrap_or_else(|| PathMatch::Prefix("/".into())),
+        method,
+        headers,
+        query,
+    }
 }
 
 fn path_match(mut f: Fields<'_>, report: &mut Report) -> Option<PathMatch> {
@@ -182,7 +211,8 @@ fn backend(item: At<'_>, context: &filter::Context<'_>, report: &mut Report) -> 
     let mut f = item.fields();
     let target = backend_ref(&mut f, context.namespace, report);
     let weight = f.take("weight").map_or(1, |at| u32::try_from(at.int()).unwrap_or(1));
-    let Filters { filters, redirect } = filter::filters(f.take("filters"), context, report);
+    let Filters { filters, redirect } =
+        filter::filters(f.take("filters").as_ref(), context, report);
     if let Some(redirect) = redirect {
         let text = "a RequestRedirect answers by itself and cannot stand at a back end";
         report.error(codes::CONFLICTING_FILTERS, redirect, text, "move it to the rule's filters");
@@ -191,7 +221,11 @@ fn backend(item: At<'_>, context: &filter::Context<'_>, report: &mut Report) -> 
     Backend { target, weight, filters }
 }
 
-pub(crate) fn backend_ref(f: &mut Fields<'_>, namespace: &Arc<str>, report: &mut Report) -> BackendRef {
+pub(crate) fn backend_ref(
+    f: &mut Fields<'_>,
+    namespace: &Arc<str>,
+    report: &mut Report,
+) -> BackendRef {
     let reference = BackendRef {
         group: f.shared("group").unwrap_or_default(),
         kind: f.shared("kind").unwrap_or_default(),
@@ -202,7 +236,10 @@ pub(crate) fn backend_ref(f: &mut Fields<'_>, namespace: &Arc<str>, report: &mut
         port: f.take("port").map(|at| at.port()),
         pointer: f.at.shared_pointer(),
     };
-    if reference.group.is_empty() && reference.kind.as_ref() == "Service" && reference.port.is_none() {
+    if reference.group.is_empty()
+        && reference.kind.as_ref() == "Service"
+        && reference.port.is_none()
+    {
         let text = "a reference to a Service needs a port";
         report.error(codes::MISSING_FIELD, f.at.place(), text, "add `port`");
     }

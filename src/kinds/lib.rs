@@ -17,6 +17,7 @@
 
 mod at;
 mod certificate;
+mod check;
 mod core;
 mod document;
 mod filter;
@@ -26,6 +27,7 @@ mod mesh;
 mod node;
 mod parse;
 mod re2;
+mod re2_classes;
 mod report;
 mod scalar;
 mod schema;

@@ -7,7 +7,8 @@ use crate::report::Report;
 use crate::values;
 
 pub(crate) fn mesh_service(meta: Meta, root: At<'_>, report: &mut Report) -> MeshService {
-    let mut service = MeshService { meta, hosts: Vec::new(), ports: Vec::new(), endpoints: Vec::new() };
+    let mut service =
+        MeshService { meta, hosts: Vec::new(), ports: Vec::new(), endpoints: Vec::new() };
     let Some(mut spec) = root.fields().object("spec") else { return service };
     for host in spec.items("hosts") {
         service.hosts.extend(values::hostname(&host, report));
@@ -16,7 +17,9 @@ pub(crate) fn mesh_service(meta: Meta, root: At<'_>, report: &mut Report) -> Mes
         let mut f = item.fields();
         let port = f.take("port").map_or(0, |at| at.port());
         let named = f.take("name");
-        if let Some(at) = named.as_ref().filter(|at| service.ports.iter().any(|p| p.name.as_ref() == at.text())) {
+        if let Some(at) =
+            named.as_ref().filter(|at| service.ports.iter().any(|p| p.name.as_ref() == at.text()))
+        {
             let text = format!("another port has the name {}", report.quote(at.text()));
             report.error(codes::INVALID_VALUE, at.value(), text, "names of ports must differ");
         }

@@ -49,7 +49,10 @@ impl Node {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<(&Key, &Rc<Self>)> {
-        self.entries().iter().find(|(key, _)| key.text.as_ref() == name).map(|(key, node)| (key, node))
+        self.entries()
+            .iter()
+            .find(|(key, _)| key.text.as_ref() == name)
+            .map(|(key, node)| (key, node))
     }
 
     pub(crate) fn entries(&self) -> &[(Key, Rc<Self>)] {
@@ -90,14 +93,21 @@ impl Node {
         let value = match value {
             Json::Null => Value::Null,
             Json::Bool(b) => Value::Bool(*b),
-            Json::Number(n) => n.as_i64().map_or_else(|| Value::Float(n.as_f64().unwrap_or(f64::NAN)), Value::Int),
+            Json::Number(n) => {
+                n.as_i64().map_or_else(|| Value::Float(n.as_f64().unwrap_or(f64::NAN)), Value::Int)
+            }
             Json::String(s) => Value::Text(s.as_str().into()),
-            Json::Array(items) => Value::List(items.iter().map(|item| Rc::new(Self::from_json(item))).collect()),
+            Json::Array(items) => {
+                Value::List(items.iter().map(|item| Rc::new(Self::from_json(item))).collect())
+            }
             Json::Object(entries) => Value::Map(
                 entries
                     .iter()
                     .map(|(k, v)| {
-                        (Key { text: k.as_str().into(), mark: Mark::default() }, Rc::new(Self::from_json(v)))
+                        (
+                            Key { text: k.as_str().into(), mark: Mark::default() },
+                            Rc::new(Self::from_json(v)),
+                        )
                     })
                     .collect(),
             ),
@@ -144,7 +154,9 @@ impl Node {
 }
 
 fn measure<'a>(children: impl Iterator<Item = &'a Rc<Node>>) -> (usize, usize) {
-    children.fold((0, 0), |(size, height), child| (size.saturating_add(child.size), height.max(child.height + 1)))
+    children.fold((0, 0), |(size, height), child| {
+        (size.saturating_add(child.size), height.max(child.height + 1))
+    })
 }
 
 fn write_text(text: &str, out: &mut String) {

@@ -7,8 +7,8 @@ use model::{Finding, Kind, Location, Object, ObjectKey, ObjectRef, Severity, cod
 use crate::document::{self, Outcome};
 use crate::node::{Mark, Node};
 use crate::report::{Place, Report};
-use crate::yaml::{self, Document, Failure};
 use crate::secret;
+use crate::yaml::{self, Document, Duplicate, Failure};
 
 /// Findings of one file that are told.
 const MOST_FINDINGS: usize = 1000;
@@ -50,7 +50,8 @@ pub fn parse(source: &Arc<str>, file: &Arc<str>, bytes: &[u8], limits: Limits) -
         Ok(text) => yaml::read(text, &limits),
         Err(failure) => (Vec::new(), Some(failure)),
     };
-    let mut reader = Reader { source, file, parsed: Parsed::default(), seen: HashMap::new(), left_out: 0 };
+    let mut reader =
+        Reader { source, file, parsed: Parsed::default(), seen: HashMap::new(), left_out: 0 };
     for document in &documents {
         reader.document(document);
     }
@@ -68,7 +69,8 @@ pub fn parse(source: &Arc<str>, file: &Arc<str>, bytes: &[u8], limits: Limits) -
     if left_out > 0 {
         let text = format!("{left_out} more findings of this file are left out");
         let hint = "mend the ones above first";
-        let failure = Failure { code: codes::MORE_FINDINGS, mark: Mark { line: 1, column: 1 }, text, hint };
+        let failure =
+            Failure { code: codes::MORE_FINDINGS, mark: Mark { line: 1, column: 1 }, text, hint };
         parsed.findings.push(finding(source, file, failure));
     }
     parsed
@@ -92,14 +94,22 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn document(&mut self, document: &Document) {
-        for root in document::expand(&document.root) {
+        for (pointer, root) in document::expand(&document.root) {
             let mut report = Report::new(self.source, Some(self.file));
             let outcome = document::read(&root, self.source, Some(self.file), &mut report);
-            self.take(&root, document, outcome, report);
+            let duplicates =
+                document.duplicates.iter().filter_map(|d| Some((d, within(&d.pointer, &pointer)?)));
+            self.take(&root, duplicates, outcome, report);
         }
     }
 
-    fn take(&mut self, root: &Rc<Node>, document: &Document, outcome: Outcome, mut report: Report) {
+    fn take<'d>(
+        &mut self,
+        root: &Node,
+        duplicates: impl Iterator<Item = (&'d Duplicate, &'d str)>,
+        outcome: Outcome,
+        mut report: Report,
+    ) {
         let key = match &outcome {
             Outcome::Object(object) => Some(object.key().clone()),
             Outcome::Rejected(key) => Some(key.clone()),
@@ -107,8 +117,8 @@ impl Reader<'_> {
         };
         // Somebody else's manifests may be as sloppy as they like.
         if key.is_some() || report.is_rejected() {
-            for duplicate in &document.duplicates {
-                let at = Place { pointer: duplicate.pointer.clone(), mark: duplicate.key.mark };
+            for (duplicate, pointer) in duplicates {
+                let at = Place { pointer: pointer.to_owned(), mark: duplicate.key.mark };
                 let text = format!(
                     "the key `{}` stands already in line {}: one of the two values would be lost",
                     duplicate.key.text, duplicate.first.line
@@ -119,12 +129,22 @@ impl Reader<'_> {
         if let Some(key) = key {
             if let Some(first) = self.seen.get(&key) {
                 let at = Place { pointer: String::new(), mark: root.mark };
-                let text = format!("the object stands already in line {} of this file, which counts", first.line);
-                report.error(codes::DUPLICATE_OBJECT, at, text, "remove one, or give it another name");
+                let text = format!(
+                    "the object stands already in line {} of this file, which counts",
+                    first.line
+                );
+                report.error(
+                    codes::DUPLICATE_OBJECT,
+                    at,
+                    text,
+                    "remove one, or give it another name",
+                );
             } else {
                 self.seen.insert(key.clone(), root.mark);
                 match outcome {
-                    Outcome::Object(object) if !report.is_rejected() => self.parsed.objects.push(object),
+                    Outcome::Object(object) if !report.is_rejected() => {
+                        self.parsed.objects.push(object);
+                    }
                     _ => self.parsed.rejected.push(key),
                 }
             }
@@ -139,6 +159,16 @@ impl Reader<'_> {
     }
 }
 
+/// The pointer as seen from the document at `document`; `None` for a place in another item of the same `List`. What is
+/// wrong with the `List` itself is wrong with all of its items.
+fn within<'a>(pointer: &'a str, document: &str) -> Option<&'a str> {
+    match pointer.strip_prefix(document) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => Some(rest),
+        _ if pointer.starts_with("/items/") => None,
+        _ => Some(""),
+    }
+}
+
 /// Reads a document that was kept as [`model::Meta::document`]. Findings carry no location: there is no text.
 ///
 /// # Errors
@@ -150,7 +180,11 @@ pub fn decode(source: &Arc<str>, document_json: &str) -> Result<Object, Vec<Find
         Err(error) => {
             let place = Place { pointer: String::new(), mark: Mark::default() };
             // Only the kind of error: the text around it may be a secret.
-            let text = format!("not valid JSON: {:?} error at column {}", error.classify(), error.column());
+            let text = format!(
+                "not valid JSON: {:?} error at column {}",
+                error.classify(),
+                error.column()
+            );
             report.error(codes::NOT_AN_OBJECT, place, text, "");
             return Err(report.finish());
         }

@@ -2,6 +2,8 @@ use std::fmt::Write as _;
 
 use regex::RegexBuilder;
 
+use crate::re2_classes::is_class;
+
 /// RE2's limit on repetitions, nested ones multiplied (`kMaxRepeat`).
 const MOST_REPEATS: u32 = 1000;
 
@@ -9,8 +11,8 @@ const MOST_REPEATS: u32 = 1000;
 const LARGEST: usize = 4 << 20;
 
 const CLASSES: [&str; 14] = [
-    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
-    "xdigit",
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
+    "space", "upper", "word", "xdigit",
 ];
 
 /// Whether Envoy's RE2 accepts the expression, judged by the `regex` crate, which has nearly RE2's language. Where the
@@ -75,7 +77,8 @@ impl Translator {
                 '*' | '+' | '?' => self.repetition(1, &c.to_string())?,
                 '{' => match repeat(&self.chars[self.at..]) {
                     Some((most, length)) => {
-                        let text: String = self.chars[self.at - 1..self.at + length].iter().collect();
+                        let text: String =
+                            self.chars[self.at - 1..self.at + length].iter().collect();
                         self.at += length;
                         self.repetition(most, &text)?;
                     }
@@ -128,7 +131,9 @@ impl Translator {
         };
         self.repeats = self.repeats.saturating_mul(most.max(1));
         if self.repeats > MOST_REPEATS {
-            return Err(format!("RE2 repeats at most {MOST_REPEATS} times, nested repetitions multiplied"));
+            return Err(format!(
+                "RE2 repeats at most {MOST_REPEATS} times, nested repetitions multiplied"
+            ));
         }
         self.grow();
         self.out.push_str(text);
@@ -158,7 +163,12 @@ impl Translator {
             '[' if self.peek(0) == Some(':') => {
                 // `[:alpha:]` up to its own bracket.
                 let rest = &self.chars[self.at..];
-                let end = rest.windows(2).skip(1).position(|w| w == [':', ']']).ok_or("`[:` without `:]`")? + 3;
+                let end = rest
+                    .windows(2)
+                    .skip(1)
+                    .position(|w| w == [':', ']'])
+                    .ok_or("`[:` without `:]`")?
+                    + 3;
                 let name: String = rest[1..end - 2].iter().collect();
                 if !CLASSES.contains(&name.trim_start_matches('^')) {
                     return Err(format!("there is no character class `[:{name}:]`"));
@@ -176,27 +186,36 @@ impl Translator {
     }
 
     fn escape(&mut self) -> Result<(), String> {
-        let Some(c) = self.peek(0) else { return Err("it ends with a single backslash".to_owned()) };
+        let Some(c) = self.peek(0) else {
+            return Err("it ends with a single backslash".to_owned());
+        };
         self.at += 1;
         self.after = After::Atom;
         self.repeats = 1;
         match c {
             'Q' if !self.in_class => {
                 // RE2 takes the rest literally up to `\E`.
-                while self.at < self.chars.len() && !(self.peek(0) == Some('\\') && self.peek(1) == Some('E')) {
+                while self.at < self.chars.len()
+                    && !(self.peek(0) == Some('\\') && self.peek(1) == Some('E'))
+                {
                     self.out.push_str(&regex::escape(&self.chars[self.at].to_string()));
                     self.at += 1;
                 }
                 self.at += 2;
             }
             '0'..='7' => {
-                let more = self.chars[self.at..].iter().take(2).take_while(|c| ('0'..='7').contains(*c)).count();
+                let more = self.chars[self.at..]
+                    .iter()
+                    .take(2)
+                    .take_while(|c| ('0'..='7').contains(*c))
+                    .count();
                 if c != '0' && more == 0 {
                     return Err("RE2 has no back references".to_owned());
                 }
                 let octal: String = self.chars[self.at - 1..self.at + more].iter().collect();
                 self.at += more;
-                let _ = write!(self.out, "\\x{{{:x}}}", u32::from_str_radix(&octal, 8).unwrap_or(0));
+                let _ =
+                    write!(self.out, "\\x{{{:x}}}", u32::from_str_radix(&octal, 8).unwrap_or(0));
             }
             '8' | '9' => return Err("RE2 has no back references".to_owned()),
             // RE2's classes are ASCII only, the crate's are not.
@@ -214,6 +233,14 @@ impl Translator {
             'x' | 'p' | 'P' if self.peek(0) == Some('{') => {
                 let rest = &self.chars[self.at..];
                 let end = rest.iter().position(|c| *c == '}').ok_or("`{` without `}`")? + 1;
+                let name: String = rest[1..end - 1].iter().collect();
+                if c != 'x' && !is_class(&name) {
+                    return Err(format!("RE2 has no class `\\{c}{{{name}}}`"));
+                }
+                // Envoy lets RE2 compare bytes.
+                if c == 'x' && u32::from_str_radix(&name, 16).is_ok_and(|value| value > 0xff) {
+                    return Err(format!("`\\x{{{name}}}` is more than one byte"));
+                }
                 self.out.extend(['\\', c]);
                 self.out.extend(&rest[..end]);
                 self.at += end;
@@ -234,20 +261,32 @@ impl Translator {
         }
         let lacks = |what: &str| Err(format!("RE2 has no {what}"));
         match (self.peek(1), self.peek(2)) {
-            (Some('P'), Some('<')) => Ok(()),
+            (Some('P'), Some('<')) => self.check_name(3),
             (Some('P'), _) => Err("only `(?P<name>` is RE2 syntax after `(?P`".to_owned()),
             (Some('<'), Some('=' | '!')) => lacks("look-behind"),
-            (Some('<'), _) => Ok(()),
+            (Some('<'), _) => self.check_name(2),
             (Some('=' | '!'), _) => lacks("look-ahead"),
             (Some('>'), _) => lacks("atomic groups"),
             (Some('#'), _) => lacks("comments"),
             _ => {
-                let flags = self.chars[self.at + 1..].iter().take_while(|c| !matches!(c, ':' | ')'));
+                let flags =
+                    self.chars[self.at + 1..].iter().take_while(|c| !matches!(c, ':' | ')'));
                 match flags.into_iter().find(|c| !"imsU-".contains(**c)) {
                     Some(c) => lacks(&format!("flag `{c}`")),
                     None => Ok(()),
                 }
             }
+        }
+    }
+}
+
+impl Translator {
+    /// The name of a group, `ahead` of here.
+    fn check_name(&self, ahead: usize) -> Result<(), String> {
+        let name = self.chars[self.at + ahead..].iter().take_while(|c| **c != '>');
+        match name.into_iter().find(|c| !c.is_ascii_alphanumeric() && **c != '_') {
+            Some(c) => Err(format!("RE2 has no `{c}` in names of groups")),
+            None => Ok(()),
         }
     }
 }
@@ -273,9 +312,36 @@ mod tests {
     #[test]
     fn what_re2_knows_is_accepted() {
         for good in [
-            "/v[0-9]+/.*", "(?i)abc", "(?P<n>a)(?<m>b)", "a{3}", "a{2,}", "a{1,1000}", "[[:alpha:]_]+", "\\Qa.b(\\E.*",
-            "\\pN\\p{Greek}", "[a&&b]", "[a--z]", "[a[b]", "[]a]", "[^]a]", "\\x{41}", "\\101", "{id}", "a{,3}", "\\bfoo\\b",
-            "(?:a|b)??", "\\z", "x*", "\\{a\\}", "(?s-i:.)", "", "(a{30}b{2}){30}", "[\\w-]+", "a{2}?", "\\/a\\-b", "[\\]\\-]",
+            "/v[0-9]+/.*",
+            "(?i)abc",
+            "(?P<n>a)(?<m>b)",
+            "a{3}",
+            "a{2,}",
+            "a{1,1000}",
+            "[[:alpha:]_]+",
+            "\\Qa.b(\\E.*",
+            "\\pN\\p{Greek}",
+            "[a&&b]",
+            "[a--z]",
+            "[a[b]",
+            "[]a]",
+            "[^]a]",
+            "\\x{41}",
+            "\\101",
+            "{id}",
+            "a{,3}",
+            "\\bfoo\\b",
+            "(?:a|b)??",
+            "\\z",
+            "x*",
+            "\\{a\\}",
+            "(?s-i:.)",
+            "",
+            "(a{30}b{2}){30}",
+            "[\\w-]+",
+            "a{2}?",
+            "\\/a\\-b",
+            "[\\]\\-]",
         ] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
@@ -284,8 +350,37 @@ mod tests {
     #[test]
     fn what_re2_lacks_is_refused() {
         for bad in [
-            "(", "a**", "[", "(?=a)", "(?!a)", "(?<=a)", "(?<!a)", "(?>a)", "(a)\\1", "\\9", "a{1001}", "(?x)a b", "(?R)a",
-            "\\u0041", "\\Z", "*a", "a\\", "[z-a]", "(?P=n)", "\\b{start}", "(((a{100}){100}){100})", "[[:nope:]]", "(a{40}b){40}", "a*+", "a{2}{3}",
+            "(",
+            "a**",
+            "[",
+            "(?=a)",
+            "(?!a)",
+            "(?<=a)",
+            "(?<!a)",
+            "(?>a)",
+            "(a)\\1",
+            "\\9",
+            "a{1001}",
+            "(?x)a b",
+            "(?R)a",
+            "\\u0041",
+            "\\Z",
+            "*a",
+            "a\\",
+            "[z-a]",
+            "(?P=n)",
+            "\\b{start}",
+            "\\p{Alphabetic}",
+            "\\p{greek}",
+            "\\P{Script=Greek}",
+            "(?P<a.b>x)",
+            "(?<é>x)",
+            "\\x{100}",
+            "(((a{100}){100}){100})",
+            "[[:nope:]]",
+            "(a{40}b){40}",
+            "a*+",
+            "a{2}{3}",
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }

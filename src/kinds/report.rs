@@ -52,8 +52,25 @@ impl Report {
         self.rejected
     }
 
+    /// Whether further findings are only counted, so that it is idle to word them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.findings.len() >= MOST_FINDINGS
+    }
+
+    /// An error that is only counted.
+    pub(crate) fn leave_out(&mut self) {
+        self.rejected = true;
+        self.dropped += 1;
+    }
+
     /// A mistake that keeps the document from being used.
-    pub(crate) fn error(&mut self, code: Code, at: Place, text: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn error(
+        &mut self,
+        code: Code,
+        at: Place,
+        text: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.rejected = true;
         self.say(Severity::Error, code, at, text, hint);
     }
@@ -67,7 +84,7 @@ impl Report {
         text: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        if self.findings.len() >= MOST_FINDINGS {
+        if self.is_full() {
             self.dropped += 1;
             return;
         }
@@ -119,7 +136,13 @@ impl Report {
             at.location = self.findings[0].at.location.clone();
             let text = format!("{} more findings of this document are left out", self.dropped);
             let hint = "mend the ones above first".to_owned();
-            self.findings.push(Finding { at, code: codes::MORE_FINDINGS, severity: Severity::Error, text, hint });
+            self.findings.push(Finding {
+                at,
+                code: codes::MORE_FINDINGS,
+                severity: Severity::Error,
+                text,
+                hint,
+            });
         }
         self.findings
     }

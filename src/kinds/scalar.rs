@@ -35,12 +35,18 @@ fn number(text: &str) -> Option<Value> {
         if let Some(digits) = text.strip_prefix(prefix) {
             // `from_str_radix` would take a sign here.
             let all = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
-            return all.then(|| i64::from_str_radix(digits, radix).map_or(Value::Float(f64::INFINITY), Value::Int));
+            return all.then(|| {
+                i64::from_str_radix(digits, radix).map_or(Value::Float(f64::INFINITY), Value::Int)
+            });
         }
     }
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     if matches!(unsigned, ".inf" | ".Inf" | ".INF") {
-        return Some(Value::Float(if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY }));
+        return Some(Value::Float(if text.starts_with('-') {
+            f64::NEG_INFINITY
+        } else {
+            f64::INFINITY
+        }));
     }
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
     if !unsigned.is_empty() && digits(unsigned) {
@@ -48,7 +54,9 @@ fn number(text: &str) -> Option<Value> {
     }
     // [-+]? ( \. [0-9]+ | [0-9]+ ( \. [0-9]* )? ) ( [eE] [-+]? [0-9]+ )?
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['-', '+']).unwrap_or(exponent))),
+        Some((mantissa, exponent)) => {
+            (mantissa, Some(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)))
+        }
         None => (unsigned, None),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

@@ -24,7 +24,10 @@ pub(crate) fn secret(meta: Meta, root: At<'_>, report: &mut Report) -> Secret {
         (_, None) => SecretData::Invalid { reason: "there is no tls.key".to_owned() },
     };
     if let SecretData::Invalid { reason } = &data {
-        let at = f.take("data").or_else(|| f.take("stringData")).map_or_else(|| f.at.place(), |at| at.place());
+        let at = f
+            .take("data")
+            .or_else(|| f.take("stringData"))
+            .map_or_else(|| f.at.place(), |at| at.place());
         let hint = "tls.crt holds the certificate and its chain, tls.key its private key, both PEM";
         report.say(Severity::Error, codes::INVALID_CERTIFICATE, at, reason.clone(), hint);
     }
@@ -44,7 +47,11 @@ fn bytes(f: &mut Fields<'_>, name: &'static str) -> Option<Vec<u8>> {
 /// Replaces what must not be shown in a Secret's document.
 pub(crate) fn redact(document: &mut serde_json::Value) {
     let hide = |values: Option<&mut serde_json::Value>| {
-        for value in values.and_then(serde_json::Value::as_object_mut).into_iter().flat_map(|map| map.values_mut()) {
+        for value in values
+            .and_then(serde_json::Value::as_object_mut)
+            .into_iter()
+            .flat_map(|map| map.values_mut())
+        {
             *value = "<redacted>".into();
         }
     };
@@ -56,4 +63,3 @@ pub(crate) fn redact(document: &mut serde_json::Value) {
         *copy = "<redacted>".into();
     }
 }
-

@@ -28,7 +28,12 @@ pub(crate) fn hostname(at: &At<'_>, report: &mut Report) -> Option<Hostname> {
 pub(crate) fn exact_hostname(at: &At<'_>, report: &mut Report) -> Option<Arc<str>> {
     let host = hostname(at, report)?;
     if host.is_wildcard() {
-        report.error(codes::INVALID_VALUE, at.value(), "a wildcard names no single host", "write a full host name");
+        report.error(
+            codes::INVALID_VALUE,
+            at.value(),
+            "a wildcard names no single host",
+            "write a full host name",
+        );
         return None;
     }
     Some(host.shared())
@@ -46,18 +51,29 @@ pub(crate) fn header_name(at: &At<'_>, report: &mut Report) -> Option<Arc<str>> 
 
 /// RFC 9110 §5.6.2.
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 /// A header value: no control characters, which would let a value smuggle a second header (RFC 9110 §5.5).
 pub(crate) fn header_value(at: &At<'_>, report: &mut Report) -> Option<Arc<str>> {
     let text = at.text();
     if text.chars().any(|c| c.is_control() && c != '\t') {
-        report.error(codes::INVALID_VALUE, at.value(), "a header value has no line breaks or control characters", "");
+        report.error(
+            codes::INVALID_VALUE,
+            at.value(),
+            "a header value has no line breaks or control characters",
+            "",
+        );
         return None;
     }
     if text.trim() != text {
-        report.error(codes::INVALID_VALUE, at.value(), "a header value has no space at its ends", "remove the spaces");
+        report.error(
+            codes::INVALID_VALUE,
+            at.value(),
+            "a header value has no space at its ends",
+            "remove the spaces",
+        );
         return None;
     }
     Some(text.into())
@@ -65,15 +81,27 @@ pub(crate) fn header_value(at: &At<'_>, report: &mut Report) -> Option<Arc<str>>
 
 pub(crate) fn regex(at: &At<'_>, report: &mut Report) -> Option<Arc<str>> {
     if let Err(reason) = re2::check(at.text()) {
-        let text = format!("{} is not a regular expression that Envoy (RE2) accepts: {reason}", report.quote(at.text()));
-        report.error(codes::INVALID_REGEX, at.value(), text, "see https://github.com/google/re2/wiki/Syntax");
+        let text = format!(
+            "{} is not a regular expression that Envoy (RE2) accepts: {reason}",
+            report.quote(at.text())
+        );
+        report.error(
+            codes::INVALID_REGEX,
+            at.value(),
+            text,
+            "see https://github.com/google/re2/wiki/Syntax",
+        );
         return None;
     }
     Some(at.shared())
 }
 
 /// A value to compare with, exact or as a regular expression.
-pub(crate) fn string_match(kind: Option<&str>, at: &At<'_>, report: &mut Report) -> Option<StringMatch> {
+pub(crate) fn string_match(
+    kind: Option<&str>,
+    at: &At<'_>,
+    report: &mut Report,
+) -> Option<StringMatch> {
     match kind {
         Some("RegularExpression") => regex(at, report).map(StringMatch::Regex),
         _ => Some(StringMatch::Exact(at.shared())),
@@ -93,7 +121,12 @@ pub(crate) fn address(at: &At<'_>, report: &mut Report) -> Option<IpAddr> {
     let parsed = at.text().parse().ok();
     if parsed.is_none() {
         let text = format!("{} is not an IP address", report.quote(at.text()));
-        report.error(codes::INVALID_VALUE, at.value(), text, "host names are not resolved here: write an address");
+        report.error(
+            codes::INVALID_VALUE,
+            at.value(),
+            text,
+            "host names are not resolved here: write an address",
+        );
     }
     parsed
 }
@@ -116,7 +149,11 @@ pub(crate) fn path(at: &At<'_>, report: &mut Report) -> Option<Arc<str>> {
         "does not start with '/'"
     } else if text.contains("//") {
         "contains '//'"
-    } else if text.contains("/./") || text.ends_with("/.") || text.contains("/../") || text.ends_with("/..") {
+    } else if text.contains("/./")
+        || text.ends_with("/.")
+        || text.contains("/../")
+        || text.ends_with("/..")
+    {
         "contains '.' or '..' as a path element"
     } else if lower.contains("%2f") {
         "contains an encoded slash"

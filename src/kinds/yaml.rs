@@ -49,7 +49,11 @@ pub(crate) fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, Fa
         return Err(Failure {
             code: codes::FILE_TOO_LARGE,
             mark: Mark { line: 1, column: 1 },
-            text: format!("the file has {} bytes, more than the limit of {}", bytes.len(), limits.file_size),
+            text: format!(
+                "the file has {} bytes, more than the limit of {}",
+                bytes.len(),
+                limits.file_size
+            ),
             hint: "split it, or raise the limit",
         });
     }
@@ -66,16 +70,15 @@ pub(crate) fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, Fa
     })?;
     // The scanner takes NUL for the end of its input, which would silently drop the rest of the file.
     let control = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
-    if let Some(at) = text.find(control) {
-        let c = text[at..].chars().next().map_or(0, u32::from);
-        let text = format!("the control character U+{c:04X} is not allowed in YAML");
-        return Err(Failure::syntax(mark_after(&bytes_before(bytes, at)), text, "remove it, or write it as an escape"));
+    if let Some((at, c)) = text.char_indices().find(|(_, c)| control(*c)) {
+        let what = format!("the control character U+{:04X} is not allowed in YAML", u32::from(c));
+        return Err(Failure::syntax(
+            mark_after(&text[..at]),
+            what,
+            "remove it, or write it as an escape",
+        ));
     }
     Ok(text)
-}
-
-fn bytes_before(bytes: &[u8], at: usize) -> String {
-    String::from_utf8_lossy(&bytes[..at]).into_owned()
 }
 
 /// The place right after `text`.
@@ -100,7 +103,9 @@ pub(crate) fn read(text: &str, limits: &Limits) -> (Vec<Document>, Option<Failur
     let mut reader = Reader::new(limits);
     // A parser error repeats for ever: the first one ends the file.
     for event in Parser::new_from_str(text) {
-        if let Err(failure) = event.map_err(|error| syntax_error(&error, text)).and_then(|e| reader.event(e)) {
+        if let Err(failure) =
+            event.map_err(|error| syntax_error(&error, text)).and_then(|e| reader.event(e))
+        {
             return (reader.documents, Some(failure));
         }
     }
@@ -121,7 +126,8 @@ fn syntax_error(error: &ScanError, text: &str) -> Failure {
     }
     let info = format!("not valid YAML: {}", error.info());
     // The scanner names where the token began that the tab ends, which may be a line above.
-    let indent = |line: &str| line.bytes().take_while(u8::is_ascii_whitespace).position(|b| b == b'\t');
+    let indent =
+        |line: &str| line.bytes().take_while(u8::is_ascii_whitespace).position(|b| b == b'\t');
     let lines = text.lines().zip(1..).skip(at.line as usize - 1).take(2);
     match lines.into_iter().find_map(|(line, number)| Some((number, indent(line)?))) {
         Some((line, column)) => {
@@ -141,7 +147,12 @@ struct Frame {
 
 enum Content {
     List(Vec<Rc<Node>>),
-    Map { entries: Vec<(Key, Rc<Node>)>, seen: HashSet<Rc<str>>, key: Option<PendingKey>, merges: Vec<Rc<Node>> },
+    Map {
+        entries: Vec<(Key, Rc<Node>)>,
+        seen: HashSet<Rc<str>>,
+        key: Option<PendingKey>,
+        merges: Vec<Rc<Node>>,
+    },
 }
 
 enum PendingKey {
@@ -184,7 +195,8 @@ impl<'a> Reader<'a> {
                 }
                 let plain = style == ScalarStyle::Plain;
                 // What is not there stands where its key does.
-                let at = if plain && text.is_empty() { self.pending_key().unwrap_or(at) } else { at };
+                let at =
+                    if plain && text.is_empty() { self.pending_key().unwrap_or(at) } else { at };
                 let value = scalar::resolve(&text, plain, core_tag(tag.as_deref(), at)?.as_deref())
                     .map_err(|text| Failure::syntax(at, text, "remove the tag"))?;
                 self.complete(Node::new(value, at), anchor)?;
@@ -195,8 +207,12 @@ impl<'a> Reader<'a> {
             }
             Event::MappingStart(anchor, tag) => {
                 collection_tag(tag.as_deref(), "map", at)?;
-                let map =
-                    Content::Map { entries: Vec::new(), seen: HashSet::new(), key: None, merges: Vec::new() };
+                let map = Content::Map {
+                    entries: Vec::new(),
+                    seen: HashSet::new(),
+                    key: None,
+                    merges: Vec::new(),
+                };
                 self.open(anchor, at, map)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close()?,
@@ -215,7 +231,9 @@ impl<'a> Reader<'a> {
 
     /// The scalar as a key, where a key is due.
     fn as_key(&self, text: &str, style: ScalarStyle, at: Mark) -> Option<PendingKey> {
-        let Some(Frame { content: Content::Map { key: None, .. }, .. }) = self.stack.last() else { return None };
+        let Some(Frame { content: Content::Map { key: None, .. }, .. }) = self.stack.last() else {
+            return None;
+        };
         if text == "<<" && style == ScalarStyle::Plain {
             return Some(PendingKey::Merge(at));
         }
@@ -225,19 +243,26 @@ impl<'a> Reader<'a> {
     fn start_entry(&mut self, new: PendingKey, anchor: usize, at: Mark) -> Result<(), Failure> {
         self.count(1, at)?;
         if matches!(&new, PendingKey::Field(k) if k.text.chars().nth(LONGEST_KEY).is_some()) {
-            return Err(Failure::syntax(at, format!("a key of more than {LONGEST_KEY} characters"), "shorten it"));
+            return Err(Failure::syntax(
+                at,
+                format!("a key of more than {LONGEST_KEY} characters"),
+                "shorten it",
+            ));
         }
         if let (PendingKey::Field(key), true) = (&new, anchor != 0) {
             self.anchors.insert(anchor, Rc::new(Node::new(Value::Text(key.text.clone()), at)));
         }
-        let Some(Frame { content: Content::Map { key, seen, entries, .. }, .. }) = self.stack.last_mut() else {
+        let Some(Frame { content: Content::Map { key, seen, entries, .. }, .. }) =
+            self.stack.last_mut()
+        else {
             return Ok(());
         };
         match new {
             PendingKey::Field(k) if !seen.insert(k.text.clone()) => {
                 *key = Some(PendingKey::Duplicate);
-                let first = entries.iter().find(|(e, _)| e.text == k.text).map_or(at, |(e, _)| e.mark);
                 if self.duplicates.len() < MOST_DUPLICATES {
+                    let first =
+                        entries.iter().find(|(e, _)| e.text == k.text).map_or(at, |(e, _)| e.mark);
                     let mut pointer = self.pointer();
                     push_segment(&mut pointer, &k.text);
                     self.duplicates.push(Duplicate { pointer, key: k, first });
@@ -265,7 +290,11 @@ impl<'a> Reader<'a> {
 
     fn open(&mut self, anchor: usize, at: Mark, content: Content) -> Result<(), Failure> {
         if let Some(Frame { content: Content::Map { key: None, .. }, .. }) = self.stack.last() {
-            return Err(Failure::syntax(at, "a mapping key must be text, not a list or a mapping", ""));
+            return Err(Failure::syntax(
+                at,
+                "a mapping key must be text, not a list or a mapping",
+                "",
+            ));
         }
         self.check_depth(1, at)?;
         self.stack.push(Frame { mark: at, anchor, content });
@@ -283,11 +312,19 @@ impl<'a> Reader<'a> {
 
     fn alias(&mut self, anchor: usize, at: Mark) -> Result<(), Failure> {
         let Some(node) = self.anchors.get(&anchor).cloned() else {
-            return Err(Failure::syntax(at, "the alias refers to itself or to another document's anchor", ""));
+            return Err(Failure::syntax(
+                at,
+                "the alias refers to itself or to another document's anchor",
+                "",
+            ));
         };
         if let Some(Frame { content: Content::Map { key: None, .. }, .. }) = self.stack.last() {
             let Some(text) = node.text() else {
-                return Err(Failure::syntax(at, "a mapping key must be text, not a list or a mapping", ""));
+                return Err(Failure::syntax(
+                    at,
+                    "a mapping key must be text, not a list or a mapping",
+                    "",
+                ));
             };
             let key = PendingKey::Field(Key { text: text.into(), mark: at });
             return self.start_entry(key, 0, at);
@@ -322,10 +359,18 @@ impl<'a> Reader<'a> {
             Content::Map { entries, key, merges, .. } => match key.take() {
                 Some(PendingKey::Field(key)) => entries.push((key, node)),
                 Some(PendingKey::Merge(mark)) => {
-                    let sources = if node.items().is_empty() { std::slice::from_ref(&node) } else { node.items() };
+                    let sources = if node.items().is_empty() {
+                        std::slice::from_ref(&node)
+                    } else {
+                        node.items()
+                    };
                     if !sources.iter().all(|s| matches!(s.value, Value::Map(_))) {
                         let text = "`<<` takes a mapping or a list of mappings";
-                        return Err(Failure::syntax(mark, text, "quote the key if it is meant as text"));
+                        return Err(Failure::syntax(
+                            mark,
+                            text,
+                            "quote the key if it is meant as text",
+                        ));
                     }
                     merges.extend_from_slice(sources);
                 }
@@ -378,15 +423,19 @@ fn core_tag(tag: Option<&Tag>, at: Mark) -> Result<Option<String>, Failure> {
         None => Ok(None),
         Some(tag) if tag.is_yaml_core_schema() => Ok(Some(tag.suffix.clone())),
         Some(tag) if tag.handle.is_empty() && tag.suffix == "!" => Ok(Some("str".to_owned())),
-        Some(tag) => Err(Failure::syntax(at, format!("the tag {tag} means nothing here"), "remove the tag")),
+        Some(tag) => {
+            Err(Failure::syntax(at, format!("the tag {tag} means nothing here"), "remove the tag"))
+        }
     }
 }
 
 fn collection_tag(tag: Option<&Tag>, expected: &str, at: Mark) -> Result<(), Failure> {
     match core_tag(tag, at)? {
-        Some(name) if name != expected && name != "str" => {
-            Err(Failure::syntax(at, format!("the tag !!{name} does not fit here"), "remove the tag"))
-        }
+        Some(name) if name != expected && name != "str" => Err(Failure::syntax(
+            at,
+            format!("the tag !!{name} does not fit here"),
+            "remove the tag",
+        )),
         _ => Ok(()),
     }
 }

@@ -11,6 +11,9 @@ use crate::state::TypeState;
 use crate::view::{Held, Owed, removal_is_told};
 use crate::{Form, Nonce};
 
+/// Key and length of a name in a response, at most.
+const FIELD_OVERHEAD: usize = 6;
+
 pub(crate) fn choose(
     form: Form,
     state: &TypeState,
@@ -77,7 +80,13 @@ fn pick(
                 }
                 choice.sends.push(resource);
             }
-            Verdict::Remove => choice.removes.push(name.clone()),
+            Verdict::Remove => {
+                bytes += name.len() + FIELD_OVERHEAD;
+                if bytes > max_bytes && !choice.is_empty() {
+                    break;
+                }
+                choice.removes.push(name.clone());
+            }
         }
     }
     if !choice.is_empty() {

@@ -14,6 +14,8 @@ use crate::testbed::{get, route, secret, service, until};
 pub(super) struct Script<'a> {
     world: &'a World,
     load: &'a Load,
+    step: usize,
+    /// How many rounds were begun.
     turn: usize,
     edits: Edits,
 }
@@ -41,30 +43,36 @@ impl fmt::Display for Edits {
 
 impl<'a> Script<'a> {
     pub(super) fn new(world: &'a World, load: &'a Load) -> Self {
-        Self { world, load, turn: 0, edits: Edits::default() }
+        Self { world, load, step: 0, turn: 1, edits: Edits::default() }
     }
 
     pub(super) fn finish(self) -> Edits {
         self.edits
     }
 
-    /// One round of all kinds of edits.
+    /// The next of all kinds of edits, round and round.
     pub(super) async fn next(&mut self) {
-        self.turn += 1;
-        self.add().await;
-        self.swap_weights().await;
-        self.rename().await;
-        self.certificate().await;
-        self.rename_service().await;
-        self.break_and_mend().await;
-        self.replace_service().await;
-        self.half_write_and_complete().await;
-        self.rename_route().await;
-        self.endpoints().await;
-        self.move_file().await;
-        self.listener(true).await;
-        self.listener(false).await;
-        self.delete().await;
+        match self.step {
+            0 => self.add().await,
+            1 => self.swap_weights().await,
+            2 => self.rename().await,
+            3 => self.certificate().await,
+            4 => self.rename_service().await,
+            5 => self.break_and_mend().await,
+            6 => self.replace_service().await,
+            7 => self.half_write_and_complete().await,
+            8 => self.rename_route().await,
+            9 => self.endpoints().await,
+            10 => self.move_file().await,
+            11 => self.listener(true).await,
+            12 => self.listener(false).await,
+            _ => self.delete().await,
+        }
+        self.step += 1;
+        if self.step == 14 {
+            self.step = 0;
+            self.turn += 1;
+        }
     }
 
     /// Says with failures what is going on, and counts when it is done.

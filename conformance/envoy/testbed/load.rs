@@ -7,15 +7,19 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::{Ask, Connection, Failure};
 
-/// A request that takes longer has failed.
-const TOO_LONG: Duration = Duration::from_secs(5);
+/// A request that takes longer has failed. A proxy that answers nothing is found out; a machine that is also busy with
+/// other things is not taken for one.
+const TOO_LONG: Duration = Duration::from_secs(20);
 /// Connections of each pool that are opened before the first request.
 const FIRST_CONNECTIONS: usize = 12;
+/// Requests that may be open at once; those that are due wait for their turn. Without a bound a machine that is slow for
+/// a moment would open connection after connection, which makes it slower.
+const MOST_OPEN: usize = 128;
 
 /// One thing to ask for again and again.
 #[derive(Clone)]
@@ -98,11 +102,11 @@ pub(crate) struct Load {
     task: JoinHandle<()>,
 }
 
-#[derive(Default)]
 struct Shared {
     report: Mutex<Report>,
     during: Mutex<String>,
     pools: Mutex<HashMap<Door, VecDeque<Kept>>>,
+    turns: Semaphore,
 }
 
 /// What a connection is good for.
@@ -117,7 +121,12 @@ struct Kept {
 impl Load {
     /// Asks for the targets in turn, `rate` times a second.
     pub(crate) async fn start(rate: u32, targets: Vec<Target>) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            report: Mutex::default(),
+            during: Mutex::default(),
+            pools: Mutex::default(),
+            turns: Semaphore::new(MOST_OPEN),
+        });
         for target in &targets {
             let missing = FIRST_CONNECTIONS.saturating_sub(shared.kept(target));
             for number in 0..missing {
@@ -173,7 +182,9 @@ async fn one(target: Target, start: Instant, shared: Arc<Shared>) {
         report.sent += 1;
         report.sent_over_tls += usize::from(target.sni.is_some());
     }
+    let turn = shared.turns.acquire().await.unwrap();
     let outcome = exchange(&target, &shared).await;
+    drop(turn);
     let mut report = shared.lock_report();
     report.took.push(began.elapsed());
     if let Err(why) = outcome {

@@ -1,18 +1,18 @@
 """All scripts, in the order of the rule list."""
 
 from scenarios import (  # noqa: F401
-    sotw_wildcard,
-    sotw_names,
-    sotw_nonces,
     delta_basics,
     delta_reconnect,
-    nack,
-    order,
-    slow,
     lifetime,
+    nack,
     on_demand,
+    order,
     proxyless,
-    rules_streams,
     rules_content,
     rules_order,
+    rules_streams,
+    slow,
+    sotw_names,
+    sotw_nonces,
+    sotw_wildcard,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from case import DELTA, DELTA_ADS, Case, scenario
 from client import Client
 from server import until
+from stream import Response
 from verdict import check, equal
 from wire import CDS, EDS, Type
 from world import Route, Service, World, cluster
@@ -75,7 +76,7 @@ def star_and_names(t: Case) -> None:
     new.edit(CDS, ["*", X, Y], initial=held)
     sent: list[str] = []
     removed: list[str] = []
-    answer = new.expect(CDS)
+    answer: Response | None = new.expect(CDS)
     while answer is not None:
         new.ack(answer)
         sent += answer.names

@@ -6,17 +6,17 @@ import signal
 import time
 
 import grpc
+
+import certificates
 import storm
-from case import ADS, ALL, DELTA_ADS, SOTW_ADS, Case, scenario
-from client import End
+from case import ADS, ALL, Case, scenario
 from follower import Follower
 from relay import Relay
 from server import until
+from stream import End
 from verdict import check, equal
 from wire import CDS, EDS, LDS, RDS, SDS, Form
-from world import World, cluster, table
-
-import certificates
+from world import World, cluster
 
 A, B = cluster("a"), cluster("b")
 KINDS = (CDS, EDS, LDS, RDS, SDS)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from case import ADS, DELTA, DELTA_ADS, SOTW, Case, scenario
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import duration_pb2
+
+from case import ADS, DELTA, DELTA_ADS, SOTW, Case, scenario
+from stream import Response
 from verdict import NotYet, check, equal
 from wire import CDS, EDS, RDS, VHDS, WRAPPER_URL, Form
 from world import cluster, table
 
 A, B, Z = cluster("a"), cluster("b"), cluster("z")
-TTL_FEATURES = ("xds.config.resource-in-sotw", "xds.config.supports-resource-in-sotw", "xds.config.supports-resource-ttl")
+TTL_FEATURES = (
+    "xds.config.resource-in-sotw",
+    "xds.config.supports-resource-in-sotw",
+    "xds.config.supports-resource-ttl",
+)
 
 
 def ttls(message: object, form: Form) -> list[duration_pb2.Duration]:
@@ -93,7 +99,7 @@ def virtual_hosts(t: Case) -> None:
     known, unknown = f"{table(8001)}/a.example.com", f"{table(8001)}/nobody.example.com"
     c.edit(VHDS, [known])
     first = c.next(within=2)
-    if first is None or not getattr(first, "names", None):
+    if not isinstance(first, Response) or not first.names:
         raise NotYet("no route table has its virtual hosts on demand: VHDS knows no host")
     item = first.raw.resources[0]
     check(known in item.aliases and item.name and item.resource.value, "name, alias and body of a known host")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from case import SOTW_ADS, Case, scenario
-from client import Client, End
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+
+from case import SOTW_ADS, Case, scenario
+from client import Client
 from follower import clusters_of
+from stream import End
 from verdict import NotYet, check, equal
 from wire import CDS, EDS, LDS, RDS
 from world import NAMESPACE

@@ -10,7 +10,7 @@ from verdict import check, equal
 from wire import CDS, EDS, LDS, RDS
 from world import cluster, table
 
-A, B = cluster("a"), cluster("b")
+A, B, C = cluster("a"), cluster("b"), cluster("c")
 
 
 @rule(14, DELTA)
@@ -104,6 +104,33 @@ def back_to_the_old(t: Case) -> None:
     t.commit("endpoints of a are what they were: v1")
     again = c.expect(EDS, within=3)
     equal(again.resources.get(A), v1.resources[A], "A")
+
+
+@rule(43, DELTA)
+def refused_together(t: Case) -> None:
+    """delta: A and C are refused together; the next change of C brings both again, apart from what was not refused"""
+    t.serve("a", "b", "c")
+    c = t.client()
+    c.edit(EDS, [A, B, C])
+    c.ack(c.expect(EDS))
+    t.world.change_endpoints("a")
+    t.world.change_endpoints("c")
+    t.commit("endpoints of a and c change")
+    refused = c.expect(EDS)
+    equal(sorted(refused.names), [A, C], "the response that is refused")
+    c.nack(refused)
+    c.silent()
+    t.world.change_endpoints("b")
+    t.world.change_endpoints("c")
+    t.commit("endpoints of b and c change")
+    got = []
+    for _ in range(2):
+        got.append(c.expect(EDS))
+        c.ack(got[-1])
+    equal(sorted(sorted(response.names) for response in got), [[A, C], [B]], "resources of two responses")
+    again = next(response for response in got if A in response.names)
+    equal(again.versions[A], refused.versions[A], "A, which did not change since")
+    c.silent()
 
 
 @rule(41, [SOTW_ADS])

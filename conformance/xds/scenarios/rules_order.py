@@ -127,7 +127,11 @@ def no_step_back(t: Case) -> None:
     for client in eager:
         first = client.expect(CDS)
         client.ack(first)
-        equal(_differing(first.resources, held), [], f"{client.title}: clusters that its first response shows as they were")
+        equal(
+            _differing(first.resources, held),
+            [],
+            f"{client.title}: clusters that its first response shows as they were",
+        )
 
 
 def _differing(got: dict[str, object], wanted: dict[str, object]) -> list[str]:

@@ -25,11 +25,16 @@ fn told(parsed: &Parsed) -> Vec<String> {
     let one = |f: &model::Finding| {
         let (line, column) = f.at.location.as_ref().map_or((0, 0), |l| (l.line, l.column));
         let severity = if f.severity == Severity::Error { "" } else { f.severity.as_str() };
-        [format!("{line}:{column}"), severity.to_owned(), f.code.to_string(), f.at.pointer.to_string()]
-            .into_iter()
-            .filter(|word| !word.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ")
+        [
+            format!("{line}:{column}"),
+            severity.to_owned(),
+            f.code.to_string(),
+            f.at.pointer.to_string(),
+        ]
+        .into_iter()
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
     };
     parsed.findings.iter().map(one).collect()
 }
@@ -53,7 +58,9 @@ fn object(yaml: &str) -> Object {
 
 /// The `spec` of a kind as a whole document.
 fn document(api: &str, kind: &str, spec: &str) -> String {
-    format!("apiVersion: {api}\nkind: {kind}\nmetadata: {{name: x, namespace: shop}}\nspec:\n{spec}")
+    format!(
+        "apiVersion: {api}\nkind: {kind}\nmetadata: {{name: x, namespace: shop}}\nspec:\n{spec}"
+    )
 }
 
 fn route(spec: &str) -> String {

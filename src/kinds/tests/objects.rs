@@ -14,7 +14,10 @@ fn everything() -> Vec<Object> {
 
 #[track_caller]
 fn named(kind: Kind, name: &str) -> Object {
-    everything().into_iter().find(|o| o.key().kind == kind && o.key().name.name.as_ref() == name).unwrap()
+    everything()
+        .into_iter()
+        .find(|o| o.key().kind == kind && o.key().name.name.as_ref() == name)
+        .unwrap()
 }
 
 /// The object without what every object has.
@@ -59,7 +62,10 @@ fn metadata() {
     let object = named(Kind::Gateway, "edge");
     let meta = object.meta();
     assert_eq!(meta.labels, [(s("app"), s("edge")), (s("tier"), s("front"))]);
-    assert_eq!(meta.annotations, [(s("app"), s("edge")), (s("note"), s("folded text")), (s("tier"), s("front"))]);
+    assert_eq!(
+        meta.annotations,
+        [(s("app"), s("edge")), (s("note"), s("folded text")), (s("tier"), s("front"))]
+    );
 }
 
 #[test]
@@ -104,7 +110,10 @@ fn a_gateway() {
             protocol: Ok(ListenerProtocol::Https),
             hostname: Some(Hostname::parse("*.shop.example").unwrap()),
             tls_mode: TlsMode::Terminate,
-            certificates: vec![certificate(0, "infra", "shop-cert"), certificate(1, "certs", "other")],
+            certificates: vec![
+                certificate(0, "infra", "shop-cert"),
+                certificate(1, "certs", "other"),
+            ],
             namespaces: AllowedNamespaces::Same,
             kinds: vec![],
         },
@@ -125,7 +134,9 @@ fn a_gateway() {
 
 #[test]
 fn a_protocol_that_nobody_knows_is_kept_for_the_message() {
-    let text = gateway("  gatewayClassName: c\n  listeners: [{name: a, port: 1, protocol: example.com/x}]\n");
+    let text = gateway(
+        "  gatewayClassName: c\n  listeners: [{name: a, port: 1, protocol: example.com/x}]\n",
+    );
     let gateway = get!(object(&text), Gateway);
     assert_eq!(gateway.listeners[0].protocol, Err(s("example.com/x")));
 }
@@ -190,7 +201,11 @@ fn a_route() {
                 add: vec![value("x-add", "2")],
                 remove: vec![s("x-gone")],
             }),
-            Filter::ResponseHeaders(HeaderEdit { set: vec![], add: vec![], remove: vec![s("server")] }),
+            Filter::ResponseHeaders(HeaderEdit {
+                set: vec![],
+                add: vec![],
+                remove: vec![s("server")]
+            }),
             mirror(2, "copy", 10, 100),
             mirror(3, "copy2", 1, 3),
             Filter::Cors(Cors {
@@ -203,25 +218,34 @@ fn a_route() {
             }),
         ]
     );
-    let backend = |index: usize, group: &str, kind: &str, namespace: &str, name: &str, port| BackendRef {
-        group: s(group),
-        kind: s(kind),
-        name: NamespacedName::new(namespace, name),
-        port,
-        pointer: format!("/spec/rules/0/backendRefs/{index}").into(),
-    };
+    let backend =
+        |index: usize, group: &str, kind: &str, namespace: &str, name: &str, port| BackendRef {
+            group: s(group),
+            kind: s(kind),
+            name: NamespacedName::new(namespace, name),
+            port,
+            pointer: format!("/spec/rules/0/backendRefs/{index}").into(),
+        };
     assert_eq!(
         first.backends,
         [
-            Backend { target: backend(0, "", "Service", "shop", "orders", Some(8080)), weight: 9, filters: vec![] },
+            Backend {
+                target: backend(0, "", "Service", "shop", "orders", Some(8080)),
+                weight: 9,
+                filters: vec![]
+            },
             Backend {
                 target: backend(1, "isthmus.dev", "MeshService", "old", "legacy", None),
                 weight: 0,
-                filters: vec![Filter::Rewrite(Rewrite { hostname: Some(s("legacy.example")), path: None })],
+                filters: vec![Filter::Rewrite(Rewrite {
+                    hostname: Some(s("legacy.example")),
+                    path: None
+                })],
             },
         ]
     );
-    let (request, backend_request) = (Some(Duration::from_secs(10)), Some(Duration::from_millis(1500)));
+    let (request, backend_request) =
+        (Some(Duration::from_secs(10)), Some(Duration::from_millis(1500)));
     assert_eq!(first.timeouts, Timeouts { request, backend_request });
 
     assert_eq!(redirect.matches[0].path, PathMatch::Prefix(s("/old")));
@@ -235,13 +259,18 @@ fn a_route() {
             status: Some(301),
         })]
     );
-    assert_eq!(empty.matches, [RouteMatch { path: any, method: None, headers: vec![], query: vec![] }]);
+    assert_eq!(
+        empty.matches,
+        [RouteMatch { path: any, method: None, headers: vec![], query: vec![] }]
+    );
     assert_eq!(empty.timeouts, Timeouts::default());
 }
 
 #[test]
 fn defaults_of_a_route() {
-    let text = route("  rules:\n  - matches: [{}, {path: {type: Exact}}]\n    backendRefs: [{name: a, port: 80}]\n  - matches: []\n");
+    let text = route(
+        "  rules:\n  - matches: [{}, {path: {type: Exact}}]\n    backendRefs: [{name: a, port: 80}]\n  - matches: []\n",
+    );
     let all = get!(object(&text), HttpRoute);
     let paths: Vec<_> = all.rules[0].matches.iter().map(|m| m.path.clone()).collect();
     assert_eq!(paths, [PathMatch::Prefix(s("/")), PathMatch::Exact(s("/"))]);
@@ -254,13 +283,20 @@ fn defaults_of_a_route() {
     // A filter's own defaults.
     let text = route("  rules: [{filters: [{type: RequestRedirect, requestRedirect: {}}]}]\n");
     let redirect = get!(object(&text), HttpRoute);
-    assert_eq!(redirect.rules[0].filters, [Filter::Redirect(Redirect { status: Some(302), ..Redirect::default() })]);
+    assert_eq!(
+        redirect.rules[0].filters,
+        [Filter::Redirect(Redirect { status: Some(302), ..Redirect::default() })]
+    );
 }
 
 #[test]
 fn a_grant() {
     let grant = get!(named(Kind::ReferenceGrant, "certs"), ReferenceGrant);
-    let from = GrantFrom { group: s("gateway.networking.k8s.io"), kind: s("Gateway"), namespace: s("infra") };
+    let from = GrantFrom {
+        group: s("gateway.networking.k8s.io"),
+        kind: s("Gateway"),
+        namespace: s("infra"),
+    };
     assert_eq!(grant.from, [from]);
     let to = |name| GrantTo { group: s(""), kind: s("Secret"), name };
     assert_eq!(grant.to, [to(None), to(Some(s("other")))]);
@@ -269,7 +305,8 @@ fn a_grant() {
 #[test]
 fn a_service() {
     let service = get!(named(Kind::Service, "orders"), Service);
-    let port = |name: &str, port, target, protocol| ServicePort { name: s(name), port, target, protocol };
+    let port =
+        |name: &str, port, target, protocol| ServicePort { name: s(name), port, target, protocol };
     let number = TargetPort::Number;
     assert_eq!(
         service.ports,
@@ -286,12 +323,22 @@ fn a_service() {
     let text = document("v1", "Service", "  type: ExternalName\n  externalName: a.example\n");
     assert_eq!(get!(object(&text), Service).external_name.as_deref(), Some("a.example"));
     check(&document("v1", "Service", "  type: ExternalName\n"), &["4:1 ISM1105 /spec"]);
-    check(&document("v1", "Service", "  ports: [{port: 0}, {port: 70000}]\n"), &[
-        "5:18 ISM1106 /spec/ports/0/port",
-        "5:20 ISM1105 /spec/ports/1",
-        "5:29 ISM1106 /spec/ports/1/port",
-    ].iter().filter(|f| !f.contains("ISM1105")).copied().collect::<Vec<_>>());
-    check(&document("v1", "Service", "  ports: [{port: 80}, {name: b, port: 81}]\n"), &["5:11 ISM1105 /spec/ports/0"]);
+    check(
+        &document("v1", "Service", "  ports: [{port: 0}, {port: 70000}]\n"),
+        &[
+            "5:18 ISM1106 /spec/ports/0/port",
+            "5:20 ISM1105 /spec/ports/1",
+            "5:29 ISM1106 /spec/ports/1/port",
+        ]
+        .iter()
+        .filter(|f| !f.contains("ISM1105"))
+        .copied()
+        .collect::<Vec<_>>(),
+    );
+    check(
+        &document("v1", "Service", "  ports: [{port: 80}, {name: b, port: 81}]\n"),
+        &["5:11 ISM1105 /spec/ports/0"],
+    );
 }
 
 #[test]
@@ -318,14 +365,22 @@ fn a_slice() {
     );
     let text = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a}\naddressType: FQDN\nendpoints: [{addresses: [a.example]}]\n";
     check(text, &["1:1 warning ISM1105", "4:14 ISM1106 /addressType"]);
-    check(&text.replace("FQDN", "IPv4"), &["1:1 warning ISM1105", "5:26 ISM1106 /endpoints/0/addresses/0"]);
+    check(
+        &text.replace("FQDN", "IPv4"),
+        &["1:1 warning ISM1105", "5:26 ISM1106 /endpoints/0/addresses/0"],
+    );
 }
 
 #[test]
 fn a_mesh_service() {
     let service = get!(named(Kind::MeshService, "legacy"), MeshService);
     assert_eq!(service.hosts, ["legacy.old", "*.legacy.old"].map(|h| Hostname::parse(h).unwrap()));
-    let port = |name: &str, port, target, protocol| MeshServicePort { name: s(name), port, target, protocol };
+    let port = |name: &str, port, target, protocol| MeshServicePort {
+        name: s(name),
+        port,
+        target,
+        protocol,
+    };
     assert_eq!(
         service.ports,
         [
@@ -355,13 +410,26 @@ fn a_mesh_service() {
 #[test]
 fn mistakes_in_a_mesh_service() {
     let mesh = |spec: &str| document("isthmus.dev/v1alpha1", "MeshService", spec);
-    let endpoint = |e: &str| mesh(&format!("  ports: [{{port: 80}}]\n  sources:\n  - static:\n      endpoints:\n      - {e}\n"));
+    let endpoint = |e: &str| {
+        mesh(&format!(
+            "  ports: [{{port: 80}}]\n  sources:\n  - static:\n      endpoints:\n      - {e}\n"
+        ))
+    };
     let at = "/spec/sources/0/static/endpoints/0";
     check(&mesh("  ports: []\n"), &["5:3 ISM1106 /spec/ports"]);
     check(&mesh("  ports: [{port: 80}, {port: 80}]\n"), &["5:23 ISM1106 /spec/ports/1"]);
-    check(&mesh("  ports: [{port: 80, name: a}, {port: 81, name: a}]\n"), &["5:49 ISM1106 /spec/ports/1/name"]);
-    check(&mesh("  ports: [{port: 80, protocol: http}]\n"), &["5:34 ISM1106 /spec/ports/0/protocol"]);
-    check(&mesh("  ports: [{port: 80}]\n  sources: [{}, {nacos: {}}]\n"), &["6:13 ISM1106 /spec/sources/0", "6:18 ISM1103 /spec/sources/1/nacos"]);
+    check(
+        &mesh("  ports: [{port: 80, name: a}, {port: 81, name: a}]\n"),
+        &["5:49 ISM1106 /spec/ports/1/name"],
+    );
+    check(
+        &mesh("  ports: [{port: 80, protocol: http}]\n"),
+        &["5:32 ISM1106 /spec/ports/0/protocol"],
+    );
+    check(
+        &mesh("  ports: [{port: 80}]\n  sources: [{}, {nacos: {}}]\n"),
+        &["6:13 ISM1106 /spec/sources/0", "6:18 ISM1103 /spec/sources/1/nacos"],
+    );
     check(&endpoint("{address: a.example}"), &[&format!("9:19 ISM1106 {at}/address")]);
     check(&endpoint("{address: 1.2.3.4, weight: -0.5}"), &[&format!("9:36 ISM1106 {at}/weight")]);
     check(&endpoint("{address: 1.2.3.4, weight: .inf}"), &[&format!("9:36 ISM1104 {at}/weight")]);
@@ -393,7 +461,17 @@ fn without_locations(object: &Object) -> Object {
             }
         };
     }
-    strip!(EndpointSlice, Gateway, GatewayClass, HttpRoute, MeshService, Namespace, ReferenceGrant, Secret, Service)
+    strip!(
+        EndpointSlice,
+        Gateway,
+        GatewayClass,
+        HttpRoute,
+        MeshService,
+        Namespace,
+        ReferenceGrant,
+        Secret,
+        Service
+    )
 }
 
 #[test]
@@ -402,15 +480,22 @@ fn a_document_is_kept_in_one_form() {
     let expected = r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"b","namespace":"default"},"spec":{"ports":[{"port":80}]}}"#;
     assert_eq!(object(text).meta().document.as_ref(), expected);
     let cluster = object("apiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n");
-    assert_eq!(cluster.meta().document.as_ref(), r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"b"}}"#);
+    assert_eq!(
+        cluster.meta().document.as_ref(),
+        r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"b"}}"#
+    );
 }
 
 #[test]
 fn documents_that_cannot_be_decoded() {
-    let codes = |json: &str| decode(&s("x"), json).unwrap_err().iter().map(|f| f.code).collect::<Vec<_>>();
+    let codes =
+        |json: &str| decode(&s("x"), json).unwrap_err().iter().map(|f| f.code).collect::<Vec<_>>();
     assert_eq!(codes("{"), [codes::NOT_AN_OBJECT]);
     assert_eq!(codes("[]"), [codes::NOT_AN_OBJECT]);
-    assert_eq!(codes(r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"a","x":1}}"#), [codes::UNKNOWN_FIELD]);
+    assert_eq!(
+        codes(r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"a","x":1}}"#),
+        [codes::UNKNOWN_FIELD]
+    );
     assert_eq!(codes(&"[".repeat(100_000)), [codes::NOT_AN_OBJECT]);
 }
 
@@ -418,7 +503,8 @@ fn documents_that_cannot_be_decoded() {
 fn locations_of_all_parts() {
     let text = "# a\napiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  labels: {a/b: c}\nspec:\n  ports:\n  - port: 80\n";
     let object = object(text);
-    let at = |pointer: &str| object.meta().at(pointer).location.map(|l| (l.line, l.column)).unwrap();
+    let at =
+        |pointer: &str| object.meta().at(pointer).location.map(|l| (l.line, l.column)).unwrap();
     assert_eq!(at(""), (2, 1));
     assert_eq!(at("/kind"), (3, 7));
     assert_eq!(at("/metadata"), (4, 1));
@@ -441,9 +527,20 @@ fn yaml_that_says_the_same_is_the_same() {
         route("  ? hostnames\n  : - !!str a.example\n    - b.example\n"),
         format!("\u{feff}{}", route("  hostnames: [a.example, b.example]\n")),
         route("  hostnames: [a.example, b.example]\n").replace('\n', "\r\n"),
-        format!("---\n---\n{}...\n---\n# nothing\n", route("  hostnames: [a.example, b.example]\n")),
+        format!(
+            "---\n---\n{}...\n---\n# nothing\n",
+            route("  hostnames: [a.example, b.example]\n")
+        ),
     ] {
         assert_eq!(object(&same).meta().document, object(&block).meta().document, "{same}");
+    }
+    let json = r#"{"apiVersion":"gateway.networking.k8s.io\/v1","kind":"HTTPRoute","metadata":{"name":"x","namespace":"shop"},
+        "spec":{"hostnames":["\u0061.example","b.example"]}}"#;
+    for indent in ["        ", "\t", "\t\t"] {
+        assert_eq!(
+            object(&json.replace("        ", indent)).meta().document,
+            object(&block).meta().document
+        );
     }
     // An alias may stand for a key, and a merged field gives way to the mapping's own.
     let text = "apiVersion: v1\nkind: Namespace\nmetadata:\n  annotations: &a {x: '1', y: '2'}\n  labels: {<<: [*a], y: '3'}\n  name: n\n";

@@ -28,21 +28,47 @@ fn every_kind_has_a_schema_whose_patterns_compile() {
             }
         });
     }
-    walk(&serde_json::from_str(include_str!("../schemas/metadata.json")).unwrap(), &mut |name, value| {
-        if let ("pattern", Some(pattern)) = (name, value.as_str()) {
-            assert!(regex::Regex::new(pattern).is_ok(), "{pattern}");
-        }
-    });
+    walk(
+        &serde_json::from_str(include_str!("../schemas/metadata.json")).unwrap(),
+        &mut |name, value| {
+            if let ("pattern", Some(pattern)) = (name, value.as_str()) {
+                assert!(regex::Regex::new(pattern).is_ok(), "{pattern}");
+            }
+        },
+    );
 }
 
 /// A word of a schema that the checker does not know would be a rule that nobody keeps.
 #[test]
 fn every_word_of_the_schemas_is_known() {
     const KNOWN: &[&str] = &[
-        "additionalProperties", "anyOf", "default", "description", "enum", "format", "items", "maxItems", "maxLength",
-        "maxProperties", "maximum", "minItems", "minLength", "minProperties", "minimum", "not", "nullable", "oneOf",
-        "pattern", "properties", "required", "type", "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys",
-        "x-kubernetes-list-type", "x-kubernetes-map-type", "x-kubernetes-preserve-unknown-fields",
+        "additionalProperties",
+        "anyOf",
+        "default",
+        "description",
+        "enum",
+        "format",
+        "items",
+        "maxItems",
+        "maxLength",
+        "maxProperties",
+        "maximum",
+        "minItems",
+        "minLength",
+        "minProperties",
+        "minimum",
+        "not",
+        "nullable",
+        "oneOf",
+        "pattern",
+        "properties",
+        "required",
+        "type",
+        "x-kubernetes-int-or-string",
+        "x-kubernetes-list-map-keys",
+        "x-kubernetes-list-type",
+        "x-kubernetes-map-type",
+        "x-kubernetes-preserve-unknown-fields",
         // In CEL: kept by hand where documents become objects.
         "x-kubernetes-validations",
     ];
@@ -52,12 +78,17 @@ fn every_word_of_the_schemas_is_known() {
             assert!(KNOWN.contains(&word.as_str()), "{path}: {word}");
             match word.as_str() {
                 "properties" => {
-                    value.as_object().unwrap().iter().for_each(|(name, s)| schema(s, &format!("{path}/{name}")));
+                    value
+                        .as_object()
+                        .unwrap()
+                        .iter()
+                        .for_each(|(name, s)| schema(s, &format!("{path}/{name}")));
                 }
                 "items" | "additionalProperties" | "not" => schema(value, path),
                 "anyOf" | "oneOf" => value.as_array().unwrap().iter().for_each(|s| schema(s, path)),
                 "format" => assert!(
-                    ["byte", "date-time", "int32", "int64", "ipv4", "ipv6"].contains(&value.as_str().unwrap()),
+                    ["byte", "date-time", "int32", "int64", "ipv4", "ipv6"]
+                        .contains(&value.as_str().unwrap()),
                     "{path}: {value}"
                 ),
                 _ => {}
@@ -82,7 +113,12 @@ fn rules_in_cel_are_the_ones_that_are_kept_by_hand() {
         rules.len()
     };
     assert_eq!(
-        (count(model::Kind::Gateway), count(model::Kind::GatewayClass), count(model::Kind::HttpRoute), count(model::Kind::ReferenceGrant)),
+        (
+            count(model::Kind::Gateway),
+            count(model::Kind::GatewayClass),
+            count(model::Kind::HttpRoute),
+            count(model::Kind::ReferenceGrant)
+        ),
         (14, 1, 48, 0)
     );
 }
@@ -104,11 +140,20 @@ fn fields_of_the_route_and_the_listener_are_the_ones_that_are_read() {
     assert_eq!(
         route("/properties/filters/items"),
         [
-            "cors", "extensionRef", "requestHeaderModifier", "requestMirror", "requestRedirect", "responseHeaderModifier",
-            "type", "urlRewrite"
+            "cors",
+            "extensionRef",
+            "requestHeaderModifier",
+            "requestMirror",
+            "requestRedirect",
+            "responseHeaderModifier",
+            "type",
+            "urlRewrite"
         ]
     );
-    assert_eq!(route("/properties/backendRefs/items"), ["filters", "group", "kind", "name", "namespace", "port", "weight"]);
+    assert_eq!(
+        route("/properties/backendRefs/items"),
+        ["filters", "group", "kind", "name", "namespace", "port", "weight"]
+    );
     let listener = "/properties/spec/properties/listeners/items";
     assert_eq!(
         fields(model::Kind::Gateway, listener),

@@ -6,11 +6,17 @@ use super::{check, read};
 use crate::{decode, redact};
 
 fn tls(fields: &str) -> String {
-    format!("apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {{name: a}}\n{fields}")
+    format!(
+        "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {{name: a}}\n{fields}"
+    )
 }
 
 fn data(chain: &str, key: &str) -> String {
-    tls(&format!("data:\n  tls.crt: {}\n  tls.key: {}\n", STANDARD.encode(chain), STANDARD.encode(key)))
+    tls(&format!(
+        "data:\n  tls.crt: {}\n  tls.key: {}\n",
+        STANDARD.encode(chain),
+        STANDARD.encode(key)
+    ))
 }
 
 macro_rules! pem {
@@ -73,11 +79,21 @@ fn pairs_that_cannot_be_used() {
     invalid(&data("x", key), place, "tls.crt holds no CERTIFICATE in PEM form");
     invalid(&data(key, key), place, "tls.crt holds no CERTIFICATE in PEM form");
     invalid(&data(&chain[..200], key), place, "tls.crt is not valid PEM");
-    invalid(&data(&format!("{chain}-----BEGIN CERTIFICATE-----\naGk=\n-----END CERTIFICATE-----\n"), key), place,
-        "certificate 2 of tls.crt is not an X.509 certificate");
+    invalid(
+        &data(
+            &format!("{chain}-----BEGIN CERTIFICATE-----\naGk=\n-----END CERTIFICATE-----\n"),
+            key,
+        ),
+        place,
+        "certificate 2 of tls.crt is not an X.509 certificate",
+    );
     invalid(&data(chain, chain), place, no_key);
     invalid(&data(chain, "x"), place, no_key);
-    invalid(&data(pem!("rsa1024.crt"), pem!("rsa1024.key")), place, "tls.key is not a sound RSA key of 2048 to 4096 bits");
+    invalid(
+        &data(pem!("rsa1024.crt"), pem!("rsa1024.key")),
+        place,
+        "tls.key is not a sound RSA key of 2048 to 4096 bits",
+    );
     invalid(&tls("stringData: {tls.crt: x}\n"), "5:1 ISM1108 /stringData", "there is no tls.key");
     invalid(&tls(""), "1:1 ISM1108", "there is no tls.crt");
 }
@@ -121,7 +137,10 @@ fn no_message_holds_a_secret() {
     ] {
         let parsed = read(&format!("{head}{rest}"));
         assert!(!parsed.findings.is_empty(), "{rest}");
-        let shown = format!("{parsed:?} {}", parsed.findings.iter().map(ToString::to_string).collect::<String>());
+        let shown = format!(
+            "{parsed:?} {}",
+            parsed.findings.iter().map(ToString::to_string).collect::<String>()
+        );
         assert!(!shown.contains(SECRET) && !shown.contains(&encoded), "{shown}");
     }
     let findings = decode(&"x".into(), &format!("{{\"data\": \"{SECRET}")).unwrap_err();
