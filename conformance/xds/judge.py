@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def _play(only: set[str], binary: Path) -> Run:
         run.envoys = _envoys(binary, run)
     if not only or "grpc" in only:
         for name, command in grpc_clients.programs(_grpc_js).items():
-            run.programs[name] = _told(name, "", lambda: grpc_clients.play(command, binary))
+            run.programs[name] = _told(name, "", partial(grpc_clients.play, command, binary))
     return run
 
 

@@ -189,6 +189,14 @@ impl Observer for Proxies {
         });
     }
 
+    fn settled(&self, client: &Arc<Client>, kind: ResourceType, version: Version) {
+        // Also after a reconnect, when nothing is sent because the client has it all.
+        self.with(client, kind, |state, _| {
+            state.acked = Some(version);
+            state.nack = None;
+        });
+    }
+
     fn nacked(&self, client: &Arc<Client>, nacked: &Nacked) {
         self.with(client, nacked.kind, |state, group| {
             let current = self.groups.current(group);

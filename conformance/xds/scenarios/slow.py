@@ -67,14 +67,18 @@ def stalled_neighbour(t: Case) -> None:
     c = t.client("judge-1", "fast")
     c.want(EDS, B)
     c.ack(c.expect(EDS))
-    alone = _latencies(t, c)
+    alone = min(_latencies(t, c) for _ in range(2))
     stalled = [t.client(f"stalled-{i}", f"stalled {i}", small_window=True) for i in range(5)]
     for client in stalled:
         client.pause(EDS)
         client.want(EDS, A, B)
     until("the stalled clients are there", lambda: t.server.streams() == 6)
-    beside = _latencies(t, c)
     limit = max(3 * alone, alone + 0.1)
+    beside = _latencies(t, c)
+    # Other programs of this machine come and go; a server that waits for stalled clients does so in every round.
+    for _ in range(2):
+        if beside > limit:
+            beside = min(beside, _latencies(t, c))
     check(beside <= limit, f"p99 {beside * 1000:.0f} ms beside five stalled clients, {alone * 1000:.0f} ms without")
     t.note(f"p99 {alone * 1000:.0f} ms without and {beside * 1000:.0f} ms beside five stalled clients")
 
