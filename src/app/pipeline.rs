@@ -95,17 +95,36 @@ pub(crate) struct Pipeline {
     pub(crate) steps: watch::Sender<Option<Step>>,
     /// Rings after every batch, compiled or not.
     pub(crate) seen: watch::Sender<u64>,
-    /// Every source that must have given a full listing before anything is served.
+    /// Every source that must have given a full listing before anything compiled is served.
     pub(crate) sources: Vec<Arc<str>>,
+    /// What was served before a restart. It stands in only where the sources cannot be read: it may be a moment older
+    /// than what the proxies have, and showing them an older state first would be a change and a change back.
+    pub(crate) fallback: BTreeMap<Arc<str>, Arc<Snapshot>>,
 }
+
+/// How long the sources may take for their first listing before the state from before the restart is served.
+const FIRST_LISTING: Duration = Duration::from_secs(5);
 
 impl Pipeline {
     /// Runs until all senders of batches are gone.
-    pub(crate) async fn run(self, mut batches: mpsc::Receiver<Batch>) {
+    pub(crate) async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
         let mut encoders = Encoders::new();
         let mut pending: Vec<Key> = Vec::new();
         let mut last: Option<Instant> = None;
-        while let Some(first) = batches.recv().await {
+        let patience = tokio::time::Instant::now() + FIRST_LISTING;
+        loop {
+            let first = if self.fallback.is_empty() {
+                batches.recv().await
+            } else {
+                match tokio::time::timeout_at(patience, batches.recv()).await {
+                    Ok(first) => first,
+                    Err(_) => {
+                        self.serve_fallback("the sources have not been read yet");
+                        continue;
+                    }
+                }
+            };
+            let Some(first) = first else { break };
             let mut taken = vec![first];
             if let Some(last) = last {
                 let open_until = tokio::time::Instant::from_std(last + self.merge_window);
@@ -119,8 +138,36 @@ impl Pipeline {
             }
             let started = Instant::now();
             self.step(taken, &mut pending, &mut encoders, started);
+            self.settle_fallback();
             self.seen.send_modify(|count| *count += 1);
             last = Some(Instant::now());
+        }
+    }
+
+    /// Once the sources have been listed: groups that could not be compiled anew are served as before, if a source could
+    /// not be read; else they are gone for good.
+    fn settle_fallback(&mut self) {
+        if self.fallback.is_empty() {
+            return;
+        }
+        let world = self.world.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let listed = self.all_listed(world.catalog());
+        let stale =
+            world.catalog().sources().any(|(_, s)| matches!(s.health, Health::Stale { .. }));
+        drop(world);
+        match (listed, stale) {
+            (false, _) => {}
+            (true, true) => self.serve_fallback("a source cannot be read"),
+            (true, false) => self.fallback.clear(),
+        }
+    }
+
+    fn serve_fallback(&mut self, why: &str) {
+        for (name, snapshot) in std::mem::take(&mut self.fallback) {
+            if self.groups.current(&name).is_none() {
+                tracing::warn!(group = %name, why, "serving the last good state from before the restart");
+                self.groups.publish(&name, Published::now(snapshot));
+            }
         }
     }
 

@@ -39,10 +39,10 @@ impl Reader {
         let check = |ok: bool, text: String| Check { name: "config".into(), ok, text };
         if self.steps.borrow().is_none() {
             return match self.last_good {
-                Some(written) => {
+                Some(written) if !self.groups.all().is_empty() => {
                     check(true, format!("serving the last good state, {} s old", age(written)))
                 }
-                None => check(false, "no source has given a full view yet".into()),
+                _ => check(false, "no source has given a full view yet".into()),
             };
         }
         let world = self.world();

@@ -9,7 +9,6 @@ use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use model::Batch;
 use revision::store::{LastGood, Store};
-use serve::Published;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -53,21 +52,11 @@ impl Server {
         let (store, found) = open_store(&settings)?;
         let groups = Arc::new(Groups::default());
         let last_good = (!found.snapshots.is_empty()).then_some(found.written);
-        if let Some(written) = last_good {
-            let age = written.elapsed().unwrap_or_default().as_secs();
-            tracing::info!(
-                age_seconds = age,
-                "serving the last good state until the sources have been read"
-            );
-        }
         let snapshots: BTreeMap<_, _> = found
             .snapshots
             .into_iter()
             .map(|(name, snapshot)| (name, Arc::new(snapshot)))
             .collect();
-        for (name, snapshot) in &snapshots {
-            groups.publish(name, Published::now(snapshot.clone()));
-        }
         let (seed, documents) = last_good::seeds(&found.documents);
 
         let world = Arc::new(RwLock::new(World::new(
@@ -92,6 +81,7 @@ impl Server {
             steps,
             seen,
             sources: vec![options.name.clone()],
+            fallback: snapshots.clone(),
         };
         let xds = xds_options(&settings)?.bind(groups.clone(), proxies.clone()).await?;
         let xds_address = xds.handle().address();
@@ -264,6 +254,7 @@ fn xds_options(settings: &Settings) -> anyhow::Result<serve::Options> {
     options.settings.ack_limit = settings.ack_timeout;
     options.settings.order_limit = options.settings.order_limit.max(settings.ack_timeout);
     options.drain = settings.drain_window;
+    options.control_plane.clone_from(&settings.replica);
     if let (Some(cert), Some(key)) = (&settings.xds_tls_cert, &settings.xds_tls_key) {
         let read = |path: &std::path::Path| {
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))

@@ -39,6 +39,8 @@ spec::settings! {
     /// Certificates (PEM) that proxies' client certificates must be signed by; with it, a client certificate is
     /// required.
     xds_tls_client_ca: Option<PathBuf> = Fixed("");
+    /// This replica's name; proxies show it as control_plane.identifier. The host's name when not set.
+    replica: String = By(Machine::replica);
     /// Where health, metrics and the API are served.
     http_listen: SocketAddr = Fixed("127.0.0.1:8080");
     /// Folder for the last good state. As root /var/lib/isthmus, else isthmus in $XDG_STATE_HOME or ~/.local/state;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use snapshot::{Resource, ResourceType, Snapshot};
+use snapshot::{Resource, ResourceKey, ResourceType, Snapshot};
 
 use crate::state::TypeState;
 use crate::view::{Held, Need, Owed};
@@ -120,7 +120,7 @@ impl<'a> Order<'a> {
         if !waits_for_clusters(self.kind) {
             return true;
         }
-        let (limit, now) = (self.limit, self.now);
+        let (limit, now, snapshot) = (self.limit, self.now, self.snapshot);
         let waiting = self.waiting();
         if waiting.unsent.is_empty() && (owed.asked || waiting.unready.is_empty()) {
             return true;
@@ -129,8 +129,18 @@ impl<'a> Order<'a> {
         if until <= now {
             return true;
         }
-        let clusters =
-            || resource.refs().iter().filter(|r| r.kind == ResourceType::Cluster).map(|r| &*r.name);
+        // A listener names route tables, and those name the clusters. Tables that the client has follow their own order.
+        let tables = || {
+            let new = |r: &&ResourceKey| {
+                r.kind == ResourceType::Route && !owed.held.refs().any(|old| old == *r)
+            };
+            let named = resource.refs().iter().filter(new);
+            named.filter_map(|r| snapshot.get(r.kind, &r.name)).flat_map(|table| table.refs())
+        };
+        let clusters = || {
+            let all = resource.refs().iter().chain(tables());
+            all.filter(|r| r.kind == ResourceType::Cluster).map(|r| &*r.name)
+        };
         if clusters().any(|name| waiting.unsent.contains(name)) {
             self.wake_at(until);
             return false;

@@ -72,9 +72,13 @@ impl Isthmus {
         if answer.status == 200 { Ok(()) } else { Err(answer.body) }
     }
 
-    pub(crate) async fn api(&self, path: &str) -> Result<Value, String> {
+    pub(crate) async fn text(&self, path: &str) -> Result<String, String> {
         let answer = ask_once(self.http, &get("isthmus", path)).await.map_err(|e| e.to_string())?;
-        if answer.status == 200 { Ok(answer.json()) } else { Err(answer.body) }
+        if answer.status == 200 { Ok(answer.body) } else { Err(answer.body) }
+    }
+
+    pub(crate) async fn api(&self, path: &str) -> Result<Value, String> {
+        serde_json::from_str(&self.text(path).await?).map_err(|e| e.to_string())
     }
 
     /// The entries of a list of the API.

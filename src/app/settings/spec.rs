@@ -53,6 +53,7 @@ pub struct Machine {
     pub root: bool,
     pub home: Option<PathBuf>,
     pub xdg_state_home: Option<PathBuf>,
+    pub host_name: Option<String>,
 }
 
 impl Machine {
@@ -65,7 +66,15 @@ impl Machine {
             root: is_root(),
             home: folder("HOME"),
             xdg_state_home: folder("XDG_STATE_HOME"),
+            host_name: std::fs::read_to_string("/proc/sys/kernel/hostname")
+                .ok()
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty()),
         }
+    }
+
+    pub(super) fn replica(&self) -> String {
+        self.host_name.clone().unwrap_or_else(|| "isthmus".into())
     }
 
     pub(super) fn source_dir(&self) -> String {

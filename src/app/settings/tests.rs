@@ -9,6 +9,7 @@ fn machine() -> Machine {
         root: false,
         home: Some("/home/ada".into()),
         xdg_state_home: None,
+        host_name: Some("replica-1".into()),
     }
 }
 

@@ -11,6 +11,9 @@ use super::entry::{Entry, State};
 use super::gauges::Counts;
 use super::say::{self, Problem};
 
+/// After so many looks at everything that found nothing new, a folder that had no document counts as filled again.
+const CALM_LOOKS: u8 = 2;
+
 pub(super) type Reader = Box<dyn Fn(&Arc<str>, &Arc<str>, &[u8]) -> Parsed + Send>;
 
 /// What was found at one path.
@@ -52,6 +55,9 @@ pub(super) struct Folder {
     absent: usize,
     /// The folder has no document: nothing is deleted until it has one.
     empty: bool,
+    /// The folder has documents again after it had none, and how many looks at all of it in a row found nothing new.
+    /// Whoever fills it may be between two files: what is not there yet is not gone.
+    filling: Option<u8>,
     since: Option<SystemTime>,
     /// Why the folder could not be listed when it was last looked at.
     unlisted: Option<String>,
@@ -88,6 +94,7 @@ impl Folder {
             totals: Totals::default(),
             absent: 0,
             empty: true,
+            filling: None,
             since: None,
             unlisted: None,
             started: false,
@@ -111,22 +118,23 @@ impl Folder {
         &self.counts
     }
 
-    /// Whether the folder has no document, so that what is in use is from before.
-    pub(super) fn is_empty(&self) -> bool {
-        self.empty
+    /// Whether the folder has no document or only begins to have some again, so that what is in use is from before.
+    pub(super) fn is_from_before(&self) -> bool {
+        self.empty || self.filling.is_some()
     }
 
     /// Takes in one burst and says what follows; `None` if nothing does.
     pub(super) fn step(&mut self, step: Step) -> Option<Batch> {
         let mut keys = BTreeSet::new();
         let mut scopes: BTreeSet<Arc<str>> = step.found.keys().cloned().collect();
+        let calm = step.found.is_empty() && step.listing == Some(Ok(()));
         for (file, found) in step.found {
             self.take_in(&file, found, &mut keys);
         }
         if let Some(listing) = step.listing {
             self.unlisted = listing.err();
         }
-        self.settle(step.now, &scopes, &mut keys);
+        self.settle(step.now, &scopes, calm, &mut keys);
 
         let mut changes = self.difference(&keys);
         scopes.extend(keys.iter().flat_map(|key| self.claims.files(key)).cloned());
@@ -168,11 +176,13 @@ impl Folder {
         }
     }
 
-    /// Decides whether documents that are gone are really gone, which they are not while the folder has none at all.
+    /// Decides whether documents that are gone are really gone, which they are not while the folder has none at all, or
+    /// is being filled again. `calm`: a look at everything found nothing new.
     fn settle(
         &mut self,
         now: SystemTime,
         touched: &BTreeSet<Arc<str>>,
+        calm: bool,
         keys: &mut BTreeSet<ObjectKey>,
     ) {
         let Totals { objects, kept, held } = self.totals;
@@ -185,13 +195,22 @@ impl Folder {
         };
         if self.empty {
             self.since.get_or_insert(now);
+            self.filling = None;
             return;
         }
         self.since = None;
-        let released: Vec<Arc<str>> = if was_empty {
-            self.entries.keys().cloned().collect()
-        } else {
-            touched.iter().cloned().collect()
+        if was_empty && self.started {
+            self.filling = Some(0);
+        }
+        let filled = self.filling.take().map(|looks| if calm { looks + 1 } else { 0 });
+        let released: Vec<Arc<str>> = match filled {
+            Some(looks) if held > 0 && looks < CALM_LOOKS => {
+                self.filling = Some(looks);
+                self.replace_held(keys);
+                return;
+            }
+            None if !was_empty => touched.iter().cloned().collect(),
+            Some(_) | None => self.entries.keys().cloned().collect(),
         };
         for file in released {
             let Some(entry) = self.entries.get(&file) else { continue };
@@ -203,6 +222,22 @@ impl Folder {
                 if entry.state != State::Absent {
                     self.put(file, entry);
                 }
+            }
+        }
+    }
+
+    /// What is held is not needed any more where some file has it again.
+    fn replace_held(&mut self, keys: &mut BTreeSet<ObjectKey>) {
+        let there = self.entries.values().flat_map(|entry| entry.objects.iter().map(Object::key));
+        let there: BTreeSet<ObjectKey> = there.cloned().collect();
+        let again = |entry: &Entry| entry.held.keys().any(|key| there.contains(key));
+        let files = self.entries.iter().filter(|(_, entry)| again(entry));
+        for file in files.map(|(file, _)| file.clone()).collect::<Vec<_>>() {
+            let Some(mut entry) = self.pull(&file) else { continue };
+            keys.extend(entry.held.keys().filter(|key| there.contains(key)).cloned());
+            entry.held.retain(|key, _| !there.contains(key));
+            if entry.state != State::Absent || !entry.held.is_empty() {
+                self.put(file, entry);
             }
         }
     }
@@ -339,6 +374,9 @@ impl Folder {
             let why = self.unlisted.as_deref();
             let reason = say::stale(&self.root, why, self.live.len(), since);
             return Health::Stale { reason };
+        }
+        if self.filling.is_some() {
+            return Health::Degraded { reason: say::filling(&self.root, self.totals.held) };
         }
         if self.troubled.is_empty() {
             return Health::Live;

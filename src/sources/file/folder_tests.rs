@@ -279,8 +279,49 @@ fn an_empty_folder_empties_nothing() {
         &["conf:1: ISM1007", HELD],
     );
     case.look(vec![], &[]);
-    // One document ends it; now what is not there is gone.
-    case.edit(vec![("b.yaml", text("b 1"))], &["delete a", "conf: fine", "live"]);
+    // It is filled again, one file after the other.
+    let filling = "degraded: conf is being filled again; its last good document stays in use";
+    case.edit(vec![("b.yaml", text("b 2"))], &["apply b=2 @conf/b.yaml:1", "conf: fine", filling]);
+    case.edit(vec![("a.yaml", text("a 1"))], &["live"]);
+}
+
+#[test]
+fn a_folder_that_was_filled_again_with_less_has_less() {
+    let mut case = two_files();
+    case.look(
+        vec![("a.yaml", Found::Nothing), ("b.yaml", Found::Nothing)],
+        &["conf:1: ISM1007", HELD],
+    );
+    let filling = "degraded: conf is being filled again; its last good document stays in use";
+    case.edit(vec![("b.yaml", text("b 1"))], &["conf: fine", filling]);
+    case.look(vec![], &[]);
+    // Somebody is still at it.
+    case.edit(vec![("c.yaml", text("c 1"))], &["apply c=1 @conf/c.yaml:1"]);
+    case.look(vec![], &[]);
+    case.look(vec![], &["delete a", "live"]);
+    // Now a removal is one again.
+    case.edit(vec![("c.yaml", Found::Nothing)], &["delete c"]);
+}
+
+#[test]
+fn a_document_that_comes_back_in_another_file_is_no_duplicate() {
+    let mut case = two_files();
+    case.missing(
+        &["a.yaml", "b.yaml"],
+        &[
+            "conf:1: ISM1007",
+            "stale: conf does not exist (noticed 1970-01-01T00:01:00Z); its 2 last good documents \
+             stay in use",
+        ],
+    );
+    case.look(
+        vec![("z.yaml", text("a 2"))],
+        &[
+            "apply a=2 @conf/z.yaml:1",
+            "conf: fine",
+            "degraded: conf is being filled again; its last good document stays in use",
+        ],
+    );
 }
 
 #[test]
@@ -292,8 +333,14 @@ fn files_without_documents_are_no_documents() {
     );
     case.edit(
         vec![("b.yaml", text("c 1"))],
-        &["delete a", "delete b", "apply c=1 @conf/b.yaml:1", "conf: fine", "live"],
+        &[
+            "apply c=1 @conf/b.yaml:1",
+            "conf: fine",
+            "degraded: conf is being filled again; its 2 last good documents stay in use",
+        ],
     );
+    case.look(vec![], &[]);
+    case.look(vec![], &["delete a", "delete b", "live"]);
 }
 
 #[test]
@@ -356,7 +403,10 @@ fn a_missing_folder_starts_with_the_seed() {
              stay in use",
         ],
     );
-    case.look(vec![("b.yaml", text("b 1"))], &["delete a", "conf: fine", "live"]);
+    let filling = "degraded: conf is being filled again; its last good document stays in use";
+    case.look(vec![("b.yaml", text("b 1"))], &["conf: fine", filling]);
+    case.look(vec![], &[]);
+    case.look(vec![], &["delete a", "live"]);
 }
 
 #[test]

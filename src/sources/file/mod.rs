@@ -11,7 +11,7 @@
 //!
 //! What a file says last and well is kept: a file that cannot be read, and a document that cannot be used, stand with
 //! their last good version and a finding. A folder that has no document any more (empty, missing, not mounted) changes
-//! nothing until there is one again.
+//! nothing until there is one again, and then until whoever fills it has let it be for a moment.
 //!
 //! A file is read the moment it is complete: closed after writing, or renamed into place. What may be half of something
 //! (written and not closed, gone and perhaps about to come back, as when vim saves) is left alone until it has been

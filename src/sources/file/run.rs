@@ -137,7 +137,7 @@ impl State {
     }
 
     fn is_impatient(&self) -> bool {
-        self.folder.is_empty() || self.disk.is_blind()
+        self.folder.is_from_before() || self.disk.is_blind()
     }
 }
 

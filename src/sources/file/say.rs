@@ -78,6 +78,11 @@ pub(super) fn stale(root: &str, why: Option<&str>, held: usize, since: SystemTim
     format!("{root} {state} (noticed {}){}", utc(since), still_used(held))
 }
 
+/// The folder had no document, and has some of them again.
+pub(super) fn filling(root: &str, held: usize) -> String {
+    format!("{root} is being filled again{}", still_used(held))
+}
+
 const NO_DOCUMENT: &str = "has no usable document";
 
 fn still_used(held: usize) -> String {
