@@ -12,9 +12,9 @@ use model::{
 pub enum Key {
     /// One object, or its absence.
     Object(ObjectKey),
-    /// Which routes name this Gateway as a parent.
+    /// Which routes name this Gateway as a parent; what they say is asked of each.
     RoutesOf(NamespacedName),
-    /// Which EndpointSlices belong to this Service.
+    /// The EndpointSlices of this Service, with their content.
     SlicesOf(NamespacedName),
     /// Which ReferenceGrants this namespace has.
     GrantsIn(Arc<str>),
@@ -191,11 +191,21 @@ impl Catalog {
             if old == object {
                 return;
             }
-            self.unindex(&old, changed);
-        } else if key.kind == Kind::Gateway {
-            changed.push(Key::Gateways);
+            match (&old, &object) {
+                // The same parents: every list of routes stays as it is.
+                (Object::HttpRoute(old), Object::HttpRoute(new))
+                    if gateways_of(old) == gateways_of(new) => {}
+                _ => {
+                    self.unindex(&old, changed);
+                    self.index(&object, changed);
+                }
+            }
+        } else {
+            if key.kind == Kind::Gateway {
+                changed.push(Key::Gateways);
+            }
+            self.index(&object, changed);
         }
-        self.index(&object, changed);
         let name = key.name.clone();
         changed.push(Key::Object(key));
         match object {
@@ -279,7 +289,12 @@ impl Catalog {
     }
 }
 
-fn table_diff<T: PartialEq>(kind: Kind, older: &Table<T>, newer: &Table<T>, out: &mut Vec<ObjectKey>) {
+fn table_diff<T: PartialEq>(
+    kind: Kind,
+    older: &Table<T>,
+    newer: &Table<T>,
+    out: &mut Vec<ObjectKey>,
+) {
     out.extend(older.diff(newer).map(|item| {
         let name = match item {
             DiffItem::Add(name, _) | DiffItem::Remove(name, _) => name,

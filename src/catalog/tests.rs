@@ -137,7 +137,8 @@ fn a_lost_session_is_health_and_deletes_nothing() {
 #[test]
 fn the_difference_of_two_catalogs_names_puts_and_deletes() {
     let mut merger = Merger::default();
-    let older = merger.apply(batch(vec![Change::Apply(service("a")), Change::Apply(service("b"))])).catalog;
+    let older =
+        merger.apply(batch(vec![Change::Apply(service("a")), Change::Apply(service("b"))])).catalog;
     let newer = merger.apply(batch(vec![
         Change::Apply(slice("s", "a")),
         Change::Apply(service("b")),
@@ -145,6 +146,9 @@ fn the_difference_of_two_catalogs_names_puts_and_deletes() {
     ]));
     assert_eq!(
         newer.catalog.changed_since(&older),
-        vec![ObjectKey::new(Kind::EndpointSlice, "shop", "s"), ObjectKey::new(Kind::Service, "shop", "a")]
+        vec![
+            ObjectKey::new(Kind::EndpointSlice, "shop", "s"),
+            ObjectKey::new(Kind::Service, "shop", "a")
+        ]
     );
 }

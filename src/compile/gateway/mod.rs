@@ -34,7 +34,7 @@ enum Piece {
     Backend(BackendKey),
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct RouteState {
     attachment: Attachment,
     rules: BTreeMap<Entrance, Arc<RouteRules>>,
@@ -51,6 +51,8 @@ pub struct Group {
     routes: BTreeMap<NamespacedName, RouteState>,
     /// Back ends with the number of routes that use each.
     backends: BTreeMap<BackendKey, usize>,
+    /// Back ends whose number of users changed.
+    touched: BTreeSet<BackendKey>,
     tables: Tables,
     plan: Plan,
 }
@@ -66,6 +68,7 @@ impl Group {
             skeleton: Skeleton::default(),
             routes: BTreeMap::new(),
             backends: BTreeMap::new(),
+            touched: BTreeSet::new(),
             tables: Tables::default(),
             plan: Plan::default(),
         }
@@ -98,6 +101,9 @@ impl Group {
         } else {
             (false, false)
         };
+        if new_fronts {
+            self.tables.reset(&self.skeleton.fronts);
+        }
         let mut todo: BTreeSet<NamespacedName> = stale
             .iter()
             .filter_map(|piece| match piece {
@@ -168,6 +174,7 @@ impl Group {
         for name in &gone {
             self.tracker.forget(&Piece::Attachment(name.clone()));
             let state = self.routes.remove(name).unwrap_or_default();
+            self.tables.remove(name, &state);
             for (entrance, rules) in state.rules {
                 self.tracker.forget(&Piece::Rules(name.clone(), entrance));
                 self.release(&rules);
@@ -192,6 +199,7 @@ impl Group {
         stale: &BTreeSet<Piece>,
     ) -> bool {
         let Some(mut state) = self.routes.remove(name) else { return false };
+        let old = state.clone();
         let mut differs = false;
         let piece = Piece::Attachment(name.clone());
         if attach_anew || stale.contains(&piece) || state.attachment.parents.is_empty() {
@@ -232,11 +240,18 @@ impl Group {
             }
             for key in &next.backends {
                 *self.backends.entry(key.clone()).or_default() += 1;
+                self.touched.insert(key.clone());
             }
             if let Some(old) = state.rules.insert(entrance, Arc::new(next)) {
                 self.release(&old);
             }
             differs = true;
+        }
+        if differs && !attach_anew {
+            self.tables.remove(name, &old);
+        }
+        if differs || attach_anew {
+            self.tables.insert(name, &state);
         }
         self.routes.insert(name.clone(), state);
         differs
@@ -246,6 +261,7 @@ impl Group {
         for key in &rules.backends {
             if let Some(users) = self.backends.get_mut(key) {
                 *users -= 1;
+                self.touched.insert(key.clone());
             }
         }
     }
@@ -264,55 +280,40 @@ impl Group {
 
     /// Builds back ends that are new in use and drops those that no route uses any more.
     fn sweep_backends(&mut self, catalog: &Catalog) {
-        let unused: Vec<_> = self
-            .backends
-            .iter()
-            .filter(|(_, users)| **users == 0)
-            .map(|(k, _)| k.clone())
-            .collect();
-        for key in unused {
-            self.backends.remove(&key);
+        for key in std::mem::take(&mut self.touched) {
             let name = key.cluster();
-            self.plan.clusters.remove(&name);
-            self.plan.endpoints.remove(&name);
-            self.tracker.forget(&Piece::Backend(key));
-        }
-        let new: Vec<_> = self
-            .backends
-            .keys()
-            .filter(|key| !self.plan.endpoints.contains_key(&key.cluster()))
-            .cloned()
-            .collect();
-        for key in new {
-            self.update_backend(catalog, &key);
+            if self.backends.get(&key).is_some_and(|users| *users > 0) {
+                if !self.plan.endpoints.contains_key(&name) {
+                    self.update_backend(catalog, &key);
+                }
+            } else {
+                self.backends.remove(&key);
+                self.plan.clusters.remove(&name);
+                self.plan.endpoints.remove(&name);
+                self.tracker.forget(&Piece::Backend(key));
+            }
         }
     }
 
     fn update_tables(&mut self) {
-        let tables = self.tables.build(&self.skeleton.fronts, &self.routes);
-        let used: BTreeSet<&Name> = self
-            .plan
-            .listeners
-            .values()
-            .flat_map(|l| l.chains.iter().map(|c| &c.http.route_table))
-            .collect();
-        let origin: Vec<ObjectRef> =
-            self.skeleton.gateway.iter().map(|gateway| gateway.meta.at("")).collect();
-        let tables: Vec<_> = tables.into_iter().filter(|(name, _)| used.contains(name)).collect();
-        drop(used);
-        let named: BTreeSet<&Name> = tables.iter().map(|(name, _)| name).collect();
-        keep(&mut self.plan.route_tables, |name| named.contains(name));
-        for (name, virtual_hosts) in tables {
-            let same = self.plan.route_tables.get(&name).is_some_and(|old| {
+        let chains = self.plan.listeners.values().flat_map(|listener| &listener.chains);
+        let used: BTreeSet<Name> = chains.map(|chain| chain.http.route_table.clone()).collect();
+        let gateway = self.skeleton.gateway.iter();
+        let origin: Vec<ObjectRef> = gateway.map(|gateway| gateway.meta.at("")).collect();
+        let mut kept = BTreeSet::new();
+        for (name, virtual_hosts) in self.tables.build().filter(|(name, _)| used.contains(*name)) {
+            kept.insert(name.clone());
+            let same = self.plan.route_tables.get(name).is_some_and(|old| {
                 old.virtual_hosts.len() == virtual_hosts.len()
                     && old.virtual_hosts.iter().zip(&virtual_hosts).all(|(a, b)| Arc::ptr_eq(a, b))
             });
             if !same {
                 let table =
                     RouteTable { name: name.clone(), virtual_hosts, origin: origin.clone() };
-                self.plan.route_tables.insert(name, Arc::new(table));
+                self.plan.route_tables.insert(name.clone(), Arc::new(table));
             }
         }
+        keep(&mut self.plan.route_tables, |name| kept.contains(name));
     }
 
     /// One socket for each port; a filter chain for each TLS listener on it, one for all plain listeners.

@@ -1,4 +1,7 @@
 //! Attached routes → route tables: which virtual host holds which routes, in which order.
+//!
+//! A changed route touches the virtual hosts of its own host names; only a route for a wildcard or for any host touches
+//! those beneath it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -8,83 +11,111 @@ use model::{Hostname, NamespacedName};
 
 use super::RouteState;
 use super::attach::Host;
-use super::listeners::{Entrance, Front};
+use super::listeners::Front;
 use super::rules::RouteRules;
 
-/// The routes that a virtual host was built from, by how specific their host name is.
-type Inputs = Vec<(usize, Arc<RouteRules>)>;
+/// Routes attached to one listener, by host name.
+type ByHost = HashMap<Host, BTreeMap<NamespacedName, Arc<RouteRules>>>;
 
-/// Builds tables and keeps virtual hosts whose inputs are the same as last time.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
-    built: HashMap<(Name, Host), (Inputs, Arc<VirtualHost>)>,
+    fronts: Vec<Front>,
+    /// For each of `fronts`.
+    attached: Vec<ByHost>,
+    hosts: BTreeMap<Name, BTreeMap<Host, Arc<VirtualHost>>>,
+    /// Virtual hosts to be looked at, by table.
+    stale: BTreeMap<Name, BTreeSet<Host>>,
 }
 
 impl Tables {
-    /// The virtual hosts of each table, in order of name.
-    pub(crate) fn build(
+    /// Starts over with other listeners and no routes.
+    pub(crate) fn reset(&mut self, fronts: &[Front]) {
+        *self = Self {
+            fronts: fronts.to_vec(),
+            attached: fronts.iter().map(|_| ByHost::new()).collect(),
+            hosts: BTreeMap::new(),
+            stale: BTreeMap::new(),
+        };
+        for front in fronts.iter().filter(|front| front.accepted) {
+            // A listener's own host name is there too, so that a request for a listener without a fitting route is
+            // answered 404 and does not fall to a less specific listener (listener isolation, GEP-3567).
+            self.stale.entry(front.table.clone()).or_default().insert(front.hostname.clone());
+        }
+    }
+
+    pub(crate) fn remove(&mut self, route: &NamespacedName, state: &RouteState) {
+        self.each_host(state, |by_host, host, _| {
+            if let Some(routes) = by_host.get_mut(host) {
+                routes.remove(route);
+                if routes.is_empty() {
+                    by_host.remove(host);
+                }
+            }
+        });
+    }
+
+    pub(crate) fn insert(&mut self, route: &NamespacedName, state: &RouteState) {
+        self.each_host(state, |by_host, host, rules| {
+            by_host.entry(host.clone()).or_default().insert(route.clone(), Arc::clone(rules));
+        });
+    }
+
+    fn each_host(
         &mut self,
-        fronts: &[Front],
-        routes: &BTreeMap<NamespacedName, RouteState>,
-    ) -> BTreeMap<Name, Vec<Arc<VirtualHost>>> {
-        let by_host = by_host(fronts, routes);
-        let mut tables: BTreeMap<Name, Vec<usize>> = BTreeMap::new();
-        for (index, front) in fronts.iter().enumerate().filter(|(_, f)| f.accepted) {
-            tables.entry(front.table.clone()).or_default().push(index);
-        }
-        let mut kept = HashMap::new();
-        let mut out = BTreeMap::new();
-        for (table, members) in tables {
-            let mut hosts = Vec::new();
-            for domain in domains(fronts, &members, &by_host) {
-                let Some(owner) = owner(fronts, &members, &domain) else { continue };
-                let inputs = inputs(&domain, &by_host[owner]);
-                let key = (table.clone(), domain);
-                let host = match self.built.remove(&key) {
-                    Some((old, host)) if same(&old, &inputs) => host,
-                    _ => Arc::new(virtual_host(&key.1, &inputs)),
-                };
-                hosts.push(host.clone());
-                kept.insert(key, (inputs, host));
-            }
-            hosts.sort_by(|a, b| a.name.cmp(&b.name));
-            out.insert(table, hosts);
-        }
-        self.built = kept;
-        out
-    }
-}
-
-/// For each listener: host name → routes that are attached under it.
-fn by_host<'a>(
-    fronts: &[Front],
-    routes: &'a BTreeMap<NamespacedName, RouteState>,
-) -> Vec<HashMap<&'a Host, Vec<&'a Arc<RouteRules>>>> {
-    let mut out: Vec<HashMap<&Host, Vec<&Arc<RouteRules>>>> =
-        fronts.iter().map(|_| HashMap::new()).collect();
-    for state in routes.values() {
+        state: &RouteState,
+        mut change: impl FnMut(&mut ByHost, &Host, &Arc<RouteRules>),
+    ) {
         for (index, hosts) in &state.attachment.fronts {
-            let entrance: Entrance = fronts[*index].entrance;
-            let Some(rules) = state.rules.get(&entrance) else { continue };
+            let Some(front) = self.fronts.get(*index) else { continue };
+            let Some(rules) = state.rules.get(&front.entrance) else { continue };
+            let stale = self.stale.entry(front.table.clone()).or_default();
             for host in hosts {
-                out[*index].entry(host).or_default().push(rules);
+                change(&mut self.attached[*index], host, rules);
+                stale.insert(host.clone());
+                let beneath = self.hosts.get(&front.table).into_iter().flat_map(BTreeMap::keys);
+                match host {
+                    None => stale.extend(beneath.cloned()),
+                    Some(name) if name.is_wildcard() => {
+                        stale.extend(
+                            beneath.filter(|d| d.as_ref().is_some_and(|d| name.covers(d))).cloned(),
+                        );
+                    }
+                    Some(_) => {}
+                }
             }
         }
     }
-    out
-}
 
-/// All host names of a table: those of its listeners too, so that a request for a listener without a fitting route is
-/// answered 404 there and does not fall to a less specific listener (listener isolation, GEP-3567).
-fn domains(
-    fronts: &[Front],
-    members: &[usize],
-    by_host: &[HashMap<&Host, Vec<&Arc<RouteRules>>>],
-) -> BTreeSet<Host> {
-    let own = members.iter().map(|index| fronts[*index].hostname.clone());
-    let attached =
-        members.iter().flat_map(|index| by_host[*index].keys().map(|host| (*host).clone()));
-    own.chain(attached).collect()
+    /// Builds what is stale; returns the virtual hosts, in order of name, of each table that there is.
+    pub(crate) fn build(&mut self) -> impl Iterator<Item = (&Name, Vec<Arc<VirtualHost>>)> {
+        for (table, stale) in std::mem::take(&mut self.stale) {
+            let members: Vec<usize> = (0..self.fronts.len())
+                .filter(|i| self.fronts[*i].accepted && self.fronts[*i].table == table)
+                .collect();
+            let hosts = self.hosts.entry(table).or_default();
+            for domain in stale {
+                let exists = members.iter().any(|index| {
+                    self.fronts[*index].hostname == domain
+                        || self.attached[*index].contains_key(&domain)
+                });
+                let owner = owner(&self.fronts, &members, &domain).filter(|_| exists);
+                let Some(owner) = owner else {
+                    hosts.remove(&domain);
+                    continue;
+                };
+                let new = virtual_host(&domain, &self.attached[owner]);
+                if hosts.get(&domain).is_none_or(|old| **old != new) {
+                    hosts.insert(domain, Arc::new(new));
+                }
+            }
+        }
+        self.hosts.retain(|_, hosts| !hosts.is_empty());
+        self.hosts.iter().map(|(table, hosts)| {
+            let mut all: Vec<_> = hosts.values().cloned().collect();
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+            (table, all)
+        })
+    }
 }
 
 /// The listener that gets requests for this host: the most specific one that covers it.
@@ -104,19 +135,23 @@ fn covers(listener: &Host, domain: &Host) -> bool {
     }
 }
 
-/// Routes for a host name, the most specific names first; a request that none of these match may still match a route with
-/// a wider name, because the host name only orders matches.
-fn inputs(domain: &Host, by_host: &HashMap<&Host, Vec<&Arc<RouteRules>>>) -> Inputs {
-    let mut out = Vec::new();
+/// Routes for a host name, the most specific names first; a request that none of these match may still match a route
+/// with a wider name, because the host name only orders matches.
+fn virtual_host(domain: &Host, attached: &ByHost) -> VirtualHost {
+    let mut routes = Vec::new();
     let mut seen = HashSet::new();
-    for (level, host) in widening(domain).into_iter().enumerate() {
-        for rules in by_host.get(&host).into_iter().flatten() {
-            if seen.insert(Arc::as_ptr(rules)) {
-                out.push((level, Arc::clone(rules)));
-            }
-        }
+    for host in widening(domain) {
+        let rules = attached.get(&host).into_iter().flatten();
+        let mut level: Vec<_> = rules
+            .filter(|(name, _)| seen.insert(*name))
+            .flat_map(|(_, rules)| &rules.entries)
+            .map(|(rank, route)| (rank, route))
+            .collect();
+        level.sort_by_key(|(rank, _)| *rank);
+        routes.extend(level.into_iter().map(|(_, route)| Arc::clone(route)));
     }
-    out
+    let name: Name = domain.as_ref().map_or_else(|| "*".into(), Hostname::shared);
+    VirtualHost { name: name.clone(), domains: vec![name], routes }
 }
 
 /// The host name and all wildcards around it, ending with any host.
@@ -132,22 +167,4 @@ fn widening(domain: &Host) -> Vec<Host> {
     }
     out.push(None);
     out
-}
-
-fn same(a: &Inputs, b: &Inputs) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.0 == y.0 && Arc::ptr_eq(&x.1, &y.1))
-}
-
-fn virtual_host(domain: &Host, inputs: &Inputs) -> VirtualHost {
-    let name: Name = domain.as_ref().map_or_else(|| "*".into(), Hostname::shared);
-    let mut routes: Vec<_> = inputs
-        .iter()
-        .flat_map(|(level, rules)| rules.entries.iter().map(move |(rank, r)| (*level, rank, r)))
-        .collect();
-    routes.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-    VirtualHost {
-        name: name.clone(),
-        domains: vec![name],
-        routes: routes.into_iter().map(|(_, _, route)| Arc::clone(route)).collect(),
-    }
 }

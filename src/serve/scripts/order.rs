@@ -138,6 +138,19 @@ fn rule_58_a_route_waits_for_a_new_cluster_and_its_assignments() {
 }
 
 #[test]
+fn rule_55_a_listener_with_a_new_table_waits_for_the_clusters_behind_it() {
+    let mut s = running(Form::Delta);
+    s.cluster("y", "1")
+        .route("q", "1", &["y"])
+        .listener("m", "1", &["q"])
+        .publish()
+        .gets(["CDS y=1"]);
+    s.acks(CDS).gets([]);
+    s.asks(EDS, &["y"]).gets(["EDS y=1"]);
+    s.acks(EDS).gets(["LDS m=1"]);
+}
+
+#[test]
 fn rule_58_a_route_does_not_wait_for_ever() {
     let mut s = running(Form::Delta);
     s.cluster("y", "1").route("r", "2", &["x", "y"]).publish().gets(["CDS y=1"]);
