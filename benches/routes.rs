@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use app::settings::{self, Inputs, Machine, Profile};
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse,
+};
 use envoy_types::pb::google::protobuf::{Struct, Value, value::Kind};
 use prost::Message;
 use snapshot::ResourceType;
@@ -79,17 +81,24 @@ impl Client {
             .connect()
             .await
             .expect("the server listens");
-        let mut stub = AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(64 << 20);
+        let mut stub =
+            AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(64 << 20);
         let (requests, receiver) = mpsc::channel(64);
         let text = |value: &str| Value { kind: Some(Kind::StringValue(value.into())) };
-        let role = Struct { fields: [("role".into(), text("gateway")), ("gateway".into(), text("shop/edge"))].into() };
-        let metadata =
-            Struct { fields: [("isthmus".into(), Value { kind: Some(Kind::StructValue(role)) })].into() };
+        let role = Struct {
+            fields: [("role".into(), text("gateway")), ("gateway".into(), text("shop/edge"))]
+                .into(),
+        };
+        let metadata = Struct {
+            fields: [("isthmus".into(), Value { kind: Some(Kind::StructValue(role)) })].into(),
+        };
         let node = Node { id: "bench".into(), metadata: Some(metadata), ..Node::default() };
-        let first = DeltaDiscoveryRequest { node: Some(node), ..subscribe(ResourceType::Cluster, vec![]) };
+        let first =
+            DeltaDiscoveryRequest { node: Some(node), ..subscribe(ResourceType::Cluster, vec![]) };
         requests.send(first).await.expect("the stream is open");
         let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
-        let responses = stub.delta_aggregated_resources(stream).await.expect("the stream opens").into_inner();
+        let responses =
+            stub.delta_aggregated_resources(stream).await.expect("the stream opens").into_inner();
         Self { requests, responses }
     }
 
@@ -145,7 +154,9 @@ async fn sync(client: &mut Client) -> BTreeMap<ResourceType, (usize, usize)> {
                     client.send(subscribe(ResourceType::Listener, vec![])).await;
                 }
             }
-            ResourceType::Listener => client.send(subscribe(ResourceType::Route, vec!["http/8080".into()])).await,
+            ResourceType::Listener => {
+                client.send(subscribe(ResourceType::Route, vec!["http/8080".into()])).await
+            }
             ResourceType::Route => return bytes,
             _ => {}
         }
@@ -163,7 +174,8 @@ fn ms(duration: Duration) -> String {
 
 /// Stage by stage without a server: where the time goes.
 fn stages(out: &mut String) {
-    let text = (0..ROUTES).map(|i| route(i, "/")).chain((0..SERVICES).map(service)).collect::<Vec<_>>();
+    let text =
+        (0..ROUTES).map(|i| route(i, "/")).chain((0..SERVICES).map(service)).collect::<Vec<_>>();
     let text = format!("{GATEWAY}---\n{}", text.join("---\n"));
     let (source, file) = ("file".into(), "bench.yaml".into());
     let limits = kinds::Limits { file_size: 64 << 20, ..kinds::Limits::default() };
@@ -203,12 +215,21 @@ fn stages(out: &mut String) {
         encoder.update(compiler.group(&gateway).expect("the gateway is served").plan());
         change[3].push(start.elapsed());
     }
-    let _ = writeln!(out, "| stage | everything, ms | one route, ms (median, min–max of {CHANGES}) |\n|---|---|---|");
+    let _ = writeln!(
+        out,
+        "| stage | everything, ms | one route, ms (median, min–max of {CHANGES}) |\n|---|---|---|"
+    );
     let rows = ["parse and check", "merge", "compile", "encode"];
     for ((name, all), one) in rows.iter().zip([parse, merge, compile, encode]).zip(change) {
         let (mid, min, max) = median(one);
-        let _ = writeln!(out, "| {name} | {} | {:.2} ({:.2}–{:.2}) |", ms(all), mid.as_secs_f64() * 1e3,
-            min.as_secs_f64() * 1e3, max.as_secs_f64() * 1e3);
+        let _ = writeln!(
+            out,
+            "| {name} | {} | {:.2} ({:.2}–{:.2}) |",
+            ms(all),
+            mid.as_secs_f64() * 1e3,
+            min.as_secs_f64() * 1e3,
+            max.as_secs_f64() * 1e3
+        );
     }
 }
 
@@ -217,10 +238,12 @@ async fn served(out: &mut String) {
     let state = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("gateway.yaml"), GATEWAY).expect("writable");
     for i in 0..SERVICES {
-        std::fs::write(folder.path().join(format!("svc-{i:04}.yaml")), service(i)).expect("writable");
+        std::fs::write(folder.path().join(format!("svc-{i:04}.yaml")), service(i))
+            .expect("writable");
     }
     for i in 0..ROUTES {
-        std::fs::write(folder.path().join(format!("route-{i:04}.yaml")), route(i, "/")).expect("writable");
+        std::fs::write(folder.path().join(format!("route-{i:04}.yaml")), route(i, "/"))
+            .expect("writable");
     }
     let text = |path: &Path| path.display().to_string();
     let flags = [
@@ -252,7 +275,8 @@ async fn served(out: &mut String) {
             slot.0 += response.resources.len();
             slot.1 += response.encoded_len();
             let found = response.resources.iter().any(|resource| {
-                let body = resource.resource.as_ref().map(|any| any.value.as_slice()).unwrap_or_default();
+                let body =
+                    resource.resource.as_ref().map(|any| any.value.as_slice()).unwrap_or_default();
                 body.windows(marker.len()).any(|window| window == marker.as_bytes())
             });
             if found {
@@ -262,16 +286,34 @@ async fn served(out: &mut String) {
         times.push(start.elapsed());
     }
     let (mid, min, max) = median(times);
-    let _ = writeln!(out, "\nServed to one delta client: start of the process part to the last byte of the first state \
+    let _ = writeln!(
+        out,
+        "\nServed to one delta client: start of the process part to the last byte of the first state \
         **{} ms**; one route file renamed into place to its arrival **{} ms** (min {}, max {}, of {CHANGES}).\n",
-        ms(first), ms(mid), ms(min), ms(max));
-    let _ = writeln!(out, "| type | first state: resources, bytes | per route change: resources, bytes |\n|---|---|---|");
-    for kind in [ResourceType::Cluster, ResourceType::Endpoint, ResourceType::Listener, ResourceType::Route] {
+        ms(first),
+        ms(mid),
+        ms(min),
+        ms(max)
+    );
+    let _ = writeln!(
+        out,
+        "| type | first state: resources, bytes | per route change: resources, bytes |\n|---|---|---|"
+    );
+    for kind in
+        [ResourceType::Cluster, ResourceType::Endpoint, ResourceType::Listener, ResourceType::Route]
+    {
         let all = bytes.get(&kind).copied().unwrap_or_default();
         let change = one.get(&kind).copied().unwrap_or_default();
         #[allow(clippy::cast_precision_loss)]
         let per = |total: usize| total as f64 / CHANGES as f64;
-        let _ = writeln!(out, "| {kind} | {}, {} | {:.1}, {:.0} |", all.0, all.1, per(change.0), per(change.1));
+        let _ = writeln!(
+            out,
+            "| {kind} | {}, {} | {:.1}, {:.0} |",
+            all.0,
+            all.1,
+            per(change.0),
+            per(change.1)
+        );
     }
     server.stop().await;
 }

@@ -15,7 +15,7 @@ const GATEWAY: u16 = 10080;
 const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn quickstart() {
+async fn dev_quickstart() {
     if skipped() {
         return;
     }

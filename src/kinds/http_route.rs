@@ -118,13 +118,11 @@ fn rule<'a>(
     let Filters { filters, redirect } =
         filter::filters(f.take("filters").as_ref(), &context, report);
     let backends = f.take("backendRefs");
-    if let (Some(redirect), Some(backends)) =
+    if let (Some(redirect), Some(_)) =
         (redirect, backends.as_ref().filter(|at| !at.node.items().is_empty()))
     {
         let text = "a RequestRedirect answers by itself, so the rule cannot have backendRefs too";
-        let hint =
-            format!("remove either; backendRefs stand in line {}", backends.place().mark.line);
-        report.error(codes::CONFLICTING_FILTERS, redirect, text, hint);
+        report.error(codes::CONFLICTING_FILTERS, redirect, text, "remove either");
     }
     let backends =
         backends.iter().flat_map(At::items).map(|item| backend(item, &context, report)).collect();

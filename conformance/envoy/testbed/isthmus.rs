@@ -50,7 +50,8 @@ impl Run {
             .arg("--state-dir")
             .arg(self.home.path().join("state"))
             .args(["--xds-listen", &self.xds.to_string(), "--http-listen", &self.http.to_string()])
-            .args(["--drain-window", "500ms"]);
+            // Long enough to be seen by a busy machine, when a test asks it to stop.
+            .args(["--drain-window", "2s"]);
         Isthmus {
             process: Process::start("isthmus", &mut command, self.home.path()),
             http: self.http,

@@ -189,9 +189,8 @@ fn log_lines_keep_their_level() {
     }
 }
 
-/// Not a test: the process that `a_killed_parent_leaves_no_child` starts and kills.
+/// Not a test by itself: the process that `a_killed_parent_leaves_no_child` starts and kills.
 #[tokio::test]
-#[ignore = "run by another test"]
 async fn host() {
     let Some(program) = std::env::var_os("ISTHMUS_TEST_PROGRAM") else { return };
     let (supervisor, _handle) = Supervisor::new(Options::new("x", program.into(), json!({})));
@@ -203,7 +202,7 @@ fn a_killed_parent_leaves_no_child() {
     let fake = Fake::new("exec sleep 600");
     let life = fake.life();
     let mut host = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "supervisor::tests::host", "--ignored", "--nocapture"])
+        .args(["--exact", "supervisor::tests::host", "--nocapture"])
         .env("ISTHMUS_TEST_PROGRAM", fake.program())
         .stdout(Stdio::null())
         .spawn()

