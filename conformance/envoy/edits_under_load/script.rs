@@ -66,10 +66,11 @@ impl<'a> Script<'a> {
             10 => self.move_file().await,
             11 => self.listener(true).await,
             12 => self.listener(false).await,
+            13 => self.burst().await,
             _ => self.delete().await,
         }
         self.step += 1;
-        if self.step == 14 {
+        if self.step == 15 {
             self.step = 0;
             self.turn += 1;
         }
@@ -239,6 +240,22 @@ impl<'a> Script<'a> {
             })
             .await;
         }
+    }
+
+    /// Edits that nobody waits for, so that they meet on the way; the last one counts.
+    async fn burst(&mut self) {
+        self.edit("burst of 20 edits", async |world, turn| {
+            for number in 0..10 {
+                let chosen = (turn + number) % 2;
+                world.bed.folder.write("orders.yaml", &orders_file(&world.orders, chosen));
+                world.bed.folder.write("stock.yaml", &stock_file(&world.stock[chosen..=chosen]));
+            }
+            // Back to where the other edits of endpoints begin.
+            world.bed.folder.write("stock.yaml", &stock_file(&world.stock[..1]));
+            wait_weights(world, (turn + 9) % 2).await;
+            world.bed.wait_service(&get("shop.example", "/stock"), "stock-0").await;
+        })
+        .await;
     }
 
     /// A listener beside others on both ports.
