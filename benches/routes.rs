@@ -155,7 +155,7 @@ async fn sync(client: &mut Client) -> BTreeMap<ResourceType, (usize, usize)> {
                 }
             }
             ResourceType::Listener => {
-                client.send(subscribe(ResourceType::Route, vec!["http/8080".into()])).await
+                client.send(subscribe(ResourceType::Route, vec!["http/8080".into()])).await;
             }
             ResourceType::Route => return bytes,
             _ => {}

@@ -31,7 +31,7 @@ async fn nack_isolation() {
     let text = nack["text"].as_str().unwrap_or_default();
     assert!(text.contains(pattern), "the proxy's own words: {nack}");
     let origins = nack["origins"].to_string();
-    assert!(origins.contains("shop/"), "a document: {nack}");
+    assert!(origins.contains("HTTPRoute shop/"), "the route, not only the Gateway: {nack}");
     bed.wait_status(&get("good.example", "/"), 200).await;
 
     // Other types flow: endpoints, clusters, listeners and certificates.

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use fleet::bootstrap::{Bootstrap, Role};
@@ -32,6 +33,9 @@ const ECHOES: [(&str, &str, u16); 3] = [
     ("orders-canary", "orders-canary-1", 18082),
     ("pay", "pay-1", 18083),
 ];
+
+/// How long Envoy may take before something is said about it.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Runs all of it until `shutdown` is ready.
 ///
@@ -73,7 +77,12 @@ pub async fn dev(
 
     let up = async {
         // The lines that are printed must work at once.
-        fleet::ready::wait((Ipv4Addr::LOCALHOST, options.admin_port).into()).await;
+        let ready = fleet::ready::wait((Ipv4Addr::LOCALHOST, options.admin_port).into());
+        tokio::pin!(ready);
+        if tokio::time::timeout(PATIENCE, &mut ready).await.is_err() {
+            say_waiting(&server, &options, &folder);
+            ready.await;
+        }
         say_up(&server, &program, &options, &folder);
         std::future::pending::<()>().await;
     };
@@ -93,6 +102,22 @@ pub async fn dev(
     server.stop().await;
     while tasks.join_next().await.is_some() {}
     ended
+}
+
+fn say_waiting(server: &Server, options: &DevOptions, folder: &str) {
+    let known = server.gateways();
+    if known.contains(&options.gateway) {
+        eprintln!(
+            "still waiting for Envoy to take its first configuration; its log lines are above"
+        );
+        return;
+    }
+    let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+    let known = if known.is_empty() { "no Gateway of ours".to_owned() } else { known.join(", ") };
+    eprintln!(
+        "there is no Gateway {} in {folder}; there is: {known} (choose with --gateway)",
+        options.gateway
+    );
 }
 
 fn say_up(server: &Server, program: &Path, options: &DevOptions, folder: &str) {

@@ -1,16 +1,17 @@
 //! The proxy table: who is connected, what each was sent, and what it said about it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use api::{Nack, Proxy, ProxyType, Time, TypeState};
 use dashmap::DashMap;
-use model::ObjectRef;
+use model::{Kind, ObjectKey, ObjectRef};
 use serve::{Acked, Client, Nacked, Observer, Sent};
-use snapshot::{ResourceType, Snapshot, Version};
+use snapshot::{ResourceType, Version};
 
 use crate::groups::Groups;
+use crate::pipeline::World;
 
 /// One live stream.
 struct Stream {
@@ -33,13 +34,14 @@ struct State {
 
 pub(crate) struct Proxies {
     groups: Arc<Groups>,
+    world: Arc<RwLock<World>>,
     /// By stream: one node may own several. Each entry has its own lock, held for a moment.
     streams: DashMap<u64, Mutex<Stream>>,
 }
 
 impl Proxies {
-    pub(crate) fn new(groups: Arc<Groups>) -> Self {
-        Self { groups, streams: DashMap::new() }
+    pub(crate) fn new(groups: Arc<Groups>, world: Arc<RwLock<World>>) -> Self {
+        Self { groups, world, streams: DashMap::new() }
     }
 
     pub(crate) fn list(&self) -> Vec<Proxy> {
@@ -132,11 +134,10 @@ impl Proxies {
         }
     }
 
-    fn with(&self, client: &Client, kind: ResourceType, f: impl FnOnce(&mut State, &Arc<str>)) {
+    fn with(&self, client: &Client, kind: ResourceType, f: impl FnOnce(&mut State)) {
         if let Some(entry) = self.streams.get(&client.stream) {
             let mut stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
-            let group = stream.group.clone();
-            f(stream.types.entry(kind).or_default(), &group);
+            f(stream.types.entry(kind).or_default());
         }
     }
 }
@@ -145,14 +146,40 @@ fn mark(value: Option<u64>) -> String {
     value.map_or_else(|| "-".into(), |v| format!("{:06x}", (v ^ (v >> 32)) & 0xff_ffff))
 }
 
-/// The documents that the refused resources were made from.
-fn origins(snapshot: &Snapshot, nacked: &Nacked) -> Vec<ObjectRef> {
-    let mut out: Vec<_> = nacked
-        .names
-        .iter()
-        .filter_map(|name| snapshot.get(nacked.kind, name))
-        .flat_map(|resource| resource.origin().iter().cloned())
-        .collect();
+/// The documents that are behind what was refused: of a route table the routes that may be meant, else what the resource
+/// was made from.
+fn origins(nacked: &Nacked, world: &RwLock<World>) -> Vec<ObjectRef> {
+    // Called from inside a stream's poll: the line is a courtesy and not worth waiting for.
+    let world = world.try_read().ok();
+    let place = |route: &str| {
+        let (name, rule) = compile::route_origin(route)?;
+        let key = ObjectKey { kind: Kind::HttpRoute, name };
+        let pointer = format!("/spec/rules/{rule}");
+        let known = world.as_ref().and_then(|world| world.catalog().get(&key));
+        Some(match known {
+            Some(object) => object.meta().at(&pointer),
+            None => ObjectRef {
+                source: "".into(),
+                object: Some(key),
+                pointer: pointer.into(),
+                location: None,
+            },
+        })
+    };
+    let mut out = Vec::new();
+    for (before, refused) in &nacked.refused {
+        let routes = match refused.kind() {
+            ResourceType::Route => {
+                snapshot::suspect_routes(before.as_deref(), refused, &nacked.error)
+            }
+            _ => Vec::new(),
+        };
+        let known = out.len();
+        out.extend(routes.iter().filter_map(|route| place(route)));
+        if out.len() == known {
+            out.extend(refused.origin().iter().cloned());
+        }
+    }
     out.sort();
     out.dedup();
     out
@@ -172,18 +199,18 @@ impl Observer for Proxies {
     }
 
     fn subscribed(&self, client: &Arc<Client>, kind: ResourceType, wildcard: bool, names: usize) {
-        self.with(client, kind, |state, _| {
+        self.with(client, kind, |state| {
             state.wildcard = wildcard;
             state.subscribed = names;
         });
     }
 
     fn sent(&self, client: &Arc<Client>, sent: &Sent) {
-        self.with(client, sent.kind, |state, _| state.sent = Some(sent.version));
+        self.with(client, sent.kind, |state| state.sent = Some(sent.version));
     }
 
     fn acked(&self, client: &Arc<Client>, acked: &Acked) {
-        self.with(client, acked.kind, |state, _| {
+        self.with(client, acked.kind, |state| {
             state.acked = Some(acked.version);
             state.nack = None;
         });
@@ -191,29 +218,25 @@ impl Observer for Proxies {
 
     fn settled(&self, client: &Arc<Client>, kind: ResourceType, version: Version) {
         // Also after a reconnect, when nothing is sent because the client has it all.
-        self.with(client, kind, |state, _| {
+        self.with(client, kind, |state| {
             state.acked = Some(version);
             state.nack = None;
         });
     }
 
     fn nacked(&self, client: &Arc<Client>, nacked: &Nacked) {
-        self.with(client, nacked.kind, |state, group| {
-            let current = self.groups.current(group);
-            let refs = current.map(|p| origins(&p.snapshot, nacked)).unwrap_or_default();
-            for at in &refs {
-                tracing::error!(
-                    node = client.node.id,
-                    kind = %nacked.kind,
-                    "{} {}: {at}: {}",
-                    model::codes::PROXY_REJECTED,
-                    at.location.as_ref().map(ToString::to_string).unwrap_or_default(),
-                    nacked.error
-                );
-            }
-            if refs.is_empty() {
-                tracing::error!(node = client.node.id, kind = %nacked.kind, names = ?nacked.names, nacked.error, "refused");
-            }
+        let code = model::codes::PROXY_REJECTED;
+        let refs = origins(nacked, &self.world);
+        for at in &refs {
+            let place =
+                at.location.as_ref().map(|location| format!("{location}: ")).unwrap_or_default();
+            tracing::error!(node = client.node.id, kind = %nacked.kind, "{place}error {code} {at}: {}", nacked.error);
+        }
+        if refs.is_empty() {
+            let (node, names) = (&client.node.id, &nacked.names);
+            tracing::error!(node, kind = %nacked.kind, ?names, "error {code}: {}", nacked.error);
+        }
+        self.with(client, nacked.kind, |state| {
             state.nack = Some(Nack {
                 at: Time::now(),
                 text: nacked.error.clone(),

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use model::Batch;
+use model::{Batch, NamespacedName};
 use revision::store::{LastGood, Store};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -34,6 +34,7 @@ const BUCKETS: [f64; 12] =
 pub struct Server {
     xds: SocketAddr,
     http: SocketAddr,
+    world: Arc<RwLock<World>>,
     stopping: watch::Sender<bool>,
     stop_streams: CancellationToken,
     stop_rest: CancellationToken,
@@ -63,7 +64,7 @@ impl Server {
             settings.controller_name.as_str().into(),
             documents.iter().filter_map(|(source, _)| Some((source.clone(), last_good?))).collect(),
         )));
-        let proxies = Arc::new(Proxies::new(groups.clone()));
+        let proxies = Arc::new(Proxies::new(groups.clone(), world.clone()));
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
         let (stopping, stopping_seen) = watch::channel(false);
@@ -118,7 +119,7 @@ impl Server {
         });
         let rest = vec![
             spawn_pipeline(pipeline, incoming)?,
-            tokio::spawn(report::run(world, world_seen)),
+            tokio::spawn(report::run(world.clone(), world_seen)),
             tokio::spawn(async move {
                 if let Some(store) = store {
                     last_good::keep(store, Inherited { snapshots, documents }, steps_seen).await;
@@ -145,6 +146,7 @@ impl Server {
         Ok(Self {
             xds: xds_address,
             http: http_address,
+            world,
             stopping,
             stop_streams,
             stop_rest,
@@ -157,6 +159,14 @@ impl Server {
     #[must_use]
     pub fn xds_address(&self) -> SocketAddr {
         self.xds
+    }
+
+    /// The Gateways that are known and ours.
+    #[must_use]
+    pub fn gateways(&self) -> Vec<NamespacedName> {
+        let world = self.world.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let groups = world.compiler.groups().filter(|(_, group)| group.served());
+        groups.map(|(name, _)| name.clone()).collect()
     }
 
     #[must_use]

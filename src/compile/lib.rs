@@ -22,4 +22,4 @@ mod tracker;
 mod tests;
 
 pub use compiler::{Compiler, Update};
-pub use gateway::Group;
+pub use gateway::{Group, route_origin};

@@ -221,6 +221,7 @@ impl Session {
                     version,
                     nonce: nonce.to_string(),
                     names: Vec::new(),
+                    refused: Vec::new(),
                     error: cut(error.message),
                 });
             }
@@ -238,6 +239,7 @@ impl Session {
                     version: out.version,
                     nonce: out.nonce.to_string(),
                     names: out.names().cloned().collect(),
+                    refused: out.refused(),
                     error: cut(error.message),
                 });
                 if kind == ResourceType::Cluster {

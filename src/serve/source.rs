@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use snapshot::{ResourceType, Snapshot, Version};
+use snapshot::{Resource, ResourceType, Snapshot, Version};
 use tokio::sync::watch;
 
 use crate::Node;
@@ -112,13 +112,15 @@ pub struct Acked {
 }
 
 /// A client refused a response. It goes on with what it had (or, on some errors, applied the good part: rule 39).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Nacked {
     pub kind: ResourceType,
     pub version: Version,
     pub nonce: String,
     /// What the response changed; one of these is to blame. Empty when the client refused a response twice.
     pub names: Vec<Arc<str>>,
+    /// What was refused, each with what the client had before.
+    pub refused: Vec<(Option<Arc<Resource>>, Arc<Resource>)>,
     /// The client's words, cut to [`crate::session::MAX_ERROR_TEXT`]. Not stable across client versions.
     pub error: String,
 }

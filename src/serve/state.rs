@@ -89,6 +89,16 @@ impl Outstanding {
         self.fresh.iter().map(|r| r.name()).chain(self.changed.iter().map(|i| &i.name))
     }
 
+    /// What was sent, each with what the client had before.
+    pub(crate) fn refused(&self) -> Vec<(Option<Arc<Resource>>, Arc<Resource>)> {
+        let fresh = self.fresh.iter().map(|resource| (None, resource.clone()));
+        let changed = self
+            .changed
+            .iter()
+            .filter_map(|item| Some((item.previous.resource().cloned(), item.sent.clone()?)));
+        fresh.chain(changed).collect()
+    }
+
     /// Names in `changed` that may be new to the client.
     pub(crate) fn new_names(&self) -> impl Iterator<Item = &Arc<str>> {
         let new = |held: &Held| match held {

@@ -11,6 +11,7 @@
 //! `envoy --mode validate`, and [`check`] reads them for mistakes of our own.
 //! It must never know who asks for a snapshot, read a clock, do I/O or fail.
 
+mod blame;
 pub mod canonical;
 pub mod check;
 pub mod dump;
@@ -23,6 +24,7 @@ mod set;
 #[cfg(test)]
 mod testing;
 
+pub use blame::suspect_routes;
 pub use encode::BROKEN_REFERENCE;
 pub use encoder::{Encoder, encode};
 pub use inline::static_bootstrap;

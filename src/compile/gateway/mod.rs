@@ -22,6 +22,7 @@ use crate::tracker::Tracker;
 use attach::Attachment;
 use listeners::{Entrance, Skeleton};
 use rules::RouteRules;
+pub use rules::route_origin;
 use tables::Tables;
 
 /// What is compiled, and compiled again, by itself.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use catalog::View;
 use ir::{Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Target, WeightedTarget};
 use model::{
-    Backend, Condition, Cors, Filter, Finding, HeaderEdit, HttpRoute, PathMatch, PathModifier,
-    RouteMatch, Rule, Severity, codes,
+    Backend, Condition, Cors, Filter, Finding, HeaderEdit, HttpRoute, NamespacedName, PathMatch,
+    PathModifier, RouteMatch, Rule, Severity, codes,
 };
 
 use super::listeners::Entrance;
@@ -247,9 +247,8 @@ impl Builder<'_> {
         matches: &RouteMatch,
         parts: &Parts,
     ) -> ir::Route {
-        let name = &self.route.meta.key.name;
         ir::Route {
-            name: format!("{}/{}/{index}/{matching}", name.namespace, name.name).into(),
+            name: route_name(&self.route.meta.key.name, index, matching),
             matches: matches.clone(),
             action: self.action(rule, matches, parts),
             request_headers: parts.request_headers.clone(),
@@ -279,6 +278,19 @@ impl Builder<'_> {
             try_timeout: rule.timeouts.backend_request.unwrap_or(Duration::ZERO),
         })
     }
+}
+
+/// What a proxy calls the route of one match of one rule.
+fn route_name(route: &NamespacedName, rule: usize, matching: usize) -> ir::Name {
+    format!("{}/{}/{rule}/{matching}", route.namespace, route.name).into()
+}
+
+/// The route and the position of the rule that a proxy's name for a route stands for.
+#[must_use]
+pub fn route_origin(name: &str) -> Option<(NamespacedName, usize)> {
+    let mut parts = name.split('/');
+    let (namespace, route, rule, _) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    Some((NamespacedName::new(namespace, route), rule.parse().ok()?))
 }
 
 fn extend(into: &mut HeaderEdit, from: &HeaderEdit) {
