@@ -47,7 +47,11 @@ const WITH_SERVER: &[(&str, &str, Exit)] = &[
 const ALONE: &[(&str, &str, Exit)] = &[
     ("explain-one", "explain ism1201", Exit::Ok),
     ("version", "version", Exit::Ok),
-    ("serve-print-config", "serve --print-config --state-dir /state --replica cp-1 --grace=1m -f /docs", Exit::Ok),
+    (
+        "serve-print-config",
+        "serve --print-config --state-dir /state --replica cp-1 --grace=1m -f /docs",
+        Exit::Ok,
+    ),
 ];
 
 fn folder() -> PathBuf {
