@@ -185,6 +185,11 @@ impl Session {
         self.types.iter().flatten().filter_map(|state| state.wake).min()
     }
 
+    /// For those who look in from outside: what this client shall have, and what is known of it by type.
+    pub(crate) fn look(&self) -> (Option<&Published>, impl Iterator<Item = &TypeState>) {
+        (self.target.as_ref(), self.types.iter().flatten().map(|state| &**state))
+    }
+
     fn kind_of(&self, request: &Request) -> Result<Option<ResourceType>, Refusal> {
         let url = request.type_url();
         let named = ResourceType::from_url(url);
