@@ -22,6 +22,7 @@ mod resource_type;
 mod set;
 #[cfg(test)]
 mod testing;
+pub mod xdstp;
 
 pub use encode::BROKEN_REFERENCE;
 pub use encoder::{Encoder, encode};
