@@ -40,6 +40,7 @@ mod io;
 mod live;
 mod lookup;
 mod measure;
+mod naming;
 mod node;
 mod nonce;
 mod order;
@@ -55,6 +56,8 @@ mod source;
 mod state;
 mod subscription;
 mod tls;
+mod ttl;
+mod vhds;
 mod view;
 
 pub use node::{Locality, Node};
@@ -62,7 +65,7 @@ pub use nonce::Nonce;
 pub use request::{ErrorDetail, Malformed, Request};
 pub use response::Response;
 pub use server::{Error, Handle, Listen, Options, Server};
-pub use session::{Heard, Session, Settings};
+pub use session::{Heard, Session, Settings, Ttls};
 pub use source::{
     Acked, Client, Form, Group, Nacked, Observer, Published, Refusal, Sent, Snapshots, Token,
 };
