@@ -54,6 +54,7 @@ fn stranger(result: Result<(), Refusal>, text: &str) {
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "results at the call")]
 fn denied(result: Result<(), Refusal>) {
     assert!(matches!(result, Err(Refusal::PermissionDenied(_))), "{result:?}");
 }

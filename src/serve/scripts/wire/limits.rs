@@ -44,7 +44,7 @@ async fn rule_74_a_stream_in_the_queue_ends_when_the_server_does() {
 
 #[tokio::test]
 async fn rule_76_a_client_that_takes_nothing_loses_its_connection_and_others_do_not() {
-    let running = start(|o| o.stall_limit = Some(Duration::from_millis(300))).await;
+    let running = start(|o| o.stall_limit = Some(Duration::from_secs(1))).await;
     let mut snapshot = world(&[("a", 3)]);
     running.world.publish(&snapshot);
     let mut slow = Delta::open(running.address).await;
@@ -69,7 +69,7 @@ async fn rule_76_a_client_that_takes_nothing_loses_its_connection_and_others_do_
 #[tokio::test]
 async fn rule_77_an_old_connection_ends_well_and_the_client_comes_back() {
     let running = start(|o| {
-        o.max_connection_age = Some(Duration::from_millis(300));
+        o.max_connection_age = Some(Duration::from_secs(1));
         o.max_connection_age_jitter = 0.0;
     })
     .await;
@@ -79,7 +79,8 @@ async fn rule_77_an_old_connection_ends_well_and_the_client_comes_back() {
     let channel = channel(running.address).await;
     let mut delta = Delta::on(channel.clone()).await;
     delta.ask("n", CDS, &[]).await;
-    assert_eq!(delta.names().await, ["a"]);
+    // Not acknowledged: the end may be quicker.
+    assert_eq!(delta.next().await.unwrap().resources[0].name, "a");
     assert_eq!(delta.next().await.unwrap_err().code(), Code::Ok);
     late.ask("late", CDS, &[]).await;
     assert_eq!(late.next().await.unwrap().resources[0].name, "a");
@@ -87,5 +88,5 @@ async fn rule_77_an_old_connection_ends_well_and_the_client_comes_back() {
     // The same channel: GOAWAY has told it to connect anew.
     let mut again = Delta::on(channel).await;
     again.ask("n", CDS, &[]).await;
-    assert_eq!(again.names().await, ["a"]);
+    assert_eq!(again.next().await.unwrap().resources[0].name, "a");
 }
