@@ -1,6 +1,7 @@
 //! Node groups: which snapshot a connecting proxy gets.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use dashmap::DashMap;
 use model::NamespacedName;
@@ -8,6 +9,8 @@ use serde_json::Value;
 use serve::{Client, Group, Published, Refusal, Snapshots};
 use snapshot::Snapshot;
 use tokio::sync::watch;
+
+use crate::auth::Auth;
 
 /// What a bootstrap puts in the node's metadata under this key: `{role: gateway, gateway: namespace/name}`.
 const METADATA_KEY: &str = "isthmus";
@@ -18,6 +21,7 @@ const MAX_UNKNOWN: usize = 1000;
 /// The current snapshot of every group, each with its own bell.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
+    auth: Auth,
     by_name: DashMap<Arc<str>, watch::Sender<Option<Published>>>,
 }
 
@@ -26,6 +30,10 @@ pub(crate) fn group_name(gateway: &NamespacedName) -> Arc<str> {
 }
 
 impl Groups {
+    pub(crate) fn new(auth: Auth) -> Self {
+        Self { auth, ..Self::default() }
+    }
+
     pub(crate) fn publish(&self, name: &Arc<str>, published: Published) {
         self.sender(name).send_replace(Some(published));
     }
@@ -67,6 +75,8 @@ impl Groups {
 
 impl Snapshots for Groups {
     fn group(&self, client: &Client) -> Result<Group, Refusal> {
+        // Before anything is said about what exists.
+        let allowed = self.auth.identify(client, SystemTime::now())?;
         let claim = client.node.metadata.get(METADATA_KEY);
         let text = |key: &str| claim.and_then(|c| c.get(key)).and_then(Value::as_str);
         let gateway = match (text("role"), text("gateway")) {
@@ -87,10 +97,16 @@ impl Snapshots for Groups {
                     .into(),
             ));
         };
-        let name = group_name(&NamespacedName::new(namespace, name));
+        let gateway = NamespacedName::new(namespace, name);
+        allowed.gateway(&gateway.to_string())?;
+        let name = group_name(&gateway);
         let updates = self.subscribe(&name).ok_or_else(|| {
             Refusal::ResourceExhausted("too many unknown gateways are being asked for".into())
         })?;
         Ok(Group { name, updates })
+    }
+
+    fn inspect(&self, client: &Client) -> Result<(), Refusal> {
+        self.auth.identify(client, SystemTime::now())?.admin()
     }
 }

@@ -8,6 +8,7 @@
 //! Builds the rooms, joins their handles, and ends them in order. Logic that could live in a room does not live here:
 //! this room knows who talks to whom, and nothing else.
 
+mod auth;
 mod dev;
 mod groups;
 mod last_good;

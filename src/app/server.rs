@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Auth;
 use crate::groups::Groups;
 use crate::last_good::{self, Inherited};
 use crate::pipeline::{Pipeline, World};
@@ -51,7 +52,7 @@ impl Server {
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let recorder = metrics()?;
         let (store, found) = open_store(&settings)?;
-        let groups = Arc::new(Groups::default());
+        let groups = Arc::new(Groups::new(Auth::load(&settings)?));
         let last_good = (!found.snapshots.is_empty()).then_some(found.written);
         let snapshots: BTreeMap<_, _> = found
             .snapshots
@@ -85,7 +86,18 @@ impl Server {
             fallback: snapshots.clone(),
         };
         let xds = xds_options(&settings)?.bind(groups.clone(), proxies.clone()).await?;
-        let xds_address = xds.handle().address();
+        let xds_handle = xds.handle();
+        let xds_address = xds_handle.address();
+        // gRPC health is what a load balancer before several replicas asks.
+        if last_good.is_some() {
+            xds_handle.set_serving(true);
+        }
+        let mut first_step = steps_seen.clone();
+        tokio::spawn(async move {
+            if first_step.wait_for(Option::is_some).await.is_ok() {
+                xds_handle.set_serving(true);
+            }
+        });
         let reader = Reader {
             world: world.clone(),
             groups,

@@ -41,6 +41,16 @@ spec::settings! {
     xds_tls_client_ca: Option<PathBuf> = Fixed("");
     /// This replica's name; proxies show it as control_plane.identifier. The host's name when not set.
     replica: String = By(Machine::replica);
+    /// Who may ask for what on the xDS listener: a line for each grant, `SUBJECT ROLE GATEWAYS`, where the subject is
+    /// `sha256:` and the SHA-256 of a bearer token, `sub:` and the subject of a JWT, or `san:` and a name in a client
+    /// certificate. With it or with xds-jwks-file, a credential is required.
+    xds_tokens_file: Option<PathBuf> = Fixed("");
+    /// Keys (JWKS) that JWTs in `authorization: Bearer` must be signed with, RS256 or ES256.
+    xds_jwks_file: Option<PathBuf> = Fixed("");
+    /// The audience that a JWT must name.
+    xds_jwt_audience: Option<String> = Fixed("");
+    /// The issuer that a JWT must name; when not set, any whose key is in xds-jwks-file.
+    xds_jwt_issuer: Option<String> = Fixed("");
     /// Where health, metrics and the API are served.
     http_listen: SocketAddr = Fixed("127.0.0.1:8080");
     /// Folder for the last good state. As root /var/lib/isthmus, else isthmus in $XDG_STATE_HOME or ~/.local/state;
@@ -94,6 +104,17 @@ impl Settings {
                 "the address is not loopback, and configuration holds private keys: set xds-tls-cert and xds-tls-key, \
                  or permit it with xds-plaintext-beyond-loopback",
             );
+        }
+        if self.xds_jwks_file.is_some() && self.xds_jwt_audience.is_none() {
+            say(
+                "xds-jwks-file",
+                "without an audience, a token that was made for something else is good here too: set xds-jwt-audience",
+            );
+        }
+        if self.xds_jwks_file.is_none()
+            && (self.xds_jwt_audience.is_some() || self.xds_jwt_issuer.is_some())
+        {
+            say("xds-jwt-audience", "tells about JWTs, which need keys: set xds-jwks-file too");
         }
         if self.drain_window > self.grace {
             say("drain-window", "must not be longer than grace");

@@ -12,54 +12,51 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::Frame;
-use tokio::sync::watch;
 use tokio::time::Sleep;
 use tokio_stream::Stream as _;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Code, Status};
 
 use crate::Request;
+use crate::admission::Admission;
+use crate::connection::{End, Link, Why};
 use crate::deframe::Deframe;
 use crate::frames::Frames;
-use crate::grpc::Shared;
+use crate::grpc::{Shared, status, trailers};
+use crate::live::{Entry, Who};
 use crate::session::{Heard, Session};
-use crate::source::{Client, Group, Published, Refusal, Sent};
+use crate::source::{Client, Group, Published, Sent};
 
 /// Requests read in one go before others get their turn (rule 75).
 const REQUESTS_A_POLL: usize = 64;
+/// The transport is given this much at once.
+const PIECE: usize = 256 << 10;
+/// An old connection's stream that has not answered anything yet may do so for this long: an end before the first
+/// response counts as a failure with gRPC clients (rule 78).
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
 
 pub(crate) struct StreamBody {
     shared: Arc<Shared>,
     requests: Deframe,
-    session: Session,
+    /// With the session in it.
+    entry: Arc<Entry>,
+    admission: Admission,
     /// Completed by the first request.
     client: Client,
     known: Option<Arc<Client>>,
     updates: Option<WatchStream<Option<Published>>>,
-    drain: WatchStream<Option<Drain>>,
-    /// Ends the stream; set once the server drains.
-    end_at: Option<Instant>,
+    end: WatchStream<Option<End>>,
+    /// Ends the stream; set once the server drains or the connection is old.
+    end_at: Option<(Instant, Why)>,
+    /// A response was sent whole.
+    answered: bool,
     sending: Option<Frames>,
+    /// Of the chunk that is being sent.
+    rest: Bytes,
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Option<Instant>,
     ended: Option<Status>,
     done: bool,
-}
-
-/// The server stops: every stream ends itself at a moment of its own inside the window (rule 78), so that the other
-/// replicas are not met by all clients at once.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Drain {
-    pub(crate) start: Instant,
-    pub(crate) window: Duration,
-}
-
-impl Drain {
-    fn moment(&self, stream: u64) -> Instant {
-        // Fibonacci hashing spreads consecutive numbers evenly.
-        let spread = (stream.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32;
-        self.start + self.window.mul_f64(f64::from(spread) / f64::from(u32::MAX))
-    }
 }
 
 impl StreamBody {
@@ -67,21 +64,24 @@ impl StreamBody {
         shared: Arc<Shared>,
         requests: Deframe,
         client: Client,
-        drain: watch::Receiver<Option<Drain>>,
+        link: Arc<Link>,
     ) -> Self {
         let salt = client.stream as u32 ^ shared.salt;
         let session = Session::new(client.form, client.only, shared.settings, salt);
         shared.measure.streams(client.form).increment(1.0);
-        shared.streams.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let end = WatchStream::new(link.end());
         Self {
-            session,
+            entry: shared.live.open(client.stream, session, link),
+            admission: Admission::new(shared.turns.as_ref()),
             requests,
             client,
             known: None,
             updates: None,
-            drain: WatchStream::new(drain),
+            end,
             end_at: None,
+            answered: false,
             sending: None,
+            rest: Bytes::new(),
             timer: None,
             timer_at: None,
             ended: None,
@@ -91,10 +91,19 @@ impl StreamBody {
     }
 
     fn next_chunk(&mut self) -> Option<Bytes> {
+        if self.rest.is_empty() {
+            self.rest = self.whole_chunk()?;
+        }
+        // A shared piece may be megabytes. Progress is seen by piece (rule 76).
+        Some(self.rest.split_to(self.rest.len().min(PIECE)))
+    }
+
+    fn whole_chunk(&mut self) -> Option<Bytes> {
         let sending = self.sending.as_mut()?;
         let chunk = sending.next();
         if chunk.is_none() {
             self.sending = None;
+            self.answered = true;
         }
         chunk
     }
@@ -110,7 +119,8 @@ impl StreamBody {
                 Poll::Ready(Some(Ok(raw))) => {
                     let request = Request::parse(self.client.form, raw)
                         .map_err(|error| Status::invalid_argument(error.to_string()))?;
-                    let heard = self.session.request(&request, Instant::now()).map_err(status)?;
+                    let heard = self.entry.lock().session.request(&request, Instant::now());
+                    let heard = heard.map_err(status)?;
                     self.report(heard)?;
                 }
             }
@@ -150,6 +160,7 @@ impl StreamBody {
                 names = ?nacked.names.iter().take(10).collect::<Vec<_>>(), error = nacked.error,
                 "a client rejected its configuration"
             );
+            self.entry.lock().refused(&nacked);
             self.shared.observer.nacked(client, &nacked);
         }
         Ok(())
@@ -157,19 +168,28 @@ impl StreamBody {
 
     fn follow(&mut self, mut group: Group) {
         let current = group.updates.borrow_and_update().clone();
+        let mut inner = self.entry.lock();
+        inner.who = self.known.clone().map(|client| Who {
+            client,
+            group: group.name,
+            current: group.updates.clone(),
+        });
         if let Some(published) = current {
-            self.session.set_snapshot(published);
+            inner.session.set_snapshot(published);
+            self.shared.first_snapshot();
         }
+        drop(inner);
         self.updates = Some(WatchStream::from_changes(group.updates));
     }
 
-    /// Takes over newer snapshots.
-    fn update(&mut self, cx: &mut Context<'_>) -> Result<(), Status> {
+    /// Looks for a newer snapshot.
+    fn update(&mut self, cx: &mut Context<'_>) -> Result<Option<Published>, Status> {
         let mut asked = false;
+        let mut newer = None;
         while let Some(updates) = &mut self.updates {
             match Pin::new(updates).poll_next(cx) {
                 Poll::Pending => break,
-                Poll::Ready(Some(Some(published))) => self.session.set_snapshot(published),
+                Poll::Ready(Some(Some(published))) => newer = Some(published),
                 // A group never becomes empty again: nothing is served as "nothing" (rule 79).
                 Poll::Ready(Some(None)) => {}
                 Poll::Ready(None) if asked => {
@@ -179,32 +199,46 @@ impl StreamBody {
                     asked = true;
                     let Some(client) = &self.known else { break };
                     let group = self.shared.snapshots.group(client).map_err(status)?;
+                    newer = None;
                     self.follow(group);
                 }
             }
         }
-        Ok(())
+        if newer.is_some() {
+            self.shared.first_snapshot();
+        }
+        Ok(newer)
     }
 
-    fn drain(&mut self, cx: &mut Context<'_>) {
+    fn end(&mut self, cx: &mut Context<'_>) {
         while self.end_at.is_none() {
-            match Pin::new(&mut self.drain).poll_next(cx) {
-                Poll::Ready(Some(Some(drain))) => {
-                    self.end_at = Some(drain.moment(self.client.stream));
+            match Pin::new(&mut self.end).poll_next(cx) {
+                Poll::Ready(Some(Some(end))) => {
+                    self.end_at = Some((end.moment(self.client.stream), end.why));
                 }
                 Poll::Ready(Some(None)) => {}
-                Poll::Ready(None) => self.end_at = Some(Instant::now()),
+                Poll::Ready(None) => self.end_at = Some((Instant::now(), Why::Drain)),
                 Poll::Pending => break,
             }
         }
     }
 
+    /// The status to end with, if it is time, else when to look again.
+    fn over(&self, now: Instant) -> Result<Option<Instant>, Status> {
+        let Some((at, why)) = self.end_at else { return Ok(None) };
+        let at = if why == Why::Age && !self.answered { at + FIRST_ANSWER } else { at };
+        if at > now {
+            return Ok(Some(at));
+        }
+        Err(match why {
+            Why::Age if self.answered => Status::new(Code::Ok, ""),
+            Why::Age => Status::unavailable("the connection is old"),
+            Why::Drain => Status::unavailable("draining"),
+        })
+    }
+
     /// Makes sure of a wake-up at the next deadline. Returns whether it is already there.
-    fn arm(&mut self, cx: &mut Context<'_>) -> bool {
-        let deadline = match (self.session.next_deadline(), self.end_at) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+    fn arm(&mut self, deadline: Option<Instant>, cx: &mut Context<'_>) -> bool {
         let Some(at) = deadline else {
             self.timer_at = None;
             return false;
@@ -227,25 +261,49 @@ impl StreamBody {
             if let Some(chunk) = self.next_chunk() {
                 return Poll::Ready(Ok(chunk));
             }
-            self.drain(cx);
-            if self.end_at.is_some_and(|at| at <= Instant::now()) {
-                return Poll::Ready(Err(Status::unavailable("draining")));
+            self.end(cx);
+            let end = match self.over(Instant::now()) {
+                Ok(end) => end,
+                Err(status) => return Poll::Ready(Err(status)),
+            };
+            if self.admission.poll(cx).is_pending() {
+                // Rule 74: nothing is read, so none of its timers runs.
+                if self.arm(end, cx) {
+                    continue;
+                }
+                return Poll::Pending;
             }
             let more = match self.read(cx) {
                 Ok(more) => more,
                 Err(status) => return Poll::Ready(Err(status)),
             };
-            if let Err(status) = self.update(cx) {
-                return Poll::Ready(Err(status));
+            let newer = match self.update(cx) {
+                Ok(newer) => newer,
+                Err(status) => return Poll::Ready(Err(status)),
+            };
+            let now = Instant::now();
+            // In one go, so that whoever looks in never sees a snapshot that was not compared yet.
+            let mut inner = self.entry.lock();
+            if let Some(newer) = newer {
+                inner.session.set_snapshot(newer);
             }
-            if let Some(response) = self.session.poll(Instant::now()) {
+            if let Some(response) = inner.session.poll(now) {
+                drop(inner);
                 let frames = Frames::new(response, &self.shared.control_plane);
                 self.note_sent(&frames);
                 self.sending = Some(frames);
+                self.admission.sent(now);
                 continue;
             }
-            if let Some(client) = &self.known {
-                for (kind, version) in self.session.settled() {
+            let settled: Vec<_> = inner.session.settled().collect();
+            for (kind, _) in &settled {
+                inner.settled(*kind);
+            }
+            let deadline = inner.session.next_deadline();
+            drop(inner);
+            for (kind, version) in settled {
+                self.admission.settled(kind, self.client.only);
+                if let Some(client) = &self.known {
                     self.shared.observer.settled(client, kind, version);
                 }
             }
@@ -254,7 +312,8 @@ impl StreamBody {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if !self.arm(cx) {
+            let turn = self.admission.deadline(now);
+            if !self.arm([deadline, end, turn].into_iter().flatten().min(), cx) {
                 return Poll::Pending;
             }
         }
@@ -297,7 +356,7 @@ impl http_body::Body for StreamBody {
         };
         match step {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(chunk)) => Poll::Ready(Some(Ok(Frame::data(chunk)))),
+            Poll::Ready(Ok(chunk)) => Poll::Ready(Some(Ok(Frame::data(self.entry.hand(chunk))))),
             Poll::Ready(Err(status)) => {
                 self.done = true;
                 if status.code() != Code::Ok {
@@ -310,31 +369,13 @@ impl http_body::Body for StreamBody {
     }
 }
 
-fn trailers(status: &Status) -> http::HeaderMap {
-    let mut trailers = http::HeaderMap::with_capacity(2);
-    if status.add_header(&mut trailers).is_err() {
-        trailers.insert("grpc-status", http::HeaderValue::from_static("13"));
-    }
-    trailers
-}
-
 impl Drop for StreamBody {
     fn drop(&mut self) {
         // The one reliable sign that a client is gone, whatever ended it.
         self.shared.measure.streams(self.client.form).decrement(1.0);
-        self.shared.streams.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.shared.live.close(self.client.stream);
         if let Some(client) = &self.known {
             self.shared.observer.closed(client);
         }
-    }
-}
-
-fn status(refusal: Refusal) -> Status {
-    match refusal {
-        Refusal::InvalidArgument(text) => Status::invalid_argument(text),
-        Refusal::Unauthenticated(text) => Status::unauthenticated(text),
-        Refusal::PermissionDenied(text) => Status::permission_denied(text),
-        Refusal::ResourceExhausted(text) => Status::resource_exhausted(text),
-        Refusal::Unavailable(text) => Status::unavailable(text),
     }
 }

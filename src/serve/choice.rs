@@ -46,14 +46,14 @@ pub(crate) fn whole(
         return None;
     }
     let mut choice = Choice { whole: true, ..Choice::default() };
-    if sub.wildcard {
-        choice.sends.extend(target.iter().cloned());
+    if sub.broad() {
+        choice.sends.extend(target.iter().filter(|r| sub.covers(r.name())).cloned());
     }
     let names = sub.names();
     let found = Lookup::new(names.len(), target).all(names.iter().map(|n| &**n));
     for (name, resource) in names.iter().zip(found) {
         match resource {
-            Some(resource) if !sub.wildcard => choice.sends.push(resource.clone()),
+            Some(resource) if !sub.broad() => choice.sends.push(resource.clone()),
             None if form == Form::Delta => choice.removes.push(name.clone()),
             Some(_) | None => {}
         }

@@ -90,6 +90,7 @@ mod tests {
             version: Version(5),
             resources: bodies.iter().enumerate().map(resource).collect(),
             removed: removed.iter().map(|n| Arc::from(*n)).collect(),
+            ttls: false,
         }
     }
 

@@ -2,25 +2,30 @@
 //! (xds-rules 1).
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use http::{Request, Response, StatusCode};
 use snapshot::ResourceType;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 use tonic::body::Body;
+use tonic::service::Routes;
+use tower_service::Service as _;
 
 use crate::Node;
-use crate::body::{Drain, StreamBody};
+use crate::body::StreamBody;
+use crate::connection::Link;
 use crate::deframe::Deframe;
-use crate::io::Peer;
+use crate::live::Live;
 use crate::measure::Measure;
 use crate::session::Settings;
-use crate::source::{Client, Form, Observer, Snapshots};
+use crate::side::Until;
+use crate::source::{Client, Form, Observer, Refusal, Snapshots, Token};
+
+pub(crate) const ADS: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
 
 /// What all streams of a server have in common.
 pub(crate) struct Shared {
@@ -32,24 +37,34 @@ pub(crate) struct Shared {
     pub(crate) max_request: usize,
     /// Sets nonces of this process apart from those of others.
     pub(crate) salt: u32,
-    pub(crate) streams: AtomicUsize,
     pub(crate) next_stream: AtomicU64,
+    pub(crate) live: Live,
+    /// Turns of new streams; `None` for no limit.
+    pub(crate) turns: Option<Arc<Semaphore>>,
+    pub(crate) serving: watch::Sender<bool>,
+    /// Somebody has said whether this server serves, or a snapshot has.
+    pub(crate) told: AtomicBool,
+}
+
+impl Shared {
+    /// A stream was given a snapshot.
+    pub(crate) fn first_snapshot(&self) {
+        if !self.told.load(Ordering::Relaxed) {
+            self.told.store(true, Ordering::Relaxed);
+            self.serving.send_replace(true);
+        }
+    }
 }
 
 #[derive(Clone)]
 pub(crate) struct Discovery {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) drain: watch::Receiver<Option<Drain>>,
+    pub(crate) side: Routes,
 }
 
 /// Service, its two methods, its type. VHDS exists in delta only.
-const SERVICES: [(&str, Option<&str>, &str, Option<ResourceType>); 10] = [
-    (
-        "envoy.service.discovery.v3.AggregatedDiscoveryService",
-        Some("StreamAggregatedResources"),
-        "DeltaAggregatedResources",
-        None,
-    ),
+pub(crate) const SERVICES: [(&str, Option<&str>, &str, Option<ResourceType>); 10] = [
+    (ADS, Some("StreamAggregatedResources"), "DeltaAggregatedResources", None),
     (
         "envoy.service.cluster.v3.ClusterDiscoveryService",
         Some("StreamClusters"),
@@ -116,50 +131,87 @@ fn method(path: &str) -> Option<(Form, Option<ResourceType>)> {
 }
 
 impl Discovery {
-    fn open(&self, request: Request<Body>) -> Response<Body> {
-        let Some((form, only)) = method(request.uri().path()) else {
-            let text = format!("{} is not served here", request.uri().path());
-            return Status::unimplemented(text).into_http();
-        };
+    /// The answer to one call on a connection.
+    pub(crate) fn call(
+        &self,
+        mut request: Request<Body>,
+        link: &Arc<Link>,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
         let grpc = request
             .headers()
             .get(http::header::CONTENT_TYPE)
             .is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"));
-        if !grpc {
-            let mut response = Response::new(Body::empty());
+        let method = method(request.uri().path());
+        let mut side = None;
+        let mut response = Response::new(Body::empty());
+        if grpc {
+            let client = self.client(method.unwrap_or((Form::Delta, None)), &request, link);
+            if method.is_some() {
+                *response.body_mut() = self.stream(request.into_body(), client, link);
+                let grpc = http::HeaderValue::from_static("application/grpc");
+                response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
+            } else {
+                request.extensions_mut().insert(Arc::new(client));
+                side = Some((self.side.clone().call(request), link.end()));
+            }
+        } else {
             *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return response;
         }
-        let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
-        let client = Client {
+        async move {
+            match side {
+                None => Ok(response),
+                Some((answer, end)) => {
+                    Ok(answer.await?.map(|body| Body::new(Until::new(body, end))))
+                }
+            }
+        }
+    }
+
+    fn client(
+        &self,
+        (form, only): (Form, Option<ResourceType>),
+        request: &Request<Body>,
+        link: &Link,
+    ) -> Client {
+        Client {
             stream: self.shared.next_stream.fetch_add(1, Ordering::Relaxed),
             form,
             only,
             node: Node::default(),
-            peer: peer.address,
-            certificates: peer.certificates,
+            peer: link.peer.address,
+            token: bearer(request.headers()),
+            certificates: link.peer.certificates.clone(),
             opened: Instant::now(),
-        };
-        let requests = Deframe::new(request.into_body(), self.shared.max_request);
-        let body = StreamBody::new(self.shared.clone(), requests, client, self.drain.clone());
-        let mut response = Response::new(Body::new(body));
-        let grpc = http::HeaderValue::from_static("application/grpc");
-        response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
-        response
+        }
+    }
+
+    fn stream(&self, requests: Body, client: Client, link: &Arc<Link>) -> Body {
+        let requests = Deframe::new(requests, self.shared.max_request);
+        Body::new(StreamBody::new(self.shared.clone(), requests, client, link.clone()))
     }
 }
 
-impl tower_service::Service<Request<Body>> for Discovery {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<Body>, Infallible>>;
+fn bearer(headers: &http::HeaderMap) -> Option<Token> {
+    let text = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = text.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Token::new(token.trim()))
+}
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+pub(crate) fn trailers(status: &Status) -> http::HeaderMap {
+    let mut trailers = http::HeaderMap::with_capacity(2);
+    if status.add_header(&mut trailers).is_err() {
+        trailers.insert("grpc-status", http::HeaderValue::from_static("13"));
     }
+    trailers
+}
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        ready(Ok(self.open(request)))
+pub(crate) fn status(refusal: Refusal) -> Status {
+    match refusal {
+        Refusal::InvalidArgument(text) => Status::invalid_argument(text),
+        Refusal::Unauthenticated(text) => Status::unauthenticated(text),
+        Refusal::PermissionDenied(text) => Status::permission_denied(text),
+        Refusal::ResourceExhausted(text) => Status::resource_exhausted(text),
+        Refusal::Unavailable(text) => Status::unavailable(text),
     }
 }
 
@@ -181,5 +233,18 @@ mod tests {
         );
         assert_eq!(method(&format!("{ads}/FetchAggregatedResources")), None);
         assert_eq!(method(""), None);
+    }
+
+    #[test]
+    fn a_token_is_read_from_the_header_and_never_printed() {
+        let with = |value: &'static str| {
+            let mut headers = http::HeaderMap::new();
+            headers.insert(http::header::AUTHORIZATION, http::HeaderValue::from_static(value));
+            bearer(&headers)
+        };
+        assert_eq!(with("bearer  abc"), Some(Token::new("abc")));
+        assert_eq!(with("Basic abc"), None);
+        assert_eq!(bearer(&http::HeaderMap::new()), None);
+        assert!(!format!("{:?}", with("Bearer abc")).contains("abc"));
     }
 }

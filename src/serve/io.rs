@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::Connected;
 
 pub(crate) enum Io {
     Plain(TcpStream),
@@ -23,10 +22,8 @@ pub(crate) struct Peer {
     pub(crate) certificates: Arc<[Vec<u8>]>,
 }
 
-impl Connected for Io {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
+impl Io {
+    pub(crate) fn peer(&self) -> Peer {
         match self {
             Self::Plain(tcp) => {
                 Peer { address: tcp.peer_addr().ok(), certificates: Arc::default() }

@@ -21,17 +21,26 @@
 //! `server.handle()` is cheap to clone, `server.run(shutdown).await` serves until `shutdown` resolves and all streams
 //! were ended over the drain window. [`Session`] alone is the protocol without any transport.
 //!
+//! Beside discovery the port answers gRPC health (see [`Handle::set_serving`]), client status (CSDS; who may ask is
+//! [`Snapshots::inspect`]) and, given [`Options::descriptors`], reflection.
+//!
 //! Numbers in comments ("rule 45") are those of the xDS rule list, which the tests carry in their names.
 
+mod admission;
 mod body;
 mod choice;
+mod connection;
+mod csds;
 mod deframe;
 mod delta;
 mod frames;
 mod grpc;
+mod health;
 mod io;
+mod live;
 mod lookup;
 mod measure;
+mod naming;
 mod node;
 mod nonce;
 mod order;
@@ -41,11 +50,14 @@ mod response;
 mod scripts;
 mod server;
 pub mod session;
+mod side;
 mod sotw;
 mod source;
 mod state;
 mod subscription;
 mod tls;
+mod ttl;
+mod vhds;
 mod view;
 
 pub use node::{Locality, Node};
@@ -53,8 +65,8 @@ pub use nonce::Nonce;
 pub use request::{ErrorDetail, Malformed, Request};
 pub use response::Response;
 pub use server::{Error, Handle, Listen, Options, Server};
-pub use session::{Heard, Session, Settings};
+pub use session::{Heard, Session, Settings, Ttls};
 pub use source::{
-    Acked, Client, Form, Group, Nacked, Observer, Published, Refusal, Sent, Snapshots,
+    Acked, Client, Form, Group, Nacked, Observer, Published, Refusal, Sent, Snapshots, Token,
 };
 pub use tls::Tls;

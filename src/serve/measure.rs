@@ -12,6 +12,7 @@ pub(crate) struct Measure {
     pub(crate) streams: [Gauge; 2],
     pub(crate) unknown: Counter,
     pub(crate) refused: Counter,
+    pub(crate) stalled: Counter,
     kinds: [Kind; ResourceType::COUNT],
 }
 
@@ -44,6 +45,10 @@ impl Measure {
             "isthmus_xds_refused_total",
             "Streams that were ended with an error by this server"
         );
+        describe_counter!(
+            "isthmus_xds_stalled_total",
+            "Streams whose connection was ended because the client took nothing of what it was sent"
+        );
         describe_histogram!(
             "isthmus_xds_push_seconds",
             "From the publication of a change to its ACK by one client"
@@ -53,6 +58,7 @@ impl Measure {
                 .map(|form| gauge!("isthmus_xds_streams", "form" => form.name())),
             unknown: counter!("isthmus_xds_unknown_type_total"),
             refused: counter!("isthmus_xds_refused_total"),
+            stalled: counter!("isthmus_xds_stalled_total"),
             kinds: ResourceType::ALL.map(|kind| {
                 let ty = kind.short();
                 Kind {

@@ -67,6 +67,48 @@ impl From<core::Node> for Node {
     }
 }
 
+impl From<&Node> for core::Node {
+    fn from(node: &Node) -> Self {
+        use core::node::UserAgentVersionType as V;
+        let Locality { region, zone, sub_zone } = node.locality.clone();
+        let version = (!node.version.is_empty()).then(|| node.version.clone());
+        Self {
+            id: node.id.clone(),
+            cluster: node.cluster.clone(),
+            metadata: (!node.metadata.is_empty()).then(|| proto_object(&node.metadata)),
+            locality: (node.locality != Locality::default()).then_some(core::Locality {
+                region,
+                zone,
+                sub_zone,
+            }),
+            user_agent_name: node.user_agent.clone(),
+            client_features: node.features.clone(),
+            user_agent_version_type: version.map(V::UserAgentVersion),
+            ..Self::default()
+        }
+    }
+}
+
+fn proto_object(object: &Map<String, serde_json::Value>) -> Struct {
+    Struct { fields: object.iter().map(|(key, value)| (key.clone(), proto(value))).collect() }
+}
+
+fn proto(value: &serde_json::Value) -> Value {
+    use envoy_types::pb::google::protobuf::ListValue;
+    use serde_json::Value as Json;
+    let kind = match value {
+        Json::Null => Kind::NullValue(0),
+        Json::Bool(b) => Kind::BoolValue(*b),
+        Json::Number(n) => Kind::NumberValue(n.as_f64().unwrap_or_default()),
+        Json::String(text) => Kind::StringValue(text.clone()),
+        Json::Array(list) => {
+            Kind::ListValue(ListValue { values: list.iter().map(proto).collect() })
+        }
+        Json::Object(object) => Kind::StructValue(proto_object(object)),
+    };
+    Value { kind: Some(kind) }
+}
+
 fn json_object(object: Struct) -> Map<String, serde_json::Value> {
     object.fields.into_iter().map(|(key, value)| (key, json(value))).collect()
 }
@@ -136,6 +178,8 @@ mod tests {
             version: "1.40.0".into(),
             features: vec!["f".into()],
         };
-        assert_eq!(Node::from(node), want);
+        let got = Node::from(node);
+        assert_eq!(got, want);
+        assert_eq!(Node::from(core::Node::from(&got)), want);
     }
 }

@@ -74,6 +74,8 @@ pub(crate) struct Order<'a> {
 /// Clusters that a route must not be ahead of.
 struct Waiting<'a> {
     unsent: HashSet<&'a str>,
+    /// Route tables that are still to be sent, if scopes name them (rule 66).
+    tables: HashSet<&'a str>,
     /// Sent, but not yet confirmed or warm.
     unready: HashSet<&'a str>,
     warm: Option<Instant>,
@@ -112,7 +114,11 @@ impl<'a> Order<'a> {
 
     /// Whether no cluster is still to be sent that a resource of this type could name.
     pub(crate) fn nothing_unsent(&mut self) -> bool {
-        !waits_for_clusters(self.kind) || self.waiting().unsent.is_empty()
+        if !waits_for_clusters(self.kind) {
+            return true;
+        }
+        let waiting = self.waiting();
+        waiting.unsent.is_empty() && waiting.tables.is_empty()
     }
 
     /// Whether a resource may be sent now, as to the clusters that it names.
@@ -122,7 +128,8 @@ impl<'a> Order<'a> {
         }
         let (limit, now, snapshot) = (self.limit, self.now, self.snapshot);
         let waiting = self.waiting();
-        if waiting.unsent.is_empty() && (owed.asked || waiting.unready.is_empty()) {
+        let unready = !owed.asked && !waiting.unready.is_empty();
+        if waiting.unsent.is_empty() && waiting.tables.is_empty() && !unready {
             return true;
         }
         let until = owed.since + limit;
@@ -141,7 +148,10 @@ impl<'a> Order<'a> {
             let all = resource.refs().iter().chain(tables());
             all.filter(|r| r.kind == ResourceType::Cluster).map(|r| &*r.name)
         };
-        if clusters().any(|name| waiting.unsent.contains(name)) {
+        let mut named = resource.refs().iter().filter(|r| r.kind == ResourceType::Route);
+        if clusters().any(|name| waiting.unsent.contains(name))
+            || named.any(|table| waiting.tables.contains(&*table.name))
+        {
             self.wake_at(until);
             return false;
         }
@@ -187,17 +197,17 @@ impl<'a> Order<'a> {
     }
 
     fn find_waiting(&self) -> Waiting<'a> {
-        let mut waiting = Waiting { unsent: HashSet::new(), unready: HashSet::new(), warm: None };
-        let Some(clusters) = self.other(ResourceType::Cluster) else { return waiting };
-        let target = self.snapshot.set(ResourceType::Cluster);
-        for (name, owed) in &clusters.view.owed {
-            let current = target.get(name);
-            // A rejected cluster is not waited for: it will not come, and one type's NACK must not hold up the others
-            // (rule 37).
-            if !owed.refused(current) && matches!(owed.need(current), Need::Send(_)) {
-                waiting.unsent.insert(name);
-            }
+        let mut waiting = Waiting {
+            unsent: HashSet::new(),
+            tables: HashSet::new(),
+            unready: HashSet::new(),
+            warm: None,
+        };
+        if self.kind == ResourceType::ScopedRoute {
+            waiting.tables = self.to_be_sent(ResourceType::Route);
         }
+        waiting.unsent = self.to_be_sent(ResourceType::Cluster);
+        let Some(clusters) = self.other(ResourceType::Cluster) else { return waiting };
         if let Some(out) = clusters.outstanding.as_ref().filter(|out| self.now < out.deadline) {
             waiting.unready.extend(out.fresh.iter().map(|r| &**r.name()));
             waiting.unready.extend(out.new_names().map(|n| &**n));
@@ -207,6 +217,18 @@ impl<'a> Order<'a> {
             waiting.warm = Some(waiting.warm.map_or(warm.until, |w| w.min(warm.until)));
         }
         waiting
+    }
+
+    fn to_be_sent(&self, kind: ResourceType) -> HashSet<&'a str> {
+        let Some(other) = self.other(kind) else { return HashSet::new() };
+        let target = other.set(self.snapshot);
+        let unsent = other.view.owed.iter().filter(|(name, owed)| {
+            let current = target.get(name);
+            // What was rejected is not waited for: it will not come, and one type's NACK must not hold up the others
+            // (rule 37).
+            !owed.refused(current) && matches!(owed.need(current), Need::Send(_))
+        });
+        unsent.map(|(name, _)| &**name).collect()
     }
 
     fn find_referred(&self) -> Referred<'a> {

@@ -39,7 +39,7 @@ pub struct ErrorDetail {
     pub message: String,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Field {
     Node,
     TypeUrl,
@@ -49,6 +49,9 @@ enum Field {
     Names,
     Unsubscribe,
     Initial,
+    /// `resource_locators` or `resource_locators_subscribe`.
+    Locators,
+    UnsubscribeLocators,
     Other,
 }
 
@@ -99,6 +102,18 @@ impl Request {
                     request.counts[INITIAL] += 1;
                     pair(&raw[body])?;
                 }
+                // Rule 69: without parameters a locator says no more than a name; variants are not served.
+                Field::Locators => {
+                    if locator(&raw[body])?.is_some() {
+                        request.counts[NAMES] += 1;
+                        contiguous = false;
+                    }
+                }
+                Field::UnsubscribeLocators => {
+                    if locator(&raw[body])?.is_some() {
+                        request.counts[UNSUBSCRIBE] += 1;
+                    }
+                }
                 Field::Other => {}
             }
         }
@@ -139,11 +154,11 @@ impl Request {
 
     /// `resource_names` (all of them, rule 19) or `resource_names_subscribe`.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.list(NAMES, Field::Names as u8)
+        self.list(NAMES, Field::Names, Field::Locators)
     }
 
     pub fn unsubscribe(&self) -> impl Iterator<Item = &str> {
-        self.list(UNSUBSCRIBE, Field::Unsubscribe as u8)
+        self.list(UNSUBSCRIBE, Field::Unsubscribe, Field::UnsubscribeLocators)
     }
 
     #[must_use]
@@ -164,7 +179,8 @@ impl Request {
     /// `initial_resource_versions`: what the client says that it holds. A version that this server cannot have minted
     /// is `None`.
     pub fn initial(&self) -> impl Iterator<Item = (&str, Option<Version>)> {
-        self.bodies(INITIAL, Field::Initial as u8).filter_map(|body| {
+        let of = |field| matches!(field, Field::Initial);
+        self.bodies(INITIAL, of).filter_map(|(_, body)| {
             let (name, version) = pair(body).ok()?;
             Some((name, Version::parse(version)))
         })
@@ -180,18 +196,52 @@ impl Request {
         std::str::from_utf8(&self.raw[span.clone()]).unwrap_or_default()
     }
 
-    fn list(&self, counted: usize, wanted: u8) -> impl Iterator<Item = &str> {
-        self.bodies(counted, wanted).map(|body| std::str::from_utf8(body).unwrap_or_default())
+    /// `node.dynamic_parameters` for this type, as one value that does not depend on their order; `None` if there are
+    /// none.
+    #[must_use]
+    pub(crate) fn dynamic_parameters(&self, type_url: &str) -> Option<Version> {
+        const DYNAMIC_PARAMETERS: u32 = 12;
+        let node = &self.raw[self.node.clone()?];
+        let entries = Fields::new(node).map_while(Result::ok);
+        let of_type = entries.filter(|item| item.number == DYNAMIC_PARAMETERS).filter_map(|item| {
+            let (mut key, mut value) = (&[][..], &[][..]);
+            let entry = &node[item.body];
+            for part in Fields::new(entry).map_while(Result::ok) {
+                match part.number {
+                    1 => key = &entry[part.body],
+                    2 => value = &entry[part.body],
+                    _ => {}
+                }
+            }
+            (key == type_url.as_bytes()).then_some(value)
+        });
+        let params = of_type
+            .flat_map(|value| Fields::new(value).map_while(Result::ok).map(|p| &value[p.body]));
+        params.map(|param| Version::of(param).0).reduce(u64::wrapping_add).map(Version)
     }
 
-    fn bodies(&self, counted: usize, wanted: u8) -> impl Iterator<Item = &[u8]> {
+    fn list(&self, counted: usize, names: Field, locators: Field) -> impl Iterator<Item = &str> {
+        let of = move |field| field == names || field == locators;
+        self.bodies(counted, of).filter_map(move |(field, body)| {
+            if field == locators {
+                return locator(body).ok().flatten();
+            }
+            Some(std::str::from_utf8(body).unwrap_or_default())
+        })
+    }
+
+    fn bodies(
+        &self,
+        counted: usize,
+        wanted: impl Fn(Field) -> bool,
+    ) -> impl Iterator<Item = (Field, &[u8])> {
         // Most requests have none: then the message is not walked again.
         let raw = if self.counts[counted] == 0 { &[][..] } else { &self.raw[..] };
         let form = self.form;
         Fields::new(raw)
             .map_while(Result::ok)
-            .filter(move |item| field(form, item.number) as u8 == wanted)
-            .map(|item| &raw[item.body])
+            .map(move |item| (field(form, item.number), &raw[item.body]))
+            .filter(move |(field, _)| wanted(*field))
     }
 }
 
@@ -204,6 +254,8 @@ fn field(form: Form, number: u32) -> Field {
         (Form::Delta, 5) => Field::Initial,
         (Form::Sotw, 5) | (Form::Delta, 6) => Field::Nonce,
         (Form::Sotw, 6) | (Form::Delta, 7) => Field::Error,
+        (Form::Sotw, 7) | (Form::Delta, 8) => Field::Locators,
+        (Form::Delta, 9) => Field::UnsubscribeLocators,
         _ => Field::Other,
     }
 }
@@ -213,6 +265,20 @@ fn text(raw: &[u8], span: Span) -> Result<Span, Malformed> {
         Ok(_) => Ok(span),
         Err(_) => Err(Malformed("a text is not UTF-8")),
     }
+}
+
+/// The name in a `ResourceLocator` that has no parameters.
+fn locator(raw: &[u8]) -> Result<Option<&str>, Malformed> {
+    let mut name = Some(0..0);
+    for item in Fields::new(raw) {
+        let item = item?;
+        match item.number {
+            1 => name = name.and(Some(text(raw, item.body)?)),
+            2 => name = None,
+            _ => {}
+        }
+    }
+    Ok(name.map(|span| std::str::from_utf8(&raw[span]).unwrap_or_default()))
 }
 
 /// A map entry of two texts.

@@ -20,6 +20,8 @@ pub struct Response {
     pub resources: Vec<Arc<Resource>>,
     /// Delta only: names that are gone or never existed.
     pub removed: Vec<Arc<str>>,
+    /// Whether the client is told how long it may keep a resource (rule 61).
+    pub ttls: bool,
 }
 
 impl Response {
@@ -51,9 +53,11 @@ impl Response {
     /// The shared bytes of one resource, key and length included.
     #[must_use]
     pub fn part<'a>(&self, resource: &'a Resource) -> &'a Bytes {
-        match self.form {
-            Form::Sotw => resource.sotw(),
-            Form::Delta => resource.delta(),
+        match (self.form, self.ttls) {
+            (Form::Sotw, false) => resource.sotw(),
+            (Form::Sotw, true) => resource.sotw_with_ttl(),
+            (Form::Delta, false) => resource.delta_without_ttl(),
+            (Form::Delta, true) => resource.delta(),
         }
     }
 

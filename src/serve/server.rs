@@ -2,23 +2,27 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tokio_stream::wrappers::ReceiverStream;
 
-use crate::body::Drain;
+use crate::connection::{self, End, Http2, Why};
 use crate::grpc::{Discovery, Shared};
 use crate::io::Io;
+use crate::live::Live;
 use crate::measure::Measure;
 use crate::session::Settings;
+use crate::side;
 use crate::source::{Observer, Snapshots};
 use crate::tls::Tls;
 
@@ -44,8 +48,8 @@ pub enum Error {
     },
     #[error("cannot set up TLS for the xDS port")]
     Tls(#[source] rustls::Error),
-    #[error("the xDS server stopped")]
-    Serve(#[source] tonic::transport::Error),
+    #[error("cannot read the descriptors for gRPC reflection")]
+    Descriptors(#[source] tonic_reflection::server::Error),
 }
 
 #[derive(Debug)]
@@ -67,6 +71,18 @@ pub struct Options {
     pub max_streams_per_connection: u32,
     /// Delta reconnects echo every name and version (rule 80).
     pub max_request: usize,
+    /// How many streams may be given their first state at once, 0 for any number: a reconnect storm must not hold up
+    /// changes for the others (rule 74).
+    pub admission: usize,
+    /// A client that takes nothing of what it was sent for this long loses its connection, `None` for never (rule 76).
+    /// Not short: clients stop reading on purpose, and one that does so costs little.
+    pub stall_limit: Option<Duration>,
+    /// Connections end at about this age, so that clients spread over replicas again; `None` for never (rule 77).
+    pub max_connection_age: Option<Duration>,
+    /// By which part of it ages differ, so that clients that came at once do not leave at once.
+    pub max_connection_age_jitter: f64,
+    /// An encoded `FileDescriptorSet` that describes the services; with it, gRPC reflection is served.
+    pub descriptors: Option<Bytes>,
     /// On shutdown, streams end spread over this window (rule 78).
     pub drain: Duration,
     /// After the window, connections that still live are abandoned after this time.
@@ -85,6 +101,11 @@ impl Options {
             keepalive_timeout: Duration::from_secs(20),
             max_streams_per_connection: 10_000,
             max_request: 64 << 20,
+            admission: 100,
+            stall_limit: Some(Duration::from_secs(300)),
+            max_connection_age: None,
+            max_connection_age_jitter: 0.1,
+            descriptors: None,
             drain: Duration::from_secs(5),
             grace: Duration::from_secs(2),
             settings: Settings::default(),
@@ -94,7 +115,7 @@ impl Options {
     /// Opens the port, so that its address is known and its errors are seen before anything runs.
     ///
     /// # Errors
-    /// When the port or the certificates cannot be used.
+    /// When the port, the certificates or the descriptors cannot be used.
     pub async fn bind(
         self,
         snapshots: Arc<dyn Snapshots>,
@@ -119,26 +140,34 @@ impl Options {
             control_plane: self.control_plane,
             max_request: self.max_request,
             salt: salt(),
-            streams: AtomicUsize::new(0),
             next_stream: AtomicU64::new(1),
+            live: Live::default(),
+            turns: (self.admission > 0).then(|| Arc::new(Semaphore::new(self.admission))),
+            serving: watch::Sender::new(false),
+            told: AtomicBool::new(false),
         });
+        let side = side::routes(&shared, self.descriptors.as_ref())?;
+        let service = Discovery { shared: shared.clone(), side };
         let tls_on = tls.is_some();
         let handle = Handle { shared, address, tls: Arc::new(ArcSwapOption::from(tls)), tls_on };
-        let limits = Limits {
+        let http2 = Http2 {
             keepalive_interval: self.keepalive_interval,
             keepalive_timeout: self.keepalive_timeout,
             max_streams: self.max_streams_per_connection,
+            max_age: self.max_connection_age,
+            max_age_jitter: self.max_connection_age_jitter,
+        };
+        let limits = Limits {
+            stall: self.stall_limit.filter(|limit| !limit.is_zero()),
             drain: self.drain,
             grace: self.grace,
         };
-        Ok(Server { listener, handle, limits })
+        Ok(Server { listener, handle, service, http2: Arc::new(http2), limits })
     }
 }
 
 struct Limits {
-    keepalive_interval: Duration,
-    keepalive_timeout: Duration,
-    max_streams: u32,
+    stall: Option<Duration>,
     drain: Duration,
     grace: Duration,
 }
@@ -161,7 +190,15 @@ impl Handle {
     /// Streams open now.
     #[must_use]
     pub fn streams(&self) -> usize {
-        self.shared.streams.load(Ordering::Relaxed)
+        self.shared.live.len()
+    }
+
+    /// What gRPC health says. It begins as not serving, turns by itself when the first client is given a snapshot, and
+    /// back when the server drains. A program that has all its snapshots says so here: a load balancer sends no client
+    /// before (rule 79).
+    pub fn set_serving(&self, serving: bool) {
+        self.shared.told.store(true, Ordering::Relaxed);
+        self.shared.serving.send_replace(serving);
     }
 
     /// Replaces the certificates for new connections. A port that was opened in plain text stays so.
@@ -180,6 +217,8 @@ impl Handle {
 pub struct Server {
     listener: TcpListener,
     handle: Handle,
+    service: Discovery,
+    http2: Arc<Http2>,
     limits: Limits,
 }
 
@@ -192,56 +231,57 @@ impl Server {
     /// Serves until `shutdown` resolves and the streams were ended.
     ///
     /// # Errors
-    /// When the transport fails as a whole; trouble with one connection is that connection's.
+    /// None yet: trouble with one connection is that connection's.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, handle, limits } = self;
+        let Self { listener, handle, service, http2, limits } = self;
+        let shared = handle.shared.clone();
         let (drain, draining) = watch::channel(None);
-        let (stop, mut stopped) = watch::channel(false);
-        let service = Discovery { shared: handle.shared.clone(), drain: draining };
-        let (accepted, incoming) = mpsc::channel(1);
-        let accepting = tokio::spawn(accept(listener, handle.clone(), accepted, stop.subscribe()));
-        let serving = tonic::transport::Server::builder()
-            .http2_keepalive_interval(Some(limits.keepalive_interval))
-            .http2_keepalive_timeout(Some(limits.keepalive_timeout))
-            .max_concurrent_streams(limits.max_streams)
-            .serve_with_incoming_shutdown(service, ReceiverStream::new(incoming), async move {
-                let _ = stopped.wait_for(|stop| *stop).await;
-            });
-        let mut serving = std::pin::pin!(serving);
-        tokio::select! {
-            result = &mut serving => {
-                accepting.abort();
-                return result.map_err(Error::Serve);
+        let mut serving = pin!(accept(listener, handle.tls.clone(), service, http2, draining));
+        let progress = async {
+            match limits.stall {
+                Some(limit) => {
+                    connection::watch_progress(&shared.live, limit, &shared.measure.stalled).await;
+                }
+                None => std::future::pending().await,
             }
+        };
+        let mut progress = pin!(progress);
+        tokio::select! {
+            () = &mut serving => return Ok(()),
+            () = &mut progress => {}
             () = shutdown => {}
         }
         tracing::info!(streams = handle.streams(), window = ?limits.drain, "draining xDS streams");
-        // Rule 78: stop accepting and say GOAWAY first, then end the streams, which the transport itself would wait for
-        // for ever.
-        stop.send_replace(true);
-        drain.send_replace(Some(Drain { start: Instant::now(), window: limits.drain }));
-        match timeout(limits.drain + limits.grace, serving).await {
-            Ok(result) => result.map_err(Error::Serve)?,
-            Err(_) => tracing::warn!(
-                streams = handle.streams(),
-                "xDS connections outlived the drain window"
-            ),
+        // Rule 78: fail readiness, stop accepting and say GOAWAY, then end the streams, which the transport itself would
+        // wait for for ever.
+        handle.set_serving(false);
+        let end = End { start: Instant::now(), window: limits.drain, why: Why::Drain };
+        drain.send_replace(Some(end));
+        if timeout(limits.drain + limits.grace, serving).await.is_err() {
+            tracing::warn!(streams = handle.streams(), "xDS connections outlived the drain window");
         }
         Ok(())
     }
 }
 
+/// Takes connections until the server drains, and returns when all of them have ended.
 async fn accept(
     listener: TcpListener,
-    handle: Handle,
-    accepted: mpsc::Sender<Result<Io, std::io::Error>>,
-    mut stop: watch::Receiver<bool>,
+    tls: Arc<ArcSwapOption<ServerConfig>>,
+    service: Discovery,
+    http2: Arc<Http2>,
+    draining: watch::Receiver<Option<End>>,
 ) {
-    let handshakes = Arc::new(tokio::sync::Semaphore::new(HANDSHAKES));
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    // Dropped with this future: nothing outlives the server.
+    let mut connections = JoinSet::new();
+    let mut stop = draining.clone();
+    let mut number = 0;
     loop {
         let next = tokio::select! {
             next = listener.accept() => next,
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = stop.wait_for(Option::is_some) => break,
+            Some(_) = connections.join_next() => continue,
         };
         let tcp = match next {
             Ok((tcp, _)) => tcp,
@@ -254,21 +294,33 @@ async fn accept(
         };
         // Responses are written whole: waiting for more to send would only delay them.
         let _ = tcp.set_nodelay(true);
-        let Some(config) = handle.tls.load_full() else {
-            if accepted.send(Ok(Io::Plain(tcp))).await.is_err() {
-                return;
-            }
-            continue;
+        let config = match tls.load_full() {
+            None => None,
+            Some(config) => match handshakes.clone().acquire_owned().await {
+                Ok(permit) => Some((config, permit)),
+                Err(_) => break,
+            },
         };
-        let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
-        let accepted = accepted.clone();
+        number += 1;
+        let (service, http2, draining) = (service.clone(), http2.clone(), draining.clone());
         // A client that is slow to shake hands must not hold up the others.
-        tokio::spawn(async move {
-            if let Some(io) = handshake(tcp, config).await {
-                let _ = accepted.send(Ok(io)).await;
+        connections.spawn(async move {
+            if let Some(io) = secure(tcp, config).await {
+                connection::serve(io, number, service, http2, draining).await;
             }
-            drop(permit);
         });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn secure(
+    tcp: TcpStream,
+    config: Option<(Arc<ServerConfig>, OwnedSemaphorePermit)>,
+) -> Option<Io> {
+    match config {
+        None => Some(Io::Plain(tcp)),
+        Some((config, _permit)) => handshake(tcp, config).await,
     }
 }
 

@@ -9,20 +9,22 @@
 //! Nothing here waits, sends or reads a clock. [`Session::poll`] is called when the transport can take more, and works
 //! out the next response then: so whatever happened while the client did not read becomes one response.
 
+mod again;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use snapshot::{ResourceKey, ResourceType, Version};
+use snapshot::{ResourceKey, ResourceSet, ResourceType, Version};
 
 use crate::choice::{self, Choice, Settled};
+use crate::naming::Naming;
 use crate::nonce::Nonces;
 use crate::order::{Order, Warming};
 use crate::response::Response;
 use crate::source::{Acked, Nacked, Published, Refusal};
 use crate::state::{Outstanding, TypeState};
-use crate::view::Held;
-use crate::{Form, Node, Nonce, Request, delta, sotw};
+use crate::{Form, Node, Nonce, Request, delta, sotw, ttl};
 
 /// A NACK's text is kept up to this many bytes.
 pub const MAX_ERROR_TEXT: usize = 4096;
@@ -39,6 +41,19 @@ pub struct Settings {
     pub max_response: usize,
     /// Whether an empty first subscription means everything (rules 24, 44).
     pub legacy_wildcard: bool,
+    /// Who is told how long a resource may be kept (rule 61).
+    pub ttls: Ttls,
+}
+
+/// Clients differ in what they know and in what they say that they know: Envoy 1.40 reads TTLs and names no feature. A
+/// node overrides this with `ISTHMUS_RESOURCE_TTL: true` or `false` in its metadata.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ttls {
+    /// Those that name `xds.config.supports-resource-ttl`, and in state of the world also the wrapper that it needs.
+    #[default]
+    ByFeature,
+    Always,
+    Never,
 }
 
 impl Default for Settings {
@@ -48,6 +63,7 @@ impl Default for Settings {
             order_limit: Duration::from_secs(15),
             max_response: 3 << 20,
             legacy_wildcard: true,
+            ttls: Ttls::ByFeature,
         }
     }
 }
@@ -72,6 +88,8 @@ pub struct Session {
     settings: Settings,
     nonces: Nonces,
     identified: bool,
+    /// Whether this client is told TTLs.
+    ttls: bool,
     target: Option<Published>,
     /// Whether some type has not looked at `target` yet.
     moved: bool,
@@ -91,6 +109,7 @@ impl Session {
             settings,
             nonces: Nonces::new(salt),
             identified: false,
+            ttls: false,
             target: None,
             moved: false,
             types: std::array::from_fn(|_| None),
@@ -121,6 +140,7 @@ impl Session {
                 ));
             }
             self.identified = true;
+            self.ttls = ttl::told(self.form, &self.settings, &node);
             heard.identified = Some(node);
         }
         let Some(kind) = self.kind_of(request)? else { return Ok(heard) };
@@ -128,7 +148,8 @@ impl Session {
         let mut slot = self.types[kind.index()].take();
         // Rule 14: the first request of a type is a subscription, whatever its nonce and version.
         let first = slot.is_none();
-        let state = slot.get_or_insert_with(|| Box::new(TypeState::new(kind, request, now)));
+        let state =
+            slot.get_or_insert_with(|| Box::new(TypeState::new(kind, request, self.ttls, now)));
         if !first && state.nonce.is_some() && Nonce::parse(request.nonce()) == state.nonce {
             self.answered(kind, state, request, now, &mut heard);
         }
@@ -136,6 +157,12 @@ impl Session {
             self.moved = true;
         }
         self.subscribe(kind, state, request, first, now, &mut heard);
+        if let Some(parameters) = request.dynamic_parameters(kind.url())
+            && state.parameters.replace(parameters) != Some(parameters)
+            && !first
+        {
+            self.anew(state, now);
+        }
         self.types[kind.index()] = slot;
         Ok(heard)
     }
@@ -145,8 +172,12 @@ impl Session {
         let target = self.target.clone()?;
         if std::mem::take(&mut self.moved) {
             for state in self.types.iter_mut().flatten() {
-                let TypeState { kind, view, sub, must_resend, .. } = &mut **state;
-                view.advance(target.snapshot.set(*kind), sub, target.at, now);
+                let TypeState { kind, view, sub, naming, must_resend, .. } = &mut **state;
+                let set = target.snapshot.set(*kind);
+                match naming {
+                    Some(naming) => naming.advance(set, sub, view, target.at, now),
+                    None => view.advance(set, sub, target.at, now),
+                }
                 for name in must_resend.drain(..) {
                     view.ask(&name, true, now);
                 }
@@ -183,6 +214,11 @@ impl Session {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.types.iter().flatten().filter_map(|state| state.wake).min()
+    }
+
+    /// For those who look in from outside: what this client shall have, and what is known of it by type.
+    pub(crate) fn look(&self) -> (Option<&Published>, impl Iterator<Item = &TypeState>) {
+        (self.target.as_ref(), self.types.iter().flatten().map(|state| &**state))
     }
 
     fn kind_of(&self, request: &Request) -> Result<Option<ResourceType>, Refusal> {
@@ -227,6 +263,9 @@ impl Session {
             }
             return;
         };
+        if let Some(beats) = &mut state.beats {
+            beats.answered(self.form, out.nonce, error.is_none(), now);
+        }
         match error {
             None => {
                 let took = out.published.map(|at| now.saturating_duration_since(at));
@@ -280,7 +319,14 @@ impl Session {
         let known = target.map(|t| t.snapshot.set(kind));
         let before = (state.sub.wildcard, state.sub.names().len());
         let was_wildcard = state.sub.wildcard;
-        let changed = state.sub.apply(self.form, request, first, legacy, known);
+        if state.naming.is_none() && Naming::needed(self.form, kind, request) {
+            let naming = Naming::new(self.form, kind, &state.sub, state.view.base());
+            state.naming = Some(Box::new(naming));
+        }
+        let changed = match &mut state.naming {
+            Some(naming) => naming.apply(request, first, legacy, &mut state.sub, &mut state.view),
+            None => state.sub.apply(self.form, request, first, legacy, known),
+        };
         for name in &changed.asked {
             state.view.ask(name, was_wildcard, now);
         }
@@ -298,6 +344,9 @@ impl Session {
             delta::unsubscribed_under_wildcard(state, &changed.dropped, now);
         } else if !changed.dropped.is_empty() || changed.wildcard_dropped {
             state.view.forget(&state.sub);
+            if let Some(beats) = &mut state.beats {
+                beats.forget(&state.sub);
+            }
         }
         if first && kind == ResourceType::Endpoint {
             for name in std::mem::take(&mut self.early) {
@@ -319,19 +368,26 @@ impl Session {
         target: &Published,
         now: Instant,
     ) -> Option<Response> {
-        state.wake = None;
-        if !state.view.owes() && !state.answer {
+        let beats = state.beats.as_ref();
+        state.wake = beats.and_then(|beats| beats.wake());
+        let beat = beats.is_some_and(|beats| beats.due(now));
+        if !state.view.owes() && !state.answer && !beat {
             return None;
         }
         if let Some(out) = state.outstanding.as_ref().filter(|out| now < out.deadline) {
             state.wake = Some(out.deadline);
             return None;
         }
-        let set = target.snapshot.set(kind);
+        // Of the naming's set a copy, since the state changes below; it shares all but its root.
+        let named = state.naming.as_ref().and_then(|naming| naming.set().cloned());
+        let set = named.as_ref().unwrap_or_else(|| target.snapshot.set(kind));
         let limit = self.settings.order_limit;
         let mut order = Order::new(kind, &self.types, &self.warming, &target.snapshot, limit, now);
         let max = self.settings.max_response;
         let full = self.form == Form::Sotw && sotw::holds_everything(kind);
+        let first_answer = state.answer;
+        // Where absence means deletion, a heartbeat is the whole answer again.
+        state.answer |= beat && full;
         let choice = state.view.take_whole().and_then(|since| {
             let choice = choice::whole(
                 self.form,
@@ -349,21 +405,28 @@ impl Session {
             true => sotw::choose(state, set, &mut order),
             false => delta::choose(self.form, state, set, &mut order, max),
         });
-        state.wake = order.wake;
+        let beats = state.beats.as_ref().and_then(|beats| beats.wake()).filter(|at| *at > now);
+        state.wake = order.wake.into_iter().chain(beats).min();
         // The first answer ends the client's initial wait (rule 51): it is not given while something is missing in it.
-        let hold = state.answer && choice.waits;
+        let hold = first_answer && choice.waits;
         let silent = hold || (choice.is_empty() && !state.answer);
         if silent {
             for name in &choice.settled {
                 state.view.owed.remove(name);
             }
-            return None;
+            return (beat && !hold).then(|| self.beat(kind, state, set, now));
         }
         let Settled { fresh, changed, published } = choice::settle(state, &choice);
         let Choice { sends, removes, all, .. } = choice;
         let nonce = self.nonces.next();
         let version = state.view.version(set);
         let deadline = now + self.settings.ack_limit;
+        let again = !first_answer && sends.is_empty() && removes.is_empty();
+        let resources = all.unwrap_or(sends);
+        if self.ttls {
+            let beats = state.beats.get_or_insert_default();
+            beats.sent(&resources, &removes, nonce, now);
+        }
         if kind == ResourceType::Cluster {
             self.note_warming(&fresh, target, now);
         }
@@ -371,7 +434,9 @@ impl Session {
         // Before anything is sent: the ACK must not find an unknown nonce (J#70).
         state.nonce = Some(nonce);
         state.version = version;
-        state.settled = None;
+        if !again {
+            state.settled = None;
+        }
         state.outstanding =
             Some(Outstanding { nonce, version, deadline, published, fresh, changed });
         if !state.view.owed.is_empty() {
@@ -383,9 +448,49 @@ impl Session {
             kind,
             nonce,
             version,
-            resources: all.unwrap_or(sends),
+            resources,
             removed,
+            ttls: self.ttls,
         })
+    }
+
+    /// What the client would forget if it did not hear of it (rule 62).
+    fn beat(
+        &mut self,
+        kind: ResourceType,
+        state: &mut TypeState,
+        set: &ResourceSet,
+        now: Instant,
+    ) -> Response {
+        let nonce = self.nonces.next();
+        let version = match self.form {
+            Form::Sotw => Some(state.version),
+            Form::Delta => None,
+        };
+        let beats = state.beats.get_or_insert_default();
+        let resources = beats.take(version, nonce, now);
+        if resources.iter().any(|r| !r.is_absent()) {
+            state.version = state.view.version(set);
+        }
+        let deadline = now + self.settings.ack_limit;
+        state.nonce = Some(nonce);
+        state.outstanding = Some(Outstanding {
+            nonce,
+            version: state.version,
+            deadline,
+            published: None,
+            fresh: Vec::new(),
+            changed: Vec::new(),
+        });
+        Response {
+            form: self.form,
+            kind,
+            nonce,
+            version: state.version,
+            resources,
+            removed: Vec::new(),
+            ttls: true,
+        }
     }
 
     /// Routes to new clusters wait for the assignments of these, if the client asks for assignments on this stream.
@@ -409,52 +514,6 @@ impl Session {
             if !endpoints.is_empty() {
                 self.warming.start(cluster.name(), endpoints, until);
             }
-        }
-    }
-
-    /// A parent that was sent makes Envoy subscribe to its children again, unchanged or not (rule 49).
-    fn followers(
-        &mut self,
-        kind: ResourceType,
-        response: &Response,
-        target: &Published,
-        now: Instant,
-    ) {
-        let child = match kind {
-            ResourceType::Cluster => ResourceType::Endpoint,
-            ResourceType::Listener => ResourceType::Route,
-            _ => return,
-        };
-        let Some(parents) = &self.types[kind.index()] else { return };
-        let Some(out) = &parents.outstanding else { return };
-        let resumed = parents.resumed;
-        let mut names: Vec<Arc<str>> = Vec::new();
-        let mut add = |resource: &snapshot::Resource, previous: &Held| {
-            for key in resource.refs().iter().filter(|key| key.kind == child) {
-                // A route table that the client already had for this listener is not fetched again.
-                let again = kind == ResourceType::Cluster || !previous.refs().any(|old| old == key);
-                if again && target.snapshot.get(child, &key.name).is_some() {
-                    names.push(key.name.clone());
-                }
-            }
-        };
-        for resource in &out.fresh {
-            add(resource, &Held::Nothing);
-        }
-        for item in &out.changed {
-            if let Some(resource) = &item.sent {
-                add(resource, &item.previous);
-            }
-        }
-        debug_assert_eq!(out.nonce, response.nonce);
-        match &mut self.types[child.index()] {
-            Some(children) => {
-                for name in names.iter().filter(|n| children.sub.covers(n)) {
-                    children.view.ask(name, true, now);
-                }
-            }
-            None if resumed && child == ResourceType::Endpoint => self.early.extend(names),
-            None => {}
         }
     }
 }

@@ -73,8 +73,9 @@ fn everything(
     exceptions: &[(&Arc<str>, Option<&Arc<Resource>>)],
 ) -> Vec<Arc<Resource>> {
     let excepted = |name: &str| exceptions.binary_search_by(|(n, _)| (***n).cmp(name)).is_ok();
-    let mut all: Vec<Arc<Resource>> = if state.sub.wildcard {
-        target.iter().filter(|r| !excepted(r.name())).cloned().collect()
+    let mut all: Vec<Arc<Resource>> = if state.sub.broad() {
+        let covered = target.iter().filter(|r| state.sub.covers(r.name()));
+        covered.filter(|r| !excepted(r.name())).cloned().collect()
     } else {
         let names = state.sub.names().iter().filter(|n| !excepted(n));
         names.filter_map(|name| target.get(name)).cloned().collect()

@@ -39,9 +39,34 @@ pub struct Client {
     pub only: Option<ResourceType>,
     pub node: Node,
     pub peer: Option<SocketAddr>,
+    /// What came as `authorization: Bearer …`. Nobody has checked it.
+    pub token: Option<Token>,
     /// The client's certificate chain in DER, leaf first; empty without mutual TLS.
     pub certificates: Arc<[Vec<u8>]>,
     pub opened: Instant,
+}
+
+/// A credential: never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Arc<str>);
+
+impl Token {
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The credential itself, for whoever checks it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(redacted)")
+    }
 }
 
 /// A snapshot and the moment from which "change to ACK" is measured.
@@ -89,6 +114,14 @@ pub trait Snapshots: Send + Sync + 'static {
     /// # Errors
     /// When this client must not be served.
     fn group(&self, client: &Client) -> Result<Group, Refusal>;
+
+    /// Whether this client, of whom no node is known, may ask for the status of all others (CSDS).
+    ///
+    /// # Errors
+    /// When it must not.
+    fn inspect(&self, _client: &Client) -> Result<(), Refusal> {
+        Ok(())
+    }
 }
 
 /// A response that the transport took.

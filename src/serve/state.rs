@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use snapshot::{Resource, ResourceType, Version};
+use snapshot::{Resource, ResourceSet, ResourceType, Snapshot, Version};
 
+use crate::naming::Naming;
 use crate::subscription::Subscription;
+use crate::ttl::Beats;
 use crate::view::{Held, View};
 use crate::{Nonce, Request};
 
@@ -14,6 +16,12 @@ pub(crate) struct TypeState {
     pub(crate) kind: ResourceType,
     pub(crate) sub: Subscription,
     pub(crate) view: View,
+    /// What the client calls things, if that is not what the snapshot calls them.
+    pub(crate) naming: Option<Box<Naming>>,
+    /// What the client holds for a limited time (rules 61 to 63).
+    pub(crate) beats: Option<Box<Beats>>,
+    /// Of `node.dynamic_parameters` for this type, as last told (rule 4).
+    pub(crate) parameters: Option<Version>,
     /// Of the last response. Kept when the client unsubscribes from everything: it goes on using it (xds-rules 15).
     pub(crate) nonce: Option<Nonce>,
     /// Of the last response.
@@ -56,11 +64,14 @@ pub(crate) struct Item {
 }
 
 impl TypeState {
-    pub(crate) fn new(kind: ResourceType, first: &Request, now: Instant) -> Self {
+    pub(crate) fn new(kind: ResourceType, first: &Request, ttls: bool, now: Instant) -> Self {
         Self {
             kind,
             sub: Subscription::default(),
-            view: View::new(first, now),
+            view: View::new(first, ttls, now),
+            naming: None,
+            beats: None,
+            parameters: None,
             nonce: None,
             version: Version(0),
             outstanding: None,
@@ -71,6 +82,12 @@ impl TypeState {
             wake: None,
             settled: None,
         }
+    }
+
+    /// The set that the subscription is about.
+    pub(crate) fn set<'a>(&'a self, target: &'a Snapshot) -> &'a ResourceSet {
+        let named = self.naming.as_ref().and_then(|naming| naming.set());
+        named.unwrap_or_else(|| target.set(self.kind))
     }
 
     /// The client rejected the outstanding response.

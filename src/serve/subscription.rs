@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use snapshot::ResourceSet;
+use snapshot::{ResourceSet, xdstp};
 
 use crate::lookup::Lookup;
 use crate::{Form, Request};
@@ -10,9 +10,11 @@ use crate::{Form, Request};
 pub(crate) const WILDCARD: &str = "*";
 
 /// Wildcard and names live side by side (xds-rules 25).
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Subscription {
     pub(crate) wildcard: bool,
+    /// Collections in normal form, whose members are wanted without being named (rule 68).
+    globs: Vec<Arc<str>>,
     /// Once the client has named anything, an empty list means "nothing" and no longer "everything" (rule 23).
     named: bool,
     /// Sorted. 16 bytes a name, most of them shared with the snapshot: a stream that asks for 1,000 assignments must
@@ -35,8 +37,34 @@ pub(crate) struct Changed {
 }
 
 impl Subscription {
+    /// What a client's words mean, where they are not names of the snapshot.
+    pub(crate) fn meaning(wildcard: bool, names: Vec<Arc<str>>, globs: Vec<Arc<str>>) -> Self {
+        let mut sub = Self { wildcard, named: true, globs, names };
+        sub.add([]);
+        sub
+    }
+
+    pub(crate) fn add(&mut self, names: impl IntoIterator<Item = Arc<str>>) {
+        self.names.extend(names);
+        self.names.sort();
+        self.names.dedup();
+    }
+
     pub(crate) fn covers(&self, name: &str) -> bool {
-        self.wildcard || self.has(name)
+        self.wildcard || self.has(name) || self.in_a_glob(name)
+    }
+
+    /// Whether it covers more than it names.
+    pub(crate) fn broad(&self) -> bool {
+        self.wildcard || !self.globs.is_empty()
+    }
+
+    fn in_a_glob(&self, name: &str) -> bool {
+        if self.globs.is_empty() {
+            return false;
+        }
+        let of = xdstp::collection(name);
+        of.is_some_and(|of| self.globs.iter().any(|glob| **glob == *of))
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -95,7 +123,7 @@ impl Subscription {
             names.extend(old.next_if(|o| **o == *name).or_else(|| added.next().cloned()));
         }
         changed.dropped.extend(old);
-        *self = Self { wildcard, named, names };
+        *self = Self { wildcard, globs: Vec::new(), named, names };
         changed
     }
 

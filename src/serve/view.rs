@@ -12,7 +12,7 @@ use snapshot::{Resource, ResourceKey, ResourceSet, ResourceType, SetChange, Vers
 
 use crate::lookup::Lookup;
 use crate::subscription::Subscription;
-use crate::{Nonce, Request};
+use crate::{Nonce, Request, naming};
 
 /// What the client has under one name.
 #[derive(Clone, Debug)]
@@ -110,14 +110,16 @@ pub(crate) struct View {
     pub(crate) owed: BTreeMap<Arc<str>, Owed>,
     /// Since the first request and until its answer, everything subscribed is owed: no need to list it.
     whole: Option<Instant>,
+    /// Whether the client is told TTLs: then what has one is sent again on a new stream (rule 18).
+    ttls: bool,
     /// The first request, while there is no snapshot to compare its `initial_resource_versions` with.
     claims: Option<Request>,
 }
 
 impl View {
-    pub(crate) fn new(first: &Request, now: Instant) -> Self {
+    pub(crate) fn new(first: &Request, ttls: bool, now: Instant) -> Self {
         let claims = (first.initial_len() > 0).then(|| first.clone());
-        Self { base: None, owed: BTreeMap::new(), whole: Some(now), claims }
+        Self { base: None, owed: BTreeMap::new(), whole: Some(now), ttls, claims }
     }
 
     /// The client named this. `covered` is whether it was subscribed before.
@@ -151,8 +153,9 @@ impl View {
     pub(crate) fn list(&mut self, target: &ResourceSet, sub: &Subscription, since: Instant) {
         let asked =
             || Owed { held: Held::Nothing, asked: true, rejected: None, since, published: None };
-        if sub.wildcard {
-            self.owed.extend(target.iter().map(|r| (r.name().clone(), asked())));
+        if sub.broad() {
+            let all = target.iter().filter(|r| sub.covers(r.name()));
+            self.owed.extend(all.map(|r| (r.name().clone(), asked())));
         }
         self.owed.extend(sub.names().iter().map(|name| (name.clone(), asked())));
     }
@@ -163,6 +166,18 @@ impl View {
         let Some(base) = self.base.clone() else { return };
         for resource in base.iter() {
             self.ask(resource.name(), covered(resource.name()), now);
+        }
+    }
+
+    /// The set that was last looked at.
+    pub(crate) fn base(&self) -> Option<&ResourceSet> {
+        self.base.as_ref()
+    }
+
+    /// The same set under more or fewer names; what is new among them is asked for by name.
+    pub(crate) fn rebase(&mut self, set: &ResourceSet) {
+        if let Some(base) = &mut self.base {
+            *base = set.clone();
         }
     }
 
@@ -213,22 +228,30 @@ impl View {
     fn first(&mut self, target: &ResourceSet, sub: &Subscription, now: Instant) {
         let Some(claims) = self.claims.take() else { return };
         self.whole = None;
-        let claimed: HashMap<&str, Option<Version>> = claims.initial().collect();
+        // A client may spell names of the new form in its own way (rule 68).
+        let spelled = |name| naming::find(target, name).map_or(name, |r| &**r.name());
+        let claimed: HashMap<&str, Option<Version>> =
+            claims.initial().map(|(name, version)| (spelled(name), version)).collect();
+        let ttls = self.ttls;
+        let current_at = |version: &Option<Version>, resource: &Resource| {
+            *version == Some(resource.version()) && !(ttls && resource.ttl().is_some())
+        };
         let mut add = |name: &Arc<str>, held, asked| {
             let owed = Owed { held, asked, rejected: None, since: now, published: None };
             self.owed.insert(name.clone(), owed);
         };
         let mut current = 0;
-        if sub.wildcard {
-            for resource in target.iter() {
+        if sub.broad() {
+            for resource in target.iter().filter(|r| sub.covers(r.name())) {
                 match claimed.get(&**resource.name()) {
-                    Some(version) if *version == Some(resource.version()) => current += 1,
+                    Some(version) if current_at(version, resource) => current += 1,
                     Some(_) => add(resource.name(), Held::Unknown, false),
                     None => add(resource.name(), Held::Nothing, false),
                 }
             }
             if current < claimed.len() {
-                for name in claimed.keys().filter(|name| target.get(name).is_none()) {
+                let gone = |name: &&&str| target.get(name).is_none() && sub.covers(name);
+                for name in claimed.keys().filter(gone) {
                     add(&Arc::from(*name), Held::Unknown, false);
                 }
             }
@@ -237,7 +260,7 @@ impl View {
         let found = Lookup::new(names.len(), target).all(names.iter().map(|n| &**n));
         for (name, resource) in names.iter().zip(found) {
             match (claimed.get(&**name), resource) {
-                (Some(version), Some(resource)) if *version == Some(resource.version()) => {}
+                (Some(version), Some(resource)) if current_at(version, resource) => {}
                 // A name that does not exist is answered as removed (rule 46).
                 (Some(_), _) => add(name, Held::Unknown, resource.is_none()),
                 (None, _) => add(name, Held::Nothing, true),

@@ -23,6 +23,7 @@ mod resource_type;
 mod set;
 #[cfg(test)]
 mod testing;
+pub mod xdstp;
 
 pub use blame::suspect_routes;
 pub use encode::BROKEN_REFERENCE;

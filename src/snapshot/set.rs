@@ -1,10 +1,11 @@
+use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
+use imbl::{OrdMap, OrdSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::{Resource, ResourceType, Version};
+use crate::{Resource, ResourceType, Version, xdstp};
 
 /// All resources of one type: a persistent map, so that a copy is cheap and the difference between two generations
 /// costs what changed, not what exists.
@@ -12,6 +13,9 @@ use crate::{Resource, ResourceType, Version};
 pub struct ResourceSet {
     kind: ResourceType,
     by_name: OrdMap<Arc<str>, Arc<Resource>>,
+    /// Other words under which resources are looked for, each with a name: hosts of virtual hosts (xds-rules 65), normal
+    /// forms and collections of `xdstp://` names (68). Empty for most.
+    words: OrdSet<(Arc<str>, Arc<str>)>,
     /// Sum of the hashes of all (name, version) pairs: independent of order and of the way there, updated in O(1).
     sum: u64,
 }
@@ -26,7 +30,7 @@ pub enum SetChange<'a> {
 impl ResourceSet {
     #[must_use]
     pub fn new(kind: ResourceType) -> Self {
-        Self { kind, by_name: OrdMap::new(), sum: 0 }
+        Self { kind, by_name: OrdMap::new(), words: OrdSet::new(), sum: 0 }
     }
 
     #[must_use]
@@ -54,6 +58,21 @@ impl ResourceSet {
         self.by_name.values()
     }
 
+    /// Resources whose names start so, in order of name.
+    pub fn starting_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Arc<Resource>> {
+        let range = self.by_name.range::<_, str>((Bound::Included(prefix), Bound::Unbounded));
+        range.map(|(_, resource)| resource).take_while(move |r| r.name().starts_with(prefix))
+    }
+
+    /// Resources known by another word than their name, in order of name: `<table>/<domain>` of a virtual host in small
+    /// letters, or the normal form or the collection of an `xdstp://` name.
+    pub fn known_as<'a>(&'a self, word: &str) -> impl Iterator<Item = &'a Arc<Resource>> + use<'a> {
+        let word: Arc<str> = Arc::from(word);
+        let from = (word.clone(), Arc::from(""));
+        let range = self.words.range(from..).take_while(move |(w, _)| *w == word);
+        range.filter_map(|(_, name)| self.by_name.get(name))
+    }
+
     /// The version of the whole set (the `version_info` of a wildcard state-of-the-world response).
     #[must_use]
     pub fn version(&self) -> Version {
@@ -68,8 +87,12 @@ impl ResourceSet {
                 return false;
             }
             self.sum = self.sum.wrapping_sub(pair_hash(old));
+            for word in words(old) {
+                self.words.remove(&word);
+            }
         }
         self.sum = self.sum.wrapping_add(pair_hash(&resource));
+        self.words.extend(words(&resource));
         self.by_name.insert(resource.name().clone(), Arc::new(resource));
         true
     }
@@ -77,6 +100,9 @@ impl ResourceSet {
     pub fn remove(&mut self, name: &str) -> Option<Arc<Resource>> {
         let old = self.by_name.remove(name)?;
         self.sum = self.sum.wrapping_sub(pair_hash(&old));
+        for word in words(&old) {
+            self.words.remove(&word);
+        }
         Some(old)
     }
 
@@ -101,6 +127,20 @@ impl ResourceSet {
 
 fn pair_hash(resource: &Resource) -> u64 {
     xxh3_64_with_seed(resource.name().as_bytes(), resource.version().0)
+}
+
+fn words(resource: &Resource) -> Vec<(Arc<str>, Arc<str>)> {
+    let name = resource.name();
+    let mut words: Vec<Arc<str>> = Vec::new();
+    if let Some((table, _)) = name.rsplit_once('/') {
+        let word = |d: &Arc<str>| Arc::from(format!("{table}/{}", d.to_ascii_lowercase()));
+        words.extend(resource.domains().iter().map(word));
+    }
+    if xdstp::is_xdstp(name) {
+        words.push(Arc::from(&*xdstp::normal(name)));
+        words.extend(xdstp::collection(name).map(Arc::from));
+    }
+    words.into_iter().map(|word| (word, name.clone())).collect()
 }
 
 /// Everything that one node group is served, at one moment. Cheap to clone.

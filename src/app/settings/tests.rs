@@ -145,6 +145,8 @@ fn rules_between_settings() {
     breaks_rule(&[("xds-tls-cert", "c.pem")], "xds-tls-cert");
     breaks_rule(&[("xds-tls-key", "k.pem")], "xds-tls-cert");
     breaks_rule(&[("xds-tls-client-ca", "ca.pem")], "xds-tls-client-ca");
+    breaks_rule(&[("xds-jwks-file", "keys.json")], "xds-jwks-file");
+    breaks_rule(&[("xds-jwt-issuer", "https://issuer.example")], "xds-jwt-audience");
     breaks_rule(&[("drain-window", "1m")], "drain-window");
     breaks_rule(&[("controller-name", "")], "controller-name");
 }

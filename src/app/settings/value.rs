@@ -71,6 +71,21 @@ impl Value for Option<PathBuf> {
     }
 }
 
+impl Value for Option<String> {
+    const UNIT: &'static str = "TEXT";
+
+    fn blank() -> Self {
+        None
+    }
+    /// Empty text is "not set".
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok((!text.is_empty()).then(|| text.to_owned()))
+    }
+    fn print(&self) -> String {
+        self.clone().unwrap_or_default()
+    }
+}
+
 impl Value for SocketAddr {
     const UNIT: &'static str = "ADDRESS:PORT";
 

@@ -24,9 +24,9 @@ fn a_state_of_the_world_request_is_read() {
     assert_eq!(got.type_url(), CDS);
     assert_eq!(got.nonce(), "7");
     assert_eq!(got.node().unwrap().unwrap().id, "n1");
-    assert_eq!(got.names().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(got.names().collect::<Vec<_>>(), ["a", "b", "x"]);
     assert_eq!(got.error(), Some(ErrorDetail { code: 13, message: "no".into() }));
-    assert_eq!((got.names_len(), got.unsubscribe_len(), got.initial_len()), (2, 0, 0));
+    assert_eq!((got.names_len(), got.unsubscribe_len(), got.initial_len()), (3, 0, 0));
 }
 
 #[test]
@@ -48,6 +48,63 @@ fn a_delta_request_is_read() {
     assert_eq!(got.unsubscribe().collect::<Vec<_>>(), ["b", "*"]);
     assert_eq!(got.initial().collect::<Vec<_>>(), [("a", Some(mine))]);
     assert_eq!(got.error(), None);
+}
+
+#[test]
+fn rule_69_a_locator_without_parameters_is_a_name_and_variants_are_ignored() {
+    let locator = |name: &str, parameters: &[(&str, &str)]| pb::ResourceLocator {
+        name: name.into(),
+        dynamic_parameters: parameters
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+    };
+    let sent = pb::DiscoveryRequest {
+        resource_names: vec!["a".into()],
+        resource_locators: vec![locator("x", &[]), locator("y", &[("env", "test")])],
+        type_url: CDS.into(),
+        response_nonce: "7".into(),
+        ..Default::default()
+    };
+    let got = Request::parse(Form::Sotw, sent.encode_to_vec().into()).unwrap();
+    assert_eq!(got.names().collect::<Vec<_>>(), ["a", "x"]);
+    assert_eq!((got.names_len(), got.names_key()), (2, None));
+
+    let sent = pb::DeltaDiscoveryRequest {
+        resource_locators_subscribe: vec![locator("x", &[]), locator("y", &[("env", "test")])],
+        resource_locators_unsubscribe: vec![locator("u", &[("env", "test")]), locator("v", &[])],
+        type_url: CDS.into(),
+        ..Default::default()
+    };
+    let got = Request::parse(Form::Delta, sent.encode_to_vec().into()).unwrap();
+    assert_eq!(got.names().collect::<Vec<_>>(), ["x"]);
+    assert_eq!(got.unsubscribe().collect::<Vec<_>>(), ["v"]);
+    assert_eq!((got.names_len(), got.unsubscribe_len()), (1, 1));
+}
+
+#[test]
+fn rule_4_dynamic_parameters_are_told_by_type_and_in_any_order() {
+    use envoy_types::pb::xds::core::v3::ContextParams;
+    let told = |url: &str, params: &[(&str, &str)]| {
+        let params = params.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let params = ContextParams { params: params.collect() };
+        let node = NodeProto {
+            id: "n1".into(),
+            dynamic_parameters: [(url.to_owned(), params)].into(),
+            ..NodeProto::default()
+        };
+        let sent = pb::DeltaDiscoveryRequest { node: Some(node), ..Default::default() };
+        let request = Request::parse(Form::Delta, sent.encode_to_vec().into()).unwrap();
+        request.dynamic_parameters(CDS)
+    };
+    let all = [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")];
+    let first = told(CDS, &all);
+    assert!(first.is_some());
+    for _ in 0..10 {
+        assert_eq!(told(CDS, &all), first);
+    }
+    assert_ne!(told(CDS, &all[1..]), first);
+    assert_eq!(told("other", &all), None);
 }
 
 #[test]

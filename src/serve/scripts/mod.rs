@@ -5,9 +5,11 @@ mod acks;
 mod converge;
 mod delta;
 mod load;
+mod on_demand;
 mod order;
 mod sotw;
 mod streams;
+mod ttl;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -44,11 +46,14 @@ pub(crate) fn resource(
     Resource::new(kind, Arc::from(name), body.as_bytes(), refs, [])
 }
 
-/// `CDS a=1 b=2 -c`: a response to CDS with a and b in it, and c removed.
+/// `CDS a=1 b=2 -c`: a response to CDS with a and b in it, and c removed. Aliases stand in brackets.
 pub(crate) fn text(response: &Response) -> String {
     let mut text = response.kind.short().to_owned();
     for resource in &response.resources {
         text += &format!(" {}={}", resource.name(), String::from_utf8_lossy(resource.body()));
+        if !resource.aliases().is_empty() {
+            text += &format!("({})", resource.aliases().join(","));
+        }
     }
     for name in &response.removed {
         text += &format!(" -{name}");
@@ -61,6 +66,7 @@ pub(crate) fn text(response: &Response) -> String {
 pub(crate) struct Ask<'a> {
     pub(crate) url: &'a str,
     pub(crate) node: &'a str,
+    pub(crate) features: Vec<String>,
     pub(crate) nonce: String,
     pub(crate) names: Vec<String>,
     pub(crate) unsubscribe: Vec<String>,
@@ -70,8 +76,11 @@ pub(crate) struct Ask<'a> {
 
 impl Ask<'_> {
     pub(crate) fn request(self, form: Form) -> Request {
-        let node = (!self.node.is_empty())
-            .then(|| NodeProto { id: self.node.to_owned(), ..Default::default() });
+        let node = (!self.node.is_empty()).then(|| NodeProto {
+            id: self.node.to_owned(),
+            client_features: self.features,
+            ..Default::default()
+        });
         let error_detail =
             self.error.map(|message| rpc::Status { code: 3, message, details: vec![] });
         let raw = match form {
@@ -108,6 +117,7 @@ pub(crate) struct Script {
     pub(crate) now: Instant,
     pub(crate) last: BTreeMap<ResourceType, Response>,
     names: BTreeMap<ResourceType, Vec<String>>,
+    features: Vec<String>,
     began: bool,
 }
 
@@ -123,6 +133,7 @@ pub(crate) fn script_on(form: Form, only: Option<ResourceType>) -> Script {
         now: Instant::now(),
         last: BTreeMap::new(),
         names: BTreeMap::new(),
+        features: Vec::new(),
         began: false,
     }
 }
@@ -140,6 +151,17 @@ fn owned(names: &[&str]) -> Vec<String> {
 }
 
 impl Script {
+    /// What the client says that it can do.
+    pub(crate) fn knowing(mut self, features: &[&str]) -> Self {
+        self.features = owned(features);
+        self
+    }
+
+    pub(crate) fn with_settings(mut self, settings: Settings) -> Self {
+        self.session = Session::new(self.form, None, settings, 7);
+        self
+    }
+
     /// Changes the world without telling anybody; `publish` does.
     pub(crate) fn put(&mut self, kind: ResourceType, name: &str, body: &str) -> &mut Self {
         self.put_with(kind, name, body, &[])
@@ -185,6 +207,7 @@ impl Script {
     pub(crate) fn send(&mut self, mut ask: Ask<'_>) -> Result<Heard, Refusal> {
         if !self.began {
             ask.node = "node-1";
+            ask.features.clone_from(&self.features);
             self.began = true;
         }
         let now = self.now;

@@ -1,5 +1,8 @@
 //! The same over real connections on loopback, with tonic's generated clients.
 
+mod limits;
+mod services;
+
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
@@ -13,7 +16,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::*;
 use crate::{
-    Acked, Client, Group, Listen, Nacked, Observer, Options, Sent, Server, Snapshots, Tls,
+    Acked, Client, Group, Listen, Nacked, Observer, Options, Sent, Server, Snapshots, Tls, Token,
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -60,6 +63,13 @@ impl Snapshots for World {
         }
         Ok(Group { name: Arc::from("all"), updates: self.updates.subscribe() })
     }
+
+    fn inspect(&self, client: &Client) -> Result<(), Refusal> {
+        match client.token.as_ref().map(Token::reveal) {
+            Some("a proxy's") => Err(Refusal::PermissionDenied("not you".into())),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Observer for World {
@@ -78,6 +88,11 @@ impl Observer for World {
     }
     fn nacked(&self, _: &Arc<Client>, nacked: &Nacked) {
         self.note(format!("nacked {} {:?} {}", nacked.kind, nacked.names, nacked.error));
+    }
+    fn settled(&self, _: &Arc<Client>, kind: ResourceType, _: Version) {
+        let before = format!("settled {kind} ");
+        let count = self.diary.lock().unwrap().iter().filter(|l| l.starts_with(&before)).count();
+        self.note(format!("{before}{}", count + 1));
     }
     fn closed(&self, client: &Arc<Client>) {
         self.note(format!("closed {}", client.node.id));
@@ -121,8 +136,12 @@ struct Delta {
 
 impl Delta {
     async fn open(address: SocketAddr) -> Self {
+        Self::on(channel(address).await).await
+    }
+
+    async fn on(channel: Channel) -> Self {
         let (asks, requests) = mpsc::channel(16);
-        let mut client = AggregatedDiscoveryServiceClient::new(channel(address).await);
+        let mut client = AggregatedDiscoveryServiceClient::new(channel);
         let answers =
             within(client.delta_aggregated_resources(ReceiverStream::new(requests))).await.unwrap();
         Self { asks, answers: answers.into_inner() }
@@ -148,6 +167,17 @@ impl Delta {
         let (type_url, response_nonce) = (response.type_url.clone(), response.nonce.clone());
         self.send(pb::DeltaDiscoveryRequest { type_url, response_nonce, ..Default::default() })
             .await;
+    }
+
+    async fn nack(&self, response: pb::DeltaDiscoveryResponse, message: &str) {
+        let error = rpc::Status { code: 3, message: message.into(), details: vec![] };
+        self.send(pb::DeltaDiscoveryRequest {
+            type_url: response.type_url,
+            response_nonce: response.nonce,
+            error_detail: Some(error),
+            ..Default::default()
+        })
+        .await;
     }
 
     async fn next(&mut self) -> Result<pb::DeltaDiscoveryResponse, Status> {
@@ -231,14 +261,7 @@ async fn rule_71_changes_reach_the_client_and_are_reported() {
     let response = delta.next().await.unwrap();
     assert_eq!(response.resources.len(), 1);
     assert_eq!(response.resources[0].resource.as_ref().unwrap().value, b"other");
-    delta
-        .send(pb::DeltaDiscoveryRequest {
-            type_url: response.type_url,
-            response_nonce: response.nonce,
-            error_detail: Some(rpc::Status { code: 3, message: "bad".into(), details: vec![] }),
-            ..Default::default()
-        })
-        .await;
+    delta.nack(response, "bad").await;
     running.world.wrote("nacked CDS [\"a\"] bad").await;
     assert_eq!(running.handle.streams(), 1);
 }

@@ -1,0 +1,239 @@
+//! Who may ask for what on the xDS port: a credential grants a role and gateways, and a node gets no other.
+//!
+//! ```text
+//! bearer token ── its SHA-256 ─────────┐
+//! JWT (JWKS file) ── claim or `sub` ───┼──► grants ──► does one cover the role and gateway that the node asks for?
+//! client certificate ── its SANs ──────┘
+//! ```
+//! The grants file has a line for each grant, `SUBJECT ROLE GATEWAYS`, and comments after `#`:
+//!
+//! ```text
+//! sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  gateway  shop/edge,infra/*
+//! san:spiffe://example.org/ns/shop/sa/edge                                 gateway  shop/*
+//! sub:system:serviceaccount:shop:edge                                      gateway  shop/edge
+//! sub:operator@example.org                                                 admin
+//! ```
+//! `*` stands for any letters but `/`. The role `admin` may ask for the status of all clients (CSDS). A JWT may carry its
+//! grant itself, in the claim `isthmus`: `{"role": "gateway", "gateways": ["shop/*"]}`. Tokens are never kept or printed.
+
+mod jwt;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::{Context, bail};
+use ring::digest::{SHA256, digest};
+use serve::{Client, Refusal};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::settings::Settings;
+pub(crate) use jwt::Jwt;
+
+/// Longer credentials are not looked at.
+const MAX_TOKEN: usize = 16 << 10;
+
+/// What one credential may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    role: String,
+    gateways: Vec<String>,
+}
+
+impl Grant {
+    fn covers(&self, role: &str, gateway: &str) -> bool {
+        self.role == role && self.gateways.iter().any(|glob| matches(glob, gateway))
+    }
+}
+
+/// Everything that is known about credentials. Without any of it, everyone is let in.
+#[derive(Debug, Default)]
+pub(crate) struct Auth {
+    required: bool,
+    tokens: HashMap<[u8; 32], Vec<Grant>>,
+    subjects: Vec<(String, Grant)>,
+    names: Vec<(String, Grant)>,
+    jwt: Option<Jwt>,
+}
+
+/// What a client was found to be.
+pub(crate) struct Allowed(Option<Vec<Grant>>);
+
+impl Auth {
+    /// # Errors
+    /// When a file cannot be read or has a mistake in it: going on would let in fewer or more than was meant.
+    pub(crate) fn load(settings: &Settings) -> anyhow::Result<Self> {
+        let read = |path: &Path| {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let mut auth = Self::default();
+        if let Some(path) = &settings.xds_tokens_file {
+            auth.grants(&read(path)?).with_context(|| path.display().to_string())?;
+        }
+        if let Some(path) = &settings.xds_jwks_file {
+            let jwt = Jwt::new(
+                &read(path)?,
+                settings.xds_jwt_audience.clone(),
+                settings.xds_jwt_issuer.clone(),
+            );
+            auth.required = true;
+            auth.jwt = Some(jwt.with_context(|| path.display().to_string())?);
+        }
+        Ok(auth)
+    }
+
+    fn grants(&mut self, text: &str) -> anyhow::Result<()> {
+        self.required = true;
+        for (index, line) in text.lines().enumerate() {
+            let line = line.split_once('#').map_or(line, |(line, _)| line);
+            let words: Vec<_> = line.split_whitespace().collect();
+            if !words.is_empty() {
+                self.grant(&words).with_context(|| format!("line {}", index + 1))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn grant(&mut self, words: &[&str]) -> anyhow::Result<()> {
+        let (subject, role, gateways) = match words {
+            [subject, "admin"] => (subject, "admin", Vec::new()),
+            [subject, "gateway", globs] => {
+                (subject, "gateway", globs.split(',').map(str::to_owned).collect())
+            }
+            _ => bail!("expected `SUBJECT gateway NAMESPACE/NAME,…` or `SUBJECT admin`"),
+        };
+        if let Some(bad) = gateways.iter().find(|glob| !glob.contains('/')) {
+            bail!("{bad} is no NAMESPACE/NAME");
+        }
+        let grant = Grant { role: role.to_owned(), gateways };
+        match subject.split_once(':') {
+            Some(("sha256", hex)) => {
+                let digest = from_hex(hex).context("expected the 64 hex digits of a SHA-256")?;
+                self.tokens.entry(digest).or_default().push(grant);
+            }
+            Some(("sub", name)) if !name.is_empty() => self.subjects.push((name.into(), grant)),
+            Some(("san", name)) if !name.is_empty() => self.names.push((name.into(), grant)),
+            // The line itself is not told: it may be a token that somebody wrote there by mistake.
+            _ => bail!("a subject begins with sha256:, sub: or san:"),
+        }
+        Ok(())
+    }
+
+    /// Checks the credential of a client, whatever it asks for.
+    ///
+    /// # Errors
+    /// When it has none that is known here.
+    pub(crate) fn identify(&self, client: &Client, now: SystemTime) -> Result<Allowed, Refusal> {
+        if !self.required {
+            return Ok(Allowed(None));
+        }
+        let no = |text: &str| Err(Refusal::Unauthenticated(text.to_owned()));
+        // A wrong token is not made good by a certificate: who sends one means it.
+        if let Some(token) = &client.token {
+            let token = token.reveal();
+            if token.len() > MAX_TOKEN {
+                return no("the token is too long");
+            }
+            // Looked up by its digest: how long that takes tells nothing about the token.
+            if let Ok(key) = <[u8; 32]>::try_from(digest(&SHA256, token.as_bytes()).as_ref())
+                && let Some(grants) = self.tokens.get(&key)
+            {
+                return Ok(Allowed(Some(grants.clone())));
+            }
+            let Some(jwt) = &self.jwt else { return no("the token is not known") };
+            let claims = jwt.verify(token, now).map_err(|error| {
+                Refusal::Unauthenticated(format!("the token is not accepted: {error}"))
+            })?;
+            let mut grants: Vec<_> = claims.grant.into_iter().collect();
+            if let Some(subject) = claims.subject {
+                grants.extend(granted(&self.subjects, &subject));
+            }
+            return Ok(Allowed(Some(grants)));
+        }
+        let Some(leaf) = client.certificates.first() else {
+            return no("a credential is required: a bearer token, or a client certificate");
+        };
+        // rustls has verified the chain; only what it says about the client is read here.
+        let Ok(names) = alternative_names(leaf) else {
+            return no("the client certificate cannot be read");
+        };
+        let grants: Vec<_> = names.iter().flat_map(|name| granted(&self.names, name)).collect();
+        if grants.is_empty() {
+            return no("the client certificate is not known, and there is no bearer token");
+        }
+        Ok(Allowed(Some(grants)))
+    }
+}
+
+impl Allowed {
+    /// # Errors
+    /// When the credential is good, but not for this.
+    pub(crate) fn gateway(&self, gateway: &str) -> Result<(), Refusal> {
+        match &self.0 {
+            Some(grants) if !grants.iter().any(|grant| grant.covers("gateway", gateway)) => {
+                Err(Refusal::PermissionDenied(format!(
+                    "this credential is not for the gateway {gateway}"
+                )))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// When the credential is good, but not for the status of others.
+    pub(crate) fn admin(&self) -> Result<(), Refusal> {
+        match &self.0 {
+            Some(grants) if !grants.iter().any(|grant| grant.role == "admin") => {
+                Err(Refusal::PermissionDenied("this credential has not the role admin".into()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn granted(list: &[(String, Grant)], name: &str) -> Vec<Grant> {
+    list.iter().filter(|(glob, _)| matches(glob, name)).map(|(_, grant)| grant.clone()).collect()
+}
+
+/// `*` stands for any letters but `/`.
+fn matches(glob: &str, text: &str) -> bool {
+    let Some((head, rest)) = glob.split_once('*') else { return glob == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    loop {
+        if matches(rest, text) {
+            return true;
+        }
+        let mut letters = text.chars();
+        match letters.next() {
+            None | Some('/') => return false,
+            Some(_) => text = letters.as_str(),
+        }
+    }
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut out = [0; 32];
+    for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let digit = |c: u8| char::from(c).to_digit(16);
+        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
+    }
+    Some(out)
+}
+
+/// URIs (SPIFFE) and DNS names. The common name is no identity.
+fn alternative_names(der: &[u8]) -> Result<Vec<String>, ()> {
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| ())?;
+    let names = certificate.subject_alternative_name().map_err(|_| ())?;
+    let text = |name: &GeneralName<'_>| match name {
+        GeneralName::URI(text) | GeneralName::DNSName(text) => Some((*text).to_owned()),
+        _ => None,
+    };
+    Ok(names
+        .map(|names| names.value.general_names.iter().filter_map(text).collect())
+        .unwrap_or_default())
+}
