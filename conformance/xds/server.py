@@ -92,7 +92,8 @@ class Server:
     def start(self, ready: bool = True) -> None:
         flags = [word for name, value in self.settings.items() for word in (f"--{name}", value)]
         command = [str(self.binary), "serve", "-f", str(self.folder.path), "--xds-listen", self.xds]
-        command += ["--http-listen", self.http, "--state-dir", str(self.place / "state"), *flags]
+        command += ["--http-listen", self.http, "--state-dir", str(self.place / "state")]
+        command += ["--replica", f"replica-{self.xds.rsplit(':', 1)[-1]}", *flags]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ISTHMUS_")}
         log = (self.place / "log").open("ab")
         self.process = subprocess.Popen(
