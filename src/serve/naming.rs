@@ -89,7 +89,12 @@ impl Naming {
         // Same content as before under more or fewer names: what is new among them is asked for below.
         made.set = meaning.set.clone();
         view.rebase(&made.set);
-        self.lapsed.retain(|name| view.owed.contains_key(name));
+        let unwanted: Vec<_> = changed
+            .dropped
+            .iter()
+            .flat_map(|word| means(self.form, self.kind, &made.from, word))
+            .collect();
+        self.lapsed.retain(|name| !unwanted.contains(name));
         meaning.names.extend(self.lapsed.iter().cloned());
         let before = std::mem::replace(sub, meaning.subscription(&self.asked));
         let mut out = Changed {
@@ -103,9 +108,7 @@ impl Naming {
                 list.push(name);
             }
         }
-        for word in &changed.dropped {
-            out.dropped.extend(means(self.form, self.kind, &made.from, word));
-        }
+        out.dropped = unwanted;
         out
     }
 
@@ -141,13 +144,20 @@ impl Naming {
                 }
             }
             self.lapsed.clear();
+            let now_meant = meaning.subscription(&self.asked);
             for name in gone {
-                match old.get(&name) {
+                let real = |r: Option<&Arc<Resource>>| r.is_some_and(|r| !r.is_absent());
+                let owed = view.owed.get(&name);
+                let holds = real(old.get(&name)) || real(owed.and_then(|o| o.held.resource()));
+                let exists = real(meaning.set.get(&name));
+                if now_meant.covers(&name) && (holds || exists) {
+                    continue;
+                }
+                if holds && (exists || owed.is_some()) {
+                    self.lapsed.push(name);
+                } else {
                     // Nothing to be told: there was nothing.
-                    None => drop(view.owed.remove(&name)),
-                    Some(was) if was.is_absent() => drop(view.owed.remove(&name)),
-                    Some(_) if view.owed.contains_key(&name) => self.lapsed.push(name),
-                    Some(_) => {}
+                    view.owed.remove(&name);
                 }
             }
         }

@@ -24,7 +24,7 @@ use crate::order::{Order, Warming};
 use crate::response::Response;
 use crate::source::{Acked, Nacked, Published, Refusal};
 use crate::state::{Outstanding, TypeState};
-use crate::{Form, Node, Nonce, Request, delta, sotw, ttl};
+use crate::{ErrorDetail, Form, Node, Nonce, Request, delta, sotw, ttl};
 
 /// A NACK's text is kept up to this many bytes.
 pub const MAX_ERROR_TEXT: usize = 4096;
@@ -150,8 +150,16 @@ impl Session {
         let first = slot.is_none();
         let state =
             slot.get_or_insert_with(|| Box::new(TypeState::new(kind, request, self.ttls, now)));
-        if !first && state.nonce.is_some() && Nonce::parse(request.nonce()) == state.nonce {
+        let nonce = Nonce::parse(request.nonce());
+        if !first && nonce.is_some() && nonce == state.nonce {
             self.answered(kind, state, request, now, &mut heard);
+        } else if let Some(at) = state.late.iter().position(|out| Some(out.nonce) == nonce) {
+            // A client answers in order.
+            let out = state.late.drain(..=at).next_back();
+            if let (Some(out), Some(error)) = (out, request.error()) {
+                state.reject_late(&out, now);
+                heard.nacked = Some(nacked(kind, &out, error));
+            }
         }
         if first {
             self.moved = true;
@@ -248,6 +256,7 @@ impl Session {
         heard: &mut Heard,
     ) {
         let error = request.error();
+        state.late.clear();
         let Some(out) = state.outstanding.take() else {
             // Answered before. A second ACK says nothing new; a late NACK is at least reported.
             if let (Some(error), Some(nonce)) = (error, state.nonce) {
@@ -273,14 +282,7 @@ impl Session {
             }
             Some(error) => {
                 state.reject(&out, now);
-                heard.nacked = Some(Nacked {
-                    kind,
-                    version: out.version,
-                    nonce: out.nonce.to_string(),
-                    names: out.names().cloned().collect(),
-                    refused: out.refused(),
-                    error: cut(error.message),
-                });
+                heard.nacked = Some(nacked(kind, &out, error));
                 if kind == ResourceType::Cluster {
                     for name in out.names() {
                         self.warming.cluster_gone(name);
@@ -437,8 +439,7 @@ impl Session {
         if !again {
             state.settled = None;
         }
-        state.outstanding =
-            Some(Outstanding { nonce, version, deadline, published, fresh, changed });
+        state.sent(Outstanding { nonce, version, deadline, published, fresh, changed }, full);
         if !state.view.owed.is_empty() {
             state.wake = Some(state.wake.map_or(deadline, |w| w.min(deadline)));
         }
@@ -474,14 +475,9 @@ impl Session {
         }
         let deadline = now + self.settings.ack_limit;
         state.nonce = Some(nonce);
-        state.outstanding = Some(Outstanding {
-            nonce,
-            version: state.version,
-            deadline,
-            published: None,
-            fresh: Vec::new(),
-            changed: Vec::new(),
-        });
+        let (version, published) = (state.version, None);
+        let (fresh, changed) = (Vec::new(), Vec::new());
+        state.sent(Outstanding { nonce, version, deadline, published, fresh, changed }, false);
         Response {
             form: self.form,
             kind,
@@ -515,6 +511,17 @@ impl Session {
                 self.warming.start(cluster.name(), endpoints, until);
             }
         }
+    }
+}
+
+fn nacked(kind: ResourceType, out: &Outstanding, error: ErrorDetail) -> Nacked {
+    Nacked {
+        kind,
+        version: out.version,
+        nonce: out.nonce.to_string(),
+        names: out.names().cloned().collect(),
+        refused: out.refused(),
+        error: cut(error.message),
     }
 }
 

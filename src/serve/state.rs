@@ -1,5 +1,6 @@
 //! The state of one type on one stream.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +11,9 @@ use crate::subscription::Subscription;
 use crate::ttl::Beats;
 use crate::view::{Held, View};
 use crate::{Nonce, Request};
+
+/// A client that answers nothing must not cost more and more.
+const MAX_LATE: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct TypeState {
@@ -27,6 +31,8 @@ pub(crate) struct TypeState {
     /// Of the last response.
     pub(crate) version: Version,
     pub(crate) outstanding: Option<Outstanding>,
+    /// Sent before that and not answered in time. Few, oldest first: a late NACK still tells what the client lacks (43).
+    pub(crate) late: Vec<Outstanding>,
     /// A response is owed even if it is empty (rules 30, 51).
     pub(crate) answer: bool,
     /// Of the names in the last state-of-the-world request.
@@ -75,6 +81,7 @@ impl TypeState {
             nonce: None,
             version: Version(0),
             outstanding: None,
+            late: Vec::new(),
             answer: false,
             names_key: None,
             resumed: first.initial_len() > 0,
@@ -90,12 +97,37 @@ impl TypeState {
         named.unwrap_or_else(|| target.set(self.kind))
     }
 
+    /// A response goes out. Where each response holds everything, the newest is all that counts.
+    pub(crate) fn sent(&mut self, out: Outstanding, holds_everything: bool) {
+        let Some(before) = self.outstanding.replace(out) else { return };
+        if holds_everything || before.names().next().is_none() {
+            return;
+        }
+        if self.late.len() == MAX_LATE {
+            self.late.remove(0);
+        }
+        self.late.push(before);
+    }
+
+    /// The client answers a response after a newer one was sent: what came with the newer ones too is not touched.
+    pub(crate) fn reject_late(&mut self, out: &Outstanding, now: Instant) {
+        let newer = self.late.iter().chain(&self.outstanding);
+        let newer: HashSet<Arc<str>> = newer.flat_map(|o| o.names().cloned()).collect();
+        self.reject_but(out, &newer, now);
+    }
+
     /// The client rejected the outstanding response.
     pub(crate) fn reject(&mut self, out: &Outstanding, now: Instant) {
-        for resource in out.fresh.iter().filter(|r| self.sub.covers(r.name())) {
+        self.reject_but(out, &HashSet::new(), now);
+    }
+
+    fn reject_but(&mut self, out: &Outstanding, but: &HashSet<Arc<str>>, now: Instant) {
+        let fresh = out.fresh.iter().filter(|r| !but.contains(r.name()));
+        for resource in fresh.filter(|r| self.sub.covers(r.name())) {
             self.view.reject(resource.name(), &Held::Nothing, Some(resource), out.nonce, now);
         }
-        for item in out.changed.iter().filter(|i| self.sub.covers(&i.name)) {
+        let changed = out.changed.iter().filter(|i| !but.contains(&i.name));
+        for item in changed.filter(|i| self.sub.covers(&i.name)) {
             self.view.reject(&item.name, &item.previous, item.sent.as_ref(), out.nonce, now);
         }
     }

@@ -3,6 +3,24 @@
 use super::*;
 
 #[test]
+fn rule_43_a_nack_that_comes_after_a_newer_response_still_counts() {
+    let mut s = delta();
+    s.put(CDS, "a", "1").publish().asks(CDS, &[]).takes(["CDS a=1"]);
+    s.remove(CDS, "a").put(CDS, "b", "1").publish().gets(["CDS b=1 -a"]);
+    let nonce = nonce_of(&s, CDS).to_string();
+    // No answer in time, so the next change goes out.
+    s.put(CDS, "c", "1").after(10).publish().gets(["CDS c=1"]);
+    let late = Ask { url: CDS.url(), nonce, error: Some("no".into()), ..Ask::default() };
+    let heard = s.send(late.clone()).unwrap();
+    assert_eq!(heard.nacked.unwrap().names, ["b".into(), "a".into()]);
+    s.acks(CDS).gets([]);
+    s.put(CDS, "b", "2").publish().takes(["CDS b=2 -a"]);
+    // And once only.
+    assert_eq!(s.send(late).unwrap().nacked, None);
+    s.gets([]);
+}
+
+#[test]
 fn rule_35_a_nack_is_known_by_its_error_alone() {
     let mut s = sotw();
     s.put(CDS, "a", "1").put(CDS, "b", "1").publish().asks(CDS, &[]).gets(["CDS a=1 b=1"]);

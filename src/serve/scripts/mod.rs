@@ -5,6 +5,7 @@ mod acks;
 mod converge;
 mod delta;
 mod load;
+mod names;
 mod on_demand;
 mod order;
 mod sotw;
