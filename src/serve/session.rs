@@ -269,6 +269,11 @@ impl Session {
                     refused: Vec::new(),
                     error: cut(error.message),
                 });
+            } else if self.asks_again(kind, state, request) {
+                let names: Vec<_> = state.sub.names().iter().cloned().collect();
+                for name in names {
+                    state.view.ask(&name, true, now);
+                }
             }
             return;
         };
@@ -293,6 +298,16 @@ impl Session {
         if kind == ResourceType::Endpoint {
             self.warming.endpoints_answered(out.names());
         }
+    }
+
+    /// After a cluster changed, Envoy asks for its assignment with a copy of its last ACK (rule 49). With the clusters on
+    /// this stream the assignment was sent by itself; without them, the copy is the only sign.
+    fn asks_again(&self, kind: ResourceType, state: &TypeState, request: &Request) -> bool {
+        let same_names = || request.names_key().is_some_and(|key| Some(key) == state.names_key);
+        self.form == Form::Sotw
+            && kind == ResourceType::Endpoint
+            && self.types[ResourceType::Cluster.index()].is_none()
+            && same_names()
     }
 
     /// Names count whatever the nonce says: a stale request is no ACK, but its names are the client's latest

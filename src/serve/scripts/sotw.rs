@@ -237,6 +237,14 @@ fn rule_49_the_look_alike_ack_after_a_cluster_change_is_answered() {
 }
 
 #[test]
+fn rule_49_without_clusters_on_the_stream_a_repeated_ack_asks_again() {
+    let mut s = sotw();
+    s.put(EDS, "a", "1").put(EDS, "b", "1").publish().asks(EDS, &["a", "b"]).takes(["EDS a=1 b=1"]);
+    s.acks(EDS).gets(["EDS a=1 b=1"]);
+    s.acks(EDS).gets([]);
+}
+
+#[test]
 fn rule_49_assignments_are_sent_for_a_cluster_that_came_back() {
     let mut s = sotw();
     s.cluster("a", "1").cluster("b", "1").publish().asks(CDS, &[]).takes(["CDS a=1 b=1"]);
