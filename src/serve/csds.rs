@@ -15,7 +15,7 @@ use envoy_types::pb::google::protobuf::Timestamp;
 use pb::client_config::GenericXdsConfig;
 use pb::client_status_discovery_service_server::ClientStatusDiscoveryService;
 use prost::Message;
-use snapshot::{Resource, ResourceType, Snapshot};
+use snapshot::{Resource, ResourceSet, ResourceType, Snapshot};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -185,12 +185,21 @@ impl<'a> OneType<'a> {
         self.state.kind
     }
 
+    /// Under the names that the client uses: those of hosts and of `xdstp` are not the snapshot's (rules 65, 68). Such a
+    /// set is made when the session looks at a snapshot, so a newer one is not seen through it yet.
+    fn set(&self, of: Option<&'a Snapshot>) -> Option<&'a ResourceSet> {
+        match &self.state.naming {
+            Some(naming) => naming.set(),
+            None => Some(of?.set(self.kind())),
+        }
+    }
+
     /// Everything subscribed, and what the client has yet to give up.
     fn names(&self) -> Vec<&'a str> {
         let mut names: Vec<&str> = self.state.sub.names().iter().map(|n| &**n).collect();
         if self.state.sub.wildcard {
-            for snapshot in self.target.into_iter().chain(self.latest) {
-                names.extend(snapshot.set(self.kind()).iter().map(|r| &**r.name()));
+            for set in self.set(self.target).into_iter().chain(self.set(self.latest)) {
+                names.extend(set.iter().map(|r| &**r.name()));
             }
         }
         names.extend(self.state.view.owed.keys().map(|n| &**n));
@@ -203,9 +212,9 @@ impl<'a> OneType<'a> {
     fn resource(&self, name: &str) -> GenericXdsConfig {
         use ClientResourceStatus as C;
         use pb::ConfigStatus as S;
-        let find = |snapshot: &'a Snapshot| snapshot.get(self.kind(), name);
-        let goal = self.target.and_then(find);
-        let latest = self.latest.and_then(find).or(goal.filter(|_| self.latest.is_none()));
+        let find = |set: &'a ResourceSet| set.get(name).filter(|found| !found.is_absent());
+        let goal = self.set(self.target).and_then(find);
+        let latest = self.set(self.latest.or(self.target)).and_then(find);
         let version = |resource: Option<&Arc<Resource>>| resource.map(|r| r.version());
         let owed = self.state.view.owed.get(name);
         let rejected = owed.and_then(|owed| owed.rejected);

@@ -106,6 +106,26 @@ async fn rule_42_client_status_tells_what_was_sent_accepted_and_refused() {
 }
 
 #[tokio::test]
+async fn rule_68_client_status_knows_a_resource_by_the_name_that_was_asked() {
+    const A: &str = "xdstp://x/envoy.config.cluster.v3.Cluster/a";
+    let running = start(|_| {}).await;
+    let mut csds = csds(&running).await;
+    running.world.publish(&world(&[(&format!("{A}?k=1&l=2"), 1)]));
+    let mut delta = Delta::open(running.address).await;
+    let asked = [format!("{A}?l=2&k=1"), format!("{A}?k=3")];
+    delta.ask("n", CDS, &[&asked[0], &asked[1]]).await;
+    let response = delta.next().await.unwrap();
+    assert_eq!(response.resources[0].name, asked[0]);
+    delta.ack(&response).await;
+    running.world.wrote("acked CDS").await;
+    let want = [
+        format!("CDS {} DOES_NOT_EXIST SYNCED", asked[1]),
+        format!("CDS {} ACKED SYNCED has one", asked[0]),
+    ];
+    assert_eq!(status_of(&mut csds, "n").await, want);
+}
+
+#[tokio::test]
 async fn client_status_of_a_client_that_does_not_read_says_not_sent() {
     let running = start(|_| {}).await;
     let mut csds = csds(&running).await;
