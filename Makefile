@@ -8,10 +8,10 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance bench fmt lint manifests envoy
+.PHONY: help dev test conformance conformance-envoy conformance-xds bench fmt lint manifests envoy
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: ## build, fetch a real Envoy, run control plane + gateway + three echo services
 	$(CARGO) build --release --locked --package isthmus
@@ -20,8 +20,13 @@ dev: ## build, fetch a real Envoy, run control plane + gateway + three echo serv
 test: ## all tests, real Envoy included
 	$(WITH_ENVOY) $(CARGO) test --workspace --locked
 
-conformance: ## only the outside judges: real Envoy
+conformance: conformance-envoy conformance-xds ## all outside judges: real Envoy, the xDS protocol on the wire
+
+conformance-envoy: ## real Envoy: routing, edits under load, restarts, mistakes
 	$(WITH_ENVOY) $(CARGO) test --locked --package isthmus --test envoy
+
+conformance-xds: ## the protocol's scenarios, eight Envoy variants; writes conformance/xds/REPORT.md
+	conformance/xds/run.sh
 
 bench: ## situations with numbers (benches/REPORT.md)
 	$(CARGO) bench --locked --package isthmus

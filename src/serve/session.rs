@@ -270,7 +270,7 @@ impl Session {
                     error: cut(error.message),
                 });
             } else if self.asks_again(kind, state, request) {
-                let names: Vec<_> = state.sub.names().iter().cloned().collect();
+                let names = state.sub.names().to_vec();
                 for name in names {
                     state.view.ask(&name, true, now);
                 }
