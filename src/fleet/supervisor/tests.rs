@@ -94,7 +94,7 @@ async fn ends_the_child_when_asked() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let run = tokio::spawn(supervisor.run(async { drop(stopped.await) }));
     let pid = life.pid().parse().unwrap();
-    assert_eq!(*handle.state.borrow(), State::Running { pid });
+    reaches(&mut handle, |s| *s == State::Running { pid }).await;
     stop.send(()).unwrap();
     life.ends();
     timeout(LIMIT, run).await.unwrap().unwrap().unwrap();
