@@ -8,7 +8,7 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance conformance-envoy conformance-xds bench fmt lint manifests envoy
+.PHONY: help dev test conformance conformance-envoy conformance-xds bench bench-gate fuzz fmt lint manifests envoy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +28,20 @@ conformance-envoy: ## real Envoy: routing, edits under load, restarts, mistakes
 conformance-xds: ## the protocol's scenarios, eight Envoy variants; writes conformance/xds/REPORT.md
 	conformance/xds/run.sh
 
-bench: ## situations with numbers (benches/REPORT.md)
+# What the load benchmarks start.
+BENCH_PROGRAMS = $(CARGO) build --release --locked --package isthmus --example judge --example floor --example load
+
+bench: ## situations with numbers, about an hour (benches/REPORT.md)
 	$(CARGO) bench --locked --package isthmus
+	$(BENCH_PROGRAMS) --bin isthmus
+	python3 benches/load/bench.py
+
+bench-gate: ## N=100 simulated Envoys: a change costs at most three times what HTTP/2 alone costs
+	$(BENCH_PROGRAMS)
+	python3 benches/load/bench.py gate
+
+fuzz: ## hostile documents, nodes and conversations, FUZZ_SECONDS (600) for each
+	CARGO="$(CARGO)" fuzz/run.sh
 
 fmt: ## format the code
 	$(CARGO) fmt --all

@@ -192,10 +192,10 @@ fn stages(out: &mut String) {
     let mut compiler = compile::Compiler::new("isthmus.dev/gateway-controller".into());
     compiler.update(&applied.catalog, &applied.changed);
     let compile = start.elapsed();
-    let gateway = model::NamespacedName::new("shop", "edge");
+    let gateway = compile::GroupKey::Gateway(model::NamespacedName::new("shop", "edge"));
     let mut encoder = snapshot::Encoder::default();
     let start = Instant::now();
-    encoder.update(compiler.group(&gateway).expect("the gateway is served").plan());
+    encoder.update(compiler.plan(&gateway).expect("the gateway is served"));
     let encode = start.elapsed();
 
     let mut change = [vec![], vec![], vec![], vec![]];
@@ -212,7 +212,7 @@ fn stages(out: &mut String) {
         compiler.update(&applied.catalog, &applied.changed);
         change[2].push(start.elapsed());
         let start = Instant::now();
-        encoder.update(compiler.group(&gateway).expect("the gateway is served").plan());
+        encoder.update(compiler.plan(&gateway).expect("the gateway is served"));
         change[3].push(start.elapsed());
     }
     let _ = writeln!(

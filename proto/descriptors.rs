@@ -7,13 +7,19 @@ use std::sync::LazyLock;
 const SET: &[u8] = include_bytes!("descriptors/envoy-v3.binpb.gz");
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    DescriptorPool::decode(descriptor_set().as_slice())
+        .expect("the embedded set is closed: a unit test decodes it")
+});
+
+/// The same as an encoded `FileDescriptorSet`, services included: what gRPC reflection tells from. Unpacked by each
+/// call (0.7 MB).
+pub fn descriptor_set() -> Vec<u8> {
     let mut set = Vec::new();
     GzDecoder::new(SET)
         .read_to_end(&mut set)
         .expect("the embedded set is whole: a unit test reads it");
-    DescriptorPool::decode(set.as_slice())
-        .expect("the embedded set is closed: a unit test decodes it")
-});
+    set
+}
 
 /// Every v3 message of the Envoy API that the set was made from, with `google.protobuf` and the annotations.
 ///

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   go-control-plane ──► descriptors/envoy-v3.binpb.gz ──► descriptor_pool()   any xDS resource ↔ JSON, canonical bytes
+//!                                                  └──► descriptor_set()    gRPC reflection
 //!   Gateway API CRDs ──► gateway_api/*.rs              ──► gateway_api::*      specs and statuses as serde types
 //!          +         ──► schemas/<group>/<Kind>.json   ──► schema(group, kind) to check a document with line and column
 //!   Kubernetes OpenAPI ─►        "
 //! ```
 //!
-//! In: files that the scripts under `tools/` wrote (README.md has a command for each). Out: types and two lookups.
+//! In: files that the scripts under `tools/` wrote (README.md has a command for each). Out: types and three lookups.
 //! It must never hold a decision of our own: no conversion, no default, no check of a document, no I/O. That is `kinds`
 //! and the rooms. A generated file is changed by its script only.
 
@@ -15,7 +16,7 @@ mod descriptors;
 pub mod gateway_api;
 mod schemas;
 
-pub use descriptors::descriptor_pool;
+pub use descriptors::{descriptor_pool, descriptor_set};
 pub use schemas::schema;
 
 #[cfg(test)]

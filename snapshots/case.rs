@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use compile::GroupKey;
 use snapshot::ResourceType;
 
 use crate::world::World;
@@ -15,6 +16,23 @@ const OUTPUTS: [&str; 3] = ["xds.yaml", "status.yaml", "findings.txt"];
 pub(crate) struct Step {
     pub(crate) file: String,
     pub(crate) text: String,
+}
+
+/// What a case's xds.yaml prints.
+pub(crate) struct Shown {
+    /// In full; of the others the names.
+    pub(crate) types: Vec<ResourceType>,
+    /// Names of groups in place of all gateways.
+    groups: Option<Vec<String>>,
+}
+
+impl Shown {
+    pub(crate) fn group(&self, key: &GroupKey) -> bool {
+        match &self.groups {
+            None => matches!(key, GroupKey::Gateway(_)),
+            Some(names) => names.contains(&key.to_string()),
+        }
+    }
 }
 
 /// Names of the folders with cases, in order.
@@ -127,8 +145,8 @@ fn inputs(folder: &Path) -> Result<Vec<Step>, String> {
     }
 }
 
-/// The types that are printed in full: those in the line `# shows:` (or `nothing`), else all.
-fn shown(first: &Step) -> Result<Vec<ResourceType>, String> {
+/// The types in the line `# shows:` (or `nothing`) are printed in full, else all; `# groups:` says whose.
+fn shown(first: &Step) -> Result<Shown, String> {
     let mut lines = first.text.lines();
     if lines.next().is_none_or(|line| line.len() < 20 || !line.starts_with("# ")) {
         return Err(format!(
@@ -136,15 +154,19 @@ fn shown(first: &Step) -> Result<Vec<ResourceType>, String> {
             first.file
         ));
     }
-    let comments = lines.take_while(|line| line.starts_with('#'));
-    let Some(wanted) = comments.filter_map(|line| line.strip_prefix("# shows:")).next() else {
-        return Ok(ResourceType::ALL.to_vec());
-    };
+    let comments: Vec<_> = lines.take_while(|line| line.starts_with('#')).collect();
+    let word = |key: &str| comments.iter().find_map(|line| line.strip_prefix(key)).map(str::trim);
     let find = |short: &str| ResourceType::ALL.into_iter().find(|kind| kind.short() == short);
-    if wanted.trim() == "nothing" {
-        return Ok(Vec::new());
-    }
-    wanted.split_whitespace().map(|s| find(s).ok_or(format!("no xDS type `{s}`"))).collect()
+    let types = match word("# shows:") {
+        None => ResourceType::ALL.to_vec(),
+        Some("nothing") => Vec::new(),
+        Some(wanted) => wanted
+            .split_whitespace()
+            .map(|s| find(s).ok_or(format!("no xDS type `{s}`")))
+            .collect::<Result<_, _>>()?,
+    };
+    let names = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+    Ok(Shown { types, groups: word("# groups:").map(names) })
 }
 
 /// Whether files are to be written anew. A person reads the difference then, so never in CI.

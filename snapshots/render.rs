@@ -7,28 +7,29 @@ use serde_json::Value as Json;
 use serde_yaml::{Mapping, Value as Yaml};
 use snapshot::{Resource, ResourceType, SetChange, Snapshot, dump};
 
+use crate::case::Shown;
 use crate::world::{Snapshots, World};
 
 /// What a proxy is sent to get from one state to the next: by group, by type in send order. Types that are not shown
 /// are lists of names.
-pub(crate) fn difference(before: &Snapshots, after: &Snapshots, shown: &[ResourceType]) -> Mapping {
+pub(crate) fn difference(before: &Snapshots, after: &Snapshots, shown: &Shown) -> Mapping {
     let empty = Snapshot::default();
     let mut groups = Mapping::new();
     let mut names: Vec<_> = before.keys().chain(after.keys()).collect();
     names.sort();
     names.dedup();
-    for name in names {
+    for name in names.into_iter().filter(|name| shown.group(name)) {
         let old = before.get(name).unwrap_or(&empty);
         let new = after.get(name).unwrap_or(&empty);
         let mut types = Mapping::new();
         for kind in ResourceType::ALL {
             let changes: Vec<_> = old.set(kind).diff(new.set(kind)).collect();
             if !changes.is_empty() {
-                types.insert(kind.short().into(), resources(&changes, shown.contains(&kind)));
+                types.insert(kind.short().into(), resources(&changes, shown.types.contains(&kind)));
             }
         }
         if !types.is_empty() {
-            groups.insert(format!("gateway/{name}").into(), types.into());
+            groups.insert(name.to_string().into(), types.into());
         }
     }
     groups

@@ -1,23 +1,26 @@
 //! The pipeline from a text to snapshots, as the server has it, without the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::{Applied, Catalog, Merger};
-use compile::Compiler;
+use compile::{Compiler, GroupKey};
 use kinds::Limits;
-use model::{Batch, Change, Finding, Kind, NamespacedName, Object, ObjectKey, ObjectStatus};
+use model::{Batch, Change, Finding, Kind, Object, ObjectKey, ObjectStatus};
 use snapshot::{Encoder, ResourceType, Snapshot};
 
 const CONTROLLER: &str = "isthmus.dev/gateway-controller";
 const SOURCE: &str = "file";
 
-pub(crate) type Snapshots = BTreeMap<NamespacedName, Snapshot>;
+pub(crate) type Snapshots = BTreeMap<GroupKey, Snapshot>;
+
+/// A namespace of which gRPC programs see nothing else.
+const NAMESPACE: &str = "shop";
 
 pub(crate) struct World {
     merger: Merger,
     compiler: Compiler,
-    groups: BTreeMap<NamespacedName, (Encoder, Snapshot)>,
+    groups: BTreeMap<GroupKey, (Encoder, Snapshot)>,
     /// The documents in use, in the order of the text.
     objects: Vec<Object>,
     /// What was found when the text was read.
@@ -26,9 +29,14 @@ pub(crate) struct World {
 
 impl Default for World {
     fn default() -> Self {
+        let mut compiler = Compiler::new(CONTROLLER.into());
+        // In every case, so that what must hold for all holds for these groups too; few cases show them.
+        compiler.want(&BTreeSet::from(
+            [None, Some(NAMESPACE.into())].map(|namespace| GroupKey::Grpc { namespace }),
+        ));
         Self {
             merger: Merger::default(),
-            compiler: Compiler::new(CONTROLLER.into()),
+            compiler,
             groups: BTreeMap::new(),
             objects: Vec::new(),
             said: Vec::new(),
@@ -90,9 +98,10 @@ impl World {
         for name in &update.removed {
             self.groups.remove(name);
         }
-        for (name, group) in self.compiler.groups() {
-            let (encoder, snapshot) = self.groups.entry(name.clone()).or_default();
-            *snapshot = encoder.update(group.plan());
+        for key in self.compiler.groups() {
+            let plan = self.compiler.plan(&key).expect("a group that is compiled");
+            let (encoder, snapshot) = self.groups.entry(key).or_default();
+            *snapshot = encoder.update(plan);
         }
     }
 

@@ -14,6 +14,7 @@ from envoy.config.core.v3 import base_pb2
 from google.protobuf import json_format
 
 from client import Client
+from library import Library, Resource
 from server import Folder, Server
 from stream import EAGER, SMALL_WINDOW
 from verdict import Failure, NotRun, NotYet, Verdict
@@ -40,6 +41,9 @@ ADS = (SOTW_ADS, DELTA_ADS)
 ALL = (SOTW_ADS, SOTW_SINGLE, DELTA_ADS, DELTA_SINGLE)
 
 Script = Callable[["Case"], None]
+
+# The program that `Case.library` starts.
+LIBRARY: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,14 @@ class Case:
         self._server = self._server or server
         self.stack.callback(server.remove)
         return server
+
+    def library(self, *resources: Resource) -> Library:
+        """Starts the library face, for what no document of the product asks for yet; give its address to clients."""
+        library = Library(LIBRARY)
+        self.stack.callback(library.remove)
+        library.serve(resources)
+        self.say(f"# the library serves {len(resources)} resources")
+        return library
 
     def client(
         self,

@@ -13,6 +13,7 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
+import case
 import envoys
 import grpc_clients
 import report
@@ -30,6 +31,7 @@ ENVOYS_SIDE_BY_SIDE = 2
 def main() -> int:
     parser = argparse.ArgumentParser(prog="run.sh", description="plays the xDS rules against a real isthmus")
     parser.add_argument("--binary", type=Path, required=True)
+    parser.add_argument("--library", type=Path, help="the program of examples/fixed.rs")
     parser.add_argument("--transcripts", action="store_true", help="print what was said in each failure")
     parser.add_argument(
         "only",
@@ -41,6 +43,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="isthmus-judge-") as place:
         # A build that ends meanwhile must not change what is judged.
         binary = Path(shutil.copy2(arguments.binary, place))
+        if arguments.library:
+            case.LIBRARY = Path(shutil.copy2(arguments.library, place))
         run = _play(only, binary)
     if not run.outcomes():
         parser.error(f"nothing is called {' or '.join(sorted(only))}")

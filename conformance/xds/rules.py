@@ -108,16 +108,13 @@ EVERY_RESPONSE: dict[int, str] = {
 
 NOT_APPLICABLE: dict[int, str] = {
     40: "about what may be concluded from an ACK: nothing on the wire differs",
-    70: "MAY; no client in use reads it by default",
     81: "MAY at input, and the server does not validate at send",
     85: "what clients do on a deletion; the order that avoids it is rules 55 and 56",
     88: "optional: not offered",
 }
 
 # Not built, and no script could tell.
-NOT_YET: dict[int, str] = {
-    66: "no scoped routes are made; the service answers (check of rule 1)",
-}
+NOT_YET: dict[int, str] = {}
 
 ENVOY_RULES = (33, 49, 55, 56, 57, 60)
 GRPC_RULES = (82, 83, 84, 86)

@@ -5,6 +5,7 @@
 #   run.sh 18 44 'rule 49'    these only; also `envoy`, `grpc`; --transcripts prints what was said in each failure
 #
 #   ISTHMUS_BIN=/path/to/isthmus   judge this program; else target/debug/isthmus is built and taken
+#   ISTHMUS_FIXED_BIN=/path/to/fixed   the same for examples/fixed, the library face
 #
 # Exit 1 if anything failed.
 set -euo pipefail
@@ -26,7 +27,15 @@ else
   cargo build --quiet --manifest-path "$root/Cargo.toml" --bin isthmus
   binary=${CARGO_TARGET_DIR:-$root/target}/debug/isthmus
 fi
-[[ -x "$binary" ]] || cache_die "$binary is not an executable file"
+if [[ -n "${ISTHMUS_FIXED_BIN:-}" ]]; then
+  fixed=$(realpath "$ISTHMUS_FIXED_BIN")
+else
+  cargo build --quiet --manifest-path "$root/Cargo.toml" --example fixed
+  fixed=${CARGO_TARGET_DIR:-$root/target}/debug/examples/fixed
+fi
+for program in "$binary" "$fixed"; do
+  [[ -x "$program" ]] || cache_die "$program is not an executable file"
+done
 
 python=$(cache_entry xds-judge-python "$(sha256sum <"$here/requirements.txt" | cut -c1-16)" fetch_python)
-PYTHONDONTWRITEBYTECODE=1 exec "$python/bin/python" "$here/judge.py" --binary "$binary" "$@"
+PYTHONDONTWRITEBYTECODE=1 exec "$python/bin/python" "$here/judge.py" --binary "$binary" --library "$fixed" "$@"

@@ -90,7 +90,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, ready: bool = True) -> None:
-        flags = [word for name, value in self.settings.items() for word in (f"--{name}", value)]
+        flags = [f"--{name}={value}" for name, value in self.settings.items()]
         command = [str(self.binary), "serve", "-f", str(self.folder.path), "--xds-listen", self.xds]
         command += ["--http-listen", self.http, "--state-dir", str(self.place / "state")]
         command += ["--replica", f"replica-{self.xds.rsplit(':', 1)[-1]}", *flags]

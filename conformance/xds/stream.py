@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -50,6 +51,8 @@ class End:
     stream: Stream
     code: grpc.StatusCode
     details: str
+    # On the monotonic clock.
+    at: float = field(default_factory=time.monotonic)
 
 
 class Stream:

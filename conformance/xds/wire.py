@@ -54,7 +54,12 @@ EDS = Type(
 LDS = Type("LDS", listener_pb2.Listener, "name", "listener.v3.ListenerDiscoveryService", "Listeners", full_state=True)
 RDS = Type("RDS", route_pb2.RouteConfiguration, "name", "route.v3.RouteDiscoveryService", "Routes")
 SRDS = Type(
-    "SRDS", scoped_route_pb2.ScopedRouteConfiguration, "name", "route.v3.ScopedRoutesDiscoveryService", "ScopedRoutes"
+    "SRDS",
+    scoped_route_pb2.ScopedRouteConfiguration,
+    "name",
+    "route.v3.ScopedRoutesDiscoveryService",
+    "ScopedRoutes",
+    full_state=True,
 )
 VHDS = Type(
     "VHDS", route_components_pb2.VirtualHost, "name", "route.v3.VirtualHostDiscoveryService", "VirtualHosts", sotw=False

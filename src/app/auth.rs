@@ -1,20 +1,23 @@
-//! Who may ask for what on the xDS port: a credential grants a role and gateways, and a node gets no other.
+//! Who may ask for what on the xDS port: a credential grants a role and a scope, and a node gets no other.
 //!
 //! ```text
 //! bearer token ── its SHA-256 ─────────┐
-//! JWT (JWKS file) ── claim or `sub` ───┼──► grants ──► does one cover the role and gateway that the node asks for?
+//! JWT (JWKS file) ── claim or `sub` ───┼──► grants ──► does one cover the role and scope that the node asks for?
 //! client certificate ── its SANs ──────┘
 //! ```
-//! The grants file has a line for each grant, `SUBJECT ROLE GATEWAYS`, and comments after `#`:
+//! The grants file has a line for each grant, `SUBJECT ROLE SCOPES`, and comments after `#`:
 //!
 //! ```text
 //! sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  gateway  shop/edge,infra/*
 //! san:spiffe://example.org/ns/shop/sa/edge                                 gateway  shop/*
 //! sub:system:serviceaccount:shop:edge                                      gateway  shop/edge
+//! san:spiffe://example.org/ns/shop/sa/orders                               grpc     shop
 //! sub:operator@example.org                                                 admin
 //! ```
-//! `*` stands for any letters but `/`. The role `admin` may ask for the status of all clients (CSDS). A JWT may carry its
-//! grant itself, in the claim `isthmus`: `{"role": "gateway", "gateways": ["shop/*"]}`. Tokens are never kept or printed.
+//! The scope of a gateway is its namespace and name, that of a gRPC program a namespace; `*` stands for any letters but `/`.
+//! Whoever sees all namespaces at once needs the scope `*` itself. The role `admin` may ask for the status of all clients (CSDS). A JWT may carry its
+//! grant itself, in the claim `isthmus`: `{"role": "gateway", "gateways": ["shop/*"]}` or
+//! `{"role": "grpc", "namespaces": ["shop"]}`. Tokens are never kept or printed.
 
 mod jwt;
 #[cfg(test)]
@@ -29,6 +32,7 @@ use ring::digest::{SHA256, digest};
 use serve::{Client, Refusal};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use crate::reload::Contents;
 use crate::settings::Settings;
 pub(crate) use jwt::Jwt;
 
@@ -39,12 +43,21 @@ const MAX_TOKEN: usize = 16 << 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Grant {
     role: String,
-    gateways: Vec<String>,
+    /// Gateways or namespaces, with `*`.
+    scopes: Vec<String>,
 }
 
+/// The scope of a gRPC program that sees all namespaces. As a glob it covers each of them too; no other glob covers it
+/// by accident, since no namespace is called so.
+const EVERYTHING: &str = "*";
+
 impl Grant {
-    fn covers(&self, role: &str, gateway: &str) -> bool {
-        self.role == role && self.gateways.iter().any(|glob| matches(glob, gateway))
+    fn covers(&self, role: &str, scope: &str) -> bool {
+        let covered = |glob: &String| match scope {
+            EVERYTHING => glob == EVERYTHING,
+            scope => matches(glob, scope),
+        };
+        self.role == role && self.scopes.iter().any(covered)
     }
 }
 
@@ -62,19 +75,21 @@ pub(crate) struct Auth {
 pub(crate) struct Allowed(Option<Vec<Grant>>);
 
 impl Auth {
+    /// The files that credentials are known from.
+    pub(crate) fn files(settings: &Settings) -> impl Iterator<Item = &Path> {
+        settings.xds_tokens_file.as_deref().into_iter().chain(settings.xds_jwks_file.as_deref())
+    }
+
     /// # Errors
-    /// When a file cannot be read or has a mistake in it: going on would let in fewer or more than was meant.
-    pub(crate) fn load(settings: &Settings) -> anyhow::Result<Self> {
-        let read = |path: &Path| {
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-        };
+    /// When a file has a mistake in it: going on would let in fewer or more than was meant.
+    pub(crate) fn new(settings: &Settings, files: &Contents) -> anyhow::Result<Self> {
         let mut auth = Self::default();
         if let Some(path) = &settings.xds_tokens_file {
-            auth.grants(&read(path)?).with_context(|| path.display().to_string())?;
+            auth.grants(files.text(path)?).with_context(|| path.display().to_string())?;
         }
         if let Some(path) = &settings.xds_jwks_file {
             let jwt = Jwt::new(
-                &read(path)?,
+                files.text(path)?,
                 settings.xds_jwt_audience.clone(),
                 settings.xds_jwt_issuer.clone(),
             );
@@ -97,17 +112,22 @@ impl Auth {
     }
 
     fn grant(&mut self, words: &[&str]) -> anyhow::Result<()> {
-        let (subject, role, gateways) = match words {
-            [subject, "admin"] => (subject, "admin", Vec::new()),
-            [subject, "gateway", globs] => {
-                (subject, "gateway", globs.split(',').map(str::to_owned).collect())
-            }
-            _ => bail!("expected `SUBJECT gateway NAMESPACE/NAME,…` or `SUBJECT admin`"),
+        let (subject, role, globs) = match words {
+            [subject, "admin"] => (subject, "admin", None),
+            [subject, role @ ("gateway" | "grpc"), globs] => (subject, *role, Some(globs)),
+            _ => bail!(
+                "expected `SUBJECT gateway NAMESPACE/NAME,…`, `SUBJECT grpc NAMESPACE,…` or `SUBJECT admin`"
+            ),
         };
-        if let Some(bad) = gateways.iter().find(|glob| !glob.contains('/')) {
-            bail!("{bad} is no NAMESPACE/NAME");
+        let scopes: Vec<_> =
+            globs.into_iter().flat_map(|globs| globs.split(',')).map(str::to_owned).collect();
+        if let Some(bad) =
+            scopes.iter().find(|glob| glob.is_empty() || glob.contains('/') != (role == "gateway"))
+        {
+            let wanted = if role == "gateway" { "NAMESPACE/NAME" } else { "NAMESPACE" };
+            bail!("{bad} is no {wanted}");
         }
-        let grant = Grant { role: role.to_owned(), gateways };
+        let grant = Grant { role: role.to_owned(), scopes };
         match subject.split_once(':') {
             Some(("sha256", hex)) => {
                 let digest = from_hex(hex).context("expected the 64 hex digits of a SHA-256")?;
@@ -176,6 +196,23 @@ impl Allowed {
                 Err(Refusal::PermissionDenied(format!(
                     "this credential is not for the gateway {gateway}"
                 )))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// When the credential is good, but not for this namespace, or not for all of them.
+    pub(crate) fn grpc(&self, namespace: Option<&str>) -> Result<(), Refusal> {
+        let scope = namespace.unwrap_or(EVERYTHING);
+        match &self.0 {
+            Some(grants) if !grants.iter().any(|grant| grant.covers("grpc", scope)) => {
+                Err(Refusal::PermissionDenied(match namespace {
+                    Some(name) => format!("this credential is not for gRPC programs of namespace {name}"),
+                    None => "this credential is not for gRPC programs that see all namespaces: make the bootstrap with \
+                             `isthmus bootstrap --role grpc --namespace NAME`"
+                        .into(),
+                }))
             }
             Some(_) | None => Ok(()),
         }

@@ -10,11 +10,15 @@
 
 mod auth;
 mod dev;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod groups;
 mod last_good;
+mod pace;
 mod pipeline;
 mod proxies;
 mod read;
+mod reload;
 mod report;
 mod server;
 pub mod settings;

@@ -4,20 +4,21 @@
 //! Batch ──► Merger ──► Compiler ──► Encoder per group ──► Groups (streams wake) ──► last good (disk, later)
 //! ```
 //!
-//! The first change after a quiet time is compiled at once; those that follow within the merge window are taken together.
+//! A few changes in a row are compiled at once, each; a longer series in steps of the merge window (see `pace`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use catalog::{Catalog, Key, Merger};
-use compile::Compiler;
-use model::{Batch, Finding, Health, NamespacedName};
+use compile::{Compiler, GroupKey};
+use model::{Batch, Finding, Health};
 use serve::Published;
 use snapshot::{Encoder, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::groups::{Groups, group_name};
+use crate::pace::Pace;
 
 /// What the pipeline knows, for those who read: the API takes a read lock, the pipeline a write lock while it compiles.
 /// Streams never touch it.
@@ -85,7 +86,7 @@ pub(crate) struct Step {
 }
 
 /// An encoder for each group, with the generation that was published last.
-type Encoders = BTreeMap<NamespacedName, (Encoder, Option<u64>)>;
+type Encoders = BTreeMap<GroupKey, (Encoder, Option<u64>)>;
 
 pub(crate) struct Pipeline {
     pub(crate) world: Arc<RwLock<World>>,
@@ -110,13 +111,15 @@ impl Pipeline {
     pub(crate) async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
         let mut encoders = Encoders::new();
         let mut pending: Vec<Key> = Vec::new();
-        let mut last: Option<Instant> = None;
+        let mut wanted = self.groups.wanted();
+        let mut pace = Pace::new(self.merge_window);
         let patience = tokio::time::Instant::now() + FIRST_LISTING;
         loop {
+            let next = next(&mut batches, &mut wanted);
             let first = if self.fallback.is_empty() {
-                batches.recv().await
+                next.await
             } else {
-                match tokio::time::timeout_at(patience, batches.recv()).await {
+                match tokio::time::timeout_at(patience, next).await {
                     Ok(first) => first,
                     Err(_) => {
                         self.serve_fallback("the sources have not been read yet");
@@ -124,10 +127,19 @@ impl Pipeline {
                     }
                 }
             };
-            let Some(first) = first else { break };
+            let first = match first {
+                Next::Batch(first) => first,
+                Next::Wanted => {
+                    // A client that waits for its first answer is not held up, and opens no window that holds up changes.
+                    let groups = wanted.borrow_and_update().clone();
+                    self.step(Vec::new(), &groups, &mut pending, &mut encoders, Instant::now());
+                    continue;
+                }
+                Next::End => break,
+            };
             let mut taken = vec![first];
-            if let Some(last) = last {
-                let open_until = tokio::time::Instant::from_std(last + self.merge_window);
+            if let Some(until) = pace.wait_until(Instant::now()) {
+                let open_until = tokio::time::Instant::from_std(until);
                 while let Ok(Some(more)) = tokio::time::timeout_at(open_until, batches.recv()).await
                 {
                     taken.push(more);
@@ -137,10 +149,11 @@ impl Pipeline {
                 taken.push(more);
             }
             let started = Instant::now();
-            self.step(taken, &mut pending, &mut encoders, started);
+            let groups = wanted.borrow_and_update().clone();
+            self.step(taken, &groups, &mut pending, &mut encoders, started);
             self.settle_fallback();
             self.seen.send_modify(|count| *count += 1);
-            last = Some(Instant::now());
+            pace.stepped(Instant::now());
         }
     }
 
@@ -174,6 +187,7 @@ impl Pipeline {
     fn step(
         &self,
         batches: Vec<Batch>,
+        wanted: &BTreeSet<GroupKey>,
         pending: &mut Vec<Key>,
         encoders: &mut Encoders,
         started: Instant,
@@ -184,25 +198,36 @@ impl Pipeline {
         for batch in batches {
             pending.extend(world.apply(batch, now));
         }
-        if pending.is_empty() || !self.all_listed(world.catalog()) {
-            return;
-        }
-        pending.sort();
-        pending.dedup();
         let World { merger, compiler, .. } = &mut *world;
         let catalog = merger.catalog();
+        if !self.all_listed(catalog) {
+            return;
+        }
+        let (new, unwanted) = compiler.want(wanted);
+        for key in &unwanted {
+            encoders.remove(key);
+            self.groups.retire(&group_name(key));
+        }
+        if pending.is_empty() && new.is_empty() {
+            return;
+        }
+        let changed = !pending.is_empty();
+        pending.sort();
+        pending.dedup();
         let update = compiler.update(catalog, pending);
         pending.clear();
         metrics::histogram!("isthmus_compile_seconds").record(started.elapsed());
         for name in &update.failed {
             metrics::counter!("isthmus_compile_failures_total").increment(1);
-            tracing::error!(gateway = %name, "compiling panicked, a bug: the proxies keep what they have");
+            tracing::error!(group = %name, "compiling panicked, a bug: the proxies keep what they have");
         }
         let mut snapshots = BTreeMap::new();
         for name in &update.groups {
-            let Some(group) = compiler.group(name).filter(|group| group.served()) else { continue };
+            let Some(plan) = compiler.plan(name).filter(|_| compiler.served(name)) else {
+                continue;
+            };
             let (encoder, published) = encoders.entry(name.clone()).or_default();
-            let snapshot = encoder.update(group.plan());
+            let snapshot = encoder.update(plan);
             if published.replace(snapshot.generation) != Some(snapshot.generation) {
                 snapshots.insert(name.clone(), snapshot);
             }
@@ -220,7 +245,9 @@ impl Pipeline {
                 Published { snapshot: Arc::new(snapshot), at: started },
             );
         }
-        metrics::histogram!("isthmus_publish_seconds").record(started.elapsed());
+        if changed {
+            metrics::histogram!("isthmus_publish_seconds").record(started.elapsed());
+        }
         tracing::debug!(
             generation = catalog.generation,
             groups = update.groups.len(),
@@ -237,5 +264,24 @@ impl Pipeline {
         self.sources.iter().all(|wanted| {
             catalog.sources().any(|(name, state)| name == wanted && state.health != Health::Syncing)
         })
+    }
+}
+
+/// What the pipeline does next.
+enum Next {
+    Batch(Batch),
+    /// Other groups are wanted than before.
+    Wanted,
+    /// All senders of batches are gone.
+    End,
+}
+
+async fn next(
+    batches: &mut mpsc::Receiver<Batch>,
+    wanted: &mut watch::Receiver<BTreeSet<GroupKey>>,
+) -> Next {
+    tokio::select! {
+        batch = batches.recv() => batch.map_or(Next::End, Next::Batch),
+        Ok(()) = wanted.changed() => Next::Wanted,
     }
 }

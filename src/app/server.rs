@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use compile::GroupKey;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use model::{Batch, NamespacedName};
 use revision::store::{LastGood, Store};
@@ -19,6 +21,7 @@ use crate::last_good::{self, Inherited};
 use crate::pipeline::{Pipeline, World};
 use crate::proxies::Proxies;
 use crate::read::Reader;
+use crate::reload::{self, Contents, Watched};
 use crate::report;
 use crate::settings::Settings;
 
@@ -52,7 +55,9 @@ impl Server {
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let recorder = metrics()?;
         let (store, found) = open_store(&settings)?;
-        let groups = Arc::new(Groups::new(Auth::load(&settings)?));
+        let credentials = Contents::read(Auth::files(&settings))?;
+        let certificates = Contents::read(tls_files(&settings))?;
+        let groups = Arc::new(Groups::new(Auth::new(&settings, &credentials)?));
         let last_good = (!found.snapshots.is_empty()).then_some(found.written);
         let snapshots: BTreeMap<_, _> = found
             .snapshots
@@ -85,8 +90,17 @@ impl Server {
             sources: vec![options.name.clone()],
             fallback: snapshots.clone(),
         };
-        let xds = xds_options(&settings)?.bind(groups.clone(), proxies.clone()).await?;
+        let mut options_of_xds = xds_options(&settings);
+        options_of_xds.tls = tls(&settings, &certificates);
+        let xds = options_of_xds.bind(groups.clone(), proxies.clone()).await?;
         let xds_handle = xds.handle();
+        let mut watched = Vec::new();
+        if !credentials.is_empty() {
+            watched.push(watch_credentials(&settings, &groups, &credentials));
+        }
+        if !certificates.is_empty() {
+            watched.push(watch_certificates(&settings, &xds_handle, &certificates));
+        }
         let xds_address = xds_handle.address();
         // gRPC health is what a load balancer before several replicas asks.
         if last_good.is_some() {
@@ -132,6 +146,7 @@ impl Server {
         let rest = vec![
             spawn_pipeline(pipeline, incoming)?,
             tokio::spawn(report::run(world.clone(), world_seen)),
+            tokio::spawn(reload::run(watched, stop_rest.clone())),
             tokio::spawn(async move {
                 if let Some(store) = store {
                     last_good::keep(store, Inherited { snapshots, documents }, steps_seen).await;
@@ -177,8 +192,12 @@ impl Server {
     #[must_use]
     pub fn gateways(&self) -> Vec<NamespacedName> {
         let world = self.world.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let groups = world.compiler.groups().filter(|(_, group)| group.served());
-        groups.map(|(name, _)| name.clone()).collect()
+        let groups = world.compiler.groups().filter(|key| world.compiler.served(key));
+        let gateways = groups.filter_map(|key| match key {
+            GroupKey::Gateway(name) => Some(name),
+            GroupKey::Grpc { .. } => None,
+        });
+        gateways.collect()
     }
 
     #[must_use]
@@ -271,23 +290,54 @@ fn spawn_pipeline(
     }))
 }
 
-fn xds_options(settings: &Settings) -> anyhow::Result<serve::Options> {
+fn xds_options(settings: &Settings) -> serve::Options {
     let mut options = serve::Options::new(serve::Listen::Address(settings.xds_listen));
     options.settings.ack_limit = settings.ack_timeout;
     options.settings.order_limit = options.settings.order_limit.max(settings.ack_timeout);
+    options.settings.legacy_wildcard = settings.xds_legacy_wildcard;
+    options.settings.resource_errors = settings.xds_resource_errors;
+    options.admission = settings.xds_admission;
+    options.stall_limit = unless_zero(settings.xds_stall_limit);
+    options.max_connection_age = unless_zero(settings.xds_max_connection_age);
+    options.max_connection_age_jitter = settings.xds_max_connection_age_jitter.fraction();
+    options.keepalive_interval = settings.xds_keepalive_interval;
+    options.keepalive_timeout = settings.xds_keepalive_timeout;
     options.drain = settings.drain_window;
     options.control_plane.clone_from(&settings.replica);
-    if let (Some(cert), Some(key)) = (&settings.xds_tls_cert, &settings.xds_tls_key) {
-        let read = |path: &std::path::Path| {
-            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-        };
-        options.tls = Some(serve::Tls {
-            certificate: read(cert)?,
-            key: read(key)?,
-            client_ca: settings.xds_tls_client_ca.as_deref().map(read).transpose()?,
-        });
-    }
-    Ok(options)
+    options.descriptors = Some(proto::descriptor_set().into());
+    options
+}
+
+fn tls_files(settings: &Settings) -> impl Iterator<Item = &Path> {
+    let all = [&settings.xds_tls_cert, &settings.xds_tls_key, &settings.xds_tls_client_ca];
+    all.into_iter().filter_map(Option::as_deref)
+}
+
+fn tls(settings: &Settings, files: &Contents) -> Option<serve::Tls> {
+    let of = |path: &PathBuf| files.bytes(path).to_vec();
+    let (cert, key) = settings.xds_tls_cert.as_ref().zip(settings.xds_tls_key.as_ref())?;
+    let client_ca = settings.xds_tls_client_ca.as_ref().map(of);
+    Some(serve::Tls { certificate: of(cert), key: of(key), client_ca })
+}
+
+fn watch_credentials(settings: &Settings, groups: &Arc<Groups>, first: &Contents) -> Watched {
+    let (settings, groups) = (settings.clone(), groups.clone());
+    Watched::new("credentials", first, move |files| {
+        groups.set_auth(Auth::new(&settings, files)?);
+        Ok(())
+    })
+}
+
+fn watch_certificates(settings: &Settings, xds: &serve::Handle, first: &Contents) -> Watched {
+    let (settings, xds) = (settings.clone(), xds.clone());
+    Watched::new("certificates", first, move |files| {
+        Ok(tls(&settings, files).map_or(Ok(()), |tls| xds.set_tls(&tls))?)
+    })
+}
+
+/// In settings, no time at all stands for "never".
+fn unless_zero(time: Duration) -> Option<Duration> {
+    (!time.is_zero()).then_some(time)
 }
 
 /// The process has one recorder; a second server in it (tests) shares it.
@@ -298,4 +348,102 @@ fn metrics() -> anyhow::Result<PrometheusHandle> {
     }
     let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
     Ok(RECORDER.get_or_init(|| handle).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Inputs, Machine, Profile, load};
+
+    fn settings(flags: &[(&'static str, &str)]) -> Settings {
+        let flags: Vec<_> =
+            flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let machine = Machine::current(Profile::Serve);
+        let inputs = Inputs { machine, file: None, environment: &|_| None, flags: &flags };
+        load(&inputs).unwrap().settings
+    }
+
+    /// The part of the options that settings are for.
+    fn shown(options: &serve::Options) -> String {
+        format!(
+            "{:?}",
+            (
+                options.settings.legacy_wildcard,
+                options.settings.resource_errors,
+                options.admission,
+                (options.stall_limit, options.max_connection_age),
+                options.max_connection_age_jitter,
+                (options.keepalive_interval, options.keepalive_timeout),
+                options.drain,
+            )
+        )
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let listen = serve::Listen::Address(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let library = shown(&serve::Options::new(listen));
+        assert_eq!(shown(&xds_options(&settings(&[]))), library);
+    }
+
+    #[test]
+    fn settings_of_the_xds_port_reach_it() {
+        let options = xds_options(&settings(&[
+            ("xds-legacy-wildcard", "false"),
+            ("xds-resource-errors", "true"),
+            ("xds-admission", "7"),
+            ("xds-stall-limit", "0s"),
+            ("xds-max-connection-age", "1h"),
+            ("xds-max-connection-age-jitter", "25%"),
+            ("xds-keepalive-interval", "2s"),
+            ("xds-keepalive-timeout", "3s"),
+            ("drain-window", "4s"),
+        ]));
+        assert_eq!(shown(&options), "(false, true, 7, (None, Some(3600s)), 0.25, (2s, 3s), 4s)");
+    }
+
+    #[test]
+    fn credentials_are_replaced_under_a_running_server_and_stay_when_the_new_ones_are_bad() {
+        use crate::reload::Look;
+        use serve::{Client, Form, Node, Snapshots, Token};
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tokens");
+        let write = |tokens: &[&str]| {
+            let digest =
+                |token: &&str| ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+            let hex = |token| {
+                digest(token).as_ref().iter().map(|b| format!("{b:02x}")).collect::<String>()
+            };
+            let line = |token| format!("sha256:{} admin\n", hex(token));
+            std::fs::write(&file, tokens.iter().map(line).collect::<String>()).unwrap();
+        };
+        write(&["old"]);
+        let settings = settings(&[("xds-tokens-file", file.to_str().unwrap())]);
+        let first = Contents::read(Auth::files(&settings)).unwrap();
+        let groups = Arc::new(Groups::new(Auth::new(&settings, &first).unwrap()));
+        let mut watched = watch_credentials(&settings, &groups, &first);
+        let admits = |token: &str| {
+            let client = Client {
+                stream: 1,
+                form: Form::Delta,
+                only: None,
+                node: Node::default(),
+                peer: None,
+                token: Some(Token::new(token)),
+                certificates: Arc::new([]),
+                opened: std::time::Instant::now(),
+            };
+            groups.inspect(&client).is_ok()
+        };
+        assert_eq!((admits("old"), admits("new")), (true, false));
+        write(&["old", "new"]);
+        assert_eq!(watched.look(), Look::Replaced);
+        assert_eq!((admits("old"), admits("new")), (true, true));
+        std::fs::write(&file, "no grant").unwrap();
+        assert_eq!(watched.look(), Look::Refused);
+        assert_eq!((admits("old"), admits("new")), (true, true));
+        write(&["new"]);
+        assert_eq!(watched.look(), Look::Replaced);
+        assert_eq!((admits("old"), admits("new")), (false, true));
+    }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 pub use layers::{Effective, Inputs, Origin, Problem, load};
 pub use spec::{Machine, Preset, Profile, Spec};
-pub use value::{ByteSize, LogFormat};
+pub use value::{ByteSize, LogFormat, Percent};
 
 use Preset::{By, Fixed};
 
@@ -51,6 +51,24 @@ spec::settings! {
     xds_jwt_audience: Option<String> = Fixed("");
     /// The issuer that a JWT must name; when not set, any whose key is in xds-jwks-file.
     xds_jwt_issuer: Option<String> = Fixed("");
+    /// Whether an empty first subscription to clusters, listeners, scoped routes or virtual hosts means all of them.
+    xds_legacy_wildcard: bool = Fixed("true");
+    /// Whether state-of-the-world clients are told what they ask for and does not exist (`resource_errors`). A node
+    /// decides for itself with `ISTHMUS_RESOURCE_ERRORS` in its metadata; delta clients are told in any case.
+    xds_resource_errors: bool = Fixed("false");
+    /// How many streams may be given their first state at once, so that a reconnect storm does not hold up changes for
+    /// the others; 0 for any number.
+    xds_admission: usize = Fixed("100");
+    /// A client that takes nothing of what it was sent for this long loses its connection; 0s for never.
+    xds_stall_limit: Duration = Fixed("5m");
+    /// Connections end at about this age, so that clients spread over replicas again; 0s for never.
+    xds_max_connection_age: Duration = Fixed("0s");
+    /// By which part of xds-max-connection-age the ages of connections differ.
+    xds_max_connection_age_jitter: Percent = Fixed("10%");
+    /// How often an idle connection is asked (HTTP/2 ping) whether its client is still there.
+    xds_keepalive_interval: Duration = Fixed("30s");
+    /// A connection that does not answer that within this time is closed.
+    xds_keepalive_timeout: Duration = Fixed("20s");
     /// Where health, metrics and the API are served.
     http_listen: SocketAddr = Fixed("127.0.0.1:8080");
     /// Folder for the last good state. As root /var/lib/isthmus, else isthmus in $XDG_STATE_HOME or ~/.local/state;
@@ -65,7 +83,7 @@ spec::settings! {
     max_file_size: ByteSize = Fixed("16MiB");
     /// How long files must stay unchanged before they are read again.
     quiet_time: Duration = Fixed("100ms");
-    /// How long changes are collected before one compile.
+    /// A few changes in a row are compiled at once, a longer series in steps of this length.
     merge_window: Duration = Fixed("10ms");
     /// How long a proxy may take to acknowledge before what depends on it is sent all the same.
     ack_timeout: Duration = Fixed("15s");
@@ -115,6 +133,17 @@ impl Settings {
             && (self.xds_jwt_audience.is_some() || self.xds_jwt_issuer.is_some())
         {
             say("xds-jwt-audience", "tells about JWTs, which need keys: set xds-jwks-file too");
+        }
+        for (setting, value) in [
+            ("xds-keepalive-interval", self.xds_keepalive_interval),
+            ("xds-keepalive-timeout", self.xds_keepalive_timeout),
+        ] {
+            if value.is_zero() {
+                say(
+                    setting,
+                    "without it half-open connections live for hours: must be more than 0s",
+                );
+            }
         }
         if self.drain_window > self.grace {
             say("drain-window", "must not be longer than grace");

@@ -1,5 +1,6 @@
 //! `isthmus validate`: what a server would say about a folder, without a server.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use catalog::Merger;
-use compile::Compiler;
+use compile::{Compiler, GroupKey};
 use model::{Batch, Change, Finding, Kind, NamespacedName, ObjectRef, Severity, codes};
 
 #[derive(Clone, Debug)]
@@ -41,15 +42,17 @@ pub fn validate(path: &Path, options: &ValidateOptions) -> anyhow::Result<Valida
     let applied = merger.apply(Batch { source: "file".into(), changes });
     let catalog = &applied.catalog;
     let mut compiler = Compiler::new(options.controller.as_str().into());
+    compiler.want(&BTreeSet::from([GroupKey::Grpc { namespace: None }]));
     compiler.update(catalog, &applied.changed);
     findings.extend(compiler.findings(catalog));
-    for (name, group) in compiler.groups().filter(|(_, group)| group.served()) {
-        let snapshot = snapshot::encode(group.plan());
+    for key in compiler.groups().filter(|key| compiler.served(key)) {
+        let snapshot = compiler.plan(&key).map(snapshot::encode).unwrap_or_default();
         for flaw in snapshot::check::all(&snapshot) {
             // Our own lints: what they find is a bug of ours, so it is said in the log and not among the findings.
-            tracing::error!(gateway = %name, "{flaw}");
+            tracing::error!(group = %key, "{flaw}");
         }
-        if let Some(envoy) = &options.envoy {
+        // What gRPC programs get no Envoy can judge.
+        if let (Some(envoy), GroupKey::Gateway(name)) = (&options.envoy, &key) {
             findings.extend(judge(envoy, name, &snapshot)?);
         }
     }

@@ -1,33 +1,40 @@
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use fleet::bootstrap::{Bootstrap, HostPort, Locality, Role, XdsTls};
+use fleet::bootstrap::{BearerToken, Bootstrap, GrpcBootstrap, HostPort, Locality, Role, XdsTls};
 use model::NamespacedName;
 
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::io::Io;
 use crate::output::yaml;
 
-/// Print the first configuration of an Envoy that this control plane is to serve
+/// Print the first configuration of an Envoy, or of a gRPC program without one, that this control plane is to serve
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   isthmus bootstrap --role gateway --gateway shop/edge --xds isthmus.internal:18000 > envoy.yaml
   isthmus bootstrap --gateway shop/edge --xds 10.0.0.7:18000 --zone hz-b --node-id edge-1
+  isthmus bootstrap --gateway shop/edge --xds isthmus.internal:18000 --xds-ca ca.pem --token-file token --to envoy.yaml
+  isthmus bootstrap --role grpc --namespace shop --xds isthmus.internal:18000 > grpc.json
   envoy --config-yaml \"$(isthmus bootstrap --gateway demo/edge --xds 127.0.0.1:18000 -o json)\"")]
 pub(crate) struct Args {
-    /// The sort of proxy
+    /// The sort of proxy; grpc is a gRPC program that has none and dials xds:///NAME
     #[arg(long, default_value = "gateway")]
     role: RoleName,
     /// The Gateway that the proxy serves
     #[arg(long, value_name = "NS/NAME", value_parser = namespaced_name)]
-    gateway: NamespacedName,
+    gateway: Option<NamespacedName>,
+    /// For a gRPC program: the only namespace whose services it sees [default: all]
+    #[arg(long, value_name = "NAME", value_parser = namespace)]
+    namespace: Option<String>,
     /// The control plane's xDS listener; a DNS name or an IP address
     #[arg(long, value_name = "HOST:PORT")]
     xds: HostPort,
-    /// Unique among proxies; made from the gateway and this machine's name where not given
+    /// Unique among proxies; made from the gateway or role and this machine's name where not given
     #[arg(long, value_name = "ID")]
     node_id: Option<String>,
     /// Where the proxy runs
@@ -39,15 +46,15 @@ pub(crate) struct Args {
     /// Where in the zone the proxy runs
     #[arg(long, value_name = "NAME", default_value = "")]
     sub_zone: String,
-    /// Port of the admin interface, on loopback
-    #[arg(long, value_name = "PORT", default_value_t = 19000)]
-    admin_port: u16,
-    /// Address of the Prometheus and readiness listener
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
-    stats_address: IpAddr,
-    /// Port of the Prometheus and readiness listener
-    #[arg(long, value_name = "PORT", default_value_t = 19001)]
-    stats_port: u16,
+    /// Port of the admin interface, on loopback [default: 19000]
+    #[arg(long, value_name = "PORT")]
+    admin_port: Option<u16>,
+    /// Address of the Prometheus and readiness listener [default: 0.0.0.0]
+    #[arg(long, value_name = "ADDRESS")]
+    stats_address: Option<IpAddr>,
+    /// Port of the Prometheus and readiness listener [default: 19001]
+    #[arg(long, value_name = "PORT")]
+    stats_port: Option<u16>,
     /// Use TLS to the control plane, whose certificate must be signed by these (PEM file, as the proxy sees it)
     #[arg(long, value_name = "FILE")]
     xds_ca: Option<PathBuf>,
@@ -60,69 +67,181 @@ pub(crate) struct Args {
     /// The proxy's own key (PEM file, as the proxy sees it)
     #[arg(long, value_name = "FILE", requires = "xds_cert")]
     xds_key: Option<PathBuf>,
-    /// Heap that Envoy is to stay under, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(64..1 << 20))]
-    max_heap: u64,
-    /// Client connections beyond this are refused
-    #[arg(long, value_name = "COUNT", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
-    max_connections: u64,
-    /// How to print it
-    #[arg(short, long, default_value = "yaml")]
-    output: Form,
+    /// Send the bearer token that is in this file now. Envoy cannot read it from a file, so what is printed holds it and
+    /// is a secret as well: see --to
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Write it to this file, which only its owner can read, instead of printing it
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Heap that Envoy is to stay under, in MiB [default: 2048]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..1 << 20))]
+    max_heap: Option<u64>,
+    /// Client connections beyond this are refused [default: 50000]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    max_connections: Option<u64>,
+    /// How to print it [default: yaml; json for a gRPC program, which reads nothing else]
+    #[arg(short, long)]
+    output: Option<Form>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RoleName {
     Gateway,
+    Grpc,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Form {
     Yaml,
     Json,
 }
 
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
-    let NamespacedName { namespace, name } = &args.gateway;
-    let role = match args.role {
-        RoleName::Gateway => {
-            Role::Gateway { namespace: namespace.to_string(), name: name.to_string() }
-        }
+    match args.role {
+        RoleName::Gateway => gateway(args, io),
+        RoleName::Grpc => grpc(args, io),
+    }
+}
+
+fn gateway(args: &Args, io: &mut Io<'_>) -> Outcome {
+    let Some(NamespacedName { namespace, name }) = &args.gateway else {
+        return Err(usage("--role gateway needs --gateway NS/NAME"));
     };
-    let node_id =
-        args.node_id.clone().unwrap_or_else(|| format!("{name}.{namespace}-{}", machine_name()));
-    let client = args.xds_cert.clone().zip(args.xds_key.clone());
+    refuse(args.role, &[("--namespace", args.namespace.is_some())])?;
+    let role = Role::Gateway { namespace: namespace.to_string(), name: name.to_string() };
+    let node_id = args.node_id(&format!("{name}.{namespace}"));
+    let usual = Bootstrap::new(role, node_id, args.xds.clone());
     let bootstrap = Bootstrap {
-        locality: Locality {
-            region: args.region.clone(),
-            zone: args.zone.clone(),
-            sub_zone: args.sub_zone.clone(),
-        },
-        xds_tls: args.xds_ca.clone().map(|ca| XdsTls {
-            ca,
-            server_name: args.xds_server_name.clone(),
-            client,
-        }),
-        admin_port: args.admin_port,
-        stats_address: args.stats_address,
-        stats_port: args.stats_port,
-        max_heap: args.max_heap << 20,
-        max_connections: args.max_connections,
-        ..Bootstrap::new(role, node_id, args.xds.clone())
+        locality: args.locality(),
+        xds_tls: args.xds_tls(),
+        xds_token: args.xds_token(io)?,
+        admin_port: args.admin_port.unwrap_or(usual.admin_port),
+        stats_address: args.stats_address.unwrap_or(usual.stats_address),
+        stats_port: args.stats_port.unwrap_or(usual.stats_port),
+        max_heap: args.max_heap.map_or(usual.max_heap, |mib| mib << 20),
+        max_connections: args.max_connections.unwrap_or(usual.max_connections),
+        ..usual
     };
     let document = bootstrap.render();
-    match args.output {
-        Form::Yaml => {
-            // Comments, so that the file says by itself what it is for.
-            writeln!(
-                io.out,
-                "# Envoy for Gateway {namespace}/{name}: envoy -c THIS-FILE --disable-hot-restart"
-            )?;
-            io.out.write_all(yaml(&document)?.as_bytes())?;
+    let text = match args.output.unwrap_or(Form::Yaml) {
+        // Comments, so that the file says by itself what it is for.
+        Form::Yaml => format!(
+            "# Envoy for Gateway {namespace}/{name}: envoy -c THIS-FILE --disable-hot-restart\n{secret}{}",
+            yaml(&document)?,
+            secret =
+                if args.token_file.is_some() { "# SECRET: holds a bearer token.\n" } else { "" },
+        ),
+        Form::Json => format!("{document:#}\n"),
+    };
+    args.give(&text, io)
+}
+
+fn grpc(args: &Args, io: &mut Io<'_>) -> Outcome {
+    refuse(
+        args.role,
+        &[
+            ("--gateway", args.gateway.is_some()),
+            ("--admin-port", args.admin_port.is_some()),
+            ("--stats-address", args.stats_address.is_some()),
+            ("--stats-port", args.stats_port.is_some()),
+            ("--max-heap", args.max_heap.is_some()),
+            ("--max-connections", args.max_connections.is_some()),
+            // gRPC takes the name from the address: put the name of the certificate into --xds.
+            ("--xds-server-name", args.xds_server_name.is_some()),
+            // Nor has its bootstrap a place for a token.
+            ("--token-file", args.token_file.is_some()),
+            ("--output yaml", args.output == Some(Form::Yaml)),
+        ],
+    )?;
+    let bootstrap = GrpcBootstrap {
+        node_id: args.node_id(args.namespace.as_deref().unwrap_or("grpc")),
+        namespace: args.namespace.clone(),
+        locality: args.locality(),
+        xds: args.xds.clone(),
+        xds_tls: args.xds_tls(),
+    };
+    args.give(&format!("{:#}\n", bootstrap.render()), io)
+}
+
+/// An option without effect is a misunderstanding, so it is not passed over.
+fn refuse(role: RoleName, options: &[(&str, bool)]) -> Result<(), Failure> {
+    match options.iter().find(|(_, given)| *given) {
+        Some((option, _)) => {
+            let role = role.to_possible_value();
+            let role = role.as_ref().map_or("this", |value| value.get_name());
+            Err(usage(&format!("{option} is not for --role {role}")))
         }
-        Form::Json => writeln!(io.out, "{document:#}")?,
+        None => Ok(()),
     }
-    Ok(Exit::Ok)
+}
+
+fn usage(text: &str) -> Failure {
+    Failure::new(Exit::Usage, text).hint("`isthmus bootstrap --help` has examples")
+}
+
+impl Args {
+    fn node_id(&self, whose: &str) -> String {
+        self.node_id.clone().unwrap_or_else(|| format!("{whose}-{}", machine_name()))
+    }
+
+    fn xds_token(&self, io: &mut Io<'_>) -> Result<Option<BearerToken>, Failure> {
+        let Some(path) = &self.token_file else { return Ok(None) };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::new(Exit::Unreachable, format!("cannot read {}: {error}", path.display()))
+        })?;
+        let token = text.parse().map_err(|error| usage(&format!("{} {error}", path.display())))?;
+        let loopback = self.xds.ip().is_some_and(|ip| ip.is_loopback());
+        if self.xds_ca.is_none() && !loopback {
+            io.note("warning: without --xds-ca the token is sent in clear, to whoever answers");
+        }
+        Ok(Some(token))
+    }
+
+    fn give(&self, text: &str, io: &mut Io<'_>) -> Outcome {
+        let Some(path) = &self.to else {
+            io.out.write_all(text.as_bytes())?;
+            return Ok(Exit::Ok);
+        };
+        write_private(path, text).map_err(|error| {
+            Failure::new(Exit::Partly, format!("cannot write {}: {error}", path.display()))
+        })?;
+        Ok(Exit::Ok)
+    }
+
+    fn locality(&self) -> Locality {
+        let Self { region, zone, sub_zone, .. } = self;
+        Locality { region: region.clone(), zone: zone.clone(), sub_zone: sub_zone.clone() }
+    }
+
+    fn xds_tls(&self) -> Option<XdsTls> {
+        self.xds_ca.clone().map(|ca| XdsTls {
+            ca,
+            server_name: self.xds_server_name.clone(),
+            client: self.xds_cert.clone().zip(self.xds_key.clone()),
+        })
+    }
+}
+
+/// Written beside and renamed: at no time is there a file that others can read, or half a file.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".new-{}", std::process::id()));
+    let draft = PathBuf::from(draft);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| std::fs::rename(&draft, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&draft);
+    }
+    written
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    if is_name(text) && !text.contains('.') {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the name of a namespace".into())
+    }
 }
 
 /// `NAMESPACE/NAME`

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use catalog::View;
-use ir::{Cluster, EndpointSet, LbEndpoint, LocalityEndpoints, Name, UpstreamProtocol};
+use ir::{Cluster, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, UpstreamProtocol};
 use model::{
     AppProtocol, BackendRef, Code, Endpoint, EndpointHealth, Kind, Locality, Meta, NamespacedName,
     ObjectKey, codes,
 };
+
+use crate::plan::put;
 
 /// How long a proxy waits for a connection to an endpoint.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -155,8 +157,18 @@ pub(crate) fn resolve(
     }
 }
 
+/// Brings a back end's cluster and endpoints in a plan up to date. A cluster stays while something may still refer to it,
+/// so one whose service is gone is not taken away here.
+pub(crate) fn update(view: &View<'_>, key: &BackendKey, plan: &mut Plan) {
+    let name = key.cluster();
+    if let Some(cluster) = cluster(view, key) {
+        put(&mut plan.clusters, &name, cluster);
+    }
+    put(&mut plan.endpoints, &name, endpoints(view, key));
+}
+
 /// The cluster of a back end; `None` once the service or port is gone.
-pub(crate) fn cluster(view: &View<'_>, key: &BackendKey) -> Option<Cluster> {
+fn cluster(view: &View<'_>, key: &BackendKey) -> Option<Cluster> {
     let (protocol, origin) = match key.kind {
         Kind::MeshService => {
             let service = view.mesh_service(&key.name)?;
@@ -186,7 +198,7 @@ pub(crate) fn cluster(view: &View<'_>, key: &BackendKey) -> Option<Cluster> {
 }
 
 /// The endpoints of a back end; an empty set where there are none.
-pub(crate) fn endpoints(view: &View<'_>, key: &BackendKey) -> EndpointSet {
+fn endpoints(view: &View<'_>, key: &BackendKey) -> EndpointSet {
     let mut found: Vec<(Endpoint, u16)> = Vec::new();
     match key.kind {
         Kind::MeshService => {

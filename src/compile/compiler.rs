@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -8,84 +8,126 @@ use model::{
     Severity, codes,
 };
 
-use crate::Group;
 use crate::complaint::{Complaint, refused};
+use crate::{GroupKey, gateway, grpc};
 
-/// Compiles every Gateway of the catalog, step by step.
+/// Compiles every Gateway of the catalog, and whatever other groups are wanted, step by step.
 #[derive(Debug)]
 pub struct Compiler {
     controller: Arc<str>,
-    groups: BTreeMap<NamespacedName, Group>,
+    gateways: BTreeMap<NamespacedName, gateway::Group>,
+    /// By namespace.
+    grpc: BTreeMap<Option<Arc<str>>, grpc::Group>,
 }
 
 /// What one step did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
     /// Groups of which some piece was compiled again.
-    pub groups: Vec<NamespacedName>,
+    pub groups: Vec<GroupKey>,
     /// Groups whose Gateway is gone.
-    pub removed: Vec<NamespacedName>,
+    pub removed: Vec<GroupKey>,
     /// Groups on which the compiler itself failed: a bug of ours. Their last plan should stay in use.
-    pub failed: Vec<NamespacedName>,
+    pub failed: Vec<GroupKey>,
 }
 
 impl Compiler {
     #[must_use]
     pub fn new(controller: Arc<str>) -> Self {
-        Self { controller, groups: BTreeMap::new() }
+        Self { controller, gateways: BTreeMap::new(), grpc: BTreeMap::new() }
+    }
+
+    /// Says which groups there are beside those of the Gateways, which are compiled always. Groups that are new are
+    /// compiled at the next update; what is not wanted any more is forgotten. Returns the groups that are new and that
+    /// are forgotten.
+    pub fn want(&mut self, wanted: &BTreeSet<GroupKey>) -> (Vec<GroupKey>, Vec<GroupKey>) {
+        let key = |namespace: &Option<Arc<str>>| GroupKey::Grpc { namespace: namespace.clone() };
+        let gone: Vec<_> = self.grpc.keys().map(key).filter(|key| !wanted.contains(key)).collect();
+        self.grpc.retain(|namespace, _| wanted.contains(&key(namespace)));
+        let mut new = Vec::new();
+        for key in wanted {
+            if let GroupKey::Grpc { namespace } = key
+                && !self.grpc.contains_key(namespace)
+            {
+                self.grpc.insert(namespace.clone(), grpc::Group::new(namespace.clone()));
+                new.push(key.clone());
+            }
+        }
+        (new, gone)
     }
 
     /// Brings all groups in step with the catalog, in which these keys changed since the last call.
     pub fn update(&mut self, catalog: &Catalog, changed: &[Key]) -> Update {
         let mut out = Update::default();
-        if self.groups.is_empty() || changed.contains(&Key::Gateways) {
-            let gone: Vec<_> = self
-                .groups
-                .keys()
-                .filter(|name| catalog.gateway(name).is_none())
-                .cloned()
-                .collect();
-            for name in gone {
-                self.groups.remove(&name);
-                out.removed.push(name);
-            }
-            for gateway in catalog.gateways() {
-                let name = &gateway.meta.key.name;
-                if !self.groups.contains_key(name) {
-                    self.groups
-                        .insert(name.clone(), Group::new(name.clone(), self.controller.clone()));
-                }
-            }
+        if self.gateways.is_empty() || changed.contains(&Key::Gateways) {
+            self.list_gateways(catalog, &mut out.removed);
         }
-        for (name, group) in &mut self.groups {
-            match catch_unwind(AssertUnwindSafe(|| group.update(catalog, changed))) {
-                Ok(true) => out.groups.push(name.clone()),
-                Ok(false) => {}
-                Err(_) => {
-                    // Its state may be half done: the next change compiles the group from scratch.
-                    *group = Group::new(name.clone(), self.controller.clone());
-                    out.failed.push(name.clone());
-                }
-            }
+        let controller = &self.controller;
+        for (name, group) in &mut self.gateways {
+            let key = GroupKey::Gateway(name.clone());
+            out.note(key, || group.update(catalog, changed)).unwrap_or_else(|| {
+                *group = gateway::Group::new(name.clone(), controller.clone());
+            });
+        }
+        for (namespace, group) in &mut self.grpc {
+            let key = GroupKey::Grpc { namespace: namespace.clone() };
+            out.note(key, || group.update(catalog, changed)).unwrap_or_else(|| {
+                *group = grpc::Group::new(namespace.clone());
+            });
         }
         out
     }
 
-    #[must_use]
-    pub fn group(&self, name: &NamespacedName) -> Option<&Group> {
-        self.groups.get(name)
+    fn list_gateways(&mut self, catalog: &Catalog, removed: &mut Vec<GroupKey>) {
+        self.gateways.retain(|name, _| {
+            let there = catalog.gateway(name).is_some();
+            if !there {
+                removed.push(GroupKey::Gateway(name.clone()));
+            }
+            there
+        });
+        for gateway in catalog.gateways() {
+            let name = &gateway.meta.key.name;
+            if !self.gateways.contains_key(name) {
+                let group = gateway::Group::new(name.clone(), self.controller.clone());
+                self.gateways.insert(name.clone(), group);
+            }
+        }
     }
 
-    pub fn groups(&self) -> impl Iterator<Item = (&NamespacedName, &Group)> {
-        self.groups.iter()
+    /// Every group that is compiled, the Gateways of others among them.
+    pub fn groups(&self) -> impl Iterator<Item = GroupKey> {
+        let gateways = self.gateways.keys().cloned().map(GroupKey::Gateway);
+        let grpc = self.grpc.keys().cloned().map(|namespace| GroupKey::Grpc { namespace });
+        gateways.chain(grpc)
+    }
+
+    /// What the proxies of a group get; empty where it is a Gateway of another controller.
+    #[must_use]
+    pub fn plan(&self, key: &GroupKey) -> Option<&ir::Plan> {
+        match key {
+            GroupKey::Gateway(name) => self.gateways.get(name).map(gateway::Group::plan),
+            GroupKey::Grpc { namespace } => self.grpc.get(namespace).map(grpc::Group::plan),
+        }
+    }
+
+    /// Whether there is such a group, and it is ours to serve.
+    #[must_use]
+    pub fn served(&self, key: &GroupKey) -> bool {
+        match key {
+            GroupKey::Gateway(name) => self.gateways.get(name).is_some_and(gateway::Group::served),
+            GroupKey::Grpc { namespace } => self.grpc.contains_key(namespace),
+        }
     }
 
     /// All findings of the compile stage, in order of place.
     #[must_use]
     pub fn findings(&self, catalog: &Catalog) -> Vec<Finding> {
         let refused = refused(catalog);
-        let mut all: Vec<_> = self.groups.values().flat_map(Group::complaints).cloned().collect();
+        let mut all: Vec<_> =
+            self.gateways.values().flat_map(gateway::Group::complaints).cloned().collect();
         all.extend(catalog.http_routes().flat_map(|route| orphaned(catalog, route)));
+        all.extend(grpc::names::conflicts(catalog));
         all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
         let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();
         all.sort();
@@ -105,15 +147,34 @@ impl Compiler {
                 ours.then(|| ObjectStatus::GatewayClass(vec![accepted]))
             }
             Kind::Gateway => {
-                self.groups.get(&key.name)?.gateway_status().map(ObjectStatus::Gateway)
+                self.gateways.get(&key.name)?.gateway_status().map(ObjectStatus::Gateway)
             }
             Kind::HttpRoute => {
-                let parents: Vec<ParentStatus> =
-                    self.groups.values().flat_map(|group| group.route_status(&key.name)).collect();
+                let parents: Vec<ParentStatus> = self
+                    .gateways
+                    .values()
+                    .flat_map(|group| group.route_status(&key.name))
+                    .collect();
                 Some(ObjectStatus::Route(parents))
             }
             _ => None,
         }
+    }
+}
+
+impl Update {
+    /// Runs one group's update and notes what came of it; `None` if it panicked. Its state may be half done then: the
+    /// caller makes it anew, and the next change compiles it from scratch.
+    fn note(&mut self, key: GroupKey, update: impl FnOnce() -> bool) -> Option<()> {
+        match catch_unwind(AssertUnwindSafe(update)) {
+            Ok(true) => self.groups.push(key),
+            Ok(false) => {}
+            Err(_) => {
+                self.failed.push(key);
+                return None;
+            }
+        }
+        Some(())
     }
 }
 

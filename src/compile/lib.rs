@@ -4,6 +4,7 @@
 //! Catalog + changed Keys ──► Compiler ──► Plan per node group, status per object, findings
 //!                              │
 //!                              ├─ gateway/  listeners → attachment of routes → rules → route tables
+//!                              ├─ grpc/     names of services → listeners without sockets, for gRPC programs
 //!                              └─ backend   references → clusters and endpoint sets
 //! ```
 //!
@@ -16,10 +17,14 @@ mod backend;
 mod compiler;
 mod complaint;
 mod gateway;
+mod group;
+mod grpc;
+mod plan;
 mod tracker;
 
 #[cfg(test)]
 mod tests;
 
 pub use compiler::{Compiler, Update};
-pub use gateway::{Group, route_origin};
+pub use gateway::route_origin;
+pub use group::GroupKey;

@@ -10,7 +10,7 @@ use model::{
     ServicePort, TargetPort, Timeouts, TlsMode,
 };
 
-use crate::Compiler;
+use crate::{Compiler, GroupKey};
 
 const CONTROLLER: &str = "isthmus.dev/gateway-controller";
 
@@ -154,18 +154,21 @@ fn namespace(labels: &[(&str, &str)]) -> Object {
     Object::Namespace(Arc::new(Namespace { meta }))
 }
 
+fn edge() -> GroupKey {
+    GroupKey::Gateway(NamespacedName::new("infra", "edge"))
+}
+
 /// A plan as text, deep: two plans that read the same are the same to every later stage.
-fn shown(compiler: &Compiler) -> String {
-    let name = NamespacedName::new("infra", "edge");
-    let Some(group) = compiler.group(&name) else { return String::new() };
-    let plan = group.plan();
+fn shown(compiler: &Compiler, catalog: &Catalog) -> String {
+    let Some(plan) = compiler.plan(&edge()) else { return String::new() };
+    let gateway = ObjectKey::new(Kind::Gateway, "infra", "edge");
     format!(
         "{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}",
         plan.listeners.values().collect::<Vec<_>>(),
         plan.route_tables.values().collect::<Vec<_>>(),
         plan.clusters.values().collect::<Vec<_>>(),
         plan.endpoints.values().collect::<Vec<_>>(),
-        group.gateway_status(),
+        compiler.status(catalog, &gateway),
     )
 }
 
@@ -190,13 +193,18 @@ impl World {
         let applied = self.merger.apply(Batch { source: "file".into(), changes });
         let update = self.compiler.update(&applied.catalog, &applied.changed);
         let scratch = from_scratch(&applied.catalog);
-        assert_eq!(shown(&self.compiler), shown(&scratch), "incremental differs from scratch");
+        let now = &applied.catalog;
+        assert_eq!(
+            shown(&self.compiler, now),
+            shown(&scratch, now),
+            "incremental differs from scratch"
+        );
         assert_eq!(self.compiler.findings(&applied.catalog), scratch.findings(&applied.catalog));
         update
     }
 
     fn plan(&self) -> &ir::Plan {
-        self.compiler.group(&NamespacedName::new("infra", "edge")).unwrap().plan()
+        self.compiler.plan(&edge()).unwrap()
     }
 }
 

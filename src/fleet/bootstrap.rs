@@ -1,6 +1,8 @@
-//! An Envoy's first configuration: who it is, where it gets the rest, how it protects itself and how it is watched.
+//! The first configuration of an Envoy (who it is, where it gets the rest, how it protects itself and how it is watched),
+//! and of a gRPC program without one.
 
 mod address;
+mod grpc;
 mod guard;
 #[cfg(test)]
 mod tests;
@@ -12,6 +14,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 pub use address::{HostPort, InvalidHostPort};
+pub use grpc::GrpcBootstrap;
 
 /// The static cluster of the control plane.
 pub const XDS_CLUSTER: &str = "isthmus";
@@ -31,6 +34,15 @@ pub struct Locality {
     pub sub_zone: String,
 }
 
+impl Locality {
+    /// Those that are given, in xDS' names.
+    fn words(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let Self { region, zone, sub_zone } = self;
+        let all = [("region", region), ("zone", zone), ("sub_zone", sub_zone)];
+        all.into_iter().filter(|(_, word)| !word.is_empty()).map(|(key, word)| (key, word.as_str()))
+    }
+}
+
 /// TLS to the control plane. Files only: a bootstrap is printed, mailed and put into ConfigMaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XdsTls {
@@ -40,6 +52,32 @@ pub struct XdsTls {
     pub server_name: Option<String>,
     /// The proxy's own certificate chain and key.
     pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// A bearer token for the control plane. Envoy has no field that would read it from a file, so it stands in the bootstrap,
+/// which is a secret then. Never printed otherwise.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BearerToken(String);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("holds no bearer token: one line of visible ASCII is expected")]
+pub struct InvalidBearerToken;
+
+impl std::str::FromStr for BearerToken {
+    type Err = InvalidBearerToken;
+
+    /// White space around it is not part of it: files end with a line break.
+    fn from_str(text: &str) -> Result<Self, InvalidBearerToken> {
+        let text = text.trim_ascii();
+        let good = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if good { Ok(Self(text.to_owned())) } else { Err(InvalidBearerToken) }
+    }
+}
+
+impl std::fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BearerToken(redacted)")
+    }
 }
 
 /// All that a bootstrap depends on.
@@ -52,6 +90,8 @@ pub struct Bootstrap {
     /// The control plane's xDS listener.
     pub xds: HostPort,
     pub xds_tls: Option<XdsTls>,
+    /// Sent as `authorization: Bearer …`.
+    pub xds_token: Option<BearerToken>,
     /// Envoy's admin interface, always on loopback: whoever reaches it owns the proxy.
     pub admin_port: u16,
     /// Prometheus and readiness, safe to expose. Answers only once Envoy has its first configuration: a probe for
@@ -74,6 +114,7 @@ impl Bootstrap {
             locality: Locality::default(),
             xds,
             xds_tls: None,
+            xds_token: None,
             admin_port: 19000,
             stats_address: IpAddr::from([0, 0, 0, 0]),
             stats_port: 19001,
@@ -88,7 +129,7 @@ impl Bootstrap {
         json!({
             "node": self.node(),
             "admin": watch::admin(self.admin_port),
-            "dynamic_resources": dynamic_resources(),
+            "dynamic_resources": dynamic_resources(self.xds_token.as_ref()),
             "static_resources": {
                 "listeners": [watch::listener(self.stats_address, self.stats_port)],
                 "clusters": [self.xds_cluster(), watch::cluster(self.admin_port)],
@@ -106,11 +147,8 @@ impl Bootstrap {
             "cluster": format!("{name}.{namespace}"),
             "metadata": {"isthmus": {"role": "gateway", "gateway": format!("{namespace}/{name}")}},
         });
-        let Locality { region, zone, sub_zone } = &self.locality;
-        for (key, word) in [("region", region), ("zone", zone), ("sub_zone", sub_zone)] {
-            if !word.is_empty() {
-                node["locality"][key] = json!(word);
-            }
+        for (key, word) in self.locality.words() {
+            node["locality"][key] = json!(word);
         }
         node
     }
@@ -176,19 +214,25 @@ impl Bootstrap {
 }
 
 /// One delta ADS stream for all types.
-fn dynamic_resources() -> Value {
+fn dynamic_resources(token: Option<&BearerToken>) -> Value {
     // Wait for the control plane however long it takes: after a timeout Envoy would call itself ready without a
     // single listener, and a load balancer in front of it would believe that.
     let over_ads = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
+    let mut service = json!({"envoy_grpc": {
+        "cluster_name": XDS_CLUSTER,
+        "retry_policy": {"retry_back_off": {"base_interval": "0.5s", "max_interval": "10s"}},
+    }});
+    if let Some(BearerToken(token)) = token {
+        // A percent sign begins a command of Envoy's in such a value.
+        let value = format!("Bearer {}", token.replace('%', "%%"));
+        service["initial_metadata"] = json!([{"key": "authorization", "value": value}]);
+    }
     json!({
         "ads_config": {
             "api_type": "DELTA_GRPC",
             "transport_api_version": "V3",
             "set_node_on_first_message_only": true,
-            "grpc_services": [{"envoy_grpc": {
-                "cluster_name": XDS_CLUSTER,
-                "retry_policy": {"retry_back_off": {"base_interval": "0.5s", "max_interval": "10s"}},
-            }}],
+            "grpc_services": [service],
         },
         "cds_config": over_ads,
         "lds_config": over_ads,

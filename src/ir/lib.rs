@@ -18,7 +18,9 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 pub use cluster::{Cluster, EndpointSet, LbEndpoint, LocalityEndpoints, UpstreamProtocol};
-pub use listener::{FilterChain, FilterSlot, HttpConnection, Listener, Secret, TlsTermination};
+pub use listener::{
+    ApiListener, FilterChain, FilterSlot, HttpConnection, Listener, Secret, TlsTermination,
+};
 pub use route::{
     Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Route, RouteTable, Target,
     VirtualHost, WeightedTarget,
@@ -31,6 +33,8 @@ pub type Name = Arc<str>;
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     pub listeners: OrdMap<Name, Arc<Listener>>,
+    /// One type with `listeners` on the wire, so no name is in both. A role has either sockets or names to dial.
+    pub api_listeners: OrdMap<Name, Arc<ApiListener>>,
     pub route_tables: OrdMap<Name, Arc<RouteTable>>,
     pub clusters: OrdMap<Name, Arc<Cluster>>,
     /// One entry for each cluster, even when it has no endpoints: silence would keep the cluster warming

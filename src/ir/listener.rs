@@ -18,6 +18,17 @@ pub struct Listener {
     pub origin: Vec<ObjectRef>,
 }
 
+/// What a client without a proxy gets for the name that it dials: no socket, only the way to the routes. As much a
+/// skeleton as [`Listener`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiListener {
+    /// Exactly what the client asks for, port and all (xds-rules 83).
+    pub name: Name,
+    /// Name in [`crate::Plan::route_tables`].
+    pub route_table: Name,
+    pub origin: Vec<ObjectRef>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterChain {
     pub name: Name,

@@ -76,6 +76,9 @@ codes! {
     CONFLICTING_FILTERS = 1305, "conflicting filters";
     /// Two Gateways want the same address and port for the same proxy.
     PORT_TAKEN = 1306, "port taken";
+    /// The host of a MeshService is also a name of another service, which gets the clients that dial it, or it is a name
+    /// that only another namespace may give out.
+    HOST_TAKEN = 1307, "host taken";
 
     /// A proxy refused what it was sent. The text is the proxy's own.
     PROXY_REJECTED = 3101, "proxy rejected the configuration";

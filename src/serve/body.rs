@@ -24,6 +24,7 @@ use crate::deframe::Deframe;
 use crate::frames::Frames;
 use crate::grpc::{Shared, status, trailers};
 use crate::live::{Entry, Who};
+use crate::quiet::Quiet;
 use crate::session::{Heard, Session};
 use crate::source::{Client, Group, Published, Sent};
 
@@ -44,8 +45,8 @@ pub(crate) struct StreamBody {
     /// Completed by the first request.
     client: Client,
     known: Option<Arc<Client>>,
-    updates: Option<WatchStream<Option<Published>>>,
-    end: WatchStream<Option<End>>,
+    updates: Option<Quiet<WatchStream<Option<Published>>>>,
+    end: Quiet<WatchStream<Option<End>>>,
     /// Ends the stream; set once the server drains or the connection is old.
     end_at: Option<(Instant, Why)>,
     /// A response was sent whole.
@@ -69,7 +70,7 @@ impl StreamBody {
         let salt = client.stream as u32 ^ shared.salt;
         let session = Session::new(client.form, client.only, shared.settings, salt);
         shared.measure.streams(client.form).increment(1.0);
-        let end = WatchStream::new(link.end());
+        let end = Quiet::new(WatchStream::new(link.end()));
         Self {
             entry: shared.live.open(client.stream, session, link),
             admission: Admission::new(shared.turns.as_ref()),
@@ -179,7 +180,7 @@ impl StreamBody {
             self.shared.first_snapshot();
         }
         drop(inner);
-        self.updates = Some(WatchStream::from_changes(group.updates));
+        self.updates = Some(Quiet::new(WatchStream::from_changes(group.updates)));
     }
 
     /// Looks for a newer snapshot.
@@ -187,7 +188,7 @@ impl StreamBody {
         let mut asked = false;
         let mut newer = None;
         while let Some(updates) = &mut self.updates {
-            match Pin::new(updates).poll_next(cx) {
+            match updates.poll(cx, |updates, cx| Pin::new(updates).poll_next(cx)) {
                 Poll::Pending => break,
                 Poll::Ready(Some(Some(published))) => newer = Some(published),
                 // A group never becomes empty again: nothing is served as "nothing" (rule 79).
@@ -212,7 +213,7 @@ impl StreamBody {
 
     fn end(&mut self, cx: &mut Context<'_>) {
         while self.end_at.is_none() {
-            match Pin::new(&mut self.end).poll_next(cx) {
+            match self.end.poll(cx, |end, cx| Pin::new(end).poll_next(cx)) {
                 Poll::Ready(Some(Some(end))) => {
                     self.end_at = Some((end.moment(self.client.stream), end.why));
                 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use snapshot::{Resource, ResourceSet};
 
-use crate::Form;
 use crate::lookup::Lookup;
 use crate::order::Order;
 use crate::state::TypeState;
@@ -36,7 +35,7 @@ impl Choice {
 
 /// All of a first answer at once, without listing its names as owed; `None` if it has to be cut or something waits.
 pub(crate) fn whole(
-    form: Form,
+    says_missing: bool,
     sub: &Subscription,
     target: &ResourceSet,
     order: &mut Order<'_>,
@@ -54,7 +53,7 @@ pub(crate) fn whole(
     for (name, resource) in names.iter().zip(found) {
         match resource {
             Some(resource) if !sub.broad() => choice.sends.push(resource.clone()),
-            None if form == Form::Delta => choice.removes.push(name.clone()),
+            None if says_missing => choice.removes.push(name.clone()),
             Some(_) | None => {}
         }
     }

@@ -1,8 +1,10 @@
 //! One connection: HTTP/2 by hyper, and what can end it besides its client. The server drains, the connection is old, or
 //! one of its streams makes no progress.
 
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::Request;
@@ -15,6 +17,7 @@ use tonic::body::Body;
 
 use crate::grpc::Discovery;
 use crate::io::{Io, Peer};
+use crate::quiet::Quiet;
 
 /// For how long an old connection may go on after its streams were told to end.
 const LINGER: Duration = Duration::from_secs(30);
@@ -92,7 +95,7 @@ pub(crate) async fn serve(
     number: u64,
     discovery: Discovery,
     http2: Arc<Http2>,
-    mut drain: watch::Receiver<Option<End>>,
+    drain: watch::Receiver<Option<End>>,
 ) {
     let link = Arc::new(Link::new(io.peer()));
     let service = hyper::service::service_fn({
@@ -106,29 +109,49 @@ pub(crate) async fn serve(
         .keep_alive_timeout(http2.keepalive_timeout)
         .max_concurrent_streams(http2.max_streams);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
-    let mut old = pin!(at(http2.age(number).map(|age| Instant::now() + age)));
-    let mut over = pin!(at(None));
-    let mut ending = false;
+    let age = http2.age(number).map(|age| Instant::now() + age);
+    let mut asked = Some(Quiet::new(Box::pin(asked(age, drain))));
+    let mut over = Quiet::new(Box::pin(over(link.clone(), None)));
     loop {
-        let end = tokio::select! {
-            result = &mut connection => {
+        let next = poll_fn(|cx| {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 if let Err(error) = result {
                     tracing::debug!(peer = ?link.peer.address, %error, "xDS connection ended");
                 }
-                return;
+                return Poll::Ready(None);
             }
-            () = link.cut.notified() => return,
-            () = &mut over => return,
-            end = drained(&mut drain), if !ending => end,
-            () = &mut old, if !ending => {
-                over.set(at(Some(Instant::now() + LINGER)));
-                End { start: Instant::now(), window: Duration::ZERO, why: Why::Age }
+            if over.poll(cx, |over, cx| over.as_mut().poll(cx)).is_ready() {
+                return Poll::Ready(None);
             }
-        };
-        ending = true;
+            match &mut asked {
+                Some(asked) => asked.poll(cx, |asked, cx| asked.as_mut().poll(cx)).map(Some),
+                None => Poll::Pending,
+            }
+        });
+        let Some(end) = next.await else { return };
+        asked = None;
+        if end.why == Why::Age {
+            over = Quiet::new(Box::pin(self::over(link.clone(), Some(Instant::now() + LINGER))));
+        }
         // GOAWAY first: a client whose stream has ended must not open the next one here (rules 77, 78).
         connection.as_mut().graceful_shutdown();
         link.end.send_replace(Some(end));
+    }
+}
+
+/// The connection shall end, as streams allow.
+async fn asked(age: Option<Instant>, mut drain: watch::Receiver<Option<End>>) -> End {
+    tokio::select! {
+        end = drained(&mut drain) => end,
+        () = at(age) => End { start: Instant::now(), window: Duration::ZERO, why: Why::Age },
+    }
+}
+
+/// The connection must end.
+async fn over(link: Arc<Link>, limit: Option<Instant>) {
+    tokio::select! {
+        () = link.cut.notified() => {}
+        () = at(limit) => {}
     }
 }
 

@@ -9,7 +9,7 @@ use crate::choice::{Choice, Verdict, judge};
 use crate::order::Order;
 use crate::state::TypeState;
 use crate::view::{Held, Owed, removal_is_told};
-use crate::{Form, Nonce};
+use crate::{Form, Nonce, missing};
 
 /// Key and length of a name in a response, at most.
 const FIELD_OVERHEAD: usize = 6;
@@ -20,8 +20,9 @@ pub(crate) fn choose(
     target: &ResourceSet,
     order: &mut Order<'_>,
     max_bytes: usize,
+    says_missing: bool,
 ) -> Choice {
-    let mut choice = pick(form, state, target, order, max_bytes, None);
+    let mut choice = pick(form, state, target, order, max_bytes, says_missing, None);
     if choice.is_empty() && !state.answer {
         // Names rejected together come back together and apart from others (rule 43), once one of them has changed.
         let again = state.view.owed.iter().find_map(|(name, owed)| {
@@ -30,7 +31,7 @@ pub(crate) fn choose(
         });
         if again.is_some() {
             let settled = choice.settled;
-            choice = pick(form, state, target, order, max_bytes, again);
+            choice = pick(form, state, target, order, max_bytes, says_missing, again);
             choice.settled.extend(settled);
         }
     }
@@ -43,11 +44,12 @@ fn pick(
     target: &ResourceSet,
     order: &mut Order<'_>,
     max_bytes: usize,
+    says_missing: bool,
     batch: Option<Nonce>,
 ) -> Choice {
     let mut choice = Choice::default();
     let mut bytes = 0;
-    let told = |owed: &Owed| removals_told(form, target, owed);
+    let told = |owed: &Owed| removals_told(form, says_missing, target, owed);
     // Removals that were rejected along with something else: they ride on the next response, whatever it is about.
     let mut ride = Vec::new();
     for (name, owed) in &state.view.owed {
@@ -81,7 +83,10 @@ fn pick(
                 choice.sends.push(resource);
             }
             Verdict::Remove => {
-                bytes += name.len() + FIELD_OVERHEAD;
+                bytes += match form {
+                    Form::Sotw => missing::field_len(name),
+                    Form::Delta => name.len() + FIELD_OVERHEAD,
+                };
                 if bytes > max_bytes && !choice.is_empty() {
                     break;
                 }
@@ -96,11 +101,11 @@ fn pick(
     choice
 }
 
-/// State of the world cannot say "gone" here (rule 29). Delta says it to whoever asks (46), and to others where it
-/// does no harm.
-fn removals_told(form: Form, target: &ResourceSet, owed: &Owed) -> bool {
-    form == Form::Delta
-        && (owed.asked || (removal_is_told(target.kind()) && !matches!(owed.held, Held::Nothing)))
+/// State of the world cannot say "gone" here (rule 29), only to whoever asks that there is no such thing (70). Delta says
+/// it to whoever asks (46), and to others where it does no harm.
+fn removals_told(form: Form, says_missing: bool, target: &ResourceSet, owed: &Owed) -> bool {
+    let gone = removal_is_told(target.kind()) && !matches!(owed.held, Held::Nothing);
+    (says_missing && owed.asked) || (form == Form::Delta && gone)
 }
 
 /// A name unsubscribed under a wildcard is answered with the resource or its removal (rule 48).

@@ -2,13 +2,9 @@
 //! takes them, so that a client that stops reading holds one chunk and not a response.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use snapshot::{CHUNK, JOIN_BELOW};
 
 use crate::Response;
-
-/// Smaller parts are joined: a frame for each small resource costs six to nine times the CPU of the same bytes in large
-/// frames. Larger ones are handed over as they are, since a copy for each stream is memory for each stream.
-const JOIN_BELOW: usize = 4 << 10;
-const CHUNK: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Frames {
@@ -39,10 +35,22 @@ impl Frames {
         if !self.started {
             self.started = true;
             let len = u32::try_from(self.bytes).unwrap_or(u32::MAX);
-            chunk.reserve(self.left.min(CHUNK).max(self.head.len() + 5));
+            let alone = self.head.len() + 5;
+            let shared = self.response.joined.is_some();
+            chunk.reserve(if shared { alone } else { self.left.min(CHUNK).max(alone) });
             chunk.put_u8(0);
             chunk.put_u32(len);
             chunk.put_slice(&self.head);
+        }
+        if let Some(joined) = &self.response.joined {
+            if chunk.is_empty() {
+                let piece = joined.get(self.next)?.clone();
+                self.next += 1;
+                self.left -= piece.len();
+                return Some(piece);
+            }
+            self.left -= chunk.len();
+            return Some(chunk.freeze());
         }
         while let Some(resource) = self.response.resources.get(self.next) {
             let part = self.response.part(resource);
@@ -90,7 +98,9 @@ mod tests {
             version: Version(5),
             resources: bodies.iter().enumerate().map(resource).collect(),
             removed: removed.iter().map(|n| Arc::from(*n)).collect(),
+            missing: Vec::new(),
             ttls: false,
+            joined: None,
         }
     }
 

@@ -40,10 +40,12 @@ mod io;
 mod live;
 mod lookup;
 mod measure;
+mod missing;
 mod naming;
 mod node;
 mod nonce;
 mod order;
+mod quiet;
 mod request;
 mod response;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Many sorted names looked up in one set: side by side if they are a good part of it, one by one if they are few.
 
+use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::sync::Arc;
 
@@ -35,8 +36,13 @@ fn step<'a>(
     walk: &mut Peekable<impl Iterator<Item = &'a Arc<Resource>>>,
     name: &str,
 ) -> Option<&'a Arc<Resource>> {
-    while walk.next_if(|r| &**r.name() < name).is_some() {}
-    walk.next_if(|r| &**r.name() == name)
+    loop {
+        match (**walk.peek()?.name()).cmp(name) {
+            Ordering::Less => drop(walk.next()),
+            Ordering::Equal => return walk.next(),
+            Ordering::Greater => return None,
+        }
+    }
 }
 
 #[cfg(test)]

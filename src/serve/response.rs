@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
-use snapshot::{Resource, ResourceType, Version};
+use snapshot::{Framing, Resource, ResourceSet, ResourceType, Version};
 
-use crate::{Form, Nonce};
+use crate::{Form, Nonce, missing};
 
 /// What to send next. On the wire: [`Response::head`], then [`Response::part`] of each resource. The order of fields
 /// in a protobuf message is free.
@@ -20,8 +20,12 @@ pub struct Response {
     pub resources: Vec<Arc<Resource>>,
     /// Delta only: names that are gone or never existed.
     pub removed: Vec<Arc<str>>,
+    /// State of the world only: names that the client asked for and that do not exist (rule 70).
+    pub missing: Vec<Arc<str>>,
     /// Whether the client is told how long it may keep a resource (rule 61).
     pub ttls: bool,
+    /// The bytes of all `resources`, if they are a whole set and so joined already.
+    pub(crate) joined: Option<Arc<[Bytes]>>,
 }
 
 impl Response {
@@ -30,7 +34,9 @@ impl Response {
     pub fn head(&self, control_plane: &str) -> Bytes {
         let url = self.kind.url();
         let removed: usize = self.removed.iter().map(|n| n.len() + 6).sum();
-        let mut head = BytesMut::with_capacity(64 + url.len() + control_plane.len() + removed);
+        let missing: usize = self.missing.iter().map(|name| missing::field_len(name)).sum();
+        let mut head =
+            BytesMut::with_capacity(64 + url.len() + control_plane.len() + removed + missing);
         let (nonce, identity) = match self.form {
             Form::Sotw => (5, 6),
             Form::Delta => (5, 7),
@@ -40,6 +46,9 @@ impl Response {
         put(nonce, &self.nonce.text(), &mut head);
         for name in &self.removed {
             put(6, name.as_bytes(), &mut head);
+        }
+        for name in &self.missing {
+            missing::put(name, &mut head);
         }
         if !control_plane.is_empty() {
             let len = 1 + encoded_len_varint(control_plane.len() as u64) + control_plane.len();
@@ -53,12 +62,7 @@ impl Response {
     /// The shared bytes of one resource, key and length included.
     #[must_use]
     pub fn part<'a>(&self, resource: &'a Resource) -> &'a Bytes {
-        match (self.form, self.ttls) {
-            (Form::Sotw, false) => resource.sotw(),
-            (Form::Sotw, true) => resource.sotw_with_ttl(),
-            (Form::Delta, false) => resource.delta_without_ttl(),
-            (Form::Delta, true) => resource.delta(),
-        }
+        framing(self.form, self.ttls).of(resource)
     }
 
     /// Bytes of all parts.
@@ -68,7 +72,29 @@ impl Response {
     }
 }
 
-fn put(field: u32, bytes: &[u8], buf: &mut BytesMut) {
+fn framing(form: Form, ttls: bool) -> Framing {
+    match (form, ttls) {
+        (Form::Sotw, false) => Framing::Sotw,
+        (Form::Sotw, true) => Framing::SotwWithTtl,
+        (Form::Delta, false) => Framing::DeltaWithoutTtl,
+        (Form::Delta, true) => Framing::Delta,
+    }
+}
+
+/// The parts of a response that holds all of a set, joined once for all streams; `None` for any other.
+pub(crate) fn joined(
+    form: Form,
+    ttls: bool,
+    resources: &[Arc<Resource>],
+    set: &ResourceSet,
+) -> Option<Arc<[Bytes]>> {
+    let all = resources.len() > 1
+        && resources.len() == set.len()
+        && resources.iter().zip(set.iter()).all(|(a, b)| Arc::ptr_eq(a, b));
+    all.then(|| set.joined(framing(form, ttls)))
+}
+
+pub(crate) fn put(field: u32, bytes: &[u8], buf: &mut BytesMut) {
     encode_key(field, WireType::LengthDelimited, buf);
     encode_varint(bytes.len() as u64, buf);
     buf.put_slice(bytes);

@@ -21,10 +21,10 @@ use crate::choice::{self, Choice, Settled};
 use crate::naming::Naming;
 use crate::nonce::Nonces;
 use crate::order::{Order, Warming};
-use crate::response::Response;
+use crate::response::{self, Response};
 use crate::source::{Acked, Nacked, Published, Refusal};
 use crate::state::{Outstanding, TypeState};
-use crate::{ErrorDetail, Form, Node, Nonce, Request, delta, sotw, ttl};
+use crate::{ErrorDetail, Form, Node, Nonce, Request, delta, missing, sotw, ttl};
 
 /// A NACK's text is kept up to this many bytes.
 pub const MAX_ERROR_TEXT: usize = 4096;
@@ -43,6 +43,10 @@ pub struct Settings {
     pub legacy_wildcard: bool,
     /// Who is told how long a resource may be kept (rule 61).
     pub ttls: Ttls,
+    /// Whether state of the world says that an asked name does not exist, as `NOT_FOUND` in `resource_errors` (rule 70);
+    /// without it clients find out by a timer. Delta says so in any case (46). Clients do not tell whether they read it,
+    /// and most do not yet: a node overrides this with `ISTHMUS_RESOURCE_ERRORS: true` or `false` in its metadata.
+    pub resource_errors: bool,
 }
 
 /// Clients differ in what they know and in what they say that they know: Envoy 1.40 reads TTLs and names no feature. A
@@ -64,6 +68,7 @@ impl Default for Settings {
             max_response: 3 << 20,
             legacy_wildcard: true,
             ttls: Ttls::ByFeature,
+            resource_errors: false,
         }
     }
 }
@@ -90,6 +95,8 @@ pub struct Session {
     identified: bool,
     /// Whether this client is told TTLs.
     ttls: bool,
+    /// Whether this client is told that what it asked for does not exist.
+    says_missing: bool,
     target: Option<Published>,
     /// Whether some type has not looked at `target` yet.
     moved: bool,
@@ -110,6 +117,7 @@ impl Session {
             nonces: Nonces::new(salt),
             identified: false,
             ttls: false,
+            says_missing: false,
             target: None,
             moved: false,
             types: std::array::from_fn(|_| None),
@@ -141,6 +149,7 @@ impl Session {
             }
             self.identified = true;
             self.ttls = ttl::told(self.form, &self.settings, &node);
+            self.says_missing = missing::told(self.form, &self.settings, &node);
             heard.identified = Some(node);
         }
         let Some(kind) = self.kind_of(request)? else { return Ok(heard) };
@@ -401,13 +410,13 @@ impl Session {
         let limit = self.settings.order_limit;
         let mut order = Order::new(kind, &self.types, &self.warming, &target.snapshot, limit, now);
         let max = self.settings.max_response;
-        let full = self.form == Form::Sotw && sotw::holds_everything(kind);
+        let full = self.form == Form::Sotw && kind.full_state();
         let first_answer = state.answer;
         // Where absence means deletion, a heartbeat is the whole answer again.
         state.answer |= beat && full;
         let choice = state.view.take_whole().and_then(|since| {
             let choice = choice::whole(
-                self.form,
+                self.says_missing,
                 &state.sub,
                 set,
                 &mut order,
@@ -419,8 +428,8 @@ impl Session {
             choice
         });
         let choice = choice.unwrap_or_else(|| match full {
-            true => sotw::choose(state, set, &mut order),
-            false => delta::choose(self.form, state, set, &mut order, max),
+            true => sotw::choose(state, set, &mut order, self.says_missing),
+            false => delta::choose(self.form, state, set, &mut order, max, self.says_missing),
         });
         let beats = state.beats.as_ref().and_then(|beats| beats.wake()).filter(|at| *at > now);
         state.wake = order.wake.into_iter().chain(beats).min();
@@ -440,6 +449,7 @@ impl Session {
         let deadline = now + self.settings.ack_limit;
         let again = !first_answer && sends.is_empty() && removes.is_empty();
         let resources = all.unwrap_or(sends);
+        let joined = response::joined(self.form, self.ttls, &resources, set);
         if self.ttls {
             let beats = state.beats.get_or_insert_default();
             beats.sent(&resources, &removes, nonce, now);
@@ -458,7 +468,14 @@ impl Session {
         if !state.view.owed.is_empty() {
             state.wake = Some(state.wake.map_or(deadline, |w| w.min(deadline)));
         }
-        let removed = if self.form == Form::Delta { removes } else { Vec::new() };
+        let (removed, missing) = match self.form {
+            Form::Delta => (removes, Vec::new()),
+            Form::Sotw if self.says_missing => {
+                let named = removes.into_iter().filter(|name| state.sub.has(name));
+                (Vec::new(), named.collect())
+            }
+            Form::Sotw => (Vec::new(), Vec::new()),
+        };
         Some(Response {
             form: self.form,
             kind,
@@ -466,7 +483,9 @@ impl Session {
             version,
             resources,
             removed,
+            missing,
             ttls: self.ttls,
+            joined,
         })
     }
 
@@ -500,7 +519,9 @@ impl Session {
             version: state.version,
             resources,
             removed: Vec::new(),
+            missing: Vec::new(),
             ttls: true,
+            joined: None,
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use snapshot::{Resource, ResourceSet, ResourceType};
+use snapshot::{Resource, ResourceSet};
 
 use crate::Nonce;
 use crate::choice::{Choice, Verdict, judge};
@@ -12,12 +12,12 @@ use crate::order::Order;
 use crate::state::TypeState;
 use crate::view::Owed;
 
-/// Envoy's own reading goes beyond the documentation for scoped routes; a full answer is right under both.
-pub(crate) fn holds_everything(kind: ResourceType) -> bool {
-    kind.full_state() || kind == ResourceType::ScopedRoute
-}
-
-pub(crate) fn choose(state: &TypeState, target: &ResourceSet, order: &mut Order<'_>) -> Choice {
+pub(crate) fn choose(
+    state: &TypeState,
+    target: &ResourceSet,
+    order: &mut Order<'_>,
+    says_missing: bool,
+) -> Choice {
     let mut choice = Choice::default();
     let again: HashSet<Nonce> = state
         .view
@@ -29,7 +29,7 @@ pub(crate) fn choose(state: &TypeState, target: &ResourceSet, order: &mut Order<
     let mut exceptions: Vec<(&Arc<str>, Option<&Arc<Resource>>)> = Vec::new();
     let mut ride = Vec::new();
     for (name, owed) in &state.view.owed {
-        let told = |owed: &Owed| !owed.held.is_nothing();
+        let told = |owed: &Owed| !owed.held.is_nothing() || (says_missing && owed.asked);
         let verdict = match owed.rejected {
             Some(rejected) if again.contains(&rejected.batch) => {
                 let unbound = Owed { rejected: None, ..owed.clone() };

@@ -75,6 +75,14 @@ impl Subscription {
         &self.names
     }
 
+    /// Whether each name that is asked for exists. Names are shared with the snapshot, so mostly no text is compared.
+    pub(crate) fn all_in(&self, set: &ResourceSet) -> bool {
+        let mut there = set.iter().map(|r| r.name());
+        self.names.iter().all(|name| {
+            there.any(|other| Arc::ptr_eq(name, other) || (other.len() == name.len() && other == name))
+        })
+    }
+
     fn find(&self, name: &str) -> Result<usize, usize> {
         self.names.binary_search_by(|n| (**n).cmp(name))
     }

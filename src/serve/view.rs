@@ -4,11 +4,11 @@
 //! subscription covers it, except for the names in `owed`. So a client that is up to date costs a few words, N changes
 //! during a stall cost what they touch, and finding the changes costs what differs (xds-rules 71).
 
-use std::collections::{BTreeMap, HashMap, btree_map::Entry};
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::sync::Arc;
 use std::time::Instant;
 
-use snapshot::{Resource, ResourceKey, ResourceSet, ResourceType, SetChange, Version};
+use snapshot::{Resource, ResourceKey, ResourceSet, ResourceType, SetChange, Version, xdstp};
 
 use crate::lookup::Lookup;
 use crate::subscription::Subscription;
@@ -198,7 +198,7 @@ impl View {
             self.first(target, sub, now);
             return;
         };
-        if self.whole.is_some() {
+        if self.whole.is_some() || base.ptr_eq(target) {
             return;
         }
         for change in base.diff(target) {
@@ -228,11 +228,21 @@ impl View {
     fn first(&mut self, target: &ResourceSet, sub: &Subscription, now: Instant) {
         let Some(claims) = self.claims.take() else { return };
         self.whole = None;
-        // A client may spell names of the new form in its own way (rule 68).
-        let spelled = |name| naming::find(target, name).map_or(name, |r| &**r.name());
-        let claimed: HashMap<&str, Option<Version>> =
-            claims.initial().map(|(name, version)| (spelled(name), version)).collect();
         let ttls = self.ttls;
+        // The usual case after a lost connection: the client has all there is, as it is.
+        let timed = ttls && target.iter().any(|r| r.ttl().is_some());
+        let all = sub.wildcard || (sub.names().len() == target.len() && sub.all_in(target));
+        if all && !timed && target.is_exactly(claims.initial()) {
+            // A name that is also asked for and does not exist is still to be answered (rule 46).
+            let unknown = sub.names().iter().filter(|name| sub.wildcard && target.get(name).is_none());
+            for name in unknown {
+                let held = Held::Nothing;
+                let owed = Owed { held, asked: true, rejected: None, since: now, published: None };
+                self.owed.insert(name.clone(), owed);
+            }
+            return;
+        }
+        let claimed = Claims::new(&claims, target);
         let current_at = |version: &Option<Version>, resource: &Resource| {
             *version == Some(resource.version()) && !(ttls && resource.ttl().is_some())
         };
@@ -243,24 +253,24 @@ impl View {
         let mut current = 0;
         if sub.broad() {
             for resource in target.iter().filter(|r| sub.covers(r.name())) {
-                match claimed.get(&**resource.name()) {
-                    Some(version) if current_at(version, resource) => current += 1,
+                match claimed.get(resource.name()) {
+                    Some(version) if current_at(&version, resource) => current += 1,
                     Some(_) => add(resource.name(), Held::Unknown, false),
                     None => add(resource.name(), Held::Nothing, false),
                 }
             }
             if current < claimed.len() {
-                let gone = |name: &&&str| target.get(name).is_none() && sub.covers(name);
-                for name in claimed.keys().filter(gone) {
-                    add(&Arc::from(*name), Held::Unknown, false);
+                let gone = |name: &&str| target.get(name).is_none() && sub.covers(name);
+                for name in claimed.names().filter(gone) {
+                    add(&Arc::from(name), Held::Unknown, false);
                 }
             }
         }
         let names = sub.names();
         let found = Lookup::new(names.len(), target).all(names.iter().map(|n| &**n));
         for (name, resource) in names.iter().zip(found) {
-            match (claimed.get(&**name), resource) {
-                (Some(version), Some(resource)) if current_at(version, resource) => {}
+            match (claimed.get(name), resource) {
+                (Some(version), Some(resource)) if current_at(&version, resource) => {}
                 // A name that does not exist is answered as removed (rule 46).
                 (Some(_), _) => add(name, Held::Unknown, resource.is_none()),
                 (None, _) => add(name, Held::Nothing, true),
@@ -313,6 +323,43 @@ impl View {
             );
         }
         Version(target.version().0 ^ Version::of(&missing).0)
+    }
+}
+
+/// `initial_resource_versions`, to be looked up by name: sorted by the names' hashes, which costs less than a map of
+/// names.
+struct Claims<'a>(Vec<(Version, &'a str, Option<Version>)>);
+
+impl<'a> Claims<'a> {
+    fn new(request: &'a Request, target: &'a ResourceSet) -> Self {
+        // A client may spell names of the new form in its own way (rule 68).
+        let spelled = |name| match xdstp::is_xdstp(name) {
+            true => naming::find(target, name).map_or(name, |r| &**r.name()),
+            false => name,
+        };
+        let mut all: Vec<_> = request
+            .initial()
+            .map(|(name, version)| (spelled(name), version))
+            .map(|(name, version)| (Version::of(name.as_bytes()), name, version))
+            .collect();
+        all.sort_unstable_by_key(|(hash, name, _)| (*hash, *name));
+        // A map on the wire has each key once; of a name in two spellings one counts.
+        all.dedup_by_key(|(_, name, _)| *name);
+        Self(all)
+    }
+
+    fn get(&self, name: &str) -> Option<Option<Version>> {
+        let key = (Version::of(name.as_bytes()), name);
+        let at = self.0.binary_search_by(|(hash, name, _)| (*hash, *name).cmp(&key)).ok()?;
+        Some(self.0[at].2)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.0.iter().map(|(_, name, _)| *name)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -35,6 +35,9 @@ impl Encoder {
         step |= apply(&last.listeners, &plan.listeners, listeners, |_, new| {
             new.map(|listener| encode::listener(listener))
         });
+        step |= apply(&last.api_listeners, &plan.api_listeners, listeners, |_, new| {
+            new.map(|listener| encode::api_listener(listener))
+        });
         let routes = snapshot.set_mut(ResourceType::Route);
         step |= apply(&last.route_tables, &plan.route_tables, routes, |name, new| match new {
             Some(table) => Some(tables.entry(name.clone()).or_default().encode(table)),

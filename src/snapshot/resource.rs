@@ -15,6 +15,16 @@ use crate::ResourceType;
 pub struct Version(pub u64);
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// What each byte stands for in [`ALPHABET`]; 255 for those that are not in it.
+const DIGITS: [u8; 256] = {
+    let mut digits = [u8::MAX; 256];
+    let mut digit = 0;
+    while digit < ALPHABET.len() {
+        digits[ALPHABET[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    digits
+};
 
 impl Version {
     /// Length of the text form: 64 bits in base64url, because every reconnect echoes every version.
@@ -45,11 +55,12 @@ impl Version {
         }
         let mut value: u64 = 0;
         for (i, byte) in text.bytes().enumerate() {
-            let digit = ALPHABET.iter().position(|c| *c == byte)? as u64;
-            if i == 0 && digit > 15 {
+            let digit = DIGITS[usize::from(byte)];
+            // The first digit stands for the upper 4 bits only.
+            if digit > 63 || (i == 0 && digit > 15) {
                 return None;
             }
-            value = (value << 6) | digit;
+            value = (value << 6) | u64::from(digit);
         }
         Some(Self(value))
     }

@@ -79,9 +79,12 @@ impl ResourceType {
 
     /// Whether a state-of-the-world response must hold the whole subscription, so that absence means deletion
     /// (xds-rules 28). For all other types a response may hold only what changed.
+    ///
+    /// The protocol's page names clusters and listeners only. Envoy reads scoped routes likewise: it drops each scope
+    /// that a response leaves out. A full answer is right under both readings, a partial one deletes under Envoy's.
     #[must_use]
     pub const fn full_state(self) -> bool {
-        matches!(self, Self::Cluster | Self::Listener)
+        matches!(self, Self::Cluster | Self::Listener | Self::ScopedRoute)
     }
 
     #[must_use]
@@ -93,5 +96,19 @@ impl ResourceType {
 impl fmt::Display for ResourceType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.short())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_28_66_where_absence_means_deletion() {
+        let full: Vec<_> = ResourceType::ALL.into_iter().filter(|t| t.full_state()).collect();
+        use ResourceType::{Cluster, Listener, ScopedRoute};
+        assert_eq!(full, [Cluster, Listener, ScopedRoute]);
+        // What a response must hold in full, a client can also ask for as a whole.
+        assert!(full.into_iter().all(ResourceType::wildcard));
     }
 }

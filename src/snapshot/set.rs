@@ -1,10 +1,12 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::joined::{Framing, Joined};
 use crate::{Resource, ResourceType, Version, xdstp};
 
 /// All resources of one type: a persistent map, so that a copy is cheap and the difference between two generations
@@ -18,6 +20,8 @@ pub struct ResourceSet {
     words: OrdSet<(Arc<str>, Arc<str>)>,
     /// Sum of the hashes of all (name, version) pairs: independent of order and of the way there, updated in O(1).
     sum: u64,
+    /// Of this content; another one as soon as the content is another.
+    joined: Joined,
 }
 
 /// One step from an older to a newer [`ResourceSet`].
@@ -30,7 +34,13 @@ pub enum SetChange<'a> {
 impl ResourceSet {
     #[must_use]
     pub fn new(kind: ResourceType) -> Self {
-        Self { kind, by_name: OrdMap::new(), words: OrdSet::new(), sum: 0 }
+        Self {
+            kind,
+            by_name: OrdMap::new(),
+            words: OrdSet::new(),
+            sum: 0,
+            joined: Joined::default(),
+        }
     }
 
     #[must_use]
@@ -79,6 +89,24 @@ impl ResourceSet {
         Version(self.sum)
     }
 
+    /// The bytes of all resources in order of name, joined to large pieces. Made once for each content and framing.
+    #[must_use]
+    pub fn joined(&self, framing: Framing) -> Arc<[Bytes]> {
+        self.joined.get(framing, self.iter())
+    }
+
+    /// Whether these names and versions are those of the whole set, each once. Costs a hash a pair and no lookup.
+    #[must_use]
+    pub fn is_exactly<'a>(&self, pairs: impl Iterator<Item = (&'a str, Option<Version>)>) -> bool {
+        let (mut sum, mut count) = (0_u64, 0);
+        for (name, version) in pairs {
+            let Some(version) = version else { return false };
+            sum = sum.wrapping_add(pair_hash(name, version));
+            count += 1;
+        }
+        count == self.len() && sum == self.sum
+    }
+
     /// Adds or replaces. Equal content keeps the old resource (and so its shared bytes); returns whether it differed.
     pub fn insert(&mut self, resource: Resource) -> bool {
         debug_assert_eq!(resource.kind(), self.kind);
@@ -86,20 +114,22 @@ impl ResourceSet {
             if **old == resource && old.body() == resource.body() {
                 return false;
             }
-            self.sum = self.sum.wrapping_sub(pair_hash(old));
+            self.sum = self.sum.wrapping_sub(pair_hash(old.name(), old.version()));
             for word in words(old) {
                 self.words.remove(&word);
             }
         }
-        self.sum = self.sum.wrapping_add(pair_hash(&resource));
+        self.sum = self.sum.wrapping_add(pair_hash(resource.name(), resource.version()));
         self.words.extend(words(&resource));
         self.by_name.insert(resource.name().clone(), Arc::new(resource));
+        self.joined = Joined::default();
         true
     }
 
     pub fn remove(&mut self, name: &str) -> Option<Arc<Resource>> {
         let old = self.by_name.remove(name)?;
-        self.sum = self.sum.wrapping_sub(pair_hash(&old));
+        self.joined = Joined::default();
+        self.sum = self.sum.wrapping_sub(pair_hash(old.name(), old.version()));
         for word in words(&old) {
             self.words.remove(&word);
         }
@@ -125,8 +155,8 @@ impl ResourceSet {
     }
 }
 
-fn pair_hash(resource: &Resource) -> u64 {
-    xxh3_64_with_seed(resource.name().as_bytes(), resource.version().0)
+fn pair_hash(name: &str, version: Version) -> u64 {
+    xxh3_64_with_seed(name.as_bytes(), version.0)
 }
 
 fn words(resource: &Resource) -> Vec<(Arc<str>, Arc<str>)> {

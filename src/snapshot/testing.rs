@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ir::{
-    Action, Cluster, EndpointSet, FilterChain, FilterSlot, Forward, HostRewrite, HttpConnection,
-    LbEndpoint, Listener, LocalityEndpoints, Mirror, Name, PathRewrite, Plan, Redirect, Route,
-    RouteTable, Secret, Target, TlsTermination, UpstreamProtocol, VirtualHost, WeightedTarget,
+    Action, ApiListener, Cluster, EndpointSet, FilterChain, FilterSlot, Forward, HostRewrite,
+    HttpConnection, LbEndpoint, Listener, LocalityEndpoints, Mirror, Name, PathRewrite, Plan,
+    Redirect, Route, RouteTable, Secret, Target, TlsTermination, UpstreamProtocol, VirtualHost,
+    WeightedTarget,
 };
 use model::{
     Cors, EndpointHealth, Fraction, HeaderEdit, HeaderMatch, HeaderValue, Hostname, Kind, Locality,
@@ -149,6 +150,11 @@ pub(crate) fn certificate(name: &str, host: &str) -> Secret {
     }
 }
 
+/// What a gRPC client that dials `name` gets.
+pub(crate) fn api_listener(name: &str, table: &str) -> ApiListener {
+    ApiListener { name: name.into(), route_table: table.into(), origin: vec![origin(name)] }
+}
+
 /// Adds to the plan under the item's own name.
 pub(crate) trait Put<T> {
     fn put(&mut self, item: T);
@@ -164,8 +170,8 @@ macro_rules! put {
     )+};
 }
 put! {
-    Cluster => clusters, EndpointSet => endpoints, Listener => listeners,
-    RouteTable => route_tables, Secret => secrets,
+    ApiListener => api_listeners, Cluster => clusters, EndpointSet => endpoints,
+    Listener => listeners, RouteTable => route_tables, Secret => secrets,
 }
 
 /// A gateway with a bit of everything that the encoder knows.

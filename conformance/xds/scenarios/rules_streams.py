@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
+import time
 
 import grpc
 from envoy.config.core.v3 import base_pb2
 from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf import descriptor_pool
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 import storm
 from case import ADS, ALL, DELTA_ADS, DELTA_SINGLE, SOTW_ADS, SOTW_SINGLE, Case, rule
 from server import until
 from stream import CHANNEL_OPTIONS, Response
-from verdict import NotYet, check, equal
+from verdict import check, equal
 from wire import CDS, EDS, LDS, TYPES, Form
 from world import cluster
 
-A = cluster("a")
+A, B = cluster("a"), cluster("b")
 
 NOT_SERVED = (
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/FetchAggregatedResources",
@@ -64,6 +66,31 @@ def services(t: Case) -> None:
     leds = "/envoy.service.endpoint.v3.LocalityEndpointDiscoveryService/DeltaLocalityEndpoints"
     if t.form is Form.DELTA and _status_of(t.server.xds, leds) is grpc.StatusCode.UNIMPLEMENTED:
         t.note("LEDS is UNIMPLEMENTED: no assignment refers to it")
+
+
+@rule(1, [SOTW_ADS])
+def reflection(t: Case) -> None:
+    """gRPC reflection names the services, their methods and the resource types, so that any client can call them"""
+    t.serve("a")
+    with grpc.insecure_channel(t.server.xds, options=CHANNEL_OPTIONS) as channel:
+        told = ProtoReflectionDescriptorDatabase(channel)
+        services = set(told.get_services())
+        wanted = {"envoy.service.discovery.v3.AggregatedDiscoveryService"} | {
+            f"envoy.service.{kind.service}" for kind in TYPES
+        }
+        check(wanted <= services, f"services that are not named: {sorted(wanted - services)}")
+        pool = descriptor_pool.DescriptorPool(told)
+        service = pool.FindServiceByName("envoy.service.discovery.v3.AggregatedDiscoveryService")
+        methods = {method.name: method.input_type.full_name for method in service.methods}
+        requests = {
+            "StreamAggregatedResources": "envoy.service.discovery.v3.DiscoveryRequest",
+            "DeltaAggregatedResources": "envoy.service.discovery.v3.DeltaDiscoveryRequest",
+        }
+        equal(methods, requests, "methods and their requests")
+        # What stands in an Any is described too.
+        for kind in TYPES:
+            name = kind.message.DESCRIPTOR.full_name
+            equal(pool.FindMessageTypeByName(name).full_name, name, "a resource type")
 
 
 @rule(4, ADS)
@@ -118,16 +145,15 @@ def replica_name(t: Case) -> None:
     check(names[0] and names[0] != names[1], f"identifiers of two replicas: {names}")
 
 
-@rule(24, [SOTW_ADS])
+@rule(24, ADS)
 def wildcard_switch(t: Case) -> None:
     """a switch turns the legacy wildcard off"""
-    said = subprocess.run([str(t.binary), "serve", "--help"], capture_output=True, text=True, check=False).stdout
-    if "--legacy-wildcard" not in said:
-        raise NotYet("`serve` has no setting for it; the library has (Settings::legacy_wildcard)")
-    t.serve("a", legacy_wildcard="false")
+    t.serve("a", xds_legacy_wildcard="false")
     c = t.client()
-    c.ask(CDS)
+    c.want(CDS)
     c.silent()
+    c.ask(CDS, ["*"]) if t.form is Form.SOTW else c.edit(CDS, ["*"])
+    equal(c.expect(CDS).names, [A], "the answer to an explicit wildcard")
 
 
 @rule(67, [SOTW_SINGLE, DELTA_SINGLE])
@@ -142,10 +168,60 @@ def many_streams(t: Case) -> None:
     equal(crowd.trouble, "", "trouble")
 
 
-@rule(77, [SOTW_ADS])
+@rule(77, ADS)
 def connection_age(t: Case) -> None:
-    """connections end at a set age, with jitter"""
-    raise NotYet("there is no setting for a connection's age")
+    """connections end at a set age, with jitter; what comes back is served, and nothing else ends"""
+    age, jitter, count = 2.0, 0.5, 6
+    server = t.serve("a", xds_max_connection_age=f"{age:g}s", xds_max_connection_age_jitter=f"{jitter:.0%}")
+    clients, opened = [], []
+    for number in range(count):
+        opened.append(time.monotonic())
+        c = t.client(f"judge-{number}", f"client {number}")
+        c.want(CDS)
+        c.ack(c.expect(CDS))
+        clients.append(c)
+    ages = []
+    for c, at in zip(clients, opened, strict=True):
+        end = c.ended(within=age * (1 + jitter) + 3)
+        equal(end.code, grpc.StatusCode.OK, "status: the end of a stream that was served is no error to gRPC clients")
+        ages.append(end.at - at)
+    shown = ", ".join(f"{seconds:.2f}" for seconds in ages)
+    check(min(ages) >= age * (1 - jitter), f"ended too early: after {shown} s")
+    # Or all would come back at once.
+    check(max(ages) - min(ages) > age * jitter / 10, f"ended together: after {shown} s")
+    until("all streams are gone", lambda: server.streams() == 0)
+    back = t.client("judge-0", "client 0 again")
+    back.want(CDS)
+    equal(back.expect(CDS).names, [A], "resources after coming back")
+
+
+@rule(70, ADS)
+def resource_errors(t: Case) -> None:
+    """SotW: a name that does not exist is said once, as NOT_FOUND; never beside the resource. Delta has removals"""
+    t.serve("a", xds_resource_errors="true")
+    c = t.client()
+    c.want(EDS, A, B)
+    first = c.expect(EDS)
+    equal((first.names, missing(first)), ([A], [B]), "resources and errors")
+    c.ack(first)
+    t.world.change_endpoints("a")
+    t.commit("endpoints of a change")
+    second = c.expect(EDS)
+    equal((second.names, missing(second)), ([A], []), "resources and errors of a later response")
+    c.ack(second)
+    t.world.add("b")
+    t.commit("cluster b is created")
+    third = c.expect(EDS)
+    equal((third.names, missing(third)), ([B], []), "resources and errors once it exists")
+
+
+def missing(response: Response) -> list[str]:
+    """Names that a response says do not exist, in the words of its form."""
+    errors = response.raw.resource_errors
+    for error in errors:
+        equal(error.error_detail.code, grpc.StatusCode.NOT_FOUND.value[0], "code of an error")
+        check(error.resource_name.name not in response.names, "an error beside the resource itself")
+    return [error.resource_name.name for error in errors] + response.removed
 
 
 @rule(80, [DELTA_ADS])

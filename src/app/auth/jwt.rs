@@ -68,7 +68,7 @@ pub(crate) enum Wrong {
     Audience,
     #[error("it is from another issuer")]
     Issuer,
-    #[error("its claim isthmus is not {{role, gateways}}")]
+    #[error("its claim isthmus is not {{role, gateways}} or {{role, namespaces}}")]
     Claim,
 }
 
@@ -158,7 +158,9 @@ impl Jwt {
 
 fn grant(claim: &Value) -> Result<Grant, Wrong> {
     let role = claim.get("role").and_then(Value::as_str).ok_or(Wrong::Claim)?;
-    let gateways = match claim.get("gateways") {
+    // What a token says for another role must not be taken for the scope of this one.
+    let field = if role == "grpc" { "namespaces" } else { "gateways" };
+    let scopes = match claim.get(field) {
         None => Vec::new(),
         Some(list) => {
             let list = list.as_array().ok_or(Wrong::Claim)?;
@@ -166,7 +168,7 @@ fn grant(claim: &Value) -> Result<Grant, Wrong> {
             names.ok_or(Wrong::Claim)?
         }
     };
-    Ok(Grant { role: role.to_owned(), gateways })
+    Ok(Grant { role: role.to_owned(), scopes })
 }
 
 impl Key {

@@ -150,6 +150,29 @@ fn a_static_token_is_for_its_gateways() {
 }
 
 #[test]
+fn a_grpc_program_is_let_in_for_its_namespaces() {
+    let auth = |scopes: &str| auth(&[&format!("sha256:{} grpc {scopes}", sha256("secret"))]);
+    let good = client(Some("secret"), vec![]);
+    let asks = |auth: &Auth, namespace| auth.identify(&good, now())?.grpc(namespace);
+    let some = auth("shop,team-*");
+    assert_eq!(asks(&some, Some("shop")), Ok(()));
+    assert_eq!(asks(&some, Some("team-a")), Ok(()));
+    denied(asks(&some, Some("bank")));
+    denied(asks(&some, None));
+    denied(some.identify(&good, now()).unwrap().gateway("shop/edge"));
+    denied(some.identify(&good, now()).unwrap().admin());
+    // Many namespaces are not all of them.
+    denied(asks(&auth("**"), None));
+    denied(asks(&auth("a*,*a"), None));
+    let all = auth("*");
+    assert_eq!((asks(&all, Some("bank")), asks(&all, None)), (Ok(()), Ok(())));
+    assert_eq!(Auth::default().identify(&good, now()).unwrap().grpc(None), Ok(()));
+    let gateway = super::tests::auth(&[&format!("sha256:{} gateway */*", sha256("secret"))]);
+    denied(asks(&gateway, Some("shop")));
+    denied(asks(&gateway, None));
+}
+
+#[test]
 fn an_empty_grants_file_lets_nobody_in() {
     stranger(asks(&auth(&[]), &client(None, vec![]), "a/b"), "credential is required");
 }
@@ -172,6 +195,9 @@ fn mistakes_in_the_grants_file_stop_the_start_and_are_not_repeated() {
         "sub:x gateway",
         "sub:x gateway edge",
         "sub:x sidecar a/b",
+        "sub:x grpc",
+        "sub:x grpc a/b",
+        "sub:x grpc a,,b",
         "sub:x admin a/b",
         "sub:x",
     ] {
@@ -192,6 +218,10 @@ fn a_jwt_is_for_what_its_subject_or_its_claim_grants() {
     denied(asks(&auth, &token(changed("sub", "other")), "shop/edge"));
     let claim = json!({"role": "gateway", "gateways": ["infra/*"]});
     assert_eq!(asks(&auth, &token(changed("isthmus", claim)), "infra/x"), Ok(()));
+    let claim = json!({"role": "grpc", "namespaces": ["shop"], "gateways": ["*"]});
+    let grpc = auth.identify(&token(changed("isthmus", claim)), now()).unwrap();
+    assert_eq!(grpc.grpc(Some("shop")), Ok(()));
+    denied(grpc.grpc(None));
     let claim = json!({"role": "admin"});
     let admin = auth.identify(&token(changed("isthmus", claim)), now()).unwrap();
     assert_eq!((admin.admin(), admin.gateway("shop/edge")), (Ok(()), Ok(())));

@@ -45,6 +45,8 @@ fn defaults() {
     assert_eq!(s.merge_window, Duration::from_millis(10));
     assert_eq!(s.xds_tls_cert, None);
     assert_eq!(s.log_format, LogFormat::Text);
+    assert_eq!(s.xds_admission, 100);
+    assert_eq!(s.xds_max_connection_age_jitter, Percent(10));
     assert!(s.check().is_empty());
 }
 
@@ -68,7 +70,10 @@ fn each_setting_by_each_way() {
             "ADDRESS:PORT" => "[::1]:1",
             "DURATION" => "1h2m3s4ms",
             "SIZE" => "3KiB",
+            "true|false" if default == "true" => "false",
             "true|false" => "true",
+            "NUMBER" => "7",
+            "PERCENT" => "25%",
             "text|json" => "json",
             "TEXT" => "words",
             other => panic!("a new unit: {other}"),
@@ -88,7 +93,8 @@ fn each_setting_by_each_way() {
 
 #[test]
 fn mistakes_are_told_all_at_once_with_their_place() {
-    let file = "grase: 1s\nxds-listen: localhost\nmax-file-size: 16\nhttp-listen: [a, {b: c}]\ngrace: 1s\ngrace: 2s\n";
+    let file = "grase: 1s\nxds-listen: localhost\nmax-file-size: 16\nhttp-listen: [a, {b: c}]\ngrace: 1s\ngrace: 2s\n\
+                xds-admission: many\nxds-max-connection-age-jitter: 101%\n";
     let problems = load_from(Some(file), &[("ISTHMUS_LOG_FORMAT", "xml")], &[("ack-timeout", "5")]);
     assert_eq!(
         problems.unwrap_err(),
@@ -99,6 +105,8 @@ fn mistakes_are_told_all_at_once_with_their_place() {
             "isthmus.yaml:2:13: xds-listen = `localhost`: expected an IP address and a port, e.g. 127.0.0.1:8080, \
              0.0.0.0:8080 or [::1]:8080",
             "isthmus.yaml:3:16: max-file-size = `16`: expected a size with its unit, e.g. 512KiB, 16MiB, 1GiB",
+            "isthmus.yaml:7:16: xds-admission = `many`: expected a number, e.g. 100",
+            "isthmus.yaml:8:32: xds-max-connection-age-jitter = `101%`: expected a part from 0% to 100%, e.g. 10%",
             "$ISTHMUS_LOG_FORMAT: log-format = `xml`: expected text or json",
             "--ack-timeout: ack-timeout = `5`: expected a time with its unit, e.g. 250ms, 30s, 1m30s",
         ]
@@ -147,6 +155,8 @@ fn rules_between_settings() {
     breaks_rule(&[("xds-tls-client-ca", "ca.pem")], "xds-tls-client-ca");
     breaks_rule(&[("xds-jwks-file", "keys.json")], "xds-jwks-file");
     breaks_rule(&[("xds-jwt-issuer", "https://issuer.example")], "xds-jwt-audience");
+    breaks_rule(&[("xds-keepalive-interval", "0s")], "xds-keepalive-interval");
+    breaks_rule(&[("xds-keepalive-timeout", "0s")], "xds-keepalive-timeout");
     breaks_rule(&[("drain-window", "1m")], "drain-window");
     breaks_rule(&[("controller-name", "")], "controller-name");
 }

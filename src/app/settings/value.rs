@@ -167,6 +167,48 @@ impl Value for ByteSize {
     }
 }
 
+impl Value for usize {
+    const UNIT: &'static str = "NUMBER";
+
+    fn blank() -> Self {
+        0
+    }
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "expected a number, e.g. 100".into())
+    }
+    fn print(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// A part of something, 0% to 100%.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Percent(pub u8);
+
+impl Percent {
+    /// 1.0 is the whole.
+    #[must_use]
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+}
+
+impl Value for Percent {
+    const UNIT: &'static str = "PERCENT";
+
+    fn blank() -> Self {
+        Self(0)
+    }
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || "expected a part from 0% to 100%, e.g. 10%".to_owned();
+        let number = text.strip_suffix('%').and_then(|number| number.parse().ok());
+        number.filter(|number| *number <= 100).map(Self).ok_or_else(wrong)
+    }
+    fn print(&self) -> String {
+        format!("{}%", self.0)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Text,

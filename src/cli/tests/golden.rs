@@ -214,3 +214,60 @@ fn a_bootstrap_is_what_fleet_renders() {
         })
     );
 }
+
+#[test]
+fn a_bootstrap_with_a_token_is_a_file_for_its_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (token, to) = (path("token"), path("envoy.yaml"));
+    std::fs::write(&token, "abc%41\n").unwrap();
+    let line = "bootstrap --gateway shop/edge --node-id n1";
+    let mut words: Vec<_> = line.split(' ').collect();
+    words.extend(["--token-file", token.as_str(), "--to", to.as_str()]);
+    let run = |xds| isthmus(&[&words[..], &["--xds", xds]].concat());
+    // What was there before is replaced, whoever could read it.
+    std::fs::write(&to, "old").unwrap();
+    let said = run("127.0.0.1:18000");
+    assert_eq!((said.exit, said.out.as_str(), said.err.as_str()), (Exit::Ok, "", ""));
+    assert_eq!(std::fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(&to).unwrap();
+    assert!(text.lines().nth(1).unwrap().starts_with("# SECRET"), "{text}");
+    let yaml: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+    let service = &yaml["dynamic_resources"]["ads_config"]["grpc_services"][0];
+    let metadata = serde_json::json!([{"key": "authorization", "value": "Bearer abc%%41"}]);
+    assert_eq!(service["initial_metadata"], metadata);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "no draft is left");
+
+    let said = run("isthmus.example:18000");
+    assert!(said.err.contains("in clear") && !said.err.contains("abc"), "{}", said.err);
+    std::fs::write(&token, "two words").unwrap();
+    let said = run("127.0.0.1:18000");
+    assert_eq!((said.exit, said.out.as_str()), (Exit::Usage, ""));
+    assert!(said.err.contains("no bearer token") && !said.err.contains("words"), "{}", said.err);
+    std::fs::remove_file(&token).unwrap();
+    assert_eq!(run("127.0.0.1:18000").exit, Exit::Unreachable);
+}
+
+#[test]
+fn a_bootstrap_of_a_grpc_program_is_json() {
+    let line = "bootstrap --role grpc --namespace shop --xds 10.0.0.7:18000 --node-id n1 --zone b";
+    let words: Vec<_> = line.split(' ').collect();
+    let said = isthmus(&words);
+    assert_eq!((said.exit, said.err.as_str()), (Exit::Ok, ""));
+    let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(
+        json,
+        serde_json::json!({
+            "xds_servers": [{
+                "server_uri": "10.0.0.7:18000",
+                "channel_creds": [{"type": "insecure"}],
+                "server_features": ["xds_v3"],
+            }],
+            "node": {
+                "id": "n1", "cluster": "shop", "locality": {"zone": "b"},
+                "metadata": {"isthmus": {"role": "grpc", "namespace": "shop"}},
+            },
+        })
+    );
+}

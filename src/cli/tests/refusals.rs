@@ -28,6 +28,15 @@ fn usage_is_2() {
     check("bootstrap --gateway edge --xds a:1", Exit::Usage, "expected NAMESPACE/NAME");
     check("bootstrap --gateway a/b --xds a", Exit::Usage, "is not HOST:PORT");
     check("bootstrap --gateway a/b --xds a:1 --xds-cert c", Exit::Usage, "--xds-ca");
+    check("bootstrap --xds a:1", Exit::Usage, "--role gateway needs --gateway NS/NAME");
+    check("bootstrap --gateway a/b --namespace a --xds a:1", Exit::Usage, "not for --role gateway");
+    for option in
+        ["--gateway a/b", "--admin-port 1", "--xds-ca c --xds-server-name a", "--output yaml"]
+    {
+        let line = format!("bootstrap --role grpc --xds a:1 {option}");
+        check(&line, Exit::Usage, "is not for --role grpc");
+    }
+    check("bootstrap --role grpc --namespace a.b --xds a:1", Exit::Usage, "name of a namespace");
     check("validate", Exit::Usage, "--file <PATH>");
     check("completion tcsh", Exit::Usage, "possible values");
     check("get gateways --server mailto:x", Exit::Usage, "is not a server's URL");

@@ -18,6 +18,7 @@ use model::{HttpRoute, NamespacedName, ObjectRef};
 
 use crate::backend::{self, BackendKey};
 use crate::complaint::Complaint;
+use crate::plan::{keep, put_all};
 use crate::tracker::Tracker;
 use attach::Attachment;
 use listeners::{Entrance, Skeleton};
@@ -43,7 +44,7 @@ struct RouteState {
 
 /// A node group: the proxies of one Gateway, which all get the same.
 #[derive(Debug)]
-pub struct Group {
+pub(crate) struct Group {
     name: NamespacedName,
     controller: Arc<str>,
     started: bool,
@@ -59,8 +60,7 @@ pub struct Group {
 }
 
 impl Group {
-    #[must_use]
-    pub fn new(name: NamespacedName, controller: Arc<str>) -> Self {
+    pub(crate) fn new(name: NamespacedName, controller: Arc<str>) -> Self {
         Self {
             name,
             controller,
@@ -75,19 +75,17 @@ impl Group {
         }
     }
 
-    #[must_use]
-    pub fn plan(&self) -> &Plan {
+    pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
     /// Whether the Gateway exists and its class is ours.
-    #[must_use]
-    pub fn served(&self) -> bool {
+    pub(crate) fn served(&self) -> bool {
         self.skeleton.gateway.is_some()
     }
 
     /// Brings the plan in step with the catalog. Returns whether any piece was compiled again.
-    pub fn update(&mut self, catalog: &Catalog, changed: &[Key]) -> bool {
+    pub(crate) fn update(&mut self, catalog: &Catalog, changed: &[Key]) -> bool {
         let first = !std::mem::replace(&mut self.started, true);
         let stale = if first {
             BTreeSet::from([Piece::Skeleton, Piece::RouteList])
@@ -269,14 +267,8 @@ impl Group {
 
     fn update_backend(&mut self, catalog: &Catalog, key: &BackendKey) {
         let view = View::new(catalog);
-        let cluster = backend::cluster(&view, key);
-        let endpoints = backend::endpoints(&view, key);
+        backend::update(&view, key, &mut self.plan);
         self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
-        let name = key.cluster();
-        if let Some(cluster) = cluster {
-            put(&mut self.plan.clusters, &name, cluster);
-        }
-        put(&mut self.plan.endpoints, &name, endpoints);
     }
 
     /// Builds back ends that are new in use and drops those that no route uses any more.
@@ -376,37 +368,5 @@ impl Group {
                 .iter()
                 .chain(state.rules.values().take(1).flat_map(|rules| &rules.findings))
         }))
-    }
-}
-
-/// Puts a value in its place unless an equal one is there already; returns the one that stays.
-fn put<T: PartialEq>(map: &mut imbl::OrdMap<Name, Arc<T>>, name: &Name, value: T) -> Arc<T> {
-    if let Some(old) = map.get(name)
-        && **old == value
-    {
-        return old.clone();
-    }
-    let value = Arc::new(value);
-    map.insert(name.clone(), value.clone());
-    value
-}
-
-/// Makes the map hold exactly these values.
-fn put_all<T: PartialEq>(
-    map: &mut imbl::OrdMap<Name, Arc<T>>,
-    values: impl IntoIterator<Item = (Name, T)>,
-) {
-    let mut named = BTreeSet::new();
-    for (name, value) in values {
-        put(map, &name, value);
-        named.insert(name);
-    }
-    keep(map, |name| named.contains(name));
-}
-
-fn keep<T>(map: &mut imbl::OrdMap<Name, Arc<T>>, wanted: impl Fn(&Name) -> bool) {
-    let gone: Vec<_> = map.keys().filter(|name| !wanted(name)).cloned().collect();
-    for name in gone {
-        map.remove(&name);
     }
 }

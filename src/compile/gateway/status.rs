@@ -8,8 +8,7 @@ use super::Group;
 
 impl Group {
     /// The Gateway's own status; `None` if it is not ours.
-    #[must_use]
-    pub fn gateway_status(&self) -> Option<GatewayStatus> {
+    pub(crate) fn gateway_status(&self) -> Option<GatewayStatus> {
         let gateway = self.skeleton.gateway.as_ref()?;
         let total = self.skeleton.fronts.len();
         let good = self.skeleton.backs.iter().filter(|back| back.programmed).count();
@@ -64,8 +63,7 @@ impl Group {
     }
 
     /// What this Gateway says about a route, for each of the route's references to it.
-    #[must_use]
-    pub fn route_status(&self, route: &NamespacedName) -> Vec<ParentStatus> {
+    pub(crate) fn route_status(&self, route: &NamespacedName) -> Vec<ParentStatus> {
         let Some(state) = self.routes.get(route) else { return Vec::new() };
         let rules = state.rules.values().next();
         let parents = state.attachment.parents.iter();

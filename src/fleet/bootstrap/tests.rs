@@ -87,6 +87,61 @@ fn tls_checks_the_name_of_the_control_plane() {
     assert_eq!(renamed["transport_socket"]["typed_config"]["sni"], "isthmus.internal");
 }
 
+fn grpc(xds: &str) -> GrpcBootstrap {
+    GrpcBootstrap {
+        node_id: "orders-1".into(),
+        namespace: None,
+        locality: Locality::default(),
+        xds: xds.parse().unwrap(),
+        xds_tls: None,
+    }
+}
+
+#[test]
+fn of_a_grpc_program() {
+    assert_eq!(
+        grpc("[2001:db8::7]:18000").render(),
+        json!({
+            "xds_servers": [{
+                "server_uri": "[2001:db8::7]:18000",
+                "channel_creds": [{"type": "insecure"}],
+                "server_features": ["xds_v3"],
+            }],
+            "node": {
+                "id": "orders-1",
+                "cluster": "grpc",
+                "locality": {},
+                "metadata": {"isthmus": {"role": "grpc"}},
+            },
+        })
+    );
+    let locality = Locality { region: "hz".into(), zone: String::new(), sub_zone: "r7".into() };
+    let namespace = Some("shop".into());
+    let xds_tls = tls("a:1", None).xds_tls;
+    let bootstrap =
+        GrpcBootstrap { namespace, locality, xds_tls, ..grpc("isthmus.example.com:18000") };
+    assert_eq!(
+        bootstrap.render(),
+        json!({
+            "xds_servers": [{
+                "server_uri": "isthmus.example.com:18000",
+                "channel_creds": [{"type": "tls", "config": {
+                    "ca_certificate_file": "/etc/isthmus/ca.pem",
+                    "certificate_file": "/etc/isthmus/chain.pem",
+                    "private_key_file": "/etc/isthmus/key.pem",
+                }}],
+                "server_features": ["xds_v3"],
+            }],
+            "node": {
+                "id": "orders-1",
+                "cluster": "shop",
+                "locality": {"region": "hz", "sub_zone": "r7"},
+                "metadata": {"isthmus": {"role": "grpc", "namespace": "shop"}},
+            },
+        })
+    );
+}
+
 #[test]
 fn host_and_port() {
     for good in ["a:1", "a.b-c.example.:65535", "10.0.0.7:18000", "[::1]:18000"] {
@@ -139,6 +194,10 @@ fn accepted_by_envoy() {
         gateway("localhost:18000"),
         with_tls("127.0.0.1:18000"),
         with_tls("isthmus.example.com:18000"),
+        Bootstrap {
+            xds_token: Some("a%b".parse().unwrap()),
+            ..with_tls("isthmus.example.com:18000")
+        },
     ] {
         let said = Command::new(&envoy)
             .args(["--mode", "validate", "--log-level", "warning", "--config-yaml"])
@@ -150,4 +209,20 @@ fn accepted_by_envoy() {
         // Deprecated fields would be warned of here.
         assert!(!log.contains("[warning]"), "{log}");
     }
+}
+
+#[test]
+fn a_token_is_one_line_and_never_printed() {
+    for bad in ["", " \n", "two words", "two\nlines", "\u{e9}", "tab\tin"] {
+        assert_eq!(bad.parse::<BearerToken>(), Err(InvalidBearerToken), "{bad:?}");
+    }
+    let token: BearerToken = " secret\r\n".parse().unwrap();
+    let bootstrap = Bootstrap { xds_token: Some(token), ..gateway("127.0.0.1:18000") };
+    assert!(!format!("{bootstrap:?}").contains("secret"));
+    let service = &bootstrap.render()["dynamic_resources"]["ads_config"]["grpc_services"][0];
+    let metadata = json!([{"key": "authorization", "value": "Bearer secret"}]);
+    assert_eq!(service["initial_metadata"], metadata);
+    let without = gateway("127.0.0.1:18000").render();
+    let service = &without["dynamic_resources"]["ads_config"]["grpc_services"][0];
+    assert_eq!(service["initial_metadata"], Value::Null);
 }

@@ -3,7 +3,7 @@ use redb::TableDefinition;
 use snapshot::ResourceType;
 
 /// Counts up when older files cannot be read any more.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 
 /// Source, kind, namespace, name.
 pub(super) type DocumentKey = (&'static str, &'static str, &'static str, &'static str);

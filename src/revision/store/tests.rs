@@ -112,7 +112,7 @@ fn groups(last: &LastGood) -> Vec<(String, Vec<String>)> {
     last.snapshots.iter().map(|(group, s)| (group.to_string(), shown(s))).collect()
 }
 
-use ResourceType::{Cluster, Endpoint, Listener, Secret};
+use ResourceType::{Cluster, Endpoint, Listener, Secret, VirtualHost};
 
 #[test]
 fn what_was_stored_comes_back() {
@@ -429,18 +429,49 @@ fn one_process_at_a_time() {
 }
 
 #[test]
-fn a_newer_format_is_moved_aside_whole() {
-    let case = stored();
-    let store = case.open();
-    let transaction = store.database.as_ref().unwrap().begin_write().unwrap();
-    {
-        let mut meta = transaction.open_table(tables::META).unwrap();
-        meta.insert(tables::META_FORMAT, 2_u64.to_le_bytes().as_slice()).unwrap();
+fn another_format_is_moved_aside_whole() {
+    for found in [tables::FORMAT - 1, tables::FORMAT + 1] {
+        let case = stored();
+        let store = case.open();
+        let transaction = store.database.as_ref().unwrap().begin_write().unwrap();
+        {
+            let mut meta = transaction.open_table(tables::META).unwrap();
+            meta.insert(tables::META_FORMAT, found.to_le_bytes().as_slice()).unwrap();
+        }
+        transaction.commit().unwrap();
+        drop(store);
+        let (mut store, text, _) = case.open_damaged();
+        let want = format!("was written in format {found}, this version reads {}", tables::FORMAT);
+        assert!(text.ends_with(&want), "{text}");
+        assert!(store.load().unwrap().is_empty());
     }
-    transaction.commit().unwrap();
+}
+
+#[test]
+fn what_few_resources_have_comes_back_too() {
+    let case = case();
+    let host = |name| resource(VirtualHost, name, "body", &[(Cluster, "c")]);
+    let mut kept = Snapshot::default();
+    kept.insert(host("t/ttl").with_ttl(Duration::from_millis(3500)));
+    kept.insert(host("t/hosts").with_domains(["a.example", "*.example"]));
+    let aliases: [Arc<str>; 1] = ["t/b.example".into()];
+    kept.insert(
+        host("t/all").with_ttl(Duration::ZERO).with_domains(["b.example"]).with_aliases(aliases),
+    );
+    let mut store = case.open();
+    let snapshots = [change("g", None, Some(&kept))];
+    store.commit(Commit { snapshots: &snapshots, ..Commit::default() }, at(1)).unwrap();
     drop(store);
-    let (_, text, _) = case.open_damaged();
-    assert!(text.ends_with("was written in format 2, this version reads 1"), "{text}");
+
+    let last = case.open().load().unwrap();
+    let (kept, back) = (kept.set(VirtualHost), last.snapshots["g"].set(VirtualHost));
+    assert_eq!((back.len(), back.version()), (3, kept.version()));
+    for (kept, back) in kept.iter().zip(back.iter()) {
+        assert_eq!((back.ttl(), back.refs()), (kept.ttl(), kept.refs()));
+        assert_eq!((back.domains(), back.aliases()), (kept.domains(), kept.aliases()));
+        assert_eq!((back.delta(), back.sotw_with_ttl()), (kept.delta(), kept.sotw_with_ttl()));
+    }
+    assert_eq!(back.known_as("t/a.example").count(), 1);
 }
 
 #[test]

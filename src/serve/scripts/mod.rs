@@ -4,6 +4,7 @@
 mod acks;
 mod converge;
 mod delta;
+mod errors;
 mod load;
 mod names;
 mod on_demand;
@@ -47,7 +48,7 @@ pub(crate) fn resource(
     Resource::new(kind, Arc::from(name), body.as_bytes(), refs, [])
 }
 
-/// `CDS a=1 b=2 -c`: a response to CDS with a and b in it, and c removed. Aliases stand in brackets.
+/// `CDS a=1 b=2 -c ?d`: a response to CDS with a and b in it, c removed, and no d to be found. Aliases stand in brackets.
 pub(crate) fn text(response: &Response) -> String {
     let mut text = response.kind.short().to_owned();
     for resource in &response.resources {
@@ -58,6 +59,9 @@ pub(crate) fn text(response: &Response) -> String {
     }
     for name in &response.removed {
         text += &format!(" -{name}");
+    }
+    for name in &response.missing {
+        text += &format!(" ?{name}");
     }
     text
 }

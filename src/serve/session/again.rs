@@ -29,6 +29,10 @@ impl Session {
         let Some(parents) = &self.types[kind.index()] else { return };
         let Some(out) = &parents.outstanding else { return };
         let resumed = parents.resumed;
+        if self.types[child.index()].is_none() && !(resumed && child == ResourceType::Endpoint) {
+            // A first answer: nobody to tell.
+            return;
+        }
         let mut names: Vec<Arc<str>> = Vec::new();
         let mut add = |resource: &snapshot::Resource, previous: &Held| {
             for key in resource.refs().iter().filter(|key| key.kind == child) {

@@ -25,7 +25,7 @@ pub(super) fn check(parsed: &Parsed) -> Vec<Flaw> {
                 }
             }
         }
-        if listener.inner.filter_chains.is_empty() {
+        if listener.inner.filter_chains.is_empty() && listener.inner.api_listener.is_none() {
             let text = "has no filter chain".to_string();
             flaws.push(Flaw { at: listener.key.clone(), text });
         }

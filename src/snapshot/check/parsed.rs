@@ -42,17 +42,19 @@ impl<'a> Parsed<'a> {
     }
 }
 
-/// The HTTP connection managers of a listener, in order of chain.
+/// The HTTP connection managers of a listener: in order of chain, or the one for clients without a proxy.
 pub(crate) fn managers(listener: &Listener) -> impl Iterator<Item = HttpConnectionManager> {
     let url = HttpConnectionManager::type_url();
-    listener.filter_chains.iter().flat_map(|chain| &chain.filters).filter_map(move |filter| {
-        match &filter.config_type {
-            Some(ConfigType::TypedConfig(any)) if any.type_url == url => {
-                HttpConnectionManager::decode(any.value.as_slice()).ok()
-            }
-            _ => None,
-        }
-    })
+    let filters = listener.filter_chains.iter().flat_map(|chain| &chain.filters);
+    let configs = filters.filter_map(|filter| match &filter.config_type {
+        Some(ConfigType::TypedConfig(any)) => Some(any),
+        _ => None,
+    });
+    let api = listener.api_listener.iter().filter_map(|api| api.api_listener.as_ref());
+    configs
+        .chain(api)
+        .filter(move |any| any.type_url == url)
+        .filter_map(|any| HttpConnectionManager::decode(any.value.as_slice()).ok())
 }
 
 fn decode<T: Message + Default>(

@@ -4,8 +4,8 @@ use ir::{Action, Plan};
 
 use super::*;
 use crate::testing::{
-    Put, any_request, chain, cluster, endpoint, endpoints, forward, host, listener, rich_plan,
-    route, table, to,
+    Put, any_request, api_listener, chain, cluster, endpoint, endpoints, forward, host, listener,
+    rich_plan, route, table, to,
 };
 use crate::{Resource, ResourceType, encode};
 
@@ -52,6 +52,17 @@ fn dangling_references() {
         &without(ResourceType::Endpoint, "orders"),
         &["CDS orders: names EDS `orders`, which is not in the snapshot"],
     );
+}
+
+#[test]
+fn listeners_without_a_socket() {
+    let mut plan = Plan::default();
+    plan.put(api_listener("orders.shop:80", "t"));
+    check(&encode(&plan), &["LDS orders.shop:80: names RDS `t`, which is not in the snapshot"]);
+    plan.put(cluster("orders"));
+    plan.put(endpoints("orders", &[]));
+    plan.put(one_route(vec![to("orders", 1)]));
+    check(&encode(&plan), &[]);
 }
 
 #[test]

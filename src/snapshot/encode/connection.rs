@@ -19,10 +19,7 @@ pub(super) fn manager(http: &ir::HttpConnection) -> pb::HttpConnectionManager {
     let ir::HttpConnection { stat_prefix, route_table, filters } = http;
     pb::HttpConnectionManager {
         stat_prefix: stat_prefix.to_string(),
-        route_specifier: Some(hcm::RouteSpecifier::Rds(pb::Rds {
-            config_source: Some(ads()),
-            route_config_name: route_table.to_string(),
-        })),
+        route_specifier: Some(routes_from(route_table)),
         http_filters: filters.iter().map(|slot| filter(*slot)).chain([router()]).collect(),
         // The peer's address counts, not an `x-forwarded-for` that anybody can write; it also makes Envoy drop
         // `x-envoy-*` request headers that come from outside.
@@ -50,6 +47,25 @@ pub(super) fn manager(http: &ir::HttpConnection) -> pb::HttpConnectionManager {
         }],
         ..Default::default()
     }
+}
+
+/// What a gRPC client does by itself it needs no words for: it reads the routes and the filters, and the router is the
+/// one filter that every client has.
+pub(super) fn api_manager(name: &str, route_table: &ir::Name) -> pb::HttpConnectionManager {
+    pb::HttpConnectionManager {
+        stat_prefix: name.to_string(),
+        route_specifier: Some(routes_from(route_table)),
+        http_filters: vec![router()],
+        ..Default::default()
+    }
+}
+
+/// By RDS, so that an edit of routes leaves the listener as it is.
+fn routes_from(table: &ir::Name) -> hcm::RouteSpecifier {
+    hcm::RouteSpecifier::Rds(pb::Rds {
+        config_source: Some(ads()),
+        route_config_name: table.to_string(),
+    })
 }
 
 fn filter(slot: FilterSlot) -> pb::HttpFilter {

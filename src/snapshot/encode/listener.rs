@@ -44,6 +44,26 @@ pub(crate) fn listener(listener: &ir::Listener) -> Resource {
     )
 }
 
+/// A listener without a socket. gRPC reads nothing else of it, and refuses much of what it does read elsewhere: filters
+/// that it does not know, `listener_filters`, addresses of its own (xds-rules 83, 84).
+pub(crate) fn api_listener(listener: &ir::ApiListener) -> Resource {
+    let ir::ApiListener { name, route_table, origin } = listener;
+    let message = pb::Listener {
+        name: name.to_string(),
+        api_listener: Some(pb::ApiListener {
+            api_listener: Some(any(&connection::api_manager(name, route_table))),
+        }),
+        ..Default::default()
+    };
+    Resource::new(
+        ResourceType::Listener,
+        name.clone(),
+        &message.encode_to_vec(),
+        keys(ResourceType::Route, [route_table]),
+        origin.as_slice(),
+    )
+}
+
 fn tls_inspector() -> pb::ListenerFilter {
     pb::ListenerFilter {
         name: "envoy.filters.listener.tls_inspector".to_string(),

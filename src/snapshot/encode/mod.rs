@@ -21,6 +21,6 @@ mod tests;
 pub(crate) use cluster::cluster;
 pub use common::BROKEN_REFERENCE;
 pub(crate) use endpoint::endpoints;
-pub(crate) use listener::listener;
+pub(crate) use listener::{api_listener, listener};
 pub(crate) use route::TableCache;
 pub(crate) use secret::secret;

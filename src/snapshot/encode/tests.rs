@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::route::plain;
 use super::*;
 use crate::testing::{
-    any_request, broken, chain, cluster as a_cluster, endpoint, endpoints as assignment, forward,
-    header, host, listener as a_listener, many_hosts, prefix, redirect, rich_plan, route, set,
-    table, to,
+    any_request, api_listener as dialled, broken, chain, cluster as a_cluster, endpoint,
+    endpoints as assignment, forward, header, host, listener as a_listener, many_hosts, prefix,
+    redirect, rich_plan, route, set, table, to,
 };
 use crate::{Resource, ResourceType, dump};
 
@@ -74,6 +74,26 @@ fn http2_by_prior_knowledge_is_said_in_the_protocol_options() {
             "initial_connection_window_size": 1048576,
         }})
     );
+}
+
+#[test]
+fn a_grpc_client_gets_a_listener_with_routes_by_ads_and_nothing_else() {
+    let resource = api_listener(&dialled("orders.shop:80", "orders"));
+    let hcm = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+    let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+    let expected = json!({
+        "name": "orders.shop:80",
+        "api_listener": {"api_listener": {
+            "@type": format!("type.googleapis.com/{hcm}"),
+            "stat_prefix": "orders.shop:80",
+            "rds": {"config_source": ads(), "route_config_name": "orders"},
+            "http_filters":
+                [{"name": "envoy.filters.http.router", "typed_config": {"@type": router}}],
+        }},
+    });
+    check(&resource, &expected);
+    assert_eq!(refs(&resource), ["RDS orders"]);
+    assert_eq!(resource.origin(), [crate::testing::origin("orders.shop:80")]);
 }
 
 #[test]
