@@ -34,11 +34,11 @@ BENCH_PROGRAMS = $(CARGO) build --release --locked --package isthmus --example j
 bench: ## situations with numbers, about an hour (benches/REPORT.md)
 	$(CARGO) bench --locked --package isthmus
 	$(BENCH_PROGRAMS) --bin isthmus
-	python3 benches/load/bench.py
+	PYTHONDONTWRITEBYTECODE=1 python3 benches/load/bench.py
 
 bench-gate: ## N=100 simulated Envoys: a change costs at most three times what HTTP/2 alone costs
 	$(BENCH_PROGRAMS)
-	python3 benches/load/bench.py gate
+	PYTHONDONTWRITEBYTECODE=1 python3 benches/load/bench.py gate
 
 fuzz: ## hostile documents, nodes and conversations, FUZZ_SECONDS (600) for each
 	CARGO="$(CARGO)" fuzz/run.sh

@@ -30,7 +30,7 @@ done
 for target in "${targets[@]}"; do
   [[ -n "${longest[$target]:-}" ]] || { echo "fuzz: no target is called $target; there are: ${all[*]}" >&2; exit 1; }
   # With --target, build scripts and macros are made without the counters.
-  RUSTFLAGS="${counters[*]}" ${CARGO:-cargo} build --quiet --release --locked --target "$host" --target-dir target --bin "$target"
+  RUSTFLAGS="${counters[*]}" ${CARGO:-cargo} build --quiet --release --target "$host" --target-dir target --bin "$target"
 done
 for target in "${targets[@]}"; do
   program=target/$host/release/$target

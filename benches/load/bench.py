@@ -26,7 +26,6 @@ from typing import Any
 import clients
 import machine
 import report
-import targets
 from clients import Load
 from figures import Case, Figures
 from machine import ROOT, Trouble
@@ -35,7 +34,8 @@ from targets import SERVICES, UNRELATED, Names
 
 REPORT = ROOT / "benches" / "REPORT.md"
 GATE = 3.0
-OWN = Names("load", "floor", "floor", None)
+# Without the independent judge there is no other control plane to compare with.
+OWN = Names("load", "floor", "floor", "gcp-linear" if os.environ.get("ISTHMUS_JUDGE") else None)
 JUDGE = Names("xdsload", "floor-tonic-frames", "floor-tonic", "gcp-linear")
 SUBJECTS = ("judge", "isthmus")
 PARTS = ("table", "unrelated", "growth", "judge")
@@ -80,7 +80,8 @@ class Bench:
             print(json.dumps({"case": case.__dict__, "result": result}), file=out)
         took = time.monotonic() - start
         word = result.get("trouble", "ok")
-        print(f"{case.client}: {case.server} {case.part} {case.mode} N={case.n} S={case.services}: {word} ({took:.0f} s)")
+        what = f"{case.server} {case.part} {case.mode} N={case.n} S={case.services}"
+        print(f"{case.client}: {what}: {word} ({took:.0f} s)")
         sys.stdout.flush()
 
     def in_turn(self, runs: int, turns: Iterable[tuple[Case, Load, Make]], client: Any = clients.own) -> None:
@@ -99,7 +100,11 @@ def program(services: int = SERVICES, unrelated: int = 0) -> Make:
     return lambda place: Program(place, services, unrelated)
 
 
-def own_table(bench: Bench, runs: int) -> None:
+def go_control_plane(tools: Path) -> Make:
+    return lambda place: GoControlPlane(place, SERVICES, tools)
+
+
+def own_table(bench: Bench, runs: int, tools: Path | None) -> None:
     servers: dict[str, Make] = {"floor": example("floor"), "judge": example("judge"), "isthmus": program()}
     for (mode, n), load in TABLE.items():
         turns = []
@@ -107,6 +112,9 @@ def own_table(bench: Bench, runs: int) -> None:
             comes_back = (mode, n, name != "floor") == ("delta", 100, True)
             phases = load.phases + (COME_BACK if comes_back else ())
             turns.append((Case("load", name, mode, n, SERVICES), replace(load, phases=phases), make))
+        if tools is not None and mode == "delta":
+            peer = Case("load", "gcp-linear", mode, n, SERVICES)
+            turns.append((peer, replace(load, phases=("sync", "storm")), go_control_plane(tools)))
         bench.in_turn(runs, turns)
     bench.in_turn(1, [(Case("load", name, "delta", MANY.n, SERVICES), MANY, make) for name, make in servers.items()])
 
@@ -127,7 +135,7 @@ def unrelated(bench: Bench, runs: int) -> None:
 def growth(bench: Bench) -> None:
     """Streams by services; in the largest cell the streams hold 20 million resources together."""
     for services in GROWTH_SERVICES:
-        servers = {"floor": example("floor", services), "judge": example("judge", services), "isthmus": program(services)}
+        servers = {name: example(name, services) for name in ("floor", "judge")} | {"isthmus": program(services)}
         for n in GROWTH_STREAMS:
             load = Load(n, "delta", ("sync", "idle", "single"), services, single=20, gap=0.1)
             cases = [(Case("load", name, "delta", n, services, "growth"), load, make) for name, make in servers.items()]
@@ -138,7 +146,7 @@ def judge_table(bench: Bench, runs: int, tools: Path) -> None:
     servers: dict[str, Make] = {
         "floor-tonic-frames": lambda place: RawPush(place, SERVICES, tools, "frames"),
         "floor-tonic": lambda place: RawPush(place, SERVICES, tools, "codec"),
-        "gcp-linear": lambda place: GoControlPlane(place, SERVICES, tools),
+        "gcp-linear": go_control_plane(tools),
         "judge": example("judge"),
         "isthmus": program(),
     }
@@ -157,8 +165,8 @@ def gate(bench: Bench) -> int:
         print("bench-gate: not measured", file=sys.stderr)
         return 1
     ratio = cost["judge"].median / cost["floor"].median
-    cells = {name: report.cell(spread) for name, spread in cost.items()}
-    print(f"CPU ms per change, N=100, delta: {cells['judge']}; floor {cells['floor']}; ratio {ratio:.2f}, limit {GATE:g}")
+    judge, floor = report.cell(cost["judge"]), report.cell(cost["floor"])
+    print(f"CPU ms per change, N=100, delta: {judge}; floor {floor}; ratio {ratio:.2f}, limit {GATE:g}")
     return 0 if ratio <= GATE else 1
 
 
@@ -173,9 +181,10 @@ def judge_tools() -> Path | None:
 
 def conditions(start: float) -> str:
     commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], stdout=subprocess.PIPE, text=True)
-    took = (time.time() - start) / 60
+    day = time.strftime("%Y-%m-%d", time.gmtime(start))
+    took = f"{(time.time() - start) / 60:.0f} minutes"
     return (
-        f"{time.strftime('%Y-%m-%d', time.gmtime(start))}, commit {commit.stdout.strip()}, {machine.description()}; {took:.0f} minutes.\n"
+        f"{day}, commit {commit.stdout.strip()}, {machine.description()}; {took}.\n"
         "Server, client and everybody else share the cores; *others' cores* is what neither used.\n\n"
     )
 
@@ -204,9 +213,10 @@ def main() -> int:
     if arguments.parts == ["gate"]:
         return gate(bench)
     parts = arguments.parts or PARTS
+    tools = judge_tools()
     start = time.time()
     if "table" in parts:
-        own_table(bench, arguments.runs)
+        own_table(bench, arguments.runs, tools)
     if "unrelated" in parts:
         unrelated(bench, arguments.runs)
     if "growth" in parts:
@@ -217,10 +227,10 @@ def main() -> int:
     else:
         print(report.verdicts(bench.figures, OWN, SUBJECTS), report.measured(bench.figures, "load"), sep="\n")
         print(report.growth(bench.figures, "load"))
-    tools = judge_tools() if "judge" in parts else None
+    if "judge" not in parts:
+        return 0
     if tools is None:
-        if "judge" in parts:
-            print("ISTHMUS_JUDGE is not set: the independent judge was NOT run", file=sys.stderr)
+        print("ISTHMUS_JUDGE is not set: the independent judge was NOT run", file=sys.stderr)
         return 0
     start = time.time()
     judge_table(bench, arguments.runs, tools)

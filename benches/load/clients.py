@@ -1,4 +1,4 @@
-"""The two clients: `examples/load.rs`, and `xdsload` of the independent judge. Both print one object of the same shape."""
+"""The two clients: `examples/load.rs`, and the independent judge's. Both print one object of the same shape."""
 
 from __future__ import annotations
 

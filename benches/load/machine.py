@@ -77,7 +77,7 @@ def wait_ready(process: subprocess.Popen[str], url: str, log: Path) -> None:
     deadline = time.monotonic() + START_LIMIT
     while request(url) is None:
         if process.poll() is not None:
-            raise Trouble(f"{process.args} ended: {tail(log)}")
+            raise Trouble(f"the program behind {url} ended: {tail(log)}")
         if time.monotonic() > deadline:
             raise Trouble(f"{url} does not answer: {tail(log)}")
         time.sleep(0.05)

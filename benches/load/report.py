@@ -23,7 +23,9 @@ SOTW = (
     ("B per stream·change", "burst CPU-s", "burst p99 ms", "storm CPU-s", "sent unchanged", "others' cores",
      "load average"),
 )  # fmt: skip
-GROWTH = ("sync max ms", "sync CPU-s", "RSS MiB", "change p50 ms", "change p99 ms", "CPU ms per change", "others' cores")
+GROWTH = (
+    "sync max ms", "sync CPU-s", "RSS MiB", "change p50 ms", "change p99 ms", "CPU ms per change", "others' cores",
+)  # fmt: skip
 
 
 def number(value: float) -> str:
@@ -82,7 +84,8 @@ def verdicts(figures: Figures, names: Names, subjects: Iterable[str]) -> str:
     lines = []
     for subject in subjects:
         for row in targets.rows(figures, names, subject):
-            if row.measured is None and row.limit is None:
+            # Of the other client's, or of a peer that is not here: their section has it.
+            if row.measured is None or (row.limit is None and names.peer is None):
                 continue
             limit = number(row.limit) if row.limit is not None else "–"
             lines.append([subject, row.text, cell(row.measured), f"{limit} ({row.why})", row.verdict])
@@ -90,7 +93,8 @@ def verdicts(figures: Figures, names: Names, subjects: Iterable[str]) -> str:
 
 
 def troubles(figures: Figures, client: str) -> str:
-    lines = [f"- {it.server}, {it.mode} N={it.n}, {it.part}: {text}" for it, text in figures.troubles() if it.client == client]
+    bad = [(it, text) for it, text in figures.troubles() if it.client == client]
+    lines = [f"- {it.server}, {it.mode} N={it.n}, {it.part}: {text}" for it, text in bad]
     return "Runs with trouble (what missed its end has no figures):\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 

@@ -11,7 +11,7 @@ import documents
 from machine import ROOT, free_address, request, start, stop, wait_ready
 
 RELEASE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
-PLAIN_NODE = {"id": "load-{i}", "cluster": "load"}
+PLAIN_NODE: dict[str, object] = {"id": "load-{i}", "cluster": "load"}
 
 
 class Server:
@@ -123,7 +123,8 @@ class Program(Server):
 
     def start(self) -> None:
         # Waiting for a folder to be quiet is a choice of the file source, and not what is measured.
-        command = [RELEASE / "isthmus", "serve", "--source-dir", self.folder, "--state-dir", self.state]
+        command: list[str | Path] = [RELEASE / "isthmus", "serve", "--source-dir", self.folder]
+        command += ["--state-dir", self.state]
         command += ["--xds-listen", self.xds, "--http-listen", self.http, "--quiet-time", "1ms", "--log-level", "warn"]
         self.process = start(command, self.log)
         wait_ready(self.process, f"http://{self.http}/readyz", self.log)
@@ -168,7 +169,7 @@ class RawPush(Changed):
     def start(self) -> None:
         if not self.data.exists():
             self.data.mkdir()
-            dump = [self.tools / "gcpserver", "-impl", "raw", "-dump", self.data]
+            dump: list[str | Path] = [self.tools / "gcpserver", "-impl", "raw", "-dump", self.data]
             dump += ["-services", str(self.services), "-endpoints", str(documents.ENDPOINTS)]
             subprocess.run(dump, check=True, capture_output=True)
         super().start()

@@ -88,7 +88,9 @@ def rows(figures: Figures, names: Names, subject: str) -> Iterator[Row]:
     limit = stalled.median * 2 if stalled else None
     yield Row("Stalled readers: messages afterwards", mine("delta", 100, "slow: messages after"), limit, "2 each")
     equal = mine("delta", 100, "slow: views equal")
-    wrong = Spread(*[stalled.median - at for at in (equal.median, equal.most, equal.least)]) if stalled and equal else None
+    wrong = None
+    if stalled and equal:
+        wrong = Spread(*[stalled.median - at for at in (equal.median, equal.most, equal.least)])
     yield Row("Stalled readers with a wrong final state", wrong, 0, "none")
     yield fixed("Held per stalled stream, KiB of RSS", "delta", 100, "slow: KiB grown per stalled", 64, "64 KiB")
     yield against("CPU ms per change", "sotw", 100, "CPU ms per change", 1.5, names.sotw_floor, "F (SotW)")

@@ -109,7 +109,6 @@ EVERY_RESPONSE: dict[int, str] = {
 NOT_APPLICABLE: dict[int, str] = {
     40: "about what may be concluded from an ACK: nothing on the wire differs",
     81: "MAY at input, and the server does not validate at send",
-    85: "what clients do on a deletion; the order that avoids it is rules 55 and 56",
     88: "optional: not offered",
 }
 

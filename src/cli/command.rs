@@ -24,7 +24,8 @@ enum Command {
     Serve(serve::Args),
     Dev(dev::Args),
     Validate(validate::Args),
-    Bootstrap(bootstrap::Args),
+    // Boxed: it has by far the most options.
+    Bootstrap(Box<bootstrap::Args>),
     Get(get::Args),
     #[command(subcommand)]
     Proxy(proxy::Command),

@@ -38,7 +38,7 @@ const FIRST_ANSWER: Duration = Duration::from_secs(10);
 
 pub(crate) struct StreamBody {
     shared: Arc<Shared>,
-    requests: Deframe,
+    requests: Quiet<Deframe>,
     /// With the session in it.
     entry: Arc<Entry>,
     admission: Admission,
@@ -56,6 +56,8 @@ pub(crate) struct StreamBody {
     rest: Bytes,
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Option<Instant>,
+    /// Nothing was left to do when last looked, and nothing has happened since.
+    idle: bool,
     ended: Option<Status>,
     done: bool,
 }
@@ -74,7 +76,7 @@ impl StreamBody {
         Self {
             entry: shared.live.open(client.stream, session, link),
             admission: Admission::new(shared.turns.as_ref()),
-            requests,
+            requests: Quiet::new(requests),
             client,
             known: None,
             updates: None,
@@ -85,6 +87,7 @@ impl StreamBody {
             rest: Bytes::new(),
             timer: None,
             timer_at: None,
+            idle: false,
             ended: None,
             done: false,
             shared,
@@ -112,12 +115,13 @@ impl StreamBody {
     /// Reads requests. Returns whether more may be waiting.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Status> {
         for _ in 0..REQUESTS_A_POLL {
-            match self.requests.poll(cx) {
+            match self.requests.poll(cx, Deframe::poll) {
                 Poll::Pending => return Ok(false),
                 // Half-close, reset or a lost connection: the stream is over for us too (rule 8).
                 Poll::Ready(None) => return Err(Status::new(Code::Ok, "")),
                 Poll::Ready(Some(Err(status))) => return Err(status),
                 Poll::Ready(Some(Ok(raw))) => {
+                    self.idle = false;
                     let request = Request::parse(self.client.form, raw)
                         .map_err(|error| Status::invalid_argument(error.to_string()))?;
                     let heard = self.entry.lock().session.request(&request, Instant::now());
@@ -215,10 +219,14 @@ impl StreamBody {
         while self.end_at.is_none() {
             match self.end.poll(cx, |end, cx| Pin::new(end).poll_next(cx)) {
                 Poll::Ready(Some(Some(end))) => {
+                    self.idle = false;
                     self.end_at = Some((end.moment(self.client.stream), end.why));
                 }
                 Poll::Ready(Some(None)) => {}
-                Poll::Ready(None) => self.end_at = Some((Instant::now(), Why::Drain)),
+                Poll::Ready(None) => {
+                    self.idle = false;
+                    self.end_at = Some((Instant::now(), Why::Drain));
+                }
                 Poll::Pending => break,
             }
         }
@@ -236,6 +244,14 @@ impl StreamBody {
             Why::Age => Status::unavailable("the connection is old"),
             Why::Drain => Status::unavailable("draining"),
         })
+    }
+
+    /// Whether the next deadline is there; makes sure of a wake-up if not.
+    fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
+        match (&mut self.timer, self.timer_at) {
+            (Some(timer), Some(_)) => timer.as_mut().poll(cx).is_ready(),
+            _ => false,
+        }
     }
 
     /// Makes sure of a wake-up at the next deadline. Returns whether it is already there.
@@ -260,6 +276,7 @@ impl StreamBody {
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
         loop {
             if let Some(chunk) = self.next_chunk() {
+                self.idle = false;
                 return Poll::Ready(Ok(chunk));
             }
             self.end(cx);
@@ -282,6 +299,10 @@ impl StreamBody {
                 Ok(newer) => newer,
                 Err(status) => return Poll::Ready(Err(status)),
             };
+            if self.idle && newer.is_none() && !self.is_due(cx) {
+                return Poll::Pending;
+            }
+            self.idle = false;
             let now = Instant::now();
             // In one go, so that whoever looks in never sees a snapshot that was not compared yet.
             let mut inner = self.entry.lock();
@@ -315,6 +336,7 @@ impl StreamBody {
             }
             let turn = self.admission.deadline(now);
             if !self.arm([deadline, end, turn].into_iter().flatten().min(), cx) {
+                self.idle = true;
                 return Poll::Pending;
             }
         }

@@ -79,7 +79,9 @@ impl Subscription {
     pub(crate) fn all_in(&self, set: &ResourceSet) -> bool {
         let mut there = set.iter().map(|r| r.name());
         self.names.iter().all(|name| {
-            there.any(|other| Arc::ptr_eq(name, other) || (other.len() == name.len() && other == name))
+            there.any(|other| {
+                Arc::ptr_eq(name, other) || (other.len() == name.len() && other == name)
+            })
         })
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use std::sync::Arc;
 use std::time::Instant;
 
-use snapshot::{Resource, ResourceKey, ResourceSet, ResourceType, SetChange, Version, xdstp};
+use snapshot::{Resource, ResourceKey, ResourceSet, ResourceType, Version, xdstp};
 
 use crate::lookup::Lookup;
 use crate::subscription::Subscription;
@@ -201,8 +201,8 @@ impl View {
         if self.whole.is_some() || base.ptr_eq(target) {
             return;
         }
-        for change in base.diff(target) {
-            let (SetChange::Upsert(resource) | SetChange::Remove(resource)) = change;
+        for step in &*target.steps_from(&base) {
+            let Some(resource) = step.new.as_ref().or(step.old.as_ref()) else { continue };
             let name = resource.name();
             if !sub.covers(name) {
                 continue;
@@ -210,7 +210,7 @@ impl View {
             match self.owed.entry(name.clone()) {
                 Entry::Vacant(slot) => {
                     slot.insert(Owed {
-                        held: Held::of(base.get(name)),
+                        held: Held::of(step.old.as_ref()),
                         asked: false,
                         rejected: None,
                         since: now,
@@ -234,7 +234,8 @@ impl View {
         let all = sub.wildcard || (sub.names().len() == target.len() && sub.all_in(target));
         if all && !timed && target.is_exactly(claims.initial()) {
             // A name that is also asked for and does not exist is still to be answered (rule 46).
-            let unknown = sub.names().iter().filter(|name| sub.wildcard && target.get(name).is_none());
+            let unknown =
+                sub.names().iter().filter(|name| sub.wildcard && target.get(name).is_none());
             for name in unknown {
                 let held = Held::Nothing;
                 let owed = Owed { held, asked: true, rejected: None, since: now, published: None };

@@ -22,6 +22,7 @@ mod joined;
 mod resource;
 mod resource_type;
 mod set;
+mod steps;
 #[cfg(test)]
 mod testing;
 pub mod xdstp;
@@ -34,3 +35,4 @@ pub use joined::{CHUNK, Framing, JOIN_BELOW};
 pub use resource::{Resource, ResourceKey, Version};
 pub use resource_type::ResourceType;
 pub use set::{ResourceSet, SetChange, Snapshot};
+pub use steps::Step;

@@ -7,6 +7,7 @@ use imbl::{OrdMap, OrdSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::joined::{Framing, Joined};
+use crate::steps::{Step, Steps};
 use crate::{Resource, ResourceType, Version, xdstp};
 
 /// All resources of one type: a persistent map, so that a copy is cheap and the difference between two generations
@@ -22,6 +23,8 @@ pub struct ResourceSet {
     sum: u64,
     /// Of this content; another one as soon as the content is another.
     joined: Joined,
+    /// To this content, from others.
+    steps: Steps,
 }
 
 /// One step from an older to a newer [`ResourceSet`].
@@ -40,6 +43,7 @@ impl ResourceSet {
             words: OrdSet::new(),
             sum: 0,
             joined: Joined::default(),
+            steps: Steps::default(),
         }
     }
 
@@ -122,18 +126,39 @@ impl ResourceSet {
         self.sum = self.sum.wrapping_add(pair_hash(resource.name(), resource.version()));
         self.words.extend(words(&resource));
         self.by_name.insert(resource.name().clone(), Arc::new(resource));
-        self.joined = Joined::default();
+        self.touched();
         true
     }
 
     pub fn remove(&mut self, name: &str) -> Option<Arc<Resource>> {
         let old = self.by_name.remove(name)?;
-        self.joined = Joined::default();
+        self.touched();
         self.sum = self.sum.wrapping_sub(pair_hash(old.name(), old.version()));
         for word in words(&old) {
             self.words.remove(&word);
         }
         Some(old)
+    }
+
+    /// What was made of the content before is no longer right.
+    fn touched(&mut self) {
+        self.joined = Joined::default();
+        self.steps = Steps::default();
+    }
+
+    /// The same as [`ResourceSet::diff`], worked out once for all who come from the same place: the usual case, since
+    /// all streams of a group go from one revision to the next.
+    #[must_use]
+    pub fn steps_from(&self, older: &Self) -> Arc<[Step]> {
+        self.steps.get(&older.by_name, || {
+            let step = |change| match change {
+                SetChange::Upsert(new) => {
+                    Step { old: older.get(new.name()).cloned(), new: Some(new.clone()) }
+                }
+                SetChange::Remove(old) => Step { old: Some(old.clone()), new: None },
+            };
+            older.diff(self).map(step).collect()
+        })
     }
 
     /// What leads from `self` to `newer`. Shared parts of the two maps are skipped.

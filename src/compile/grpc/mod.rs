@@ -86,7 +86,7 @@ impl Group {
             }
         }
         for name in touched {
-            self.update_listener(name);
+            self.update_listener(&name);
         }
         true
     }
@@ -135,11 +135,11 @@ impl Group {
     }
 
     /// Gives a name to the first of those that want it.
-    fn update_listener(&mut self, name: Name) {
-        let winner = self.names.get(&name).and_then(BTreeSet::first);
+    fn update_listener(&mut self, name: &Name) {
+        let winner = self.names.get(name).and_then(BTreeSet::first);
         let Some(Claim { backend, .. }) = winner else {
-            self.names.remove(&name);
-            self.plan.api_listeners.remove(&name);
+            self.names.remove(name);
+            self.plan.api_listeners.remove(name);
             return;
         };
         let object = ObjectKey { kind: backend.kind, name: backend.name.clone() };
@@ -148,7 +148,7 @@ impl Group {
             route_table: backend.cluster(),
             origin: self.services.get(&object).map(|c| c.origin.clone()).into_iter().collect(),
         };
-        put(&mut self.plan.api_listeners, &name, listener);
+        put(&mut self.plan.api_listeners, name, listener);
     }
 }
 

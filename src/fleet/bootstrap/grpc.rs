@@ -42,7 +42,8 @@ impl GrpcBootstrap {
         })
     }
 
-    /// gRFC A65. Files only, as with Envoy.
+    /// gRFC A65. Files only, as with Envoy. The Node.js client (1.14) knows no TLS to the control plane: it says so at its
+    /// start, and plain text on loopback is what is left to it.
     fn credentials(&self) -> Value {
         let Some(tls) = &self.xds_tls else { return json!({"type": "insecure"}) };
         let mut config = json!({"ca_certificate_file": tls.ca});
