@@ -171,7 +171,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (dir.path().join("one"), dir.path().join("two"));
         let write = |path: &Path, text: &str| std::fs::write(path, text).unwrap();
-        (write(&one, "a"), write(&two, "1"));
+        write(&one, "a");
+        write(&two, "1");
         let used = Arc::new(Mutex::new(String::from("a1")));
         let first = Contents::read([one.as_path(), &two]).unwrap();
         let (of, keep) = ((one.clone(), two.clone()), used.clone());
@@ -201,7 +202,8 @@ mod tests {
         write(&two, "1");
         look(Look::Replaced, "b1");
         // What is cut at another place is another content.
-        (write(&one, "b1"), write(&two, ""));
+        write(&one, "b1");
+        write(&two, "");
         look(Look::Replaced, "b1");
         look(Look::Same, "b1");
     }

@@ -21,6 +21,9 @@ pub(crate) struct Choice {
     pub(crate) all: Option<Vec<Arc<Resource>>>,
     /// Names that turned out to be owed nothing.
     pub(crate) settled: Vec<Arc<str>>,
+    /// Names rejected before that this response takes up again, also those that must wait or for which there is no room:
+    /// they follow by themselves.
+    pub(crate) retried: Vec<Arc<str>>,
     /// Something that the client lacks has to wait for another type.
     pub(crate) waits: bool,
     /// A first answer: the client had none of it.
@@ -106,6 +109,11 @@ pub(crate) fn settle(state: &mut TypeState, choice: &Choice) -> Settled {
     let owed = &mut state.view.owed;
     for name in &choice.settled {
         owed.remove(name);
+    }
+    for name in &choice.retried {
+        if let Some(owed) = owed.get_mut(name) {
+            owed.rejected = None;
+        }
     }
     let mut take = |name: &Arc<str>, sent: Option<&Arc<Resource>>| {
         let Some(before) = owed.remove(name) else { return };

@@ -1,6 +1,7 @@
 //! Responses that hold only what changed: all of delta, and the state-of-the-world types in which absence does not
 //! mean deletion (xds-rules 29).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use snapshot::ResourceSet;
@@ -23,16 +24,20 @@ pub(crate) fn choose(
     says_missing: bool,
 ) -> Choice {
     let mut choice = pick(form, state, target, order, max_bytes, says_missing, None);
-    if choice.is_empty() && !state.answer {
-        // Names rejected together come back together and apart from others (rule 43), once one of them has changed.
-        let again = state.view.owed.iter().find_map(|(name, owed)| {
-            let rejected = owed.rejected?;
-            (!owed.refused(target.get(name))).then_some(rejected.batch)
-        });
-        if again.is_some() {
-            let settled = choice.settled;
-            choice = pick(form, state, target, order, max_bytes, says_missing, again);
-            choice.settled.extend(settled);
+    if !choice.is_empty() || state.answer {
+        return choice;
+    }
+    // Names rejected together come back together and apart from others (rule 43), once one of them has changed.
+    let changed = state.view.owed.iter().filter(|(name, owed)| !owed.refused(target.get(name)));
+    let batches: BTreeSet<_> = changed.filter_map(|(_, owed)| Some(owed.rejected?.batch)).collect();
+    for batch in batches {
+        let (settled, waits) = (choice.settled, choice.waits);
+        choice = pick(form, state, target, order, max_bytes, says_missing, Some(batch));
+        choice.settled.extend(settled);
+        choice.waits |= waits;
+        // Of one there may be nothing to say: that must not keep back the next.
+        if !choice.is_empty() {
+            break;
         }
     }
     choice
@@ -95,8 +100,18 @@ fn pick(
         }
     }
     if !choice.is_empty() {
-        let ready = ride.into_iter().filter(|(name, owed)| order.may_remove(name, owed));
-        choice.removes.extend(ready.map(|(name, _)| name.clone()));
+        for (name, owed) in ride {
+            let list = match order.may_remove(name, owed) {
+                true => &mut choice.removes,
+                false => &mut choice.retried,
+            };
+            list.push(name.clone());
+        }
+        if batch.is_some() {
+            let all = state.view.owed.iter();
+            let members = all.filter(|(_, owed)| owed.rejected.map(|r| r.batch) == batch);
+            choice.retried.extend(members.map(|(name, _)| name.clone()));
+        }
     }
     choice
 }

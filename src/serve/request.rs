@@ -17,6 +17,8 @@ pub struct Request {
     type_url: Span,
     nonce: Span,
     node: Option<Span>,
+    /// State of the world: the client has taken a version of this type before, on whatever stream.
+    versioned: bool,
     error: Option<Span>,
     /// From the first to the last name, if nothing stands between them.
     names: Option<Span>,
@@ -42,6 +44,8 @@ pub struct ErrorDetail {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Field {
     Node,
+    /// `version_info`.
+    Version,
     TypeUrl,
     Nonce,
     Error,
@@ -70,6 +74,7 @@ impl Request {
             type_url: 0..0,
             nonce: 0..0,
             node: None,
+            versioned: false,
             error: None,
             names: None,
             counts: [0; 3],
@@ -80,6 +85,7 @@ impl Request {
             let Item { number, start, body } = item?;
             match field(form, number) {
                 Field::Node => request.node = Some(body),
+                Field::Version => request.versioned = !body.is_empty(),
                 Field::TypeUrl => request.type_url = text(&raw, body)?,
                 Field::Nonce => request.nonce = text(&raw, body)?,
                 Field::Error => request.error = Some(body),
@@ -142,6 +148,12 @@ impl Request {
             Ok(node) => Ok(Some(node.into())),
             Err(_) => Err(Malformed("node")),
         }
+    }
+
+    /// Whether `version_info` names a version: on a new stream, that the client holds something.
+    #[must_use]
+    pub fn is_versioned(&self) -> bool {
+        self.versioned
     }
 
     /// Present on a NACK only.
@@ -247,6 +259,7 @@ impl Request {
 
 fn field(form: Form, number: u32) -> Field {
     match (form, number) {
+        (Form::Sotw, 1) => Field::Version,
         (Form::Sotw, 2) | (Form::Delta, 1) => Field::Node,
         (Form::Sotw, 4) | (Form::Delta, 2) => Field::TypeUrl,
         (Form::Sotw | Form::Delta, 3) => Field::Names,

@@ -172,6 +172,8 @@ impl Session {
         }
         if first {
             self.moved = true;
+            // Of what it holds, all may be gone by now: where absence means deletion, that must be said (rules 18, 28).
+            state.answer = kind.full_state() && request.is_versioned();
         }
         self.subscribe(kind, state, request, first, now, &mut heard);
         if let Some(parameters) = request.dynamic_parameters(kind.url())
@@ -433,6 +435,10 @@ impl Session {
         });
         let beats = state.beats.as_ref().and_then(|beats| beats.wake()).filter(|at| *at > now);
         state.wake = order.wake.into_iter().chain(beats).min();
+        if let Some(beats) = &mut state.beats {
+            // What is gone, and cannot be said to be gone, the client forgets by itself.
+            beats.gone(choice.settled.iter().filter(|name| set.get(name).is_none()));
+        }
         // The first answer ends the client's initial wait (rule 51): it is not given while something is missing in it.
         let hold = first_answer && choice.waits;
         let silent = hold || (choice.is_empty() && !state.answer);
@@ -440,6 +446,7 @@ impl Session {
             for name in &choice.settled {
                 state.view.owed.remove(name);
             }
+            let beat = beat && state.beats.as_ref().is_some_and(|beats| beats.due(now));
             return (beat && !hold).then(|| self.beat(kind, state, set, now));
         }
         let Settled { fresh, changed, published } = choice::settle(state, &choice);

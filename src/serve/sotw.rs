@@ -32,6 +32,7 @@ pub(crate) fn choose(
         let told = |owed: &Owed| !owed.held.is_nothing() || (says_missing && owed.asked);
         let verdict = match owed.rejected {
             Some(rejected) if again.contains(&rejected.batch) => {
+                choice.retried.push(name.clone());
                 let unbound = Owed { rejected: None, ..owed.clone() };
                 judge(name, &unbound, target, order, told)
             }
@@ -58,6 +59,7 @@ pub(crate) fn choose(
             if order.may_remove(name, owed) {
                 choice.removes.push(name.clone());
             } else {
+                choice.retried.push(name.clone());
                 exceptions.push((name, owed.held.resource()));
             }
         }

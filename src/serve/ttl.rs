@@ -136,6 +136,17 @@ impl Beats {
         self.plan();
     }
 
+    /// These exist no more: a heartbeat would keep them alive on the client for ever.
+    pub(crate) fn gone<'a>(&mut self, names: impl IntoIterator<Item = &'a Arc<str>>) {
+        let mut some = false;
+        for name in names {
+            some |= self.held.remove(name).is_some();
+        }
+        if some {
+            self.plan();
+        }
+    }
+
     /// When to look again.
     pub(crate) fn wake(&self) -> Option<Instant> {
         self.next

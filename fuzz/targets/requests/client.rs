@@ -25,6 +25,8 @@ struct OfType {
     names: BTreeSet<String>,
     held: BTreeMap<String, Version>,
     nonce: String,
+    /// Of the last response that was accepted, on whatever stream.
+    version: String,
     unanswered: VecDeque<Response>,
 }
 
@@ -106,6 +108,12 @@ impl Client {
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let Some(response) = self.session.poll(now) else { return false };
         inspect(&response);
+        if *crate::TRACE {
+            eprintln!(
+                "  ← {} {:?} -{:?} ?{:?}",
+                response.kind, response.resources, response.removed, response.missing
+            );
+        }
         let state = &mut self.types[response.kind.index()];
         assert!(state.asked, "{} was never asked for", response.kind);
         assert!(self.nonces.insert(response.nonce.to_string()), "a nonce twice");
@@ -122,12 +130,18 @@ impl Client {
         let state = &mut self.types[kind.index()];
         let Some(response) = state.unanswered.pop_front() else { return false };
         state.nonce = response.nonce.to_string();
+        // In removals alone there is nothing to refuse.
+        let accept = accept || response.resources.is_empty();
         if accept {
             state.apply(form, &response);
+            state.version = response.version.to_string();
         } else {
-            // It may have either: nothing more is known of these.
+            // It may have either: nothing more is known of these, nor of what was left out where that means deletion.
             for name in names(&response) {
                 state.held.remove(&name);
+            }
+            if form == Form::Sotw && response.kind.full_state() {
+                state.held.clear();
             }
         }
         state.forget();
@@ -139,6 +153,18 @@ impl Client {
         let error = (!accept).then(|| "no".to_owned());
         self.send(kind, names, Vec::new(), BTreeMap::new(), nonce, error, now);
         true
+    }
+
+    /// Takes and answers all that there is at this moment.
+    pub(crate) fn keep_up(&mut self, accept: bool, now: Instant) -> bool {
+        let mut busy = false;
+        while self.take(now) {}
+        for kind in ResourceType::ALL {
+            while self.say(kind, accept, now) {
+                busy = true;
+            }
+        }
+        busy
     }
 
     /// A new stream: everything is asked for again, with what is held.
@@ -185,11 +211,16 @@ impl Client {
         error: Option<String>,
         now: Instant,
     ) {
+        if *crate::TRACE {
+            eprintln!("  → {kind} {names:?} -{unsubscribe:?} has {initial:?} error {error:?}");
+        }
+        let version_info = self.types[kind.index()].version.clone();
         let node = Some(Node { id: "client".into(), ..Node::default() });
         let error_detail = error.map(|message| Status { code: 3, message, details: vec![] });
         let raw = match self.form {
             Form::Sotw => pb::DiscoveryRequest {
                 node,
+                version_info,
                 type_url: kind.url().to_owned(),
                 resource_names: names,
                 response_nonce: nonce,
@@ -216,14 +247,7 @@ impl Client {
     /// Reads and accepts everything, until nothing comes any more.
     pub(crate) fn settle(&mut self, now: &mut Instant) {
         for _ in 0..ROUNDS {
-            while self.take(*now) {}
-            let mut busy = false;
-            for kind in ResourceType::ALL {
-                while self.say(kind, true, *now) {
-                    busy = true;
-                }
-            }
-            if !busy {
+            if !self.keep_up(true, *now) {
                 let deadline = self.session.next_deadline();
                 let Some(deadline) = deadline else { return };
                 *now = (*now).max(deadline);
@@ -267,6 +291,10 @@ impl OfType {
     fn forget(&mut self) {
         let (wildcard, names) = (self.wildcard, &self.names);
         self.held.retain(|name, _| wildcard || names.contains(name));
+        // Also what it took and has not answered yet.
+        for response in &mut self.unanswered {
+            response.resources.retain(|r| wildcard || names.contains(&**r.name()));
+        }
     }
 
     fn apply(&mut self, form: Form, response: &Response) {

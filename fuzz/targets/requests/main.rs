@@ -14,23 +14,26 @@ mod steps;
 mod wild;
 mod world;
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use serve::{Form, Published, Settings, Ttls};
 
 use client::Client;
-use steps::{Setup, Step};
+use steps::{Bytes, Setup, Step};
 use wild::Wild;
 use world::World;
 
 /// Steps beyond these find nothing new and cost time.
 const MOST_STEPS: usize = 200;
 
+/// Prints what the client does: for an input that is played again.
+static TRACE: LazyLock<bool> = LazyLock::new(|| std::env::var_os("TRACE").is_some());
+
 fuzz_target!(|data: &[u8]| {
-    let mut bytes = Unstructured::new(data);
-    let Ok(setup) = Setup::arbitrary(&mut bytes) else { return };
+    let mut bytes = Bytes(data);
+    let setup = Setup::read(&mut bytes);
     let form = if setup.delta { Form::Delta } else { Form::Sotw };
     let settings = Settings {
         ack_limit: Duration::from_secs(2),
@@ -41,7 +44,8 @@ fuzz_target!(|data: &[u8]| {
         ttls: if setup.ttls { Ttls::Always } else { Ttls::Never },
         resource_errors: setup.resource_errors,
     };
-    let mut now = Instant::now();
+    let start = Instant::now();
+    let mut now = start;
     let mut world = World::default();
     let mut client = Client::new(form, settings);
     let mut wild = Wild::new(form, settings, setup.only);
@@ -49,7 +53,10 @@ fuzz_target!(|data: &[u8]| {
         if bytes.is_empty() {
             break;
         }
-        let Ok(step) = Step::arbitrary(&mut bytes) else { break };
+        let step = Step::read(&mut bytes);
+        if *TRACE {
+            eprintln!("{:?} {step:?}", now - start);
+        }
         match step {
             Step::Put { kind, name, body, refs, ttl } => world.put(kind, name, body, refs, ttl),
             Step::Remove { kind, name } => world.remove(kind, name),
@@ -58,8 +65,13 @@ fuzz_target!(|data: &[u8]| {
                 wild.publish(Published { snapshot: world.snapshot(), at: now });
             }
             Step::Ask { kind, names, unsubscribe } => client.ask(kind, names, unsubscribe, now),
-            Step::Read => drop(client.take(now)),
+            Step::Read => {
+                client.take(now);
+            }
             Step::Answer { kind, accept } => client.answer(kind, accept, now),
+            Step::KeepUp { accept } => {
+                client.keep_up(accept, now);
+            }
             Step::Reconnect => client.reconnect(now),
             Step::Wait { tenths } => now += Duration::from_millis(100 * u64::from(tenths)),
             Step::Wild(request) => wild.request(&request, now),

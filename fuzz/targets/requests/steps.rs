@@ -1,12 +1,47 @@
 //! What the bytes of the fuzzer mean.
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 use snapshot::ResourceType;
 
 /// Few names, so that they meet.
 pub(crate) const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
-#[derive(Arbitrary, Debug)]
+/// A byte for each thing that is chosen: short inputs are found sooner and mutate into sensible ones.
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Bytes<'a> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn next(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn bit(&mut self) -> bool {
+        self.next() & 1 == 1
+    }
+
+    fn kind(&mut self) -> Kind {
+        KINDS[usize::from(self.next()) % KINDS.len()]
+    }
+
+    fn name(&mut self) -> Name {
+        Name(self.next())
+    }
+
+    /// Up to 255 bytes for what is not chosen byte by byte.
+    fn part(&mut self) -> &'a [u8] {
+        let length = usize::from(self.next()).min(self.0.len());
+        let (part, rest) = self.0.split_at(length);
+        self.0 = rest;
+        part
+    }
+}
+
+#[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) delta: bool,
     pub(crate) cut: bool,
@@ -15,6 +50,33 @@ pub(crate) struct Setup {
     pub(crate) resource_errors: bool,
     pub(crate) only: Option<Kind>,
 }
+
+impl Setup {
+    pub(crate) fn read(bytes: &mut Bytes<'_>) -> Self {
+        let bits = bytes.next();
+        let bit = |at: u8| bits >> at & 1 == 1;
+        Self {
+            delta: bit(0),
+            cut: bit(1),
+            legacy_wildcard: bit(2),
+            ttls: bit(3),
+            resource_errors: bit(4),
+            only: (bit(5) && bit(6)).then(|| bytes.kind()),
+        }
+    }
+}
+
+const KINDS: [Kind; 9] = [
+    Kind::Cluster,
+    Kind::Endpoint,
+    Kind::Listener,
+    Kind::ScopedRoute,
+    Kind::Route,
+    Kind::VirtualHost,
+    Kind::Extension,
+    Kind::Secret,
+    Kind::Runtime,
+];
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(crate) enum Kind {
@@ -55,7 +117,7 @@ impl Name {
 }
 
 /// A set of names and the wildcard: a bit each.
-#[derive(Arbitrary, Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Names(u8);
 
 impl Names {
@@ -68,7 +130,7 @@ impl Names {
     }
 }
 
-#[derive(Arbitrary, Debug)]
+#[derive(Debug)]
 pub(crate) enum Step {
     Put {
         kind: Kind,
@@ -95,12 +157,46 @@ pub(crate) enum Step {
         kind: Kind,
         accept: bool,
     },
+    /// It takes and answers all that there is, as clients mostly do.
+    KeepUp {
+        accept: bool,
+    },
     Reconnect,
     Wait {
         tenths: u8,
     },
     Wild(WildRequest),
     Bytes(Vec<u8>),
+}
+
+impl Step {
+    pub(crate) fn read(bytes: &mut Bytes<'_>) -> Self {
+        match bytes.next() % 16 {
+            0..3 => {
+                let (kind, name, body) = (bytes.kind(), bytes.name(), bytes.next() & 3);
+                let shape = bytes.next();
+                let refs = (0..shape % 4).map(|_| (bytes.kind(), bytes.name())).collect();
+                Self::Put { kind, name, body, refs, ttl: shape >> 6 == 3 }
+            }
+            3 => Self::Remove { kind: bytes.kind(), name: bytes.name() },
+            4 | 5 => Self::Publish,
+            6 | 7 => Self::Ask {
+                kind: bytes.kind(),
+                names: Names(bytes.next()),
+                unsubscribe: Names(bytes.next()),
+            },
+            8 => Self::Read,
+            9 => Self::Answer { kind: bytes.kind(), accept: bytes.bit() },
+            10 | 11 => Self::KeepUp { accept: bytes.next() & 7 != 7 },
+            12 => Self::Reconnect,
+            13 => Self::Wait { tenths: bytes.next() },
+            14 => match WildRequest::arbitrary(&mut Unstructured::new(bytes.part())) {
+                Ok(request) => Self::Wild(request),
+                Err(_) => Self::Read,
+            },
+            _ => Self::Bytes(bytes.part().to_vec()),
+        }
+    }
 }
 
 /// A request of which nothing has to make sense.

@@ -213,3 +213,46 @@ fn rule_43_asking_by_name_ends_the_silence() {
     s.put(EDS, "a", "1").publish().asks(EDS, &["a"]).gets(["EDS a=1"]).nacks(EDS).gets([]);
     s.asks(EDS, &["a"]).takes(["EDS a=1"]);
 }
+
+/// Found by the fuzzer: what had to wait while its batch was tried again was never sent.
+#[test]
+fn rule_43_56_a_refused_removal_that_must_wait_goes_later_by_itself() {
+    for (mut s, retry, rest) in [(sotw(), "CDS c=1 d=2", "CDS d=2"), (delta(), "CDS d=2", "CDS -c")]
+    {
+        s.put(CDS, "c", "1")
+            .publish()
+            .asks(CDS, &[])
+            .takes(["CDS c=1"])
+            .asks(LDS, &[])
+            .takes(["LDS"]);
+        // The new listener names the cluster that goes, and the client may have it although it refuses it.
+        s.remove(CDS, "c").put(CDS, "d", "1").put_with(LDS, "l", "1", &[(CDS, "c")]).publish();
+        let first = if s.form == Form::Sotw { "CDS d=1" } else { "CDS d=1 -c" };
+        s.gets([first, "LDS l=1"]).nacks(LDS).nacks(CDS).gets([]);
+        s.put(CDS, "d", "2").publish().takes([retry]);
+        s.after(60).gets([]);
+        s.put(LDS, "l", "2").publish().takes(["LDS l=2"]).takes([rest]);
+    }
+}
+
+/// Found by the fuzzer, likewise.
+#[test]
+fn rule_43_80_a_batch_that_is_cut_when_it_is_tried_again_goes_on() {
+    let settings = Settings { max_response: 250, ..Settings::default() };
+    let mut s = delta().with_settings(settings);
+    s.put(EDS, "a", "1").put(EDS, "b", "1").put(EDS, "c", "1").publish();
+    s.asks(EDS, &["a", "b", "c"]).gets(["EDS a=1 b=1"]).nacks(EDS).gets(["EDS c=1"]).acks(EDS);
+    let long = "x".repeat(100);
+    s.put(EDS, "a", &long).publish().takes([&*format!("EDS a={long}")]).takes(["EDS b=1"]);
+}
+
+/// Found by the fuzzer: two batches, of which the first has ended without a word.
+#[test]
+fn rule_43_a_batch_of_which_there_is_nothing_to_say_does_not_keep_back_the_next() {
+    let mut s = delta();
+    s.put(SDS, "a", "1").publish().asks(SDS, &["a", "c"]).gets(["SDS a=1 -c"]).nacks(SDS).gets([]);
+    s.asks(SDS, &["b"]).gets(["SDS -b"]).acks(SDS);
+    s.put(SDS, "b", "1").publish().gets(["SDS b=1"]).nacks(SDS).gets([]);
+    // That a secret is gone is not said (rule 59).
+    s.remove(SDS, "a").put(SDS, "b", "2").publish().takes(["SDS b=2"]);
+}

@@ -262,3 +262,30 @@ fn rule_66_scoped_routes_come_whole() {
     s.put(srds, "a", "1").put(srds, "b", "1").publish().asks(srds, &[]).takes(["SRDS a=1 b=1"]);
     s.put(srds, "a", "2").publish().takes(["SRDS a=2 b=1"]);
 }
+
+/// Found by the fuzzer: a client that came back went on with a listener that was deleted meanwhile.
+#[test]
+fn rule_18_28_on_a_new_stream_a_client_hears_that_all_it_holds_is_gone() {
+    let resumes = |kind: ResourceType, version: &str| {
+        let mut s = sotw();
+        s.put(kind, "other", "1").publish();
+        let (version_info, node) =
+            (version.to_owned(), NodeProto { id: "n".into(), ..Default::default() });
+        let request = pb::DiscoveryRequest {
+            node: Some(node),
+            version_info,
+            type_url: kind.url().into(),
+            resource_names: vec!["a".into()],
+            ..Default::default()
+        };
+        let request = Request::parse(Form::Sotw, request.encode_to_vec().into()).unwrap();
+        let now = s.now;
+        s.session.request(&request, now).unwrap();
+        s
+    };
+    resumes(LDS, "v").takes(["LDS"]);
+    resumes(CDS, "v").takes(["CDS"]);
+    // To one that has nothing there is nothing to say, and elsewhere it cannot be said.
+    resumes(LDS, "").gets([]);
+    resumes(RDS, "v").gets([]);
+}

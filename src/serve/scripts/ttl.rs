@@ -214,3 +214,21 @@ fn rule_18_on_a_new_stream_what_has_a_ttl_is_sent_again() {
     resumed(&[TTL]).hears(["a=1@9"]).acks(EDS).gets([]).after(3).hears(["a@9"]);
     resumed(&[]).gets([]);
 }
+
+/// Found by the fuzzer.
+#[test]
+fn rule_62_no_heartbeat_keeps_alive_what_is_gone() {
+    for mut s in [sotw().knowing(&[WRAPPER, TTL]), delta().knowing(&[TTL])] {
+        s.put_timed(EDS, "a", "1", 9).put_timed(EDS, "b", "1", 9).publish().asks(EDS, &["a", "b"]);
+        s.hears(["a=1@9", "b=1@9"]).acks(EDS);
+        // That an assignment is gone is not said (rules 29, 59): it lapses.
+        s.remove(EDS, "a").publish().gets([]);
+        let beat = if s.form == Form::Sotw { "b@9!" } else { "b@9" };
+        s.after(3).hears([beat]).acks(EDS);
+        s.remove(EDS, "b").publish().gets([]).after(3).gets([]);
+        // Also if it went at the very moment of a heartbeat; and what comes back is sent whole.
+        s.put_timed(EDS, "a", "1", 9).publish().hears(["a=1@9"]).acks(EDS);
+        s.remove(EDS, "a").publish().after(3).gets([]);
+        assert_eq!(s.session.next_deadline(), None);
+    }
+}
