@@ -14,7 +14,6 @@ mod dev;
 pub mod fuzzing;
 mod groups;
 mod last_good;
-mod pace;
 mod pipeline;
 mod proxies;
 mod read;

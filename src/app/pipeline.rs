@@ -4,7 +4,7 @@
 //! Batch ──► Merger ──► Compiler ──► Encoder per group ──► Groups (streams wake) ──► last good (disk, later)
 //! ```
 //!
-//! A few changes in a row are compiled at once, each; a longer series in steps of the merge window (see `pace`).
+//! The first change after a quiet time is compiled at once; those that follow within the merge window are taken together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock};
@@ -18,7 +18,6 @@ use snapshot::{Encoder, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::groups::{Groups, group_name};
-use crate::pace::Pace;
 
 /// What the pipeline knows, for those who read: the API takes a read lock, the pipeline a write lock while it compiles.
 /// Streams never touch it.
@@ -112,7 +111,7 @@ impl Pipeline {
         let mut encoders = Encoders::new();
         let mut pending: Vec<Key> = Vec::new();
         let mut wanted = self.groups.wanted();
-        let mut pace = Pace::new(self.merge_window);
+        let mut last: Option<Instant> = None;
         let patience = tokio::time::Instant::now() + FIRST_LISTING;
         loop {
             let next = next(&mut batches, &mut wanted);
@@ -138,8 +137,8 @@ impl Pipeline {
                 Next::End => break,
             };
             let mut taken = vec![first];
-            if let Some(until) = pace.wait_until(Instant::now()) {
-                let open_until = tokio::time::Instant::from_std(until);
+            if let Some(last) = last {
+                let open_until = tokio::time::Instant::from_std(last + self.merge_window);
                 while let Ok(Some(more)) = tokio::time::timeout_at(open_until, batches.recv()).await
                 {
                     taken.push(more);
@@ -153,7 +152,7 @@ impl Pipeline {
             self.step(taken, &groups, &mut pending, &mut encoders, started);
             self.settle_fallback();
             self.seen.send_modify(|count| *count += 1);
-            pace.stepped(Instant::now());
+            last = Some(Instant::now());
         }
     }
 

@@ -83,7 +83,7 @@ spec::settings! {
     max_file_size: ByteSize = Fixed("16MiB");
     /// How long files must stay unchanged before they are read again.
     quiet_time: Duration = Fixed("100ms");
-    /// A few changes in a row are compiled at once, a longer series in steps of this length.
+    /// How long changes are collected before one compile.
     merge_window: Duration = Fixed("10ms");
     /// How long a proxy may take to acknowledge before what depends on it is sent all the same.
     ack_timeout: Duration = Fixed("15s");

@@ -16,9 +16,12 @@ pub struct Step {
 
 type Content = OrdMap<Arc<str>, Arc<Resource>>;
 
-/// The last answer: whence, and the steps. One is enough, since nearly all who ask come from the revision before.
+/// Whence, and the steps from there.
+type Answer = (Content, Arc<[Step]>);
+
+/// The last answer. One is enough, since nearly all who ask come from the revision before.
 #[derive(Clone, Default)]
-pub(crate) struct Steps(Arc<Mutex<Option<(Content, Arc<[Step]>)>>>);
+pub(crate) struct Steps(Arc<Mutex<Option<Answer>>>);
 
 impl Steps {
     /// `find` is called with the lock held: others want the same answer and would only work it out too.
