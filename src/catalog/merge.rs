@@ -70,6 +70,8 @@ impl Merger {
                         sources_changed = true;
                     }
                 }
+                // The registries' room comes with the guard.
+                Change::Registry(_) => {}
                 Change::Health(health) => {
                     let state = state(&mut next, &source);
                     sources_changed |= state.health != health;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{Finding, Object, ObjectKey};
+use crate::{Finding, Object, ObjectKey, Report};
 
 /// One atomic step, from one source.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub enum Change {
         scope: Arc<str>,
         findings: Vec<Finding>,
     },
+    /// What a registry says of its services.
+    Registry(Report),
     /// The source's own state. A lost session is said here and never as a `Delete`.
     Health(Health),
 }

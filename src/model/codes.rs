@@ -80,6 +80,25 @@ codes! {
     /// that only another namespace may give out.
     HOST_TAKEN = 1307, "host taken";
 
+    /// An instance in a registry has no host that can be dialled: neither an IP address nor a DNS name. It gets no traffic.
+    REGISTRY_HOST = 1401, "unusable host of an instance";
+    /// An instance in a registry has a port outside of 1 to 65535. It gets no traffic.
+    REGISTRY_PORT = 1402, "unusable port of an instance";
+    /// An instance in a registry has a weight that is no number, negative or far too large. It is taken as 1.
+    REGISTRY_WEIGHT = 1403, "unusable weight of an instance";
+    /// Two instances of one service in a registry have the same address and port and differ in the rest.
+    REGISTRY_DUPLICATE = 1404, "instance registered twice";
+    /// Part of what a registry holds cannot be read in the form that its kind has. That part is left out.
+    REGISTRY_DATA = 1405, "unreadable data in a registry";
+    /// A service in a registry has more data than the limit. It keeps its last good state.
+    REGISTRY_TOO_LARGE = 1406, "too much data in a registry";
+    /// The address of a registry does not answer, or not as a registry of this kind. The last good view stays.
+    REGISTRY_UNREACHABLE = 1411, "registry does not answer";
+    /// A registry refused the login, or what it answers shows that the login has no rights. The last good view stays.
+    REGISTRY_LOGIN = 1412, "registry refused the login";
+    /// The file with a password, token or key of a registry cannot be read.
+    REGISTRY_SECRET = 1413, "secret of a registry cannot be read";
+
     /// A proxy refused what it was sent. The text is the proxy's own.
     PROXY_REJECTED = 3101, "proxy rejected the configuration";
 }

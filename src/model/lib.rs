@@ -15,6 +15,7 @@ mod finding;
 mod gateway;
 mod hostname;
 mod object;
+mod registry;
 mod route;
 mod service;
 
@@ -30,6 +31,11 @@ pub use gateway::{
 };
 pub use hostname::{Hostname, InvalidHostname};
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};
+pub use registry::{
+    Ask, ConsulOptions, EurekaOptions, GuardRules, Host, Import, ImportNamespace, Instance, Login,
+    NacosOptions, Probe, Registry, RegistryKind, RegistryService, RegistryServiceId, RegistryTls,
+    Report, ServiceGuard, ZooKeeperOptions,
+};
 pub use route::{
     Backend, BackendRef, Cors, Filter, Fraction, HeaderEdit, HeaderMatch, HeaderValue, HttpRoute,
     ParentRef, PathMatch, PathModifier, QueryMatch, Redirect, Rewrite, RouteMatch, Rule,

@@ -1,7 +1,8 @@
 //! # sources: places that know things
 //!
 //! ```text
-//! folder of YAML ──file──► Batch of Change ──► catalog
+//! folder of YAML ──file──────────────────► Batch of Change ──► catalog
+//! Nacos, Eureka, ZooKeeper, Consul ──────► Batch of Report ──► catalog
 //! ```
 //!
 //! One folder of this room per place that truth comes from. Each is a component: `Options`, and a `run` that sends
@@ -12,3 +13,4 @@
 //! source or Envoy.
 
 pub mod file;
+pub mod registry;

@@ -99,6 +99,7 @@ pub fn read(options: Options, parse: Parse) -> (Vec<Object>, Vec<Finding>) {
             | Change::InitDone
             | Change::Apply(_)
             | Change::Delete(_)
+            | Change::Registry(_)
             | Change::Health(_) => {}
         }
     }

@@ -109,7 +109,7 @@ impl Case {
                     self.deleted.push(key.name.to_string());
                 }
                 Change::Health(health) => self.health = Some(health.clone()),
-                Change::InitDone | Change::Findings { .. } => {}
+                Change::InitDone | Change::Findings { .. } | Change::Registry(_) => {}
             }
         }
         batch

@@ -97,6 +97,7 @@ pub(super) fn words(batch: Option<&Batch>) -> Vec<String> {
                 assert_eq!(file, scope.as_ref(), "a finding outside of its scope");
                 format!("{file}:{line}: {}", finding.code)
             })),
+            Change::Registry(report) => out.push(format!("{report:?}")),
             Change::Health(Health::Live) => out.push("live".into()),
             Change::Health(Health::Syncing) => out.push("syncing".into()),
             Change::Health(Health::Degraded { reason }) => out.push(format!("degraded: {reason}")),

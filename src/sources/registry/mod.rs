@@ -1,0 +1,23 @@
+//! # registry: what all registry sources share
+//!
+//! A registry source is two functions with the same signature in every folder:
+//!
+//! ```text
+//! run(Inlet, Outlet)        facts, until the Inlet is closed
+//! probe(&Registry)          one answer an address, for `isthmus registry test`
+//! ```
+//!
+//! It reports facts ([`model::Report`], [`model::Health`]) and decides nothing: no guard, no hold, no empty-answer rule.
+//! What a registry says is checked at one door, [`RawService`].
+
+mod allow;
+mod backoff;
+mod outlet;
+mod raw;
+mod secret;
+
+pub use allow::Allow;
+pub use backoff::Backoff;
+pub use outlet::{Inlet, Outlet};
+pub use raw::{RawInstance, RawService};
+pub use secret::{Error as SecretError, SecretFile};
