@@ -263,8 +263,8 @@ mod tests {
 
     #[test]
     fn findings_are_few_and_short() {
-        let long = "x y".repeat(1000);
-        let many: Vec<_> = (0..100).map(|i| RawInstance::new(&long, i)).collect();
+        let hosts: Vec<_> = (0..100).map(|i| format!("{i} {}", "x y".repeat(1000))).collect();
+        let many: Vec<_> = hosts.iter().map(|host| RawInstance::new(host, 80)).collect();
         let service = service(&many);
         assert_eq!(service.findings.len(), MAX_FINDINGS + 1);
         assert!(service.findings.iter().all(|f| f.text.len() < 300));
