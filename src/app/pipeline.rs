@@ -7,12 +7,12 @@
 //! The first change after a quiet time is compiled at once; those that follow within the merge window are taken together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use catalog::{Catalog, Key, Merger};
 use compile::{Compiler, GroupKey};
-use model::{Batch, Finding, Health};
+use model::{Batch, Finding, Health, Kind};
 use serve::Published;
 use snapshot::{Encoder, Snapshot};
 use tokio::sync::{mpsc, watch};
@@ -26,12 +26,16 @@ pub(crate) struct World {
     pub(crate) compiler: Compiler,
     /// For sources that are not live: when their view was last known to be current.
     fresh: BTreeMap<Arc<str>, SystemTime>,
+    /// What [`World::findings`] found; empty again once that may differ. Looking costs all routes, and whoever asks does so
+    /// after every change.
+    findings: OnceLock<Arc<[Finding]>>,
 }
 
 impl World {
     /// `fresh`: when the view of each source that is kept on disk was written.
     pub(crate) fn new(controller: Arc<str>, fresh: BTreeMap<Arc<str>, SystemTime>) -> Self {
-        Self { merger: Merger::default(), compiler: Compiler::new(controller), fresh }
+        let findings = OnceLock::new();
+        Self { merger: Merger::default(), compiler: Compiler::new(controller), fresh, findings }
     }
 
     fn apply(&mut self, batch: Batch, now: SystemTime) -> Vec<Key> {
@@ -43,7 +47,11 @@ impl World {
                 .any(|(name, state)| *name == source && state.health == Health::Live)
         };
         let was_live = live(self);
-        let changed = self.merger.apply(batch).changed;
+        let applied = self.merger.apply(batch);
+        let changed = applied.changed;
+        if applied.sources_changed {
+            self.findings.take();
+        }
         if live(self) {
             self.fresh.remove(&source);
         } else if was_live {
@@ -63,7 +71,11 @@ impl World {
     }
 
     /// Everything that is wrong with the input, in order of place.
-    pub(crate) fn findings(&self) -> Vec<Finding> {
+    pub(crate) fn findings(&self) -> Arc<[Finding]> {
+        self.findings.get_or_init(|| self.find()).clone()
+    }
+
+    fn find(&self) -> Arc<[Finding]> {
         let catalog = self.catalog();
         let mut all = self.compiler.findings(catalog);
         all.extend(
@@ -73,7 +85,16 @@ impl World {
         );
         all.sort_by(|a, b| (&a.at.location, a).cmp(&(&b.at.location, b)));
         all.dedup();
-        all
+        all.into()
+    }
+}
+
+/// Whether no finding depends on what is behind this key: nothing that is said of endpoints is found by compiling.
+fn is_endpoints(key: &Key) -> bool {
+    match key {
+        Key::Object(key) => key.kind == Kind::EndpointSlice,
+        Key::SlicesOf(_) => true,
+        Key::RoutesOf(_) | Key::GrantsIn(_) | Key::Gateways => false,
     }
 }
 
@@ -197,7 +218,7 @@ impl Pipeline {
         for batch in batches {
             pending.extend(world.apply(batch, now));
         }
-        let World { merger, compiler, .. } = &mut *world;
+        let World { merger, compiler, findings, .. } = &mut *world;
         let catalog = merger.catalog();
         if !self.all_listed(catalog) {
             return;
@@ -214,6 +235,9 @@ impl Pipeline {
         pending.sort();
         pending.dedup();
         let update = compiler.update(catalog, pending);
+        if !pending.iter().all(is_endpoints) || !new.is_empty() || !update.failed.is_empty() {
+            findings.take();
+        }
         pending.clear();
         metrics::histogram!("isthmus_compile_seconds").record(started.elapsed());
         for name in &update.failed {

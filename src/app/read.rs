@@ -114,7 +114,7 @@ impl Read for Reader {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        self.world().findings()
+        self.world().findings().to_vec()
     }
 
     fn sources(&self) -> Vec<Source> {

@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs until the pipeline ends.
 pub(crate) async fn run(world: Arc<RwLock<World>>, mut seen: watch::Receiver<u64>) {
-    let mut known: BTreeSet<Finding> = BTreeSet::new();
+    let mut known: Arc<[Finding]> = [].into();
     let mut health: Vec<(Arc<str>, Health)> = Vec::new();
     while seen.changed().await.is_ok() {
         tokio::time::sleep(PAUSE).await;
@@ -29,25 +29,31 @@ pub(crate) async fn run(world: Arc<RwLock<World>>, mut seen: watch::Receiver<u64
             let sources = world.catalog().sources();
             let now: Vec<_> =
                 sources.map(|(name, state)| (name.clone(), state.health.clone())).collect();
-            (world.findings().into_iter().collect::<BTreeSet<_>>(), now)
+            (world.findings(), now)
         };
         if now_health != health {
             now_health.iter().for_each(say_health);
             health = now_health;
+        }
+        // The very same list: most changes are of endpoints.
+        if Arc::ptr_eq(&findings, &known) {
+            continue;
         }
         for severity in [Severity::Info, Severity::Warning, Severity::Error] {
             let count = findings.iter().filter(|f| f.severity == severity).count();
             #[allow(clippy::cast_precision_loss)]
             metrics::gauge!("isthmus_findings", "severity" => severity.as_str()).set(count as f64);
         }
-        for finding in findings.difference(&known) {
+        let (before, now): (BTreeSet<_>, BTreeSet<_>) =
+            (known.iter().collect(), findings.iter().collect());
+        for finding in now.difference(&before) {
             match finding.severity {
                 Severity::Error => tracing::error!("{finding}"),
                 Severity::Warning => tracing::warn!("{finding}"),
                 Severity::Info => tracing::info!("{finding}"),
             }
         }
-        for finding in known.difference(&findings) {
+        for finding in before.difference(&now) {
             tracing::info!("no longer: {} {} {}", finding.code, finding.at, finding.text);
         }
         known = findings;

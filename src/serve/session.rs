@@ -461,7 +461,10 @@ impl Session {
             let beats = state.beats.get_or_insert_default();
             beats.sent(&resources, &removes, nonce, now);
         }
-        if kind == ResourceType::Cluster {
+        // gRPC names its clusters (always in state of the world), out of routes that it holds already: these cannot wait
+        // any more, and calls wait inside of the client. It need not ask for the assignments of each (rule 58).
+        let names_clusters = self.form == Form::Sotw && !state.sub.broad();
+        if kind == ResourceType::Cluster && !names_clusters {
             self.note_warming(&fresh, target, now);
         }
         state.answer = false;

@@ -194,6 +194,21 @@ fn rule_58_a_client_that_asks_for_clusters_by_name_gets_the_route_first() {
 }
 
 #[test]
+fn rule_58_a_client_that_names_clusters_is_not_waited_for_if_it_takes_no_assignments() {
+    let mut s = sotw();
+    s.cluster("x", "1").cluster("y", "1").listener("l", "1", &["r"]).route("r", "1", &["x", "y"]);
+    s.publish();
+    s.asks(LDS, &["l"]).takes(["LDS l=1"]);
+    s.asks(RDS, &["r"]).takes(["RDS r=1"]);
+    s.asks(CDS, &["x"]).takes(["CDS x=1"]);
+    s.asks(EDS, &["x"]).takes(["EDS x=1"]);
+    s.asks(CDS, &["x", "y"]).gets(["CDS x=1 y=1"]);
+    // A cluster that it has not confirmed is still waited for: a NACK may follow.
+    s.route("r", "2", &["x", "y"]).listener("l", "2", &["r"]).publish().gets(["LDS l=2"]);
+    s.acks(CDS).acks(LDS).takes(["RDS r=2"]);
+}
+
+#[test]
 fn rule_58_a_client_without_assignments_on_this_stream_is_not_waited_for() {
     let mut s = delta();
     s.cluster("x", "1").route("r", "1", &["x"]).publish();
