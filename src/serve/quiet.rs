@@ -13,6 +13,8 @@ pub(crate) struct Quiet<T> {
     inner: T,
     bell: Arc<Bell>,
     waker: Waker,
+    /// Whom the bell wakes.
+    task: Option<Waker>,
 }
 
 struct Bell {
@@ -26,8 +28,12 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        // In this order: whoever sees that it has not rung may trust that his waker is in it, or is about to be woken.
+        let task = self.task.take();
         self.rung.store(true, Ordering::Release);
-        self.task.wake();
+        if let Some(task) = task {
+            task.wake();
+        }
     }
 }
 
@@ -35,7 +41,7 @@ impl<T> Quiet<T> {
     pub(crate) fn new(inner: T) -> Self {
         // Nothing calls that was not asked once.
         let bell = Arc::new(Bell { rung: AtomicBool::new(true), task: AtomicWaker::new() });
-        Self { inner, waker: Waker::from(bell.clone()), bell }
+        Self { inner, waker: Waker::from(bell.clone()), bell, task: None }
     }
 
     /// Asks `inner` by `poll` if it has called since it was last asked.
@@ -44,7 +50,14 @@ impl<T> Quiet<T> {
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut T, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
+        let known = self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker()));
+        if known && !self.bell.rung.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
         self.bell.task.register(cx.waker());
+        if !known {
+            self.task = Some(cx.waker().clone());
+        }
         if !self.bell.rung.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }

@@ -1,5 +1,6 @@
 //! What a client asked for, of one type on one stream.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use snapshot::{ResourceSet, xdstp};
@@ -20,6 +21,8 @@ pub(crate) struct Subscription {
     /// Sorted. 16 bytes a name, most of them shared with the snapshot: a stream that asks for 1,000 assignments must
     /// not cost 100 KB.
     names: Vec<Arc<str>>,
+    /// What [`Self::names_all`] found; forgotten whenever `names` differ.
+    all: Cell<Option<bool>>,
 }
 
 /// What a request changed.
@@ -39,7 +42,7 @@ pub(crate) struct Changed {
 impl Subscription {
     /// What a client's words mean, where they are not names of the snapshot.
     pub(crate) fn meaning(wildcard: bool, names: Vec<Arc<str>>, globs: Vec<Arc<str>>) -> Self {
-        let mut sub = Self { wildcard, named: true, globs, names };
+        let mut sub = Self { wildcard, named: true, globs, names, all: Cell::default() };
         sub.add([]);
         sub
     }
@@ -48,10 +51,31 @@ impl Subscription {
         self.names.extend(names);
         self.names.sort();
         self.names.dedup();
+        self.all.take();
     }
 
     pub(crate) fn covers(&self, name: &str) -> bool {
         self.wildcard || self.has(name) || self.in_a_glob(name)
+    }
+
+    /// Whether every name of the set is named. Found once, since a client that has settled asks for all there is and keeps
+    /// to it: then no change costs it a search among a thousand names. Whoever adds a name to the set that is not named says
+    /// so by [`Self::names_not_all`].
+    pub(crate) fn names_all(&self, set: &ResourceSet) -> bool {
+        if let Some(known) = self.all.get() {
+            return known;
+        }
+        let mut names = self.names.iter();
+        let mut named = |name: &Arc<str>| {
+            names.any(|n| Arc::ptr_eq(n, name) || (n.len() == name.len() && n == name))
+        };
+        let found = set.len() <= self.names.len() && set.iter().all(|r| named(r.name()));
+        self.all.set(Some(found));
+        found
+    }
+
+    pub(crate) fn names_not_all(&self) {
+        self.all.set(Some(false));
     }
 
     /// Whether it covers more than it names.
@@ -133,7 +157,7 @@ impl Subscription {
             names.extend(old.next_if(|o| **o == *name).or_else(|| added.next().cloned()));
         }
         changed.dropped.extend(old);
-        *self = Self { wildcard, globs: Vec::new(), named, names };
+        *self = Self { wildcard, globs: Vec::new(), named, names, all: Cell::default() };
         changed
     }
 
@@ -171,6 +195,7 @@ impl Subscription {
             self.names.extend(changed.asked.iter().cloned());
             // Two sorted runs: the stable sort merges them in one pass.
             self.names.sort();
+            self.all.take();
         }
         let mut gone: Vec<&str> = request.unsubscribe().collect();
         gone.sort_unstable();
@@ -180,6 +205,7 @@ impl Subscription {
             changed.wildcard = false;
         }
         if !gone.is_empty() {
+            self.all.take();
             // Rule 48: a name that was never subscribed is ignored.
             self.names.retain(|name| {
                 let stays = gone.binary_search(&&**name).is_err();

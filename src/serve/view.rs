@@ -204,7 +204,11 @@ impl View {
         for step in &*target.steps_from(&base) {
             let Some(resource) = step.new.as_ref().or(step.old.as_ref()) else { continue };
             let name = resource.name();
-            if !sub.covers(name) {
+            let known = step.old.is_some() && !sub.broad() && sub.names_all(&base);
+            if !known && !sub.covers(name) {
+                if step.old.is_none() {
+                    sub.names_not_all();
+                }
                 continue;
             }
             match self.owed.entry(name.clone()) {
