@@ -144,7 +144,8 @@ impl Server {
             }
         });
         let rest = vec![
-            spawn_pipeline(pipeline, incoming)?,
+            // A long compile must not hold up streams that share a worker with it.
+            on_a_thread("pipeline", pipeline.run(incoming))?,
             tokio::spawn(report::run(world.clone(), world_seen)),
             tokio::spawn(reload::run(watched, stop_rest.clone())),
             tokio::spawn(async move {
@@ -152,14 +153,12 @@ impl Server {
                     last_good::keep(store, Inherited { snapshots, documents }, steps_seen).await;
                 }
             }),
-            tokio::spawn({
-                let stop = stop_rest.clone();
-                async move {
-                    sources::file::Source::with_parse(options, parse)
-                        .run(batches, stop.cancelled_owned())
-                        .await;
-                }
-            }),
+            // It reads files.
+            on_a_thread(
+                "file",
+                sources::file::Source::with_parse(options, parse)
+                    .run(batches, stop_rest.clone().cancelled_owned()),
+            )?,
             tokio::spawn({
                 let stop = stop_rest.clone();
                 async move {
@@ -274,15 +273,15 @@ pub(crate) fn limits(settings: &Settings) -> kinds::Limits {
     kinds::Limits { file_size, ..kinds::Limits::default() }
 }
 
-/// The pipeline has a thread of its own: a long compile must not hold up streams that share a worker with it.
-fn spawn_pipeline(
-    pipeline: Pipeline,
-    incoming: mpsc::Receiver<Batch>,
+/// For what keeps a thread busy: it must not hold up the tasks that would share a worker with it.
+fn on_a_thread(
+    name: &str,
+    work: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
-    std::thread::Builder::new().name("pipeline".into()).spawn(move || {
-        runtime.block_on(pipeline.run(incoming));
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        runtime.block_on(work);
         drop(done);
     })?;
     Ok(tokio::spawn(async move {
