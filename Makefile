@@ -25,7 +25,7 @@ conformance: conformance-envoy conformance-xds ## all outside judges: real Envoy
 conformance-envoy: ## real Envoy: routing, edits under load, restarts, mistakes
 	$(WITH_ENVOY) $(CARGO) test --locked --package isthmus --test envoy
 
-conformance-xds: ## the protocol's scenarios, eight Envoy variants; writes conformance/xds/REPORT.md
+conformance-xds: ## the protocol's scenarios, five releases of Envoy in eight variants; writes conformance/xds/REPORT.md
 	conformance/xds/run.sh
 
 # What the load benchmarks start.

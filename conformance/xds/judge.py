@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,9 @@ def main() -> int:
     parser.add_argument("--library", type=Path, help="the program of examples/fixed.rs")
     parser.add_argument("--transcripts", action="store_true", help="print what was said in each failure")
     parser.add_argument(
+        "--newest-envoy", action="store_true", help="leave out the older Envoys, and write no report"
+    )
+    parser.add_argument(
         "only",
         nargs="*",
         help="numbers of scenarios, `rule N`, `envoy`, `grpc`; a part is played and no report is written",
@@ -45,21 +49,21 @@ def main() -> int:
         binary = Path(shutil.copy2(arguments.binary, place))
         if arguments.library:
             case.LIBRARY = Path(shutil.copy2(arguments.library, place))
-        run = _play(only, binary)
+        run = _play(only, binary, older_envoys=not arguments.newest_envoy)
     if not run.outcomes():
         parser.error(f"nothing is called {' or '.join(sorted(only))}")
     if arguments.transcripts:
         _print_transcripts(run)
-    if not only:
+    if not only and not arguments.newest_envoy:
         (HERE / "REPORT.md").write_text(report.write(run))
     return _closing_line(run)
 
 
-def _play(only: set[str], binary: Path) -> Run:
+def _play(only: set[str], binary: Path, older_envoys: bool) -> Run:
     run = Run(_versions(binary))
     run.results = _checks([check for check in CHECKS if not only or check.name in only], binary)
     if not only or "envoy" in only:
-        run.envoys = _envoys(binary, run)
+        run.envoys = _envoys(binary, older_envoys)
     if not only or "grpc" in only:
         for name, command in grpc_clients.programs(_grpc_js).items():
             run.programs[name] = _told(name, "", partial(grpc_clients.play, command, binary))
@@ -86,18 +90,33 @@ def _checks(checks: list[Check], binary: Path) -> dict[tuple[Check, Variant], Ou
     return {turn: done[turn] for turn in turns}
 
 
-def _envoys(binary: Path, run: Run) -> dict[str, Outcome]:
-    try:
-        envoy = Path(_output(["bash", str(HERE.parent / "lib" / "envoy.sh")]))
-    except NotRun as reason:
-        return {str(variant): Outcome(Verdict.NOT_RUN, str(reason)) for variant in envoys.VARIANTS}
-    run.versions["Envoy"] = _output([str(envoy), "--version"]).rpartition("version:")[2].split("/")[1]
+def _envoys(binary: Path, older: bool) -> dict[tuple[str, str], Outcome]:
+    """By version, oldest first, and variant. Who says which Envoy to take gets no other ones beside it."""
+    versions: list[str | None] = [None]
+    if older and not {"ISTHMUS_ENVOY", "ENVOY_VERSION"} & os.environ.keys():
+        versions = [*envoys.OLDER_VERSIONS, None]
 
-    def one(variant: envoys.EnvoyVariant) -> tuple[str, Outcome]:
-        return str(variant), _told("Envoy", str(variant), lambda: envoys.play(variant, binary, envoy))
+    def one(turn: tuple[tuple[str, Path | NotRun], envoys.EnvoyVariant]) -> tuple[tuple[str, str], Outcome]:
+        (version, envoy), variant = turn
+        if isinstance(envoy, NotRun):
+            outcome = Outcome(Verdict.NOT_RUN, str(envoy))
+        else:
+            outcome = _told(version, f"Envoy, {variant}", lambda: envoys.play(variant, binary, envoy))
+        return (version, str(variant)), outcome
 
+    turns = [(envoy, variant) for envoy in map(_envoy, versions) for variant in envoys.VARIANTS]
     with ThreadPoolExecutor(ENVOYS_SIDE_BY_SIDE) as pool:
-        return dict(pool.map(one, envoys.VARIANTS))
+        return dict(pool.map(one, turns))
+
+
+def _envoy(version: str | None) -> tuple[str, Path | NotRun]:
+    """Its version and the program, fetched on first use; by default the one that all of the tree uses."""
+    chosen = {"ENVOY_VERSION": version} if version else {}
+    try:
+        envoy = Path(_output(["bash", str(HERE.parent / "lib" / "envoy.sh")], chosen))
+        return _output([str(envoy), "--version"]).rpartition("version:")[2].split("/")[1], envoy
+    except NotRun as reason:
+        return version or "newest", reason
 
 
 def _grpc_js() -> Path:
@@ -110,8 +129,9 @@ def _versions(binary: Path) -> dict[str, str]:
     return {"isthmus": isthmus[1] if len(isthmus) > 1 else "unknown", "grpcio": metadata.version("grpcio")}
 
 
-def _output(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _output(command: list[str], variables: dict[str, str] | None = None) -> str:
+    environment = os.environ | (variables or {})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         words = done.stderr.strip().splitlines()
         raise NotRun(words[-1] if words else f"{Path(command[-1]).name} ended with {done.returncode}")

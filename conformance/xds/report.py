@@ -20,13 +20,14 @@ class Run:
 
     versions: dict[str, str]
     results: dict[tuple[Check, Variant], Outcome] = field(default_factory=dict)
-    envoys: dict[str, Outcome] = field(default_factory=dict)
+    # By version and variant.
+    envoys: dict[tuple[str, str], Outcome] = field(default_factory=dict)
     programs: dict[str, Outcome] = field(default_factory=dict)
 
     def outcomes(self) -> list[tuple[str, Outcome]]:
         """Each with what it is about."""
         played = [(f"{check.name} ({variant})", outcome) for (check, variant), outcome in self.results.items()]
-        envoys = [(f"Envoy {name}", outcome) for name, outcome in self.envoys.items()]
+        envoys = [(f"Envoy {version} ({form})", outcome) for (version, form), outcome in self.envoys.items()]
         return played + envoys + list(self.programs.items())
 
     def count(self, verdict: Verdict) -> int:
@@ -43,7 +44,8 @@ def write(run: Run) -> str:
 
 
 def _head(run: Run) -> str:
-    versions = "; ".join(f"{name} {version}" for name, version in run.versions.items())
+    envoys = ", ".join(dict.fromkeys(version for version, _ in run.envoys))
+    versions = "; ".join(f"{name} {version}" for name, version in (run.versions | {"Envoy": envoys}).items())
     counts = [f"{run.count(verdict)} {verdict.value}" for verdict in Verdict if run.count(verdict)]
     return (
         "# xDS conformance\n\nWritten by `conformance/xds/run.sh`; edits are lost.\n"
@@ -104,8 +106,19 @@ def _rule(run: Run, number: int) -> tuple[Verdict, str]:
 
 
 def _clients(run: Run) -> str:
-    lines = ["## Real clients\n", "| client | state | what |", "|---|---|---|"]
-    for name, outcome in [*((f"Envoy, {n}", o) for n, o in run.envoys.items()), *run.programs.items()]:
+    versions = list(dict.fromkeys(version for version, _ in run.envoys))
+    lines = ["## Real clients\n"]
+    if versions:
+        lines.append("An Envoy passes if it converges, rejects no update, knows every field and misses no initial fetch.\n")
+        lines += ["| Envoy | " + " | ".join(versions) + " | what |", "|---|" + "---|" * (len(versions) + 1)]
+        for form in dict.fromkeys(form for _, form in run.envoys):
+            outcomes = [run.envoys[version, form] for version in versions]
+            shown = " | ".join(outcome.verdict.value for outcome in outcomes)
+            # Of the last, which is the newest: the others have the same script.
+            lines.append(f"| {form} | {shown} | {_cell(outcomes[-1].reason)} |")
+        lines.append("")
+    lines += ["| gRPC client | state | what |", "|---|---|---|"]
+    for name, outcome in run.programs.items():
         lines.append(f"| {name} | {outcome.verdict.value} | {_cell(outcome.reason)} |")
     return "\n".join(lines) + "\n"
 

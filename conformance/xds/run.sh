@@ -3,6 +3,7 @@
 #
 #   run.sh                    everything, with a report
 #   run.sh 18 44 'rule 49'    these only; also `envoy`, `grpc`; --transcripts prints what was said in each failure
+#   run.sh --newest-envoy     without the older Envoys, and without a report
 #
 #   ISTHMUS_BIN=/path/to/isthmus   judge this program; else target/debug/isthmus is built and taken
 #   ISTHMUS_FIXED_BIN=/path/to/fixed   the same for examples/fixed, the library face
