@@ -12,5 +12,8 @@
 //! what they mean for traffic, never turns a lost session into a `Delete`, and must never know the catalog, another
 //! source or Envoy.
 
+pub mod dubbo;
 pub mod file;
 pub mod registry;
+pub mod triple;
+pub mod zookeeper;
