@@ -1,0 +1,5 @@
+package lab;
+
+public interface GreetService {
+  String greet(String name);
+}

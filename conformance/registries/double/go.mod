@@ -1,0 +1,3 @@
+module isthmus.dev/conformance/registries/double
+
+go 1.24
