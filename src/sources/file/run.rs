@@ -1,4 +1,4 @@
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -34,6 +34,9 @@ impl Source {
 
     /// Sends what the folder says, and then what changes, until `shutdown` is done or nobody listens. The first batch
     /// comes after the first look, whatever that found.
+    ///
+    /// Reads and parses between two waits, so it wants a thread of its own: handing each small file to another thread and
+    /// back would cost as much as reading it.
     pub async fn run(self, out: mpsc::Sender<Batch>, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let inbox = Arc::new(Inbox::new(self.options.quiet));
@@ -45,18 +48,7 @@ impl Source {
             if work.full {
                 compared = Instant::now();
             }
-            // Reading and parsing may take long; other tasks of this thread must not wait for it.
-            let task = tokio::task::spawn_blocking(move || {
-                let done = state.round(&work);
-                (state, done)
-            });
-            let (back, done) = match task.await {
-                Ok(done) => done,
-                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-                // The runtime is ending.
-                Err(_) => return,
-            };
-            state = back;
+            let done = state.round(&work);
             inbox.postpone(&done.postponed, Instant::now());
             if let Some(batch) = done.batch {
                 tokio::select! {
@@ -100,6 +92,8 @@ pub fn read(options: Options, parse: Parse) -> (Vec<Object>, Vec<Finding>) {
             | Change::Apply(_)
             | Change::Delete(_)
             | Change::Registry(_)
+            | Change::Steer(_)
+            | Change::Resolved(_)
             | Change::Health(_) => {}
         }
     }
