@@ -45,6 +45,7 @@ areas! {
     "input" => input,
     "listener" => listener,
     "match" => matching,
+    "registry" => registry,
     "status" => status,
     "tls" => tls,
 }

@@ -92,7 +92,7 @@ impl World {
 
     pub(crate) fn take(&mut self, changes: Vec<Change>) {
         let batch = Batch { source: SOURCE.into(), changes };
-        let Applied { catalog, changed, sources_changed: _ } = self.merger.apply(batch);
+        let Applied { catalog, changed, .. } = self.merger.apply(batch);
         let update = self.compiler.update(&catalog, &changed);
         assert_eq!(update.failed, [], "the compiler panicked");
         for name in &update.removed {

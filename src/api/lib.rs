@@ -6,7 +6,8 @@
 //!
 //! Health, metrics and read models on one port. In: what the application lets be read, through one small trait. Out:
 //! documents with computed status, proxies, snapshots, findings, and every error as `application/problem+json`.
-//! It must never compute state of its own, change anything, wait for a proxy or a registry, or print a secret.
+//! It must never compute state of its own, change anything but by a person's word on a registry, wait for a proxy, or
+//! print a secret; and only the test of a registry waits for one.
 
 mod documents;
 mod finding;
@@ -15,6 +16,7 @@ mod live;
 mod ops;
 mod problem;
 mod read;
+mod registries;
 mod router;
 mod server;
 #[cfg(test)]
@@ -27,6 +29,7 @@ pub use problem::CODES;
 pub use read::{
     Check, Nack, Proxy, ProxyType, Read, Readiness, Source, TypeState, TypeView, XdsResource,
 };
+pub use registries::{RegistryEvent, RegistryInstance, RegistryProbe, RegistryService};
 pub use router::router;
 pub use server::{Error, Options, Server};
 pub use time::Time;

@@ -30,7 +30,7 @@ codes! {
     INTERNAL = 9000, INTERNAL_SERVER_ERROR, "internal error";
     /// The server has nothing at this path.
     NO_SUCH_PATH = 9001, NOT_FOUND, "no such path";
-    /// The path exists, but not for this method. The API is read-only.
+    /// The path exists, but not for this method. Nearly all of the API is read-only.
     METHOD = 9002, METHOD_NOT_ALLOWED, "method not allowed";
     /// A query parameter is unknown, missing, or has a value that it cannot have.
     INVALID_PARAMETER = 9003, BAD_REQUEST, "invalid query parameter";
@@ -42,6 +42,12 @@ codes! {
     PROXY_NOT_FOUND = 9006, NOT_FOUND, "proxy not found";
     /// There is no error code of this number.
     UNKNOWN_CODE = 9007, NOT_FOUND, "unknown code";
+    /// The registry has no service of this name, or none that is known yet.
+    SERVICE_NOT_FOUND = 9008, NOT_FOUND, "service not found";
+    /// The request has an Origin, so it comes from a web page. Nothing may be changed from there.
+    CROSS_SITE = 9009, FORBIDDEN, "not from a web page";
+    /// The server cannot do this now.
+    UNAVAILABLE = 9010, SERVICE_UNAVAILABLE, "not available now";
 }
 
 /// One error on its way to the client. The router adds the request id.

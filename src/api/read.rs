@@ -1,11 +1,12 @@
 //! What the API reads, as one small trait that the application implements.
 
-use model::{Finding, Kind, NamespacedName};
+use futures::future::BoxFuture;
+use model::{Finding, Kind, NamespacedName, RegistryServiceId, Steer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use snapshot::ResourceType;
 
-use crate::Time;
+use crate::{RegistryEvent, RegistryInstance, RegistryProbe, RegistryService, Time};
 
 /// The state of the control plane as the API shows it. Every call answers from memory, at once, and never prints a
 /// secret: the implementer redacts.
@@ -30,6 +31,34 @@ pub trait Read: Send + Sync + 'static {
     fn sources(&self) -> Vec<Source>;
 
     fn readiness(&self) -> Readiness;
+
+    /// The services of a registry (`NAMESPACE/NAME`) in order; `None` if there is no such registry. Likewise below.
+    fn registry_services(&self, _registry: &str) -> Option<Vec<RegistryService>> {
+        None
+    }
+
+    /// `None` if there is no such service.
+    fn registry_instances(&self, _service: &RegistryServiceId) -> Option<Vec<RegistryInstance>> {
+        None
+    }
+
+    /// What was decided, the newest last.
+    fn registry_events(&self, _registry: &str) -> Option<Vec<RegistryEvent>> {
+        None
+    }
+
+    /// Asks each address of a registry. The one thing that waits for somebody else.
+    fn registry_test<'a>(
+        &'a self,
+        _registry: &'a str,
+    ) -> BoxFuture<'a, Option<Vec<RegistryProbe>>> {
+        Box::pin(std::future::ready(None))
+    }
+
+    /// Hands on a person's word; `false` where nobody takes it.
+    fn steer<'a>(&'a self, _registry: &'a str, _steer: Steer) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(false))
+    }
 }
 
 /// One proxy's stream and how far it is.

@@ -7,12 +7,12 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::problem::{INTERNAL, METHOD, NO_SUCH_PATH, Problem, complete};
-use crate::{Read, Time, documents, live, ops};
+use crate::{Read, Time, documents, live, ops, registries};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -34,6 +34,14 @@ pub fn router(read: Arc<dyn Read>, metrics: PrometheusHandle) -> Router {
         .route("/api/v1/proxies/{id}", get(live::proxy))
         .route("/api/v1/snapshot", get(live::snapshot))
         .route("/api/v1/sources", get(live::sources))
+        .route("/api/v1/registries/{namespace}/{name}", get(registries::registry))
+        .route("/api/v1/registries/{namespace}/{name}/services", get(registries::services))
+        .route(
+            "/api/v1/registries/{namespace}/{name}/services/{service}/instances",
+            get(registries::instances),
+        )
+        .route("/api/v1/registries/{namespace}/{name}/events", get(registries::events))
+        .route("/api/v1/registries/{namespace}/{name}/{verb}", post(registries::act))
         .route("/api/v1/{plural}", get(documents::list_all))
         .route("/api/v1/{plural}/{name}", get(documents::get_cluster_scoped))
         .route("/api/v1/namespaces/{name}", get(documents::get_namespace))
@@ -51,7 +59,8 @@ async fn no_such_path(uri: Uri) -> Problem {
 
 async fn method_not_allowed(request: Request) -> Problem {
     let detail = format!("{} is not for {}", request.uri().path(), request.method());
-    Problem::new(METHOD, detail).hint("the API is read-only: GET and HEAD")
+    Problem::new(METHOD, detail)
+        .hint("all but the steering of registries is read-only: GET and HEAD")
 }
 
 /// Around every request: its id, the body of a problem, and a panic of a handler as a 500 that says nothing.

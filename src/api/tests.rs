@@ -120,6 +120,42 @@ impl Read for Fake {
         let text = "no snapshot yet".into();
         Readiness { checks: vec![Check { name: "snapshot".into(), ok: self.ready, text }] }
     }
+
+    fn registry_services(&self, registry: &str) -> Option<Vec<RegistryService>> {
+        let service = RegistryService {
+            group: "G".into(),
+            name: "订单".into(),
+            state: "live".into(),
+            reason: String::new(),
+            since: Time(0),
+            seen_at: Time(0),
+            instances: 1,
+            healthy: 1,
+            held: 0,
+            held_since: None,
+            frozen: false,
+            consumers: vec![],
+            imported_as: None,
+        };
+        (registry == "infra/main").then(|| vec![service])
+    }
+
+    fn registry_instances(
+        &self,
+        service: &model::RegistryServiceId,
+    ) -> Option<Vec<RegistryInstance>> {
+        (service.to_string() == "G@@订单@infra/main").then(Vec::new)
+    }
+
+    fn steer<'a>(
+        &'a self,
+        registry: &'a str,
+        steer: model::Steer,
+    ) -> futures::future::BoxFuture<'a, bool> {
+        assert_eq!(registry, "infra/main");
+        // In this fake a resync comes too late.
+        Box::pin(std::future::ready(steer.what != model::Steering::Resync))
+    }
 }
 
 fn app(ready: bool) -> Router {
@@ -456,4 +492,33 @@ async fn a_taken_address_is_named() {
         error.to_string(),
         format!("cannot listen on {} for HTTP", taken.local_addr().unwrap())
     );
+}
+
+#[tokio::test]
+async fn registries_are_looked_at_and_steered() {
+    let base = "/api/v1/registries/infra/main";
+    let services = get(&format!("{base}/services")).await;
+    assert_eq!(services.json()["items"][0]["name"], "订单");
+    let encoded = "G@@%E8%AE%A2%E5%8D%95";
+    let instances = get(&format!("{base}/services/{encoded}/instances")).await;
+    assert_eq!((instances.status, &instances.json()["total"]), (StatusCode::OK, &json!(0)));
+    assert_eq!(get(&format!("{base}/services/none/instances")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(get("/api/v1/registries/infra/none/events").await.status, StatusCode::NOT_FOUND);
+
+    let post = async |path: &str, headers: &[(&str, &str)]| {
+        let answer = send(Method::POST, &format!("{base}/{path}"), headers).await;
+        let json: Value = serde_json::from_str(&answer.text).unwrap();
+        (answer.status.as_u16(), json["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let done = (200, String::new());
+    assert_eq!(post("hold", &[]).await, done);
+    assert_eq!(post(&format!("release?service={encoded}"), &[]).await, done);
+    assert_eq!(post("flush?service=none", &[]).await, (404, "ISM9008".into()));
+    assert_eq!(post("flush?servce=a", &[]).await, (400, "ISM9003".into()));
+    assert_eq!(post("explode", &[]).await, (400, "ISM9003".into()));
+    assert_eq!(post("resync", &[]).await, (503, "ISM9010".into()));
+    assert_eq!(post("test", &[]).await, (404, "ISM9005".into()));
+    assert_eq!(post("hold", &[("origin", "http://evil.test")]).await, (403, "ISM9009".into()));
+    let answer = send(Method::GET, &format!("{base}/hold"), &[]).await;
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
 }

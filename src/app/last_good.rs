@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use catalog::Catalog;
-use model::{Object, ObjectKey};
-use revision::store::{Commit, DocumentChange, SnapshotChange, Store, StoredDocument};
+use model::{Object, ObjectKey, RegistryServiceId};
+use revision::store::{
+    Commit, DocumentChange, ServiceChange, SnapshotChange, Store, StoredDocument,
+};
 use snapshot::Snapshot;
 use sources::file::SeedFile;
 use tokio::sync::watch;
 
 use crate::pipeline::Step;
+use crate::registries;
 
 /// Commits are at least this far apart, so that a burst of changes costs few of them. The first after a quiet time is
 /// made at once.
@@ -23,6 +26,8 @@ struct Kept {
     snapshots: BTreeMap<Arc<str>, Arc<Snapshot>>,
     /// Documents in the store that no catalog of this process has confirmed yet, with their source.
     inherited: Vec<(Arc<str>, ObjectKey)>,
+    /// Services of registries likewise.
+    inherited_services: Vec<RegistryServiceId>,
 }
 
 /// Follows the steps until the pipeline ends; the last step is on disk when this returns.
@@ -31,8 +36,8 @@ pub(crate) async fn keep(
     inherited: Inherited,
     mut steps: watch::Receiver<Option<Step>>,
 ) {
-    let Inherited { snapshots, documents: inherited } = inherited;
-    let mut kept = Kept { catalog: Catalog::default(), snapshots, inherited };
+    let Inherited { snapshots, documents: inherited, services: inherited_services } = inherited;
+    let mut kept = Kept { catalog: Catalog::default(), snapshots, inherited, inherited_services };
     let mut open = true;
     let mut last: Option<Instant> = None;
     while open {
@@ -82,6 +87,14 @@ fn write(store: &mut Store, kept: &mut Kept, step: Step) {
             documents.push(DocumentChange::Delete { source: source.clone(), key: key.clone() });
         }
     }
+    let changed = step.catalog.services_since(&kept.catalog).map(|(id, now)| match now {
+        Some(service) => ServiceChange::Put(registries::kept(id, service)),
+        None => ServiceChange::Delete(id.clone()),
+    });
+    let mut services: Vec<_> = changed.collect();
+    let inherited = kept.inherited_services.iter();
+    let gone = inherited.filter(|id| step.catalog.registry_service(id).is_none());
+    services.extend(gone.map(|id| ServiceChange::Delete(id.clone())));
     let mut names: Vec<_> = kept.snapshots.keys().chain(step.snapshots.keys()).cloned().collect();
     names.sort();
     names.dedup();
@@ -93,10 +106,11 @@ fn write(store: &mut Store, kept: &mut Kept, step: Step) {
             now: step.snapshots.get(name).map(|s| &**s),
         })
         .collect();
-    let commit = Commit { documents: &documents, snapshots: &snapshots };
+    let commit = Commit { documents: &documents, services: &services, snapshots: &snapshots };
     match store.commit(commit, SystemTime::now()) {
         Ok(()) => {
             kept.inherited.clear();
+            kept.inherited_services.clear();
             kept.catalog = step.catalog;
             kept.snapshots = step.snapshots;
         }
@@ -124,6 +138,7 @@ fn stored(object: &Object) -> Option<StoredDocument> {
 pub(crate) struct Inherited {
     pub(crate) snapshots: BTreeMap<Arc<str>, Arc<Snapshot>>,
     pub(crate) documents: Vec<(Arc<str>, ObjectKey)>,
+    pub(crate) services: Vec<RegistryServiceId>,
 }
 
 /// Stored documents as the file source takes them, and their keys. Those that this version cannot read any more are said

@@ -17,6 +17,7 @@ mod last_good;
 mod pipeline;
 mod proxies;
 mod read;
+mod registries;
 mod reload;
 mod report;
 mod server;

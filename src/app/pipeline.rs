@@ -7,10 +7,11 @@
 //! The first change after a quiet time is compiled at once; those that follow within the merge window are taken together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use catalog::{Catalog, Key, Merger};
+use catalog::{Catalog, Key, Merger, Seed};
 use compile::{Compiler, GroupKey};
 use model::{Batch, Finding, Health, Kind};
 use serve::Published;
@@ -18,24 +19,34 @@ use snapshot::{Encoder, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::groups::{Groups, group_name};
+use crate::registries::Feed;
 
 /// What the pipeline knows, for those who read: the API takes a read lock, the pipeline a write lock while it compiles.
 /// Streams never touch it.
 pub(crate) struct World {
-    merger: Merger,
+    pub(crate) merger: Merger,
     pub(crate) compiler: Compiler,
     /// For sources that are not live: when their view was last known to be current.
     fresh: BTreeMap<Arc<str>, SystemTime>,
     /// What [`World::findings`] found; empty again once that may differ. Looking costs all routes, and whoever asks does so
     /// after every change.
     findings: OnceLock<Arc<[Finding]>>,
+    /// Those who run the registries' sources.
+    feed: Feed,
 }
 
 impl World {
-    /// `fresh`: when the view of each source that is kept on disk was written.
-    pub(crate) fn new(controller: Arc<str>, fresh: BTreeMap<Arc<str>, SystemTime>) -> Self {
+    /// `fresh`: when the view of each source that is kept on disk was written. `seeds`: what was served of registries then.
+    pub(crate) fn new(
+        controller: Arc<str>,
+        fresh: BTreeMap<Arc<str>, SystemTime>,
+        seeds: Vec<Seed>,
+        feed: Feed,
+    ) -> Self {
+        let mut merger = Merger::default();
+        merger.seed(seeds);
         let findings = OnceLock::new();
-        Self { merger: Merger::default(), compiler: Compiler::new(controller), fresh, findings }
+        Self { merger, compiler: Compiler::new(controller), fresh, findings, feed }
     }
 
     fn apply(&mut self, batch: Batch, now: SystemTime) -> Vec<Key> {
@@ -47,7 +58,12 @@ impl World {
                 .any(|(name, state)| *name == source && state.health == Health::Live)
         };
         let was_live = live(self);
-        let applied = self.merger.apply(batch);
+        let before = self.catalog().clone();
+        let applied = self.merger.apply_at(batch, self.feed.now(now));
+        self.feed.tell(&self.merger, &applied);
+        if applied.changed.iter().any(|key| comes_or_goes(key, &before, &applied.catalog)) {
+            self.findings.take();
+        }
         let changed = applied.changed;
         if applied.sources_changed {
             self.findings.take();
@@ -78,6 +94,7 @@ impl World {
     fn find(&self) -> Arc<[Finding]> {
         let catalog = self.catalog();
         let mut all = self.compiler.findings(catalog);
+        all.extend(self.merger.import_findings());
         all.extend(
             catalog
                 .sources()
@@ -93,9 +110,16 @@ impl World {
 fn is_endpoints(key: &Key) -> bool {
     match key {
         Key::Object(key) => key.kind == Kind::EndpointSlice,
-        Key::SlicesOf(_) => true,
+        // Whether a service of a registry is there at all is looked at apart.
+        Key::SlicesOf(_) | Key::Resolved(_) | Key::RegistryService(_) => true,
         Key::RoutesOf(_) | Key::GrantsIn(_) | Key::Gateways => false,
     }
+}
+
+/// A MeshService may name a service of a registry that is not there.
+fn comes_or_goes(key: &Key, before: &Catalog, after: &Catalog) -> bool {
+    let Key::RegistryService(id) = key else { return false };
+    before.registry_service(id).is_some() != after.registry_service(id).is_some()
 }
 
 /// One step's outcome, for whoever keeps it on disk.
@@ -121,10 +145,13 @@ pub(crate) struct Pipeline {
     /// What was served before a restart. It stands in only where the sources cannot be read: it may be a moment older
     /// than what the proxies have, and showing them an older state first would be a change and a change back.
     pub(crate) fallback: BTreeMap<Arc<str>, Arc<Snapshot>>,
+    /// Whether registries have had their chance to be listed before the first compile.
+    pub(crate) open: AtomicBool,
+    pub(crate) started: Instant,
 }
 
 /// How long the sources may take for their first listing before the state from before the restart is served.
-const FIRST_LISTING: Duration = Duration::from_secs(5);
+pub(crate) const FIRST_LISTING: Duration = Duration::from_secs(5);
 
 impl Pipeline {
     /// Runs until all senders of batches are gone.
@@ -185,8 +212,9 @@ impl Pipeline {
         }
         let world = self.world.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let listed = self.all_listed(world.catalog());
-        let stale =
-            world.catalog().sources().any(|(_, s)| matches!(s.health, Health::Stale { .. }));
+        let stale = world.catalog().sources().any(|(name, state)| {
+            self.sources.contains(name) && matches!(state.health, Health::Stale { .. })
+        });
         drop(world);
         match (listed, stale) {
             (false, _) => {}
@@ -215,6 +243,8 @@ impl Pipeline {
         // A poisoned lock means that a reader panicked; the data is the writer's and whole.
         let mut world = self.world.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = SystemTime::now();
+        let registries: BTreeSet<Arc<str>> =
+            batches.iter().map(|b| &b.source).filter(|name| name.contains('/')).cloned().collect();
         for batch in batches {
             pending.extend(world.apply(batch, now));
         }
@@ -270,6 +300,10 @@ impl Pipeline {
         }
         if changed {
             metrics::histogram!("isthmus_publish_seconds").record(started.elapsed());
+            for registry in registries {
+                metrics::histogram!("isthmus_registry_publish_seconds", "registry" => registry.to_string())
+                    .record(started.elapsed());
+            }
         }
         tracing::debug!(
             generation = catalog.generation,
@@ -282,11 +316,23 @@ impl Pipeline {
         self.steps.send_replace(Some(Step { catalog, snapshots }));
     }
 
-    /// Whether every source has given its first full listing: before that, what is missing may only be late.
+    /// Whether every source has given its first full listing: before that, what is missing may only be late. Registries
+    /// are waited for once, and not for long.
     fn all_listed(&self, catalog: &Catalog) -> bool {
-        self.sources.iter().all(|wanted| {
-            catalog.sources().any(|(name, state)| name == wanted && state.health != Health::Syncing)
-        })
+        let listed = |wanted: &str| {
+            let mut sources = catalog.sources();
+            sources.any(|(name, state)| **name == *wanted && state.health != Health::Syncing)
+        };
+        if !self.sources.iter().all(|wanted| listed(wanted)) {
+            return false;
+        }
+        if !self.open.load(Relaxed) {
+            let mut registries = catalog.registries();
+            let open = self.started.elapsed() >= FIRST_LISTING
+                || registries.all(|registry| listed(&registry.meta.name().to_string()));
+            self.open.store(open, Relaxed);
+        }
+        self.open.load(Relaxed)
     }
 }
 

@@ -1,22 +1,33 @@
 //! What the API shows, read from the pipeline's world and the proxy table.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use api::{Check, Proxy, Read, Readiness, Source, Time, TypeView, XdsResource};
+use api::{
+    Check, Proxy, Read, Readiness, RegistryEvent, RegistryInstance, RegistryProbe, RegistryService,
+    Source, Time, TypeView, XdsResource,
+};
+use catalog::RegistryView;
+use futures::future::BoxFuture;
 use model::{
-    Condition, Finding, GatewayStatus, Health, Kind, NamespacedName, ObjectKey, ObjectStatus,
-    ParentRef, ParentStatus,
+    Batch, Change, Condition, EndpointHealth, Finding, GatewayStatus, Health, Kind, NamespacedName,
+    Object, ObjectKey, ObjectStatus, ParentRef, ParentStatus, RegistryServiceId, Steer,
 };
 use serde_json::{Value, json};
 use snapshot::ResourceType;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::groups::Groups;
 use crate::pipeline::{Step, World};
 use crate::proxies::Proxies;
+use crate::registries;
+
+/// How long the addresses of a registry have to answer.
+const TEST: Duration = Duration::from_secs(20);
 
 pub(crate) struct Reader {
+    /// To the pipeline, which goes on as long as the sources have it.
+    pub(crate) batches: mpsc::WeakSender<Batch>,
     pub(crate) world: Arc<RwLock<World>>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) proxies: Arc<Proxies>,
@@ -78,8 +89,20 @@ impl Read for Reader {
         let world = self.world();
         let object = world.catalog().get(&key)?;
         let status = world.compiler.status(world.catalog(), &key);
+        let source: Arc<str> = name.to_string().into();
+        let registry = (kind == Kind::Registry)
+            .then(|| world.merger.registries().into_iter().find(|r| r.name == source))
+            .flatten();
         drop(world);
-        let mut document: Value = serde_json::from_str(&object.meta().document).ok()?;
+        let mut document: Value = match &object {
+            Object::MeshService(service) if catalog::is_import(service) => {
+                registries::show_import(service)
+            }
+            object => serde_json::from_str(&object.meta().document).ok()?,
+        };
+        if let (Some(registry), Value::Object(fields)) = (registry, &mut document) {
+            fields.insert("status".into(), registry_json(&registry));
+        }
         kinds::redact(kind, &mut document);
         if let Some(status) = status
             && let Value::Object(fields) = &mut document
@@ -120,10 +143,17 @@ impl Read for Reader {
     fn sources(&self) -> Vec<Source> {
         let world = self.world();
         let catalog = world.catalog();
+        let registries = world.merger.registries();
+        let addresses = |name: &str| {
+            let mut all = catalog.registries();
+            let found = all.find(|registry| *registry.meta.name().to_string() == *name);
+            found.map(|registry| registry.addresses.join(",")).unwrap_or_default()
+        };
         let objects: usize = Kind::ALL.into_iter().map(|kind| catalog.count(kind)).sum();
         catalog
             .sources()
             .map(|(name, state)| {
+                let registry = registries.iter().find(|registry| registry.name == *name);
                 let (label, reason) = match &state.health {
                     Health::Syncing => ("syncing", ""),
                     Health::Live => ("live", ""),
@@ -132,11 +162,11 @@ impl Read for Reader {
                 };
                 Source {
                     name: name.to_string(),
-                    kind: "file".into(),
-                    target: self.folder.clone(),
-                    state: label.into(),
-                    reason: reason.into(),
-                    objects,
+                    kind: registry.map_or("file".into(), |r| r.kind.to_ascii_lowercase()),
+                    target: registry.map_or_else(|| self.folder.clone(), |r| addresses(&r.name)),
+                    state: registry.map_or(label, |r| r.state.as_str()).into(),
+                    reason: registry.map_or(reason, |r| r.reason.as_str()).into(),
+                    objects: registry.map_or(objects, |r| r.instances),
                     fresh_at: world.fresh_at(name, SystemTime::now()).map(Time::from),
                 }
             })
@@ -154,6 +184,138 @@ impl Read for Reader {
             ],
         }
     }
+
+    fn registry_services(&self, registry: &str) -> Option<Vec<RegistryService>> {
+        let world = self.world();
+        let services = world.merger.registry_services(registry)?;
+        let view = |service: catalog::ServiceView| RegistryService {
+            group: service.id.group.to_string(),
+            name: service.id.name.to_string(),
+            state: service.state.as_str().into(),
+            reason: service.reason,
+            since: service.since.into(),
+            seen_at: service.seen.into(),
+            instances: service.instances,
+            healthy: service.healthy,
+            held: service.held,
+            held_since: service.hold.map(|hold| hold.since.into()),
+            frozen: service.frozen,
+            consumers: service.consumers.iter().map(ToString::to_string).collect(),
+            imported_as: world.merger.import_of(&service.id).map(ToString::to_string),
+        };
+        Some(services.into_iter().map(view).collect())
+    }
+
+    fn registry_instances(&self, service: &RegistryServiceId) -> Option<Vec<RegistryInstance>> {
+        let instances = self.world().merger.instances(service)?;
+        let view = |view: catalog::InstanceView| {
+            let instance = &view.instance;
+            let health = match instance.health {
+                EndpointHealth::Healthy => "healthy",
+                EndpointHealth::Draining => "draining",
+                EndpointHealth::Unhealthy => "unhealthy",
+            };
+            let labels = instance.labels.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+            RegistryInstance {
+                host: instance.host.to_string(),
+                port: instance.port,
+                weight: instance.weight,
+                health: health.into(),
+                reason: instance.reason.to_string(),
+                region: instance.locality.region.to_string(),
+                zone: instance.locality.zone.to_string(),
+                secure: instance.secure,
+                labels: labels.collect(),
+                held: view.held,
+                first_seen: view.first_seen.into(),
+                last_seen: view.last_seen.into(),
+                changed: view.changed.into(),
+            }
+        };
+        Some(instances.into_iter().map(view).collect())
+    }
+
+    fn registry_events(&self, registry: &str) -> Option<Vec<RegistryEvent>> {
+        let events = self.world().merger.events(registry)?;
+        let service = |id: &RegistryServiceId| match &*id.group {
+            "" => id.name.to_string(),
+            group => format!("{group}@@{}", id.name),
+        };
+        let view = |event: &Arc<catalog::Event>| RegistryEvent {
+            at: event.at.into(),
+            service: event.service.as_ref().map(service).unwrap_or_default(),
+            what: event.what.as_str().into(),
+            why: event.why.clone(),
+            before: event.before,
+            after: event.after,
+            held: event.held,
+        };
+        Some(events.iter().map(view).collect())
+    }
+
+    fn registry_test<'a>(&'a self, registry: &'a str) -> BoxFuture<'a, Option<Vec<RegistryProbe>>> {
+        Box::pin(async move {
+            let document = {
+                let world = self.world();
+                let mut all = world.catalog().registries();
+                all.find(|r| *r.meta.name().to_string() == *registry).cloned()?
+            };
+            let probes = tokio::time::timeout(TEST, registries::probe(&document)).await;
+            let Ok(probes) = probes else {
+                let late = |address: &Arc<str>| RegistryProbe {
+                    address: address.to_string(),
+                    latency_ms: None,
+                    version: None,
+                    authenticated: None,
+                    services: None,
+                    error: Some("no answer in time".into()),
+                };
+                return Some(document.addresses.iter().map(late).collect());
+            };
+            let view = |probe: model::Probe| RegistryProbe {
+                address: probe.address.to_string(),
+                latency_ms: probe
+                    .latency
+                    .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+                version: probe.version.map(|version| version.to_string()),
+                authenticated: probe.authenticated,
+                services: probe.services,
+                error: probe.error,
+            };
+            Some(probes.into_iter().map(view).collect())
+        })
+    }
+
+    fn steer<'a>(&'a self, registry: &'a str, steer: Steer) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let Some(batches) = self.batches.upgrade() else { return false };
+            let batch = Batch { source: registry.into(), changes: vec![Change::Steer(steer)] };
+            batches.send(batch).await.is_ok()
+        })
+    }
+}
+
+fn registry_json(view: &RegistryView) -> Value {
+    json!({
+        "state": view.state.as_str(),
+        "reason": view.reason,
+        "since": Time::from(view.since),
+        "freshAt": view.fresh.map(Time::from),
+        "services": view.services,
+        "instances": view.instances,
+        "held": view.held,
+        "servicesHeld": view.holding,
+        "frozen": view.frozen,
+        "counts": {
+            "reports": view.counts.reports,
+            "added": view.counts.added,
+            "changed": view.counts.changed,
+            "removed": view.counts.removed,
+            "held": view.counts.held,
+            "released": view.counts.released,
+            "returned": view.counts.returned,
+        },
+    })
 }
 
 fn status_json(status: &ObjectStatus, generation: i64, controller: &str) -> Value {

@@ -26,6 +26,7 @@ pub(crate) async fn run(world: Arc<RwLock<World>>, mut seen: watch::Receiver<u64
                 metrics::gauge!("isthmus_objects", "kind" => kind.as_str())
                     .set(world.catalog().count(kind) as f64);
             }
+            world.merger.registries().iter().for_each(measure);
             let sources = world.catalog().sources();
             let now: Vec<_> =
                 sources.map(|(name, state)| (name.clone(), state.health.clone())).collect();
@@ -67,4 +68,42 @@ fn say_health((source, health): &(Arc<str>, Health)) {
         Health::Degraded { reason } => tracing::warn!(%source, reason, "degraded"),
         Health::Stale { reason } => tracing::warn!(%source, reason, "stale"),
     }
+}
+
+/// State is a number, so that it can be drawn: 0 syncing, 1 live, 2 degraded, 3 stale, 4 lost.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn measure(registry: &catalog::RegistryView) {
+    let name = || registry.name.to_string();
+    let gauge = |metric: &'static str, value: usize| {
+        metrics::gauge!(metric, "registry" => name()).set(value as f64);
+    };
+    let state = match registry.state {
+        catalog::State::Syncing => 0,
+        catalog::State::Live => 1,
+        catalog::State::Degraded => 2,
+        catalog::State::Stale => 3,
+        catalog::State::Lost => 4,
+    };
+    gauge("isthmus_registry_state", state);
+    gauge("isthmus_registry_services", registry.services);
+    gauge("isthmus_registry_instances", registry.instances);
+    gauge("isthmus_registry_held", registry.held);
+    if let Some(age) = registry.fresh.and_then(|fresh| fresh.elapsed().ok()) {
+        metrics::gauge!("isthmus_registry_age_seconds", "registry" => name())
+            .set(age.as_secs_f64());
+    }
+    let counts = &registry.counts;
+    for (what, count) in [
+        ("added", counts.added),
+        ("changed", counts.changed),
+        ("removed", counts.removed),
+        ("held", counts.held),
+        ("released", counts.released),
+        ("returned", counts.returned),
+    ] {
+        metrics::counter!("isthmus_registry_changes_total", "registry" => name(), "what" => what)
+            .absolute(count);
+    }
+    metrics::counter!("isthmus_registry_reports_total", "registry" => name())
+        .absolute(counts.reports);
 }

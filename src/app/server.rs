@@ -21,6 +21,7 @@ use crate::last_good::{self, Inherited};
 use crate::pipeline::{Pipeline, World};
 use crate::proxies::Proxies;
 use crate::read::Reader;
+use crate::registries::{self, Controller, Feed, Sources};
 use crate::reload::{self, Contents, Watched};
 use crate::report;
 use crate::settings::Settings;
@@ -66,9 +67,14 @@ impl Server {
             .collect();
         let (seed, documents) = last_good::seeds(&found.documents);
 
+        let services: Vec<_> = found.services.iter().map(|service| service.id.clone()).collect();
+        let seeds = found.services.into_iter().map(registries::seed).collect();
+        let (feed, wants) = Feed::new();
         let world = Arc::new(RwLock::new(World::new(
             settings.controller_name.as_str().into(),
             documents.iter().filter_map(|(source, _)| Some((source.clone(), last_good?))).collect(),
+            seeds,
+            feed,
         )));
         let proxies = Arc::new(Proxies::new(groups.clone(), world.clone()));
         let (steps, steps_seen) = watch::channel(None);
@@ -89,6 +95,8 @@ impl Server {
             seen,
             sources: vec![options.name.clone()],
             fallback: snapshots.clone(),
+            open: false.into(),
+            started: std::time::Instant::now(),
         };
         let mut options_of_xds = xds_options(&settings);
         options_of_xds.tls = tls(&settings, &certificates);
@@ -112,7 +120,9 @@ impl Server {
                 xds_handle.set_serving(true);
             }
         });
+        let (batches, incoming) = mpsc::channel::<Batch>(BATCHES);
         let reader = Reader {
+            batches: batches.downgrade(),
             world: world.clone(),
             groups,
             proxies,
@@ -131,7 +141,10 @@ impl Server {
         .await?;
         let http_address = http.address();
 
-        let (batches, incoming) = mpsc::channel::<Batch>(BATCHES);
+        let registries = Controller::new(
+            Sources { connect: registries::connect, resolve: None },
+            batches.clone(),
+        );
         let serving = tokio::spawn({
             let stop = stop_streams.clone();
             async move {
@@ -150,9 +163,11 @@ impl Server {
             tokio::spawn(reload::run(watched, stop_rest.clone())),
             tokio::spawn(async move {
                 if let Some(store) = store {
-                    last_good::keep(store, Inherited { snapshots, documents }, steps_seen).await;
+                    let inherited = Inherited { snapshots, documents, services };
+                    last_good::keep(store, inherited, steps_seen).await;
                 }
             }),
+            tokio::spawn(registries.run(wants, stop_rest.clone().cancelled_owned())),
             // It reads files.
             on_a_thread(
                 "file",
@@ -229,6 +244,7 @@ fn open_store(settings: &Settings) -> anyhow::Result<(Option<Store>, LastGood)> 
     let nothing = || LastGood {
         written: SystemTime::UNIX_EPOCH,
         documents: Vec::new(),
+        services: Vec::new(),
         snapshots: BTreeMap::new(),
     };
     let opened = Store::open(&settings.state_dir, settings.state_key_file.as_deref()).and_then(

@@ -3,9 +3,12 @@ use std::sync::Arc;
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
-    EndpointSlice, Finding, Gateway, GatewayClass, Health, HttpRoute, Kind, MeshService, Namespace,
-    NamespacedName, Object, ObjectKey, ReferenceGrant, Secret, Service,
+    DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass, Health, HttpRoute, Kind, MeshService,
+    Namespace, NamespacedName, Object, ObjectKey, Question, ReferenceGrant, Registry,
+    RegistryServiceId, Secret, Service,
 };
+
+use crate::guard::ServedService;
 
 /// Something that can be asked of a catalog and whose answer can change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +23,10 @@ pub enum Key {
     GrantsIn(Arc<str>),
     /// Which Gateways there are.
     Gateways,
+    /// A service of a registry as it is served, or its absence.
+    RegistryService(RegistryServiceId),
+    /// What the DNS answered.
+    Resolved(Question),
 }
 
 /// What is known of one source besides its objects.
@@ -44,6 +51,9 @@ pub struct Catalog {
     pub(crate) mesh_services: Table<MeshService>,
     pub(crate) namespaces: Table<Namespace>,
     pub(crate) reference_grants: Table<ReferenceGrant>,
+    pub(crate) registries: Table<Registry>,
+    pub(crate) registry_services: OrdMap<RegistryServiceId, Arc<ServedService>>,
+    pub(crate) resolved: OrdMap<Question, Arc<[DnsRecord]>>,
     pub(crate) secrets: Table<Secret>,
     pub(crate) services: Table<Service>,
     pub(crate) sources: OrdMap<Arc<str>, SourceState>,
@@ -68,6 +78,7 @@ impl Catalog {
             Kind::ReferenceGrant => {
                 self.reference_grants.get(name).cloned().map(Object::ReferenceGrant)
             }
+            Kind::Registry => self.registries.get(name).cloned().map(Object::Registry),
             Kind::Secret => self.secrets.get(name).cloned().map(Object::Secret),
             Kind::Service => self.services.get(name).cloned().map(Object::Service),
         }
@@ -92,6 +103,7 @@ impl Catalog {
             Kind::ReferenceGrant => {
                 self.reference_grants.values().cloned().map(Object::ReferenceGrant).collect()
             }
+            Kind::Registry => self.registries.values().cloned().map(Object::Registry).collect(),
             Kind::Secret => self.secrets.values().cloned().map(Object::Secret).collect(),
             Kind::Service => self.services.values().cloned().map(Object::Service).collect(),
         }
@@ -107,6 +119,38 @@ impl Catalog {
 
     pub fn http_routes(&self) -> impl Iterator<Item = &Arc<HttpRoute>> {
         self.http_routes.values()
+    }
+
+    pub fn mesh_services(&self) -> impl Iterator<Item = &Arc<MeshService>> {
+        self.mesh_services.values()
+    }
+
+    pub fn registries(&self) -> impl Iterator<Item = &Arc<Registry>> {
+        self.registries.values()
+    }
+
+    /// Whether the documents of kind Registry are those of `older`, another state of this catalog.
+    #[must_use]
+    pub fn same_registries(&self, older: &Self) -> bool {
+        self.registries.ptr_eq(&older.registries)
+    }
+
+    /// A service of a registry, as it is served.
+    #[must_use]
+    pub fn registry_service(&self, id: &RegistryServiceId) -> Option<&Arc<ServedService>> {
+        self.registry_services.get(id)
+    }
+
+    /// Services of registries that are served otherwise than in `older`; `None` for those that are no more.
+    pub fn services_since<'a>(
+        &'a self,
+        older: &'a Self,
+    ) -> impl Iterator<Item = (&'a RegistryServiceId, Option<&'a Arc<ServedService>>)> {
+        older.registry_services.diff(&self.registry_services).map(|item| match item {
+            DiffItem::Add(id, service) => (id, Some(service)),
+            DiffItem::Remove(id, _) => (id, None),
+            DiffItem::Update { new: (id, service), .. } => (id, Some(service)),
+        })
     }
 
     #[must_use]
@@ -130,6 +174,7 @@ impl Catalog {
         table_diff(Kind::MeshService, &older.mesh_services, &self.mesh_services, &mut out);
         table_diff(Kind::Namespace, &older.namespaces, &self.namespaces, &mut out);
         table_diff(Kind::ReferenceGrant, &older.reference_grants, &self.reference_grants, &mut out);
+        table_diff(Kind::Registry, &older.registries, &self.registries, &mut out);
         table_diff(Kind::Secret, &older.secrets, &self.secrets, &mut out);
         table_diff(Kind::Service, &older.services, &self.services, &mut out);
         out
@@ -146,6 +191,7 @@ impl Catalog {
             Kind::MeshService => self.mesh_services.len(),
             Kind::Namespace => self.namespaces.len(),
             Kind::ReferenceGrant => self.reference_grants.len(),
+            Kind::Registry => self.registries.len(),
             Kind::Secret => self.secrets.len(),
             Kind::Service => self.services.len(),
         }
@@ -216,6 +262,7 @@ impl Catalog {
             Object::MeshService(o) => drop(self.mesh_services.insert(name, o)),
             Object::Namespace(o) => drop(self.namespaces.insert(name, o)),
             Object::ReferenceGrant(o) => drop(self.reference_grants.insert(name, o)),
+            Object::Registry(o) => drop(self.registries.insert(name, o)),
             Object::Secret(o) => drop(self.secrets.insert(name, o)),
             Object::Service(o) => drop(self.services.insert(name, o)),
         }
@@ -237,6 +284,7 @@ impl Catalog {
             Kind::MeshService => drop(self.mesh_services.remove(name)),
             Kind::Namespace => drop(self.namespaces.remove(name)),
             Kind::ReferenceGrant => drop(self.reference_grants.remove(name)),
+            Kind::Registry => drop(self.registries.remove(name)),
             Kind::Secret => drop(self.secrets.remove(name)),
             Kind::Service => drop(self.services.remove(name)),
         }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! sources ──Batch(Change…)──► Merger ──► Catalog (immutable, counted) + changed Keys ──View──► compile
+//!                              └─ guard/  what registries say → what of it is served
 //! ```
 //!
 //! In: batches of changes; one batch is one atomic step. Out: a [`Catalog`] that shares everything unchanged with the one
@@ -10,12 +11,23 @@
 //! It must never know which registries exist, do I/O or read a clock.
 
 mod catalog;
+mod guard;
+mod import;
 mod merge;
+mod now;
+mod pattern;
+mod questions;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
 pub use catalog::{Catalog, Key, SourceState};
+pub use guard::{
+    Counts, Event, HeldView, InstanceView, RegistryView, Seed, ServedService, ServiceView, State,
+    What, settle_time,
+};
+pub use import::is_import;
 pub use merge::{Applied, Merger};
+pub use now::Now;
 pub use view::View;

@@ -1,10 +1,17 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use imbl::OrdMap;
-use model::{Batch, Change, Health, Kind, ObjectKey};
+use model::{
+    Ask, Batch, Change, Finding, Health, Kind, NamespacedName, Object, ObjectKey, Question,
+    RegistryServiceId, Resolved,
+};
 
-use crate::{Catalog, Key, SourceState};
+use crate::guard::{Guard, Outcome};
+use crate::import::{self, Imports};
+use crate::questions::{self, Asker, Questions};
+use crate::{Catalog, Event, InstanceView, Key, Now, RegistryView, Seed, ServiceView, SourceState};
 
 /// Holds the current catalog and takes batches in.
 #[derive(Debug, Default)]
@@ -12,6 +19,9 @@ pub struct Merger {
     current: Catalog,
     /// Sources in the middle of a full listing, with what they named so far.
     listing: HashMap<Arc<str>, HashSet<ObjectKey>>,
+    guard: Guard,
+    imports: Imports,
+    questions: Questions,
 }
 
 /// The outcome of one batch.
@@ -22,6 +32,10 @@ pub struct Applied {
     pub changed: Vec<Key>,
     /// Whether a source's health or findings differ.
     pub sources_changed: bool,
+    /// What the guard wants of registry sources, by name.
+    pub asks: Vec<(Arc<str>, Ask)>,
+    /// What the guard decided.
+    pub events: Vec<Arc<Event>>,
 }
 
 impl Merger {
@@ -30,12 +44,62 @@ impl Merger {
         &self.current
     }
 
-    /// Takes one batch in as one step.
+    /// Services of registries as they were served before a restart. They count from when their Registry is known.
+    pub fn seed(&mut self, seeds: impl IntoIterator<Item = Seed>) {
+        self.guard.seed(seeds);
+    }
+
+    /// When `apply_at` has something to do, with or without a batch.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        self.guard.deadline()
+    }
+
+    /// All that is to be asked of the DNS.
+    #[must_use]
+    pub fn questions(&self) -> &Arc<BTreeSet<Question>> {
+        self.questions.all()
+    }
+
+    #[must_use]
+    pub fn registries(&self) -> Vec<RegistryView> {
+        self.guard.registries()
+    }
+
+    #[must_use]
+    pub fn registry_services(&self, registry: &str) -> Option<Vec<ServiceView>> {
+        self.guard.services(registry)
+    }
+
+    #[must_use]
+    pub fn instances(&self, id: &RegistryServiceId) -> Option<Vec<InstanceView>> {
+        self.guard.instances(id)
+    }
+
+    /// What was decided about a registry, the newest last.
+    #[must_use]
+    pub fn events(&self, registry: &str) -> Option<Vec<Arc<Event>>> {
+        self.guard.events(registry)
+    }
+
+    /// The MeshService that a registry's service was imported as.
+    #[must_use]
+    pub fn import_of(&self, id: &RegistryServiceId) -> Option<&NamespacedName> {
+        self.imports.name(id).filter(|name| self.imports.winner(name) == Some(id))
+    }
+
+    /// Takes one batch in as one step, where no rule of time matters.
     pub fn apply(&mut self, batch: Batch) -> Applied {
+        self.apply_at(batch, Now::default())
+    }
+
+    /// Takes one batch in as one step, and does what is due. An empty batch only does what is due.
+    pub fn apply_at(&mut self, batch: Batch, now: Now) -> Applied {
         let Batch { source, changes } = batch;
         let mut next = self.current.clone();
         let mut changed = Vec::new();
         let mut sources_changed = false;
+        let mut out = Outcome::default();
         for change in changes {
             match change {
                 Change::Init => drop(self.listing.insert(source.clone(), HashSet::new())),
@@ -61,23 +125,63 @@ impl Merger {
                     next.put(object, &mut changed);
                 }
                 Change::Delete(key) => next.delete(&key, &mut changed),
+                // What comes late from a source whose document is gone.
+                Change::Findings { .. } | Change::Health(_) if self.is_gone(&source) => {}
                 Change::Findings { scope, findings } => {
-                    let known = &mut state(&mut next, &source).findings;
-                    if findings.is_empty() {
-                        sources_changed |= known.remove(&scope).is_some();
-                    } else if known.get(&scope).is_none_or(|old| **old != *findings) {
-                        known.insert(scope, findings.into());
-                        sources_changed = true;
-                    }
+                    sources_changed |= say(&mut next, &source, scope, findings);
                 }
-                // The registries' room comes with the guard.
-                Change::Registry(_) => {}
+                Change::Registry(report) => self.guard.report(&source, report, now, &mut out),
+                Change::Steer(steer) => self.guard.steer(&source, &steer, now, &mut out),
+                Change::Resolved(resolved) => self.resolve(&mut next, resolved, &mut changed),
                 Change::Health(health) => {
+                    self.guard.health(&source, &health, now, &mut out);
                     let state = state(&mut next, &source);
                     sources_changed |= state.health != health;
                     state.health = health;
                 }
             }
+        }
+        let registries: Vec<NamespacedName> = changed
+            .iter()
+            .filter_map(|key| match key {
+                Key::Object(key) if key.kind == Kind::Registry => Some(key.name.clone()),
+                _ => None,
+            })
+            .collect();
+        for name in &registries {
+            self.configure(&mut next, name, now, &mut out);
+            sources_changed = true;
+        }
+        self.guard.tick(now, &mut out);
+        for (id, findings) in out.findings {
+            let scope = format!("service {}@@{}", id.group, id.name).into();
+            sources_changed |= say(&mut next, &id.registry, scope, findings);
+        }
+        let mut names = BTreeSet::new();
+        for (id, served) in out.served {
+            let registry = served.as_ref().and_then(|_| registry(&next, &id.registry));
+            self.imports.set(&id, registry.as_deref(), &mut names);
+            names.extend(self.imports.name(&id).cloned());
+            let hosts = served.as_ref().map(|s| questions::of_instances(&s.instances));
+            let wanted = hosts.unwrap_or_default();
+            self.want(&mut next, Asker::Service(id.clone()), &wanted, &mut changed);
+            changed.push(Key::RegistryService(id.clone()));
+            match served {
+                Some(served) => drop(next.registry_services.insert(id, served)),
+                None => drop(next.registry_services.remove(&id)),
+            }
+        }
+        for name in &registries {
+            self.reimport(&next, name, &mut names);
+        }
+        names.extend(mesh_services(&changed));
+        for name in &names {
+            self.settle_import(&mut next, name, &mut changed);
+        }
+        for name in mesh_services(&changed).collect::<BTreeSet<_>>() {
+            let service = next.mesh_services.get(&name);
+            let wanted = service.map(|s| questions::of_mesh_service(s)).unwrap_or_default();
+            self.want(&mut next, Asker::MeshService(name), &wanted, &mut changed);
         }
         changed.sort();
         changed.dedup();
@@ -85,8 +189,131 @@ impl Merger {
             next.generation += 1;
         }
         self.current = next.clone();
-        Applied { catalog: next, changed, sources_changed }
+        Applied { catalog: next, changed, sources_changed, asks: out.asks, events: out.events }
     }
+
+    /// Only sources that are registries have a slash in their name.
+    fn is_gone(&self, source: &str) -> bool {
+        source.contains('/') && self.guard.source(source).is_none()
+    }
+
+    /// The document of a registry came, changed or went.
+    fn configure(
+        &mut self,
+        next: &mut Catalog,
+        name: &NamespacedName,
+        now: Now,
+        out: &mut Outcome,
+    ) {
+        let source: Arc<str> = name.to_string().into();
+        let document = next.registries.get(name).cloned();
+        self.guard.configure(&source, document.as_deref(), now, out);
+        if document.is_none() {
+            next.sources.remove(&source);
+        } else {
+            state(next, &source);
+        }
+    }
+
+    /// The import rules of a registry may be others.
+    fn reimport(
+        &mut self,
+        next: &Catalog,
+        name: &NamespacedName,
+        touched: &mut BTreeSet<NamespacedName>,
+    ) {
+        let Some(registry) = next.registries.get(name) else { return };
+        let source: Arc<str> = name.to_string().into();
+        let first =
+            RegistryServiceId { registry: source.clone(), group: "".into(), name: "".into() };
+        for (id, _) in
+            next.registry_services.range(first..).take_while(|(id, _)| id.registry == source)
+        {
+            self.imports.set(id, Some(registry), touched);
+            touched.extend(self.imports.name(id).cloned());
+        }
+    }
+
+    /// Puts the MeshService in its place that this name stands for, unless somebody wrote one.
+    fn settle_import(&self, next: &mut Catalog, name: &NamespacedName, changed: &mut Vec<Key>) {
+        let old = next.mesh_services.get(name).cloned();
+        if old.as_ref().is_some_and(|old| !import::is_import(old)) {
+            return;
+        }
+        let winner = self.imports.winner(name);
+        let rules = winner.and_then(|id| Some((id, registry(next, &id.registry)?)));
+        match rules {
+            Some((id, registry)) => {
+                let served = next.registry_services.get(id).cloned();
+                let object =
+                    import::object(name, id, &registry.import, served.as_deref(), old.as_deref());
+                next.put(Object::MeshService(Arc::new(object)), changed);
+            }
+            None => {
+                let key = ObjectKey { kind: Kind::MeshService, name: name.clone() };
+                next.delete(&key, changed);
+            }
+        }
+    }
+
+    fn want(
+        &mut self,
+        next: &mut Catalog,
+        asker: Asker,
+        wanted: &BTreeSet<Question>,
+        changed: &mut Vec<Key>,
+    ) {
+        for gone in self.questions.set(asker, wanted) {
+            if next.resolved.remove(&gone).is_some() {
+                changed.push(Key::Resolved(gone));
+            }
+        }
+    }
+
+    fn resolve(&self, next: &mut Catalog, resolved: Resolved, changed: &mut Vec<Key>) {
+        let Resolved { question, records } = resolved;
+        if self.questions.wants(&question)
+            && next.resolved.get(&question).is_none_or(|old| **old != *records)
+        {
+            next.resolved.insert(question.clone(), records.into());
+            changed.push(Key::Resolved(question));
+        }
+    }
+
+    /// Imports that another one has the name of.
+    #[must_use]
+    pub fn import_findings(&self) -> Vec<Finding> {
+        let registries = self.current.registries.iter();
+        registries
+            .flat_map(|(name, registry)| self.imports.collisions(registry, &name.to_string()))
+            .collect()
+    }
+}
+
+fn mesh_services(changed: &[Key]) -> impl Iterator<Item = NamespacedName> {
+    changed.iter().filter_map(|key| match key {
+        Key::Object(key) if key.kind == Kind::MeshService => Some(key.name.clone()),
+        _ => None,
+    })
+}
+
+/// By the source's name.
+fn registry(catalog: &Catalog, source: &str) -> Option<Arc<model::Registry>> {
+    let (namespace, name) = source.split_once('/')?;
+    catalog.registries.get(&NamespacedName::new(namespace, name)).cloned()
+}
+
+/// Returns whether that is new.
+fn say(catalog: &mut Catalog, source: &Arc<str>, scope: Arc<str>, findings: Vec<Finding>) -> bool {
+    let known = &mut state(catalog, source).findings;
+    if findings.is_empty() {
+        return known.remove(&scope).is_some();
+    }
+    let new = known.get(&scope).is_none_or(|old| **old != *findings);
+    if new {
+        known.insert(scope, findings.into());
+    }
+    new
 }
 
 fn state<'a>(catalog: &'a mut Catalog, source: &Arc<str>) -> &'a mut SourceState {

@@ -2,11 +2,11 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use model::{
-    EndpointSlice, Gateway, GatewayClass, HttpRoute, Kind, MeshService, Namespace, NamespacedName,
-    ObjectKey, ReferenceGrant, Secret, Service,
+    DnsRecord, EndpointSlice, Gateway, GatewayClass, HttpRoute, Kind, MeshService, Namespace,
+    NamespacedName, ObjectKey, Question, ReferenceGrant, RegistryServiceId, Secret, Service,
 };
 
-use crate::{Catalog, Key};
+use crate::{Catalog, Key, ServedService};
 
 /// A catalog that remembers what it was asked. What was computed from a view stays right until one of its keys changes.
 #[derive(Debug)]
@@ -63,6 +63,17 @@ impl<'a> View<'a> {
         let name = NamespacedName { namespace: "".into(), name: name.clone() };
         self.object(Kind::Namespace, &name);
         self.catalog.namespaces.get(&name)
+    }
+
+    pub fn registry_service(&self, id: &RegistryServiceId) -> Option<&'a Arc<ServedService>> {
+        self.note(Key::RegistryService(id.clone()));
+        self.catalog.registry_services.get(id)
+    }
+
+    /// `None` until the DNS has answered.
+    pub fn resolved(&self, question: &Question) -> Option<&'a Arc<[DnsRecord]>> {
+        self.note(Key::Resolved(question.clone()));
+        self.catalog.resolved.get(question)
     }
 
     pub fn secret(&self, name: &NamespacedName) -> Option<&'a Arc<Secret>> {

@@ -69,6 +69,19 @@ impl Client {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<T, Failure> {
+        self.send(self.http.get(self.url(path, query)))
+    }
+
+    /// Has something done.
+    pub(crate) fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<T, Failure> {
+        self.send(self.http.post(self.url(path, query)))
+    }
+
+    fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
         let mut url = self.server.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
@@ -76,8 +89,12 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        url
+    }
+
+    fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, Failure> {
         let answer = self.runtime.block_on(async {
-            let response = self.http.get(url).send().await?;
+            let response = request.send().await?;
             Ok((response.status(), response.bytes().await?))
         });
         let (status, body) = answer.map_err(|e| self.unreachable(&e))?;

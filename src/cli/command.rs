@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::{Exit, Outcome};
 use crate::io::Io;
-use crate::{bootstrap, completion, dev, explain, get, proxy, serve, validate, version};
+use crate::{bootstrap, completion, dev, explain, get, proxy, registry, serve, validate, version};
 
 /// An Envoy control plane that joins Kubernetes and legacy service registries in one service model
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ enum Command {
     Get(get::Args),
     #[command(subcommand)]
     Proxy(proxy::Command),
+    #[command(subcommand)]
+    Registry(registry::Command),
     Explain(explain::Args),
     Completion(completion::Args),
     Version(version::Args),
@@ -51,6 +53,7 @@ pub(crate) fn dispatch(
         Command::Bootstrap(args) => bootstrap::run(&args, io),
         Command::Get(args) => get::run(&args, io),
         Command::Proxy(command) => proxy::run(&command, io),
+        Command::Registry(command) => registry::run(&command, io),
         Command::Explain(args) => explain::run(&args, io),
         Command::Completion(args) => completion::run(&args, io),
         Command::Version(args) => version::run(&args, io),

@@ -21,6 +21,7 @@ mod io;
 mod logging;
 mod output;
 mod proxy;
+mod registry;
 mod serve;
 mod settings_args;
 mod signals;

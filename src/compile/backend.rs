@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use catalog::View;
-use ir::{Cluster, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, UpstreamProtocol};
+use ir::{
+    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, UpstreamProtocol,
+};
 use model::{
-    AppProtocol, BackendRef, Code, Endpoint, EndpointHealth, Kind, Locality, Meta, NamespacedName,
-    ObjectKey, codes,
+    AppProtocol, BackendRef, Code, DnsResolution, Endpoint, EndpointHealth, Kind, Locality,
+    MeshService, MeshServicePort, Meta, NamespacedName, ObjectKey, SourceFrom, codes,
 };
 
+use crate::join;
 use crate::plan::put;
 
 /// How long a proxy waits for a connection to an endpoint.
@@ -169,10 +172,12 @@ pub(crate) fn update(view: &View<'_>, key: &BackendKey, plan: &mut Plan) {
 
 /// The cluster of a back end; `None` once the service or port is gone.
 fn cluster(view: &View<'_>, key: &BackendKey) -> Option<Cluster> {
+    let mut discovery = Discovery::Endpoints;
     let (protocol, origin) = match key.kind {
         Kind::MeshService => {
             let service = view.mesh_service(&key.name)?;
             let port = service.ports.iter().find(|p| p.port == key.port)?;
+            discovery = asked_by_proxies(service, port);
             (port.protocol, service.meta.at(""))
         }
         _ => {
@@ -193,46 +198,47 @@ fn cluster(view: &View<'_>, key: &BackendKey) -> Option<Cluster> {
         stat_name,
         protocol,
         connect_timeout: CONNECT_TIMEOUT,
+        discovery,
         origin,
     })
 }
 
+/// A name that the document wants the proxies to ask for; it is the only source then.
+fn asked_by_proxies(service: &MeshService, port: &MeshServicePort) -> Discovery {
+    match service.sources.first().map(|source| &source.from) {
+        Some(SourceFrom::Dns { name, port: own, resolution, kind: _ }) => match resolution {
+            DnsResolution::Endpoints => Discovery::Endpoints,
+            DnsResolution::StrictDns | DnsResolution::LogicalDns => Discovery::Dns {
+                host: name.clone(),
+                port: own.unwrap_or(port.target),
+                first_only: *resolution == DnsResolution::LogicalDns,
+            },
+        },
+        _ => Discovery::Endpoints,
+    }
+}
+
 /// The endpoints of a back end; an empty set where there are none.
 fn endpoints(view: &View<'_>, key: &BackendKey) -> EndpointSet {
-    let mut found: Vec<(Endpoint, u16)> = Vec::new();
-    match key.kind {
+    let (found, exact) = match key.kind {
         Kind::MeshService => {
-            if let Some(service) = view.mesh_service(&key.name)
-                && let Some(port) = service.ports.iter().find(|p| p.port == key.port)
-            {
-                found.extend(
-                    service.endpoints.iter().map(|e| (e.clone(), e.port.unwrap_or(port.target))),
-                );
-            }
+            let service = view.mesh_service(&key.name);
+            let port = service.and_then(|s| s.ports.iter().find(|p| p.port == key.port));
+            let both = service.zip(port);
+            both.map_or((Vec::new(), false), |(s, port)| join::endpoints(view, s, port))
         }
         _ => {
-            if let Some(service) = view.service(&key.name)
-                && let Some(port) = service.ports.iter().find(|p| p.port == key.port)
-            {
-                for slice in view.slices_of(&key.name) {
-                    // A slice's port has the name of the Service's port (Kubernetes API, EndpointPort.name).
-                    let Some(target) = slice.ports.iter().find(|p| p.name == port.name) else {
-                        continue;
-                    };
-                    found.extend(
-                        slice.endpoints.iter().map(|e| (e.clone(), e.port.unwrap_or(target.port))),
-                    );
-                }
-            }
+            let port = |ports: &[model::ServicePort]| ports.iter().position(|p| p.port == key.port);
+            (join::of_service(view, &key.name, port), false)
         }
-    }
-    EndpointSet { name: key.cluster(), localities: by_locality(found) }
+    };
+    EndpointSet { name: key.cluster(), localities: by_locality(found, exact) }
 }
 
 /// Chooses who takes part: healthy endpoints, or, where there is none, those that are draining but still serve
 /// (as kube-proxy does for terminating endpoints). The others are left out rather than marked, because a proxy that
-/// counts them as unhealthy may panic and use them.
-fn by_locality(found: Vec<(Endpoint, u16)>) -> Vec<LocalityEndpoints> {
+/// counts them as unhealthy may panic and use them. Weights that are `exact` are whole numbers already.
+fn by_locality(found: Vec<(Endpoint, u16)>, exact: bool) -> Vec<LocalityEndpoints> {
     let some_healthy =
         found.iter().any(|(e, _)| e.health == EndpointHealth::Healthy && e.weight > 0.0);
     let wanted = if some_healthy { EndpointHealth::Healthy } else { EndpointHealth::Draining };
@@ -242,7 +248,11 @@ fn by_locality(found: Vec<(Endpoint, u16)>) -> Vec<LocalityEndpoints> {
         chosen.windows(2).all(|pair| pair[0].0.weight.total_cmp(&pair[1].0.weight).is_eq());
     let mut localities: BTreeMap<Locality, Vec<LbEndpoint>> = BTreeMap::new();
     for (endpoint, port) in chosen {
-        let weight = if all_equal { 1 } else { scaled(endpoint.weight) };
+        let weight = match (all_equal, exact) {
+            (true, _) => 1,
+            (false, true) => whole(endpoint.weight),
+            (false, false) => whole((endpoint.weight * WEIGHT_SCALE).min(WEIGHT_MAX)),
+        };
         let entry =
             LbEndpoint { address: endpoint.address, port, weight, health: EndpointHealth::Healthy };
         localities.entry(endpoint.locality).or_default().push(entry);
@@ -259,9 +269,13 @@ fn by_locality(found: Vec<(Endpoint, u16)>) -> Vec<LocalityEndpoints> {
         .collect()
 }
 
-fn scaled(weight: f64) -> u32 {
-    // In range by the clamp, so the cast loses only the fraction that rounding took.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let whole = (weight * WEIGHT_SCALE).round().clamp(1.0, WEIGHT_MAX) as u32;
+/// At least 1: on the wire 0 is not a weight.
+fn whole(weight: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "in range by the clamp, so the cast loses only the fraction that rounding took"
+    )]
+    let whole = weight.round().clamp(1.0, f64::from(u32::MAX)) as u32;
     whole
 }

@@ -9,7 +9,7 @@ use model::{
 };
 
 use crate::complaint::{Complaint, refused};
-use crate::{GroupKey, gateway, grpc};
+use crate::{GroupKey, gateway, grpc, references};
 
 /// Compiles every Gateway of the catalog, and whatever other groups are wanted, step by step.
 #[derive(Debug)]
@@ -128,6 +128,7 @@ impl Compiler {
             self.gateways.values().flat_map(gateway::Group::complaints).cloned().collect();
         all.extend(catalog.http_routes().flat_map(|route| orphaned(catalog, route)));
         all.extend(grpc::names::conflicts(catalog));
+        all.extend(references::broken(catalog));
         all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
         let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();
         all.sort();

@@ -5,7 +5,8 @@
 //!                              │
 //!                              ├─ gateway/  listeners → attachment of routes → rules → route tables
 //!                              ├─ grpc/     names of services → listeners without sockets, for gRPC programs
-//!                              └─ backend   references → clusters and endpoint sets
+//!                              ├─ backend   references → clusters and endpoint sets
+//!                              └─ join      several sources of a MeshService → its endpoints
 //! ```
 //!
 //! Every piece of work notes which [`catalog::Key`]s it read; only pieces with a changed key are done again, so one
@@ -19,7 +20,9 @@ mod complaint;
 mod gateway;
 mod group;
 mod grpc;
+mod join;
 mod plan;
+mod references;
 mod tracker;
 
 #[cfg(test)]

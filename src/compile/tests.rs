@@ -83,6 +83,7 @@ fn slice(service: &str, hosts: &[u8]) -> Object {
         weight: 1.0,
         health: EndpointHealth::Healthy,
         locality: Locality::default(),
+        pod: None,
     };
     Object::EndpointSlice(Arc::new(EndpointSlice {
         meta: meta(Kind::EndpointSlice, "shop", service),

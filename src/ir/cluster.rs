@@ -14,7 +14,22 @@ pub struct Cluster {
     pub stat_name: Arc<str>,
     pub protocol: UpstreamProtocol,
     pub connect_timeout: Duration,
+    pub discovery: Discovery,
     pub origin: ObjectRef,
+}
+
+/// Where a proxy has the cluster's endpoints from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discovery {
+    /// They are sent to it.
+    Endpoints,
+    /// It asks the DNS itself.
+    Dns {
+        host: Arc<str>,
+        port: u16,
+        /// New connections go to the first address; else all addresses are endpoints.
+        first_only: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,9 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-pub use cluster::{Cluster, EndpointSet, LbEndpoint, LocalityEndpoints, UpstreamProtocol};
+pub use cluster::{
+    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, UpstreamProtocol,
+};
 pub use listener::{
     ApiListener, FilterChain, FilterSlot, HttpConnection, Listener, Secret, TlsTermination,
 };

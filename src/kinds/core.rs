@@ -89,7 +89,8 @@ fn app_protocol(f: &mut Fields<'_>, name: &str, report: &mut Report) -> AppProto
 }
 
 pub(crate) fn endpoint_slice(meta: Meta, root: At<'_>, report: &mut Report) -> EndpointSlice {
-    let namespace = meta.namespace().clone();
+    let own = meta.namespace().clone();
+    let namespace = own.clone();
     let service = meta
         .label("kubernetes.io/service-name")
         .filter(|name| !name.is_empty())
@@ -129,12 +130,17 @@ pub(crate) fn endpoint_slice(meta: Meta, root: At<'_>, report: &mut Report) -> E
         }
     }
     for item in f.items("endpoints") {
-        endpoints(item.fields(), &mut slice.endpoints, report);
+        endpoints(item.fields(), &own, &mut slice.endpoints, report);
     }
     slice
 }
 
-fn endpoints(mut f: Fields<'_>, out: &mut Vec<Endpoint>, report: &mut Report) {
+fn endpoints(
+    mut f: Fields<'_>,
+    namespace: &Arc<str>,
+    out: &mut Vec<Endpoint>,
+    report: &mut Report,
+) {
     let mut conditions = f.object("conditions");
     let mut condition =
         |name| conditions.as_mut().and_then(|c| c.take(name)).map(|at| at.is_true());
@@ -148,6 +154,11 @@ fn endpoints(mut f: Fields<'_>, out: &mut Vec<Endpoint>, report: &mut Report) {
         (false, ..) => EndpointHealth::Unhealthy,
     };
     let zone: Arc<str> = f.shared("zone").unwrap_or_default();
+    let pod = f.object("targetRef").and_then(|mut target| {
+        let is_pod = target.text("kind") == Some("Pod");
+        let namespace = target.shared("namespace").unwrap_or_else(|| namespace.clone());
+        target.shared("name").filter(|_| is_pod).map(|name| NamespacedName { namespace, name })
+    });
     let addresses = f.items("addresses");
     if addresses.is_empty() {
         report.error(codes::INVALID_VALUE, f.at.place(), "the endpoint has no address", "");
@@ -155,6 +166,6 @@ fn endpoints(mut f: Fields<'_>, out: &mut Vec<Endpoint>, report: &mut Report) {
     // The addresses of one endpoint are interchangeable, and clients take the first.
     if let Some(address) = addresses.first().and_then(|at| values::address(at, report)) {
         let locality = Locality { region: "".into(), zone };
-        out.push(Endpoint { address, port: None, weight: 1.0, health, locality });
+        out.push(Endpoint { address, port: None, weight: 1.0, health, locality, pod });
     }
 }

@@ -7,7 +7,7 @@ use crate::at::At;
 use crate::node::{Key, Mark, Node, Path, Value, push_segment};
 use crate::report::{Place, Report, distance, nearest};
 use crate::schema::Schema;
-use crate::{core, gateway, http_route, mesh, secret, time};
+use crate::{core, gateway, http_route, mesh, registry, secret, time};
 
 const DEFAULT_NAMESPACE: &str = "default";
 
@@ -24,6 +24,9 @@ pub(crate) fn schema_json(kind: Kind) -> serde_json::Value {
     let schema = match kind {
         Kind::MeshService => {
             serde_json::from_str(include_str!("schemas/isthmus.dev/MeshService.json")).ok()
+        }
+        Kind::Registry => {
+            serde_json::from_str(include_str!("schemas/isthmus.dev/Registry.json")).ok()
         }
         _ => proto::schema(kind.group(), kind.as_str()).cloned(),
     };
@@ -112,6 +115,7 @@ fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
         Kind::ReferenceGrant => {
             Object::ReferenceGrant(Arc::new(gateway::reference_grant(meta, at, report)))
         }
+        Kind::Registry => Object::Registry(Arc::new(registry::registry(meta, at, report))),
         Kind::Secret => Object::Secret(Arc::new(secret::secret(meta, at, report))),
         Kind::Service => Object::Service(Arc::new(core::service(meta, at, report))),
     }
@@ -123,7 +127,7 @@ fn versions(kind: Kind) -> &'static [&'static str] {
         Kind::Gateway | Kind::GatewayClass | Kind::HttpRoute | Kind::ReferenceGrant => {
             &["v1", "v1beta1"]
         }
-        Kind::MeshService => &["v1alpha1"],
+        Kind::MeshService | Kind::Registry => &["v1alpha1"],
         Kind::EndpointSlice | Kind::Namespace | Kind::Secret | Kind::Service => &["v1"],
     }
 }

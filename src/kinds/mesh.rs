@@ -1,14 +1,24 @@
+use std::sync::Arc;
+
 use model::{
-    AppProtocol, Endpoint, EndpointHealth, Locality, MeshService, MeshServicePort, Meta, codes,
+    AppProtocol, DnsResolution, Endpoint, EndpointHealth, Locality, Merge, MeshService,
+    MeshServicePort, Meta, NamespacedName, QuestionKind, RegistryRef, RegistryServiceId, Severity,
+    Source, SourceFrom, TargetPort, codes,
 };
 
-use crate::at::At;
+use crate::at::{At, Fields};
+use crate::node::Value;
 use crate::report::Report;
 use crate::values;
 
 pub(crate) fn mesh_service(meta: Meta, root: At<'_>, report: &mut Report) -> MeshService {
-    let mut service =
-        MeshService { meta, hosts: Vec::new(), ports: Vec::new(), endpoints: Vec::new() };
+    let mut service = MeshService {
+        meta,
+        hosts: Vec::new(),
+        ports: Vec::new(),
+        sources: Vec::new(),
+        merge: Merge::Union,
+    };
     let Some(mut spec) = root.fields().object("spec") else { return service };
     for host in spec.items("hosts") {
         service.hosts.extend(values::hostname(&host, report));
@@ -35,18 +45,116 @@ pub(crate) fn mesh_service(meta: Meta, root: At<'_>, report: &mut Report) -> Mes
         });
         f.finish(report);
     }
-    for source in spec.items("sources") {
-        let mut source = source.fields();
-        if let Some(mut fixed) = source.object("static") {
-            for item in fixed.items("endpoints") {
-                service.endpoints.extend(endpoint(item, report));
+    if let Some(mut merge) = spec.object("merge") {
+        let minimum = merge.take("minimum").map(|at| u32::try_from(at.int()).unwrap_or(1));
+        service.merge = match merge.text("type") {
+            Some("Prefer") => Merge::Prefer { minimum: minimum.unwrap_or(1) },
+            Some("Percent") => Merge::Percent,
+            _ => Merge::Union,
+        };
+        merge.finish(report);
+    }
+    let namespace = service.meta.namespace().clone();
+    let items = spec.items("sources");
+    let alone = items.len() == 1;
+    for item in items {
+        let at = item.clone();
+        let mut f = item.fields();
+        let percent = f.take("percent");
+        match (service.merge, &percent) {
+            (Merge::Percent, None) => {
+                let text = "the source has no share";
+                report.error(codes::MISSING_FIELD, at.place(), text, "add `percent`");
             }
-            fixed.finish(report);
+            (Merge::Union | Merge::Prefer { .. }, Some(percent)) => {
+                let text = "a share counts only where merge.type is Percent";
+                let place = percent.value();
+                report.say(Severity::Warning, codes::UNSUPPORTED_FIELD, place, text, "");
+            }
+            _ => {}
         }
-        source.finish(report);
+        let found = source(&mut f, &namespace, report);
+        f.finish(report);
+        match found {
+            Some(SourceFrom::Dns { resolution, .. })
+                if !alone && resolution != DnsResolution::Endpoints =>
+            {
+                let text = "a name that the proxies ask for cannot be joined with other sources";
+                let hint = "use resolution Endpoints, or make it the only source";
+                report.error(codes::INVALID_VALUE, at.place(), text, hint);
+            }
+            Some(from) => {
+                let percent = percent.map_or(0.0, |at| at.number());
+                service.sources.push(Source { from, percent });
+            }
+            None => {
+                let text = "the source says nowhere to look";
+                let hint = "one of static, registry, kubernetes, dns";
+                report.error(codes::MISSING_FIELD, at.place(), text, hint);
+            }
+        }
     }
     spec.finish(report);
     service
+}
+
+fn source(f: &mut Fields<'_>, namespace: &Arc<str>, report: &mut Report) -> Option<SourceFrom> {
+    let mut found = Vec::new();
+    if let Some(mut fixed) = f.object("static") {
+        let items = fixed.items("endpoints").into_iter();
+        found.push(SourceFrom::Static(items.filter_map(|item| endpoint(item, report)).collect()));
+        fixed.finish(report);
+    }
+    if let Some(mut registry) = f.object("registry") {
+        let name: Arc<str> = registry.shared("name").unwrap_or_default();
+        let full = if name.contains('/') { name } else { format!("{namespace}/{name}").into() };
+        let id = RegistryServiceId {
+            registry: full,
+            group: registry.shared("group").unwrap_or_default(),
+            name: registry.shared("service").unwrap_or_default(),
+        };
+        let labels = registry.take("labels").map(|at| at.strings()).unwrap_or_default();
+        registry.finish(report);
+        let labels = labels.into_iter().collect();
+        found.push(SourceFrom::Registry(RegistryRef { id, labels }));
+    }
+    if let Some(mut service) = f.object("kubernetes") {
+        let name = NamespacedName {
+            namespace: service.shared("namespace").unwrap_or_else(|| namespace.clone()),
+            name: service.shared("name").unwrap_or_default(),
+        };
+        let port = service.take("port").map(|at| match at.node.value {
+            Value::Int(_) => TargetPort::Number(values::port(&at, report).unwrap_or_default()),
+            _ => TargetPort::Name(at.shared()),
+        });
+        service.finish(report);
+        found.push(SourceFrom::Kubernetes { name, port });
+    }
+    if let Some(mut dns) = f.object("dns") {
+        let name = dns.text("name").unwrap_or_default();
+        let kind = match dns.text("type") {
+            Some("SRV") => QuestionKind::Srv,
+            _ => QuestionKind::Address,
+        };
+        let resolution = match dns.text("resolution") {
+            Some("StrictDns") => DnsResolution::StrictDns,
+            Some("LogicalDns") => DnsResolution::LogicalDns,
+            _ => DnsResolution::Endpoints,
+        };
+        if kind == QuestionKind::Srv && resolution != DnsResolution::Endpoints {
+            let text = "a proxy does not ask for SRV records";
+            report.error(codes::INVALID_VALUE, dns.at.place(), text, "use resolution Endpoints");
+        }
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().into();
+        let port = dns.take("port").map(|at| at.port());
+        dns.finish(report);
+        found.push(SourceFrom::Dns { name, kind, port, resolution });
+    }
+    if found.len() > 1 {
+        let text = "the source says more than one place to look";
+        report.error(codes::INVALID_VALUE, f.at.place(), text, "make each a source of its own");
+    }
+    found.pop()
 }
 
 fn endpoint(item: At<'_>, report: &mut Report) -> Option<Endpoint> {
@@ -59,5 +167,6 @@ fn endpoint(item: At<'_>, report: &mut Report) -> Option<Endpoint> {
         zone: f.shared("zone").unwrap_or_default(),
     };
     f.finish(report);
-    Some(Endpoint { address: address?, port, weight, health: EndpointHealth::Healthy, locality })
+    let health = EndpointHealth::Healthy;
+    Some(Endpoint { address: address?, port, weight, health, locality, pod: None })
 }

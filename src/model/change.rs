@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{Finding, Object, ObjectKey, Report};
+use crate::{Finding, Object, ObjectKey, Report, Resolved, Steer};
 
 /// One atomic step, from one source.
 #[derive(Clone, Debug)]
@@ -26,6 +26,10 @@ pub enum Change {
     },
     /// What a registry says of its services.
     Registry(Report),
+    /// What a person wants of a registry source.
+    Steer(Steer),
+    /// What the DNS answered to something that the catalog asked.
+    Resolved(Resolved),
     /// The source's own state. A lost session is said here and never as a `Delete`.
     Health(Health),
 }

@@ -92,6 +92,11 @@ codes! {
     REGISTRY_DATA = 1405, "unreadable data in a registry";
     /// A service in a registry has more data than the limit. It keeps its last good state.
     REGISTRY_TOO_LARGE = 1406, "too much data in a registry";
+    /// Two services of registries would be imported under one name. The first by registry, group and name has it; the others
+    /// can be used through a MeshService of another name.
+    REGISTRY_IMPORT = 1407, "two services want one name";
+    /// Instances of a registry say that their port wants TLS. Isthmus calls them without TLS, which they may refuse.
+    REGISTRY_SECURE = 1408, "instance wants TLS";
     /// The address of a registry does not answer, or not as a registry of this kind. The last good view stays.
     REGISTRY_UNREACHABLE = 1411, "registry does not answer";
     /// A registry refused the login, or what it answers shows that the login has no rights. The last good view stays.

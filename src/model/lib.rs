@@ -11,6 +11,7 @@
 mod change;
 pub mod codes;
 mod condition;
+mod dns;
 mod finding;
 mod gateway;
 mod hostname;
@@ -23,6 +24,7 @@ pub use change::{Batch, Change, Health};
 pub use condition::{
     Condition, ConditionStatus, GatewayStatus, ListenerStatus, ObjectStatus, ParentStatus,
 };
+pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
 pub use finding::{Code, Finding, Severity};
 pub use gateway::{
     AllowedNamespaces, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo, Listener,
@@ -34,7 +36,7 @@ pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, Object
 pub use registry::{
     Ask, ConsulOptions, EurekaOptions, GuardRules, Host, Import, ImportNamespace, Instance, Login,
     NacosOptions, Probe, Registry, RegistryKind, RegistryService, RegistryServiceId, RegistryTls,
-    Report, ServiceGuard, ZooKeeperOptions,
+    Report, ServiceGuard, Steer, Steering, ZooKeeperOptions,
 };
 pub use route::{
     Backend, BackendRef, Cors, Filter, Fraction, HeaderEdit, HeaderMatch, HeaderValue, HttpRoute,
@@ -42,6 +44,7 @@ pub use route::{
     StringMatch, Timeouts,
 };
 pub use service::{
-    AppProtocol, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality, MeshService,
-    MeshServicePort, Service, ServicePort, TargetPort,
+    AppProtocol, DnsResolution, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality,
+    Merge, MeshService, MeshServicePort, RegistryRef, Service, ServicePort, Source, SourceFrom,
+    TargetPort,
 };

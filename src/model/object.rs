@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::{
     EndpointSlice, Gateway, GatewayClass, HttpRoute, MeshService, Namespace, ReferenceGrant,
-    Secret, Service,
+    Registry, Secret, Service,
 };
 
 /// The kinds of document that users write. Cluster-scoped kinds have an empty namespace.
@@ -16,12 +16,13 @@ pub enum Kind {
     MeshService,
     Namespace,
     ReferenceGrant,
+    Registry,
     Secret,
     Service,
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::EndpointSlice,
         Self::Gateway,
         Self::GatewayClass,
@@ -29,6 +30,7 @@ impl Kind {
         Self::MeshService,
         Self::Namespace,
         Self::ReferenceGrant,
+        Self::Registry,
         Self::Secret,
         Self::Service,
     ];
@@ -44,6 +46,7 @@ impl Kind {
             Self::MeshService => "MeshService",
             Self::Namespace => "Namespace",
             Self::ReferenceGrant => "ReferenceGrant",
+            Self::Registry => "Registry",
             Self::Secret => "Secret",
             Self::Service => "Service",
         }
@@ -58,7 +61,7 @@ impl Kind {
             Self::Gateway | Self::GatewayClass | Self::HttpRoute | Self::ReferenceGrant => {
                 "gateway.networking.k8s.io"
             }
-            Self::MeshService => "isthmus.dev",
+            Self::MeshService | Self::Registry => "isthmus.dev",
         }
     }
 
@@ -73,6 +76,7 @@ impl Kind {
             Self::MeshService => "meshservices",
             Self::Namespace => "namespaces",
             Self::ReferenceGrant => "referencegrants",
+            Self::Registry => "registries",
             Self::Secret => "secrets",
             Self::Service => "services",
         }
@@ -265,6 +269,7 @@ pub enum Object {
     MeshService(Arc<MeshService>),
     Namespace(Arc<Namespace>),
     ReferenceGrant(Arc<ReferenceGrant>),
+    Registry(Arc<Registry>),
     Secret(Arc<Secret>),
     Service(Arc<Service>),
 }
@@ -280,6 +285,7 @@ impl Object {
             Self::MeshService(o) => &o.meta,
             Self::Namespace(o) => &o.meta,
             Self::ReferenceGrant(o) => &o.meta,
+            Self::Registry(o) => &o.meta,
             Self::Secret(o) => &o.meta,
             Self::Service(o) => &o.meta,
         }

@@ -336,6 +336,40 @@ pub enum Ask {
     Resync,
 }
 
+/// A person's word on a source, or on one service of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steer {
+    /// `None`: the whole source.
+    pub service: Option<RegistryServiceId>,
+    pub what: Steering,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steering {
+    /// Nothing is removed until the release.
+    Hold,
+    /// What is held back is believed now, and nothing is kept by a person any more.
+    Release,
+    /// What is served without the registry's present word is forgotten.
+    Flush,
+    /// Everything is read from the server anew.
+    Resync,
+}
+
+impl Steering {
+    pub const ALL: [Self; 4] = [Self::Hold, Self::Release, Self::Flush, Self::Resync];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Flush => "flush",
+            Self::Resync => "resync",
+        }
+    }
+}
+
 /// One address of a registry, as `registry test` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {

@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{Hostname, Meta, NamespacedName};
+use crate::{Hostname, Meta, NamespacedName, QuestionKind, RegistryServiceId};
 
 /// A Kubernetes `Service`: a name with ports, whose endpoints come in [`EndpointSlice`]s.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +66,8 @@ pub struct Endpoint {
     pub weight: f64,
     pub health: EndpointHealth,
     pub locality: Locality,
+    /// The pod that it is, where the source says so.
+    pub pod: Option<NamespacedName>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,8 +91,68 @@ pub struct MeshService {
     pub meta: Meta,
     pub hosts: Vec<Hostname>,
     pub ports: Vec<MeshServicePort>,
-    /// Endpoints of all `static` sources, in document order.
-    pub endpoints: Vec<Endpoint>,
+    /// Where its endpoints come from, in document order.
+    pub sources: Vec<Source>,
+    pub merge: Merge,
+}
+
+/// One of the places that a MeshService has endpoints from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    pub from: SourceFrom,
+    /// Its share of the traffic, 0 to 100, where the merge rule is `Percent`.
+    pub percent: f64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceFrom {
+    Static(Vec<Endpoint>),
+    Registry(RegistryRef),
+    /// A Kubernetes Service.
+    Kubernetes {
+        name: NamespacedName,
+        /// Which of its ports; by default the one with the MeshService's number, else the only one.
+        port: Option<TargetPort>,
+    },
+    Dns {
+        /// In lower case, without the last dot.
+        name: Arc<str>,
+        kind: QuestionKind,
+        /// Of the endpoints; SRV records bring their own.
+        port: Option<u16>,
+        resolution: DnsResolution,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RegistryRef {
+    pub id: RegistryServiceId,
+    /// Labels that an instance must have; empty for all of them.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+/// Who asks the DNS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DnsResolution {
+    /// The control plane, and proxies get addresses.
+    #[default]
+    Endpoints,
+    /// Each proxy, and it uses all addresses.
+    StrictDns,
+    /// Each proxy, and new connections go to the first address.
+    LogicalDns,
+}
+
+/// How the endpoints of several sources become those of one service.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Merge {
+    /// All of them, each once.
+    #[default]
+    Union,
+    /// Those of the first source that has at least so many usable ones.
+    Prefer { minimum: u32 },
+    /// Each source gets the share that is written beside it.
+    Percent,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

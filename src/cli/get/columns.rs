@@ -53,10 +53,22 @@ pub(super) fn of(plural: &str, with_namespace: bool) -> Vec<Column> {
             column("ENDPOINTS", |o, _| {
                 let sources = o["spec"]["sources"].as_array();
                 let endpoints = |s: &Value| s["static"]["endpoints"].as_array().map_or(0, Vec::len);
-                sources
-                    .map(|all| all.iter().map(endpoints).sum::<usize>().to_string())
-                    .unwrap_or_default()
+                let fixed =
+                    sources.map(|all| all.iter().map(endpoints).sum::<usize>()).unwrap_or_default();
+                // Those of other sources are not in the document.
+                let others = sources.is_some_and(|all| all.iter().any(|s| s["static"].is_null()));
+                match (fixed, others) {
+                    (0, true) => "live".to_owned(),
+                    (fixed, true) => format!("{fixed}+live"),
+                    (fixed, false) => fixed.to_string(),
+                }
             }),
+        ],
+        "registries" => vec![
+            column("TYPE", |o, _| text(&o["spec"]["type"])),
+            column("ADDRESSES", |o, _| join(&o["spec"]["addresses"], text)),
+            column("STATE", |o, _| text(&o["status"]["state"])),
+            column("SERVICES", |o, _| o["status"]["services"].to_string()),
         ],
         "services" => vec![
             column("TYPE", |o, _| o["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned()),

@@ -4,11 +4,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::{
-    Check, Nack, Options, Proxy, ProxyType, Read, Readiness, Server, Source, Time, TypeState,
-    TypeView, XdsResource,
+    Check, Nack, Options, Proxy, ProxyType, Read, Readiness, RegistryEvent, RegistryInstance,
+    RegistryProbe, RegistryService, Server, Source, Time, TypeState, TypeView, XdsResource,
 };
+use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use model::{Code, Finding, Kind, Location, NamespacedName, ObjectKey, ObjectRef, Severity};
+use model::{
+    Code, Finding, Kind, Location, NamespacedName, ObjectKey, ObjectRef, RegistryServiceId,
+    Severity, Steer,
+};
 use serde_json::{Value, json};
 use snapshot::ResourceType;
 
@@ -168,6 +172,17 @@ fn documents(kind: Kind) -> Vec<Value> {
                 },
             }),
         )],
+        Kind::Registry => vec![named(
+            "isthmus.dev/v1alpha1",
+            "main",
+            json!({
+                "spec": {"type": "Nacos", "addresses": ["127.0.0.1:8848"]},
+                "status": {
+                    "state": "live", "reason": "", "since": ago(240).to_string(),
+                    "services": 2, "instances": 12, "held": 3,
+                },
+            }),
+        )],
         Kind::Namespace => vec![named("v1", "demo", json!({}))],
         Kind::EndpointSlice => (0..SLICES)
             .map(|i| {
@@ -323,5 +338,72 @@ impl Read for Shop {
 
     fn readiness(&self) -> Readiness {
         Readiness { checks: vec![Check { name: "config".into(), ok: true, text: String::new() }] }
+    }
+
+    fn registry_services(&self, registry: &str) -> Option<Vec<RegistryService>> {
+        let service = |name: &str, held: usize| RegistryService {
+            group: "DEFAULT_GROUP".into(),
+            name: name.into(),
+            state: if held > 0 { "degraded" } else { "live" }.into(),
+            reason: if held > 0 { "50 % went within 30s".into() } else { String::new() },
+            since: ago(240),
+            seen_at: ago(240),
+            instances: 6,
+            healthy: 5,
+            held,
+            held_since: (held > 0).then(|| ago(240)),
+            frozen: false,
+            consumers: vec![],
+            imported_as: Some(format!("demo/{name}")),
+        };
+        (registry == "demo/main").then(|| vec![service("orders", 3), service("users", 0)])
+    }
+
+    fn registry_instances(&self, service: &RegistryServiceId) -> Option<Vec<RegistryInstance>> {
+        (&*service.name == "orders").then(|| {
+            vec![RegistryInstance {
+                host: "10.0.0.1".into(),
+                port: 8080,
+                weight: 0.3,
+                health: "unhealthy".into(),
+                reason: "enabled=false".into(),
+                region: String::new(),
+                zone: "HZ".into(),
+                secure: false,
+                labels: [("version".to_owned(), "v2".to_owned())].into(),
+                held: true,
+                first_seen: ago(600),
+                last_seen: ago(240),
+                changed: ago(600),
+            }]
+        })
+    }
+
+    fn registry_events(&self, _: &str) -> Option<Vec<RegistryEvent>> {
+        Some(vec![RegistryEvent {
+            at: ago(240),
+            service: "DEFAULT_GROUP@@orders".into(),
+            what: "held".into(),
+            why: "50 % went within 30s".into(),
+            before: 6,
+            after: 6,
+            held: 3,
+        }])
+    }
+
+    fn registry_test<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<Vec<RegistryProbe>>> {
+        let probe = RegistryProbe {
+            address: "127.0.0.1:8848".into(),
+            latency_ms: Some(3),
+            version: Some("3.1.0".into()),
+            authenticated: Some(true),
+            services: Some(2),
+            error: None,
+        };
+        Box::pin(std::future::ready(Some(vec![probe])))
+    }
+
+    fn steer<'a>(&'a self, _: &'a str, _: Steer) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(true))
     }
 }

@@ -42,6 +42,13 @@ const WITH_SERVER: &[(&str, &str, Exit)] = &[
     ("proxy-status-namespace", "proxy status -n demo", Exit::Ok),
     ("proxy-status-nobody", "proxy status -n nowhere", Exit::Ok),
     ("proxy-status-one", "proxy status edge/2", Exit::Negative),
+    ("registry-events", "registry events demo/main", Exit::Ok),
+    ("registry-hold", "registry hold demo/main DEFAULT_GROUP@@orders", Exit::Ok),
+    ("registry-instances", "registry instances main DEFAULT_GROUP@@orders", Exit::Ok),
+    ("registry-list", "registry list", Exit::Ok),
+    ("registry-release", "registry release main", Exit::Ok),
+    ("registry-services", "registry services main", Exit::Ok),
+    ("registry-test", "registry test main", Exit::Ok),
 ];
 
 const ALONE: &[(&str, &str, Exit)] = &[
@@ -173,7 +180,14 @@ fn completion_for_each_shell() {
 
 #[test]
 fn help_and_version_are_answers() {
-    for line in ["--help", "--version", "serve --help", "proxy --help", "proxy config --help"] {
+    for line in [
+        "--help",
+        "--version",
+        "serve --help",
+        "proxy --help",
+        "proxy config --help",
+        "registry --help",
+    ] {
         let said = isthmus(&line.split(' ').collect::<Vec<_>>());
         assert_eq!((said.exit, said.err.as_str()), (Exit::Ok, ""), "{line}");
         assert!(!said.out.is_empty());

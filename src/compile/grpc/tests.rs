@@ -3,11 +3,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{Catalog, Merger};
-use ir::{Cluster, EndpointSet, LbEndpoint, LocalityEndpoints, UpstreamProtocol};
+use ir::{Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, UpstreamProtocol};
 use model::{
     AppProtocol, Batch, Change, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Hostname,
-    Locality, Locations, MeshService, MeshServicePort, Meta, NamespacedName, Object, Service,
-    ServicePort, TargetPort,
+    Locality, Locations, Merge, MeshService, MeshServicePort, Meta, NamespacedName, Object,
+    Service, ServicePort, Source, SourceFrom, TargetPort,
 };
 
 use super::*;
@@ -60,6 +60,7 @@ fn endpoint(host: u8) -> Endpoint {
         weight: 1.0,
         health: EndpointHealth::Healthy,
         locality: Locality::default(),
+        pod: None,
     }
 }
 
@@ -84,7 +85,8 @@ fn mesh(spec: &Mesh<'_>) -> Object {
         meta,
         hosts: spec.hosts.iter().map(|host| Hostname::parse(host).unwrap()).collect(),
         ports: spec.ports.iter().map(port).collect(),
-        endpoints: vec![endpoint(9)],
+        sources: vec![Source { from: SourceFrom::Static(vec![endpoint(9)]), percent: 0.0 }],
+        merge: Merge::Union,
     }))
 }
 
@@ -218,6 +220,7 @@ fn a_port_of_a_service_is_two_names_a_table_a_cluster_and_its_endpoints() {
         stat_name: "shop.orders.80".into(),
         protocol: UpstreamProtocol::Http1,
         connect_timeout: Duration::from_secs(5),
+        discovery: Discovery::Endpoints,
         origin,
     };
     let clusters: Vec<_> = plan.clusters.values().map(|c| (**c).clone()).collect();

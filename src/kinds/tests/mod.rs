@@ -3,6 +3,7 @@
 mod bad_input;
 mod findings;
 mod objects;
+mod registries;
 mod schemas;
 mod secrets;
 

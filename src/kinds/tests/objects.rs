@@ -352,6 +352,7 @@ fn a_slice() {
         weight: 1.0,
         health,
         locality: Locality { region: s(""), zone: s(zone) },
+        pod: None,
     };
     assert_eq!(
         slice.endpoints,
@@ -396,14 +397,21 @@ fn a_mesh_service() {
         weight,
         health: EndpointHealth::Healthy,
         locality: Locality { region: s(region), zone: s(zone) },
+        pod: None,
     };
+    let fixed =
+        |endpoints: Vec<Endpoint>| Source { from: SourceFrom::Static(endpoints), percent: 0.0 };
+    let all = service.sources.iter().flat_map(|source| match &source.from {
+        SourceFrom::Static(endpoints) => endpoints.clone(),
+        _ => Vec::new(),
+    });
     assert_eq!(
-        service.endpoints,
-        [
+        fixed(all.collect()),
+        fixed(vec![
             endpoint("10.2.0.1", Some(9000), 0.5, "r", "a"),
             endpoint("fd00::1", None, 1.0, "", ""),
             endpoint("10.2.0.2", None, 0.0, "", ""),
-        ]
+        ])
     );
 }
 
@@ -469,6 +477,7 @@ fn without_locations(object: &Object) -> Object {
         MeshService,
         Namespace,
         ReferenceGrant,
+        Registry,
         Secret,
         Service
     )

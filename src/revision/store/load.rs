@@ -9,7 +9,7 @@ use super::tables::{
     DOCUMENTS, META, META_WRITTEN, RESOURCES, document_place, is_kind, resource_place,
     resource_type,
 };
-use super::{Error, LastGood, Store, StoredDocument, record};
+use super::{Error, LastGood, Store, StoredDocument, record, services};
 
 pub(super) fn load(store: &mut Store) -> Result<LastGood, Error> {
     store.reopen()?;
@@ -37,6 +37,8 @@ pub(super) fn load(store: &mut Store) -> Result<LastGood, Error> {
         };
         documents.push(StoredDocument { source: row.0.into(), file, document });
     }
+
+    let services = services::load(store, &transaction)?;
 
     let mut snapshots: BTreeMap<Arc<str>, Snapshot> = BTreeMap::new();
     let mut moved = 0_usize;
@@ -71,5 +73,5 @@ pub(super) fn load(store: &mut Store) -> Result<LastGood, Error> {
         );
     }
     let written = UNIX_EPOCH + Duration::from_millis(written);
-    Ok(LastGood { written, documents, snapshots })
+    Ok(LastGood { written, documents, services, snapshots })
 }

@@ -5,6 +5,7 @@ mod load;
 mod open;
 mod record;
 mod seal;
+mod services;
 mod tables;
 mod write;
 
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use model::ObjectKey;
+use model::{Instance, ObjectKey, RegistryServiceId};
 use redb::Database;
 use snapshot::Snapshot;
 
@@ -36,6 +37,8 @@ pub struct LastGood {
     pub written: SystemTime,
     /// In order of source, kind, namespace, name.
     pub documents: Vec<StoredDocument>,
+    /// Services of registries as they were served, in order of registry, group, name.
+    pub services: Vec<StoredService>,
     /// By node group.
     pub snapshots: BTreeMap<Arc<str>, Snapshot>,
 }
@@ -43,7 +46,7 @@ pub struct LastGood {
 impl LastGood {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.documents.is_empty() && self.snapshots.is_empty()
+        self.documents.is_empty() && self.services.is_empty() && self.snapshots.is_empty()
     }
 }
 
@@ -63,6 +66,20 @@ impl std::fmt::Debug for StoredDocument {
     }
 }
 
+/// A service of a registry, as it was served.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredService {
+    pub id: RegistryServiceId,
+    pub instances: Vec<Arc<Instance>>,
+    pub protect_threshold: f64,
+}
+
+#[derive(Clone, Debug)]
+pub enum ServiceChange {
+    Put(StoredService),
+    Delete(RegistryServiceId),
+}
+
 #[derive(Clone, Debug)]
 pub enum DocumentChange {
     Put { key: ObjectKey, document: StoredDocument },
@@ -73,6 +90,7 @@ pub enum DocumentChange {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Commit<'a> {
     pub documents: &'a [DocumentChange],
+    pub services: &'a [ServiceChange],
     pub snapshots: &'a [SnapshotChange<'a>],
 }
 

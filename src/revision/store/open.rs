@@ -112,6 +112,7 @@ impl Store {
                 meta.insert(META_CHECK, check.as_slice())?;
                 transaction.open_table(super::tables::DOCUMENTS)?;
                 transaction.open_table(super::tables::RESOURCES)?;
+                transaction.open_table(super::tables::SERVICES)?;
             }
             Ok(transaction.commit()?)
         };

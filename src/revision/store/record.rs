@@ -80,26 +80,26 @@ pub(super) fn read_resource(
     Some((resource, version))
 }
 
-fn put_number(out: &mut Vec<u8>, number: usize) {
+pub(super) fn put_number(out: &mut Vec<u8>, number: usize) {
     out.extend_from_slice(&(number as u32).to_le_bytes());
 }
 
-fn put(out: &mut Vec<u8>, part: &[u8]) {
+pub(super) fn put(out: &mut Vec<u8>, part: &[u8]) {
     put_number(out, part.len());
     out.extend_from_slice(part);
 }
 
-fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+pub(super) fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
     let (part, tail) = rest.split_first_chunk::<N>()?;
     *rest = tail;
     Some(part)
 }
 
-fn number(rest: &mut &[u8]) -> Option<u32> {
+pub(super) fn number(rest: &mut &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(*take::<4>(rest)?))
 }
 
-fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+pub(super) fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let length = number(rest)? as usize;
     let (part, tail) = rest.split_at_checked(length)?;
     *rest = tail;

@@ -1,4 +1,4 @@
-use model::{Kind, ObjectKey};
+use model::{Kind, ObjectKey, RegistryServiceId};
 use redb::TableDefinition;
 use snapshot::ResourceType;
 
@@ -12,6 +12,10 @@ pub(super) type ResourceRow = (&'static str, &'static str, &'static str);
 
 pub(super) const DOCUMENTS: TableDefinition<'_, DocumentKey, &[u8]> =
     TableDefinition::new("documents");
+/// Registry, group, name of a service.
+pub(super) type ServiceRow = (&'static str, &'static str, &'static str);
+pub(super) const SERVICES: TableDefinition<'_, ServiceRow, &[u8]> =
+    TableDefinition::new("registry_services");
 pub(super) const RESOURCES: TableDefinition<'_, ResourceRow, &[u8]> =
     TableDefinition::new("resources");
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -36,6 +40,14 @@ pub(super) fn document_row<'a>(
 
 pub(super) fn document_place<'a>(row: (&'a str, &'a str, &'a str, &'a str)) -> [&'a str; 5] {
     ["documents", row.0, row.1, row.2, row.3]
+}
+
+pub(super) fn service_row(id: &RegistryServiceId) -> (&str, &str, &str) {
+    (&id.registry, &id.group, &id.name)
+}
+
+pub(super) fn service_place<'a>(row: (&'a str, &'a str, &'a str)) -> [&'a str; 4] {
+    ["services", row.0, row.1, row.2]
 }
 
 pub(super) fn resource_place<'a>(row: (&'a str, &'a str, &'a str)) -> [&'a str; 4] {

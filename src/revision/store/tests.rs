@@ -136,7 +136,12 @@ fn what_was_stored_comes_back() {
     ];
     let mut store = case.open();
     assert!(store.load().unwrap().is_empty());
-    store.commit(Commit { documents: &documents, snapshots: &snapshots }, at(1000)).unwrap();
+    store
+        .commit(
+            Commit { documents: &documents, snapshots: &snapshots, ..Commit::default() },
+            at(1000),
+        )
+        .unwrap();
     drop(store);
 
     let last = case.open().load().unwrap();
@@ -180,15 +185,23 @@ fn steps_end_where_one_step_would() {
     let mut store = steps.open();
     let documents = [put("a", "f", "1"), put("b", "f", "1")];
     let snapshots = [change("g", None, Some(&first)), change("g2", None, Some(&gone))];
-    store.commit(Commit { documents: &documents, snapshots: &snapshots }, at(1)).unwrap();
+    store
+        .commit(Commit { documents: &documents, snapshots: &snapshots, ..Commit::default() }, at(1))
+        .unwrap();
     let documents = [put("a", "f", "2"), delete("b"), delete("never"), put("c", "f", "1")];
     let snapshots = [change("g", Some(&first), Some(&second)), change("g2", Some(&gone), None)];
-    store.commit(Commit { documents: &documents, snapshots: &snapshots }, at(2)).unwrap();
+    store
+        .commit(Commit { documents: &documents, snapshots: &snapshots, ..Commit::default() }, at(2))
+        .unwrap();
 
     let mut once = whole.open();
     let documents = [put("a", "f", "2"), put("c", "f", "1")];
     let snapshots = [change("g", None, Some(&second))];
-    once.commit(Commit { documents: &documents, snapshots: &snapshots }, at(2)).unwrap();
+    once.commit(
+        Commit { documents: &documents, snapshots: &snapshots, ..Commit::default() },
+        at(2),
+    )
+    .unwrap();
 
     let (steps, whole) = (store.load().unwrap(), once.load().unwrap());
     assert_eq!(steps.documents, whole.documents);
@@ -275,7 +288,9 @@ fn stored() -> Case {
     let snapshot = snapshot(&[(Secret, "s", PEM), (Cluster, "c", "1")]);
     let snapshots = [change("g", None, Some(&snapshot))];
     let documents = [put("a", "f", PEM)];
-    store.commit(Commit { documents: &documents, snapshots: &snapshots }, at(1)).unwrap();
+    store
+        .commit(Commit { documents: &documents, snapshots: &snapshots, ..Commit::default() }, at(1))
+        .unwrap();
     drop(store);
     case
 }
@@ -387,11 +402,18 @@ fn secrets_are_nowhere_in_clear() {
     let mut gateway = snapshot(&[(Secret, "s", PEM)]);
     let documents = [put("a", "f", &format!("{{\"tls.key\":\"{PEM}\"}}"))];
     let snapshots = [change("g", None, Some(&gateway))];
-    store.commit(Commit { documents: &documents, snapshots: &snapshots }, at(1)).unwrap();
+    store
+        .commit(Commit { documents: &documents, snapshots: &snapshots, ..Commit::default() }, at(1))
+        .unwrap();
     let before = gateway.clone();
     gateway.insert(resource(Secret, "s", &format!("{PEM}2"), &[]));
     let snapshots = [change("g", Some(&before), Some(&gateway))];
-    store.commit(Commit { documents: &[delete("a")], snapshots: &snapshots }, at(2)).unwrap();
+    store
+        .commit(
+            Commit { documents: &[delete("a")], snapshots: &snapshots, ..Commit::default() },
+            at(2),
+        )
+        .unwrap();
     assert_clean(&case.state());
     drop(store);
     assert_clean(&case.state());

@@ -8,7 +8,7 @@ use super::tables::{
     DOCUMENTS, META, META_VERSION, META_WRITTEN, RESOURCES, ResourceRow, document_place,
     document_row, resource_place,
 };
-use super::{Commit, DocumentChange, Error, SnapshotChange, Store, record};
+use super::{Commit, DocumentChange, Error, SnapshotChange, Store, record, services};
 
 pub(super) fn commit(store: &mut Store, commit: Commit<'_>, now: SystemTime) -> Result<(), Error> {
     store.reopen()?;
@@ -47,6 +47,7 @@ impl Store {
                     }
                 }
             }
+            services::write(self, &transaction, commit.services)?;
             let mut table = transaction.open_table(RESOURCES).map_err(|e| failed(e.into()))?;
             for change in commit.snapshots {
                 self.write_snapshot(&mut table, change)?;

@@ -1,8 +1,9 @@
 use envoy_types::pb::envoy::config::cluster::v3 as pb;
 use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::config::endpoint::v3 as endpoint;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3 as http;
 use envoy_types::pb::envoy::r#type::v3::Percent;
-use ir::UpstreamProtocol;
+use ir::{Discovery, UpstreamProtocol};
 use prost::Message;
 
 use super::common::{ads, any, duration, keys, uint32};
@@ -17,18 +18,10 @@ pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
 pub(super) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
-    let ir::Cluster { name, stat_name, protocol, connect_timeout, origin } = cluster;
+    let ir::Cluster { name, stat_name, protocol, connect_timeout, discovery, origin } = cluster;
     let mut message = pb::Cluster {
         name: name.to_string(),
         alt_stat_name: stat_name.to_string(),
-        // The service name of EDS is the cluster's name when none is given.
-        eds_cluster_config: Some(pb::cluster::EdsClusterConfig {
-            eds_config: Some(ads()),
-            ..Default::default()
-        }),
-        cluster_discovery_type: Some(pb::cluster::ClusterDiscoveryType::Type(
-            pb::cluster::DiscoveryType::Eds as i32,
-        )),
         connect_timeout: Some(duration(*connect_timeout)),
         per_connection_buffer_limit_bytes: Some(uint32(BUFFER_LIMIT)),
         // Weights come from users and registries and should come out as shares of requests. Least-request also weighs
@@ -38,6 +31,7 @@ pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
         circuit_breakers: Some(circuit_breakers()),
         ..Default::default()
     };
+    let refers_to = discover(&mut message, discovery);
     if *protocol == UpstreamProtocol::Http2 {
         message
             .typed_extension_protocol_options
@@ -49,9 +43,66 @@ pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
         ResourceType::Cluster,
         name.clone(),
         &message.encode_to_vec(),
-        keys(ResourceType::Endpoint, [name]),
+        keys(ResourceType::Endpoint, refers_to.then_some(name)),
         [origin.clone()],
     )
+}
+
+/// Says where the endpoints come from, and whether that is a resource of ours.
+#[expect(
+    deprecated,
+    reason = "the fields' successor, a cluster extension, is unknown to Envoy before 1.34"
+)]
+fn discover(message: &mut pb::Cluster, discovery: &Discovery) -> bool {
+    let kind = match discovery {
+        Discovery::Endpoints => {
+            // The service name of EDS is the cluster's name when none is given.
+            message.eds_cluster_config = Some(pb::cluster::EdsClusterConfig {
+                eds_config: Some(ads()),
+                ..Default::default()
+            });
+            pb::cluster::DiscoveryType::Eds
+        }
+        Discovery::Dns { host, port, first_only } => {
+            message.load_assignment = Some(dns_endpoint(&message.name, host, *port));
+            // Else Envoy asks each 5 s, whatever the DNS says.
+            message.respect_dns_ttl = true;
+            message.dns_lookup_family = pb::cluster::DnsLookupFamily::All as i32;
+            if *first_only {
+                // `All` races both families, which only one address at a time cannot use.
+                message.dns_lookup_family = pb::cluster::DnsLookupFamily::V4Preferred as i32;
+                pb::cluster::DiscoveryType::LogicalDns
+            } else {
+                pb::cluster::DiscoveryType::StrictDns
+            }
+        }
+    };
+    message.cluster_discovery_type = Some(pb::cluster::ClusterDiscoveryType::Type(kind as i32));
+    *discovery == Discovery::Endpoints
+}
+
+fn dns_endpoint(cluster: &str, host: &str, port: u16) -> endpoint::ClusterLoadAssignment {
+    let address = core::Address {
+        address: Some(core::address::Address::SocketAddress(core::SocketAddress {
+            address: host.to_owned(),
+            port_specifier: Some(core::socket_address::PortSpecifier::PortValue(port.into())),
+            ..Default::default()
+        })),
+    };
+    let endpoint = endpoint::LbEndpoint {
+        host_identifier: Some(endpoint::lb_endpoint::HostIdentifier::Endpoint(
+            endpoint::Endpoint { address: Some(address), ..Default::default() },
+        )),
+        ..Default::default()
+    };
+    endpoint::ClusterLoadAssignment {
+        cluster_name: cluster.to_owned(),
+        endpoints: vec![endpoint::LocalityLbEndpoints {
+            lb_endpoints: vec![endpoint],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
 }
 
 /// Unhealthy and draining endpoints get requests only when there is (almost) nobody else. Envoy's default threshold of

@@ -116,6 +116,7 @@ fn meta_mut(object: &mut Object) -> &mut Meta {
         Object::MeshService(o) => &mut Arc::make_mut(o).meta,
         Object::Namespace(o) => &mut Arc::make_mut(o).meta,
         Object::ReferenceGrant(o) => &mut Arc::make_mut(o).meta,
+        Object::Registry(o) => &mut Arc::make_mut(o).meta,
         Object::Secret(o) => &mut Arc::make_mut(o).meta,
         Object::Service(o) => &mut Arc::make_mut(o).meta,
     }

@@ -92,6 +92,8 @@ pub fn read(options: Options, parse: Parse) -> (Vec<Object>, Vec<Finding>) {
             | Change::Apply(_)
             | Change::Delete(_)
             | Change::Registry(_)
+            | Change::Steer(_)
+            | Change::Resolved(_)
             | Change::Health(_) => {}
         }
     }

@@ -109,7 +109,11 @@ impl Case {
                     self.deleted.push(key.name.to_string());
                 }
                 Change::Health(health) => self.health = Some(health.clone()),
-                Change::InitDone | Change::Findings { .. } | Change::Registry(_) => {}
+                Change::InitDone
+                | Change::Findings { .. }
+                | Change::Registry(_)
+                | Change::Steer(_)
+                | Change::Resolved(_) => {}
             }
         }
         batch

@@ -98,6 +98,8 @@ pub(super) fn words(batch: Option<&Batch>) -> Vec<String> {
                 format!("{file}:{line}: {}", finding.code)
             })),
             Change::Registry(report) => out.push(format!("{report:?}")),
+            Change::Steer(steer) => out.push(format!("{steer:?}")),
+            Change::Resolved(resolved) => out.push(format!("{resolved:?}")),
             Change::Health(Health::Live) => out.push("live".into()),
             Change::Health(Health::Syncing) => out.push("syncing".into()),
             Change::Health(Health::Degraded { reason }) => out.push(format!("degraded: {reason}")),

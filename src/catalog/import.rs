@@ -1,0 +1,195 @@
+//! Services of registries that become MeshServices by themselves.
+//!
+//! | the registry's name | the MeshService's |
+//! |---|---|
+//! | `order-svc` | the same |
+//! | `Order_Svc`, `com.shop.Orders` | `order-svc`, `com-shop-orders`: lower case, and `-` for all but letters and digits |
+//! | `订单`, `订单-api` | `svc-` or what is left, and eight digits that stand for the whole name |
+//! | longer than 63 characters | cut, and eight digits that stand for the whole name |
+//!
+//! A document of the same name goes before an import. Of two services that would have one name, the first by registry,
+//! group and name has it, and the other is told.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use model::{
+    AppProtocol, Finding, Import, Kind, Locations, Merge, MeshService, MeshServicePort, Meta,
+    NamespacedName, ObjectKey, Registry, RegistryRef, RegistryServiceId, Severity, Source,
+    SourceFrom, codes,
+};
+
+use crate::ServedService;
+use crate::pattern::fits;
+
+/// A DNS label.
+const LONGEST: usize = 63;
+
+/// Which service of a registry is imported as what.
+#[derive(Debug, Default)]
+pub(crate) struct Imports {
+    of: BTreeMap<RegistryServiceId, NamespacedName>,
+    claims: HashMap<NamespacedName, BTreeSet<RegistryServiceId>>,
+}
+
+/// Whether nobody wrote this MeshService.
+#[must_use]
+pub fn is_import(service: &MeshService) -> bool {
+    service.meta.document.is_empty()
+}
+
+impl Imports {
+    /// The service is there (with the rules of its registry), or not any more. Adds the names to look at.
+    pub(crate) fn set(
+        &mut self,
+        id: &RegistryServiceId,
+        registry: Option<&Registry>,
+        touched: &mut BTreeSet<NamespacedName>,
+    ) {
+        let name = registry.and_then(|registry| name_of(id, registry));
+        if self.of.get(id) == name.as_ref() {
+            return;
+        }
+        if let Some(old) = self.of.remove(id) {
+            if let Some(ids) = self.claims.get_mut(&old) {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.claims.remove(&old);
+                }
+            }
+            touched.insert(old);
+        }
+        if let Some(name) = name {
+            self.of.insert(id.clone(), name.clone());
+            self.claims.entry(name.clone()).or_default().insert(id.clone());
+            touched.insert(name);
+        }
+    }
+
+    pub(crate) fn name(&self, id: &RegistryServiceId) -> Option<&NamespacedName> {
+        self.of.get(id)
+    }
+
+    pub(crate) fn winner(&self, name: &NamespacedName) -> Option<&RegistryServiceId> {
+        self.claims.get(name)?.first()
+    }
+
+    /// A finding for each service of this registry that another one has the name of.
+    pub(crate) fn collisions(&self, registry: &Registry, name: &str) -> Vec<Finding> {
+        let mut out = Vec::new();
+        for (id, import) in self.of.iter().filter(|(id, _)| *id.registry == *name) {
+            if let Some(winner) = self.winner(import).filter(|winner| *winner != id) {
+                out.push(Finding {
+                    at: registry.meta.at("/spec/import"),
+                    code: codes::REGISTRY_IMPORT,
+                    severity: Severity::Warning,
+                    text: format!("{id} is not imported: {winner} is MeshService {import}"),
+                    hint: "give one another namespace or prefix, or write a MeshService".into(),
+                });
+            }
+            if out.len() == 100 {
+                break;
+            }
+        }
+        out
+    }
+}
+
+/// The MeshService that stands for a registry's service.
+pub(crate) fn object(
+    name: &NamespacedName,
+    id: &RegistryServiceId,
+    import: &Import,
+    served: Option<&ServedService>,
+    old: Option<&MeshService>,
+) -> MeshService {
+    let known = old.filter(|old| is_import(old)).and_then(|old| Some(old.ports.first()?.protocol));
+    let said = served.and_then(|s| s.instances.iter().find_map(|instance| instance.protocol));
+    MeshService {
+        meta: Meta {
+            key: ObjectKey { kind: Kind::MeshService, name: name.clone() },
+            source: id.registry.clone(),
+            labels: Vec::new(),
+            annotations: Vec::new(),
+            generation: 0,
+            created: None,
+            locations: Arc::new(Locations::default()),
+            document: "".into(),
+        },
+        hosts: Vec::new(),
+        ports: vec![MeshServicePort {
+            name: "".into(),
+            port: import.port,
+            target: import.port,
+            protocol: said.or(known).unwrap_or(AppProtocol::Http1),
+        }],
+        sources: vec![Source {
+            from: SourceFrom::Registry(RegistryRef { id: id.clone(), labels: BTreeMap::new() }),
+            percent: 0.0,
+        }],
+        merge: Merge::Union,
+    }
+}
+
+/// `None` if it is not to be imported.
+fn name_of(id: &RegistryServiceId, registry: &Registry) -> Option<NamespacedName> {
+    let Import { enabled, namespaces, namespace, include, exclude, prefix, port: _ } =
+        &registry.import;
+    let wanted = include.is_empty() || include.iter().any(|pattern| fits(pattern, &id.name));
+    if !enabled || !wanted || exclude.iter().any(|pattern| fits(pattern, &id.name)) {
+        return None;
+    }
+    let by_group = namespaces.iter().find(|n| fits(&n.group, &id.group)).map(|n| &n.namespace);
+    let otherwise = if namespace.is_empty() { registry.meta.namespace() } else { namespace };
+    Some(NamespacedName {
+        namespace: by_group.unwrap_or(otherwise).clone(),
+        name: label(prefix, &id.name).into(),
+    })
+}
+
+fn label(prefix: &str, name: &str) -> String {
+    let mut out = prefix.to_owned();
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() {
+            out.push(c.to_ascii_lowercase());
+        } else if !out.is_empty() && !out.ends_with('-') {
+            out.push('-');
+        }
+    }
+    out.truncate(out.trim_end_matches('-').len());
+    let lossy = !name.is_ascii();
+    if out.is_empty() || (lossy && out.len() <= prefix.len()) {
+        out.push_str(if out.is_empty() || out.ends_with('-') { "svc" } else { "-svc" });
+    }
+    if lossy || out.len() > LONGEST {
+        out.truncate(LONGEST - 9);
+        out.truncate(out.trim_end_matches('-').len());
+        out.push_str(&format!("-{:08x}", digest(name)));
+    }
+    out
+}
+
+/// FNV-1a: the same everywhere, and short.
+fn digest(text: &str) -> u32 {
+    text.bytes()
+        .fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::label;
+
+    #[test]
+    fn names_become_labels() {
+        assert_eq!(label("", "order-svc"), "order-svc");
+        assert_eq!(label("n-", "Order_Svc."), "n-order-svc");
+        assert_eq!(label("", "providers:lab.Greet:1.0.0:"), "providers-lab-greet-1-0-0");
+        assert!(label("", "订单").starts_with("svc-"));
+        assert!(label("n-", "订单").starts_with("n-svc-"));
+        assert!(label("", "订单-api").starts_with("api-"));
+        assert_ne!(label("", "订单"), label("", "订货"));
+        let long = label("", &"a.".repeat(100));
+        assert!(long.len() <= 63);
+        assert_ne!(long, label("", &"a.".repeat(101)));
+    }
+}

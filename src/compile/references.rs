@@ -1,0 +1,88 @@
+//! Sources of MeshServices that lead nowhere.
+
+use catalog::{Catalog, View, is_import};
+use model::{
+    Finding, Health, Kind, MeshService, NamespacedName, ObjectKey, Severity, SourceFrom, codes,
+};
+
+use crate::backend::granted;
+use crate::complaint::Complaint;
+
+/// A complaint for each source of a written MeshService that names something that is not there. It heals by itself.
+pub(crate) fn broken(catalog: &Catalog) -> Vec<Complaint> {
+    let view = View::new(catalog);
+    let written = catalog.mesh_services().filter(|service| !is_import(service));
+    written
+        .flat_map(|service| {
+            let sources = service.sources.iter().enumerate();
+            sources.filter_map(|(index, source)| {
+                complaint(&view, catalog, service, index, &source.from)
+            })
+        })
+        .collect()
+}
+
+fn complaint(
+    view: &View<'_>,
+    catalog: &Catalog,
+    service: &MeshService,
+    index: usize,
+    from: &SourceFrom,
+) -> Option<Complaint> {
+    let finding = |part: &str, code, text: String, hint: &str| Finding {
+        at: service.meta.at(&format!("/spec/sources/{index}/{part}")),
+        code,
+        severity: Severity::Warning,
+        text,
+        hint: hint.into(),
+    };
+    match from {
+        SourceFrom::Registry(reference) => {
+            let (namespace, name) = reference.id.registry.split_once('/')?;
+            let name = NamespacedName::new(namespace, name);
+            let key = ObjectKey { kind: Kind::Registry, name };
+            if catalog.get(&key).is_none() {
+                let text = format!("{key} does not exist");
+                let hint = "the source has no endpoints until it does";
+                let finding = finding("registry", codes::REFERENCE_NOT_FOUND, text, hint);
+                return Some(Complaint { finding, missing: Some(key) });
+            }
+            if in_contact(catalog, &reference.id.registry)
+                && view.registry_service(&reference.id).is_none()
+            {
+                let text = format!("the registry has no service {}", reference.id);
+                let hint = "the source has no endpoints until it has";
+                return Some(finding("registry", codes::REFERENCE_NOT_FOUND, text, hint).into());
+            }
+            None
+        }
+        SourceFrom::Kubernetes { name, port: _ } => {
+            let of = service.meta.namespace();
+            let from = (Kind::MeshService.group(), "MeshService", &**of);
+            if !granted(view, from, ("", "Service", name)) {
+                let text = format!(
+                    "no ReferenceGrant in namespace {} permits this reference to Service {name}",
+                    name.namespace
+                );
+                let hint = "add one from MeshService (group isthmus.dev) to Service";
+                let code = codes::REFERENCE_NOT_PERMITTED;
+                return Some(finding("kubernetes", code, text, hint).into());
+            }
+            let key = ObjectKey { kind: Kind::Service, name: name.clone() };
+            if view.service(name).is_none() {
+                let text = format!("{key} does not exist");
+                let hint = "the source has no endpoints until it does";
+                let finding = finding("kubernetes", codes::REFERENCE_NOT_FOUND, text, hint);
+                return Some(Complaint { finding, missing: Some(key) });
+            }
+            None
+        }
+        SourceFrom::Static(_) | SourceFrom::Dns { .. } => None,
+    }
+}
+
+/// Else nobody knows what the registry has.
+fn in_contact(catalog: &Catalog, registry: &str) -> bool {
+    let mut sources = catalog.sources();
+    sources.any(|(name, state)| **name == *registry && state.health == Health::Live)
+}
