@@ -142,7 +142,7 @@ impl Server {
         let http_address = http.address();
 
         let registries = Controller::new(
-            Sources { connect: registries::connect, resolve: None },
+            Sources { connect: registries::connect, resolve: Some(registries::resolve) },
             batches.clone(),
         );
         let serving = tokio::spawn({

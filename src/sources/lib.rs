@@ -12,8 +12,12 @@
 //! what they mean for traffic, never turns a lost session into a `Delete`, and must never know the catalog, another
 //! source or Envoy.
 
+pub mod consul;
+pub mod dns;
 pub mod dubbo;
+pub mod eureka;
 pub mod file;
+pub mod nacos;
 pub mod registry;
 pub mod triple;
 pub mod zookeeper;

@@ -1,33 +1,39 @@
 //! The list of all registry sources.
 
-use super::run::BoxFuture;
-use model::{Health, Probe, Registry, RegistryKind};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::{Batch, Probe, Question, Registry, RegistryKind};
 use sources::registry::{Inlet, Outlet};
+
+use tokio::sync::{mpsc, watch};
+
+use super::run::BoxFuture;
 
 /// Runs the source of this kind until its inlet is closed.
 pub(crate) fn connect(kind: &RegistryKind, inlet: Inlet, outlet: Outlet) -> BoxFuture {
     match kind {
-        RegistryKind::Nacos(_)
-        | RegistryKind::Eureka(_)
-        | RegistryKind::ZooKeeper(_)
-        | RegistryKind::Consul(_) => Box::pin(not_built_in(inlet, outlet)),
+        RegistryKind::Nacos(_) => Box::pin(sources::nacos::run(inlet, outlet)),
+        RegistryKind::Eureka(_) => Box::pin(sources::eureka::run(inlet, outlet)),
+        RegistryKind::ZooKeeper(_) => Box::pin(sources::zookeeper::run(inlet, outlet)),
+        RegistryKind::Consul(_) => Box::pin(sources::consul::run(inlet, outlet)),
     }
 }
 
 /// One answer an address.
 pub(crate) async fn probe(registry: &Registry) -> Vec<Probe> {
-    let none = |address: &std::sync::Arc<str>| Probe {
-        address: address.clone(),
-        latency: None,
-        version: None,
-        authenticated: None,
-        services: None,
-        error: Some("not built in".into()),
-    };
-    registry.addresses.iter().map(none).collect()
+    match &registry.kind {
+        RegistryKind::Nacos(_) => sources::nacos::probe(registry).await,
+        RegistryKind::Eureka(_) => sources::eureka::probe(registry).await,
+        RegistryKind::ZooKeeper(_) => sources::zookeeper::probe(registry).await,
+        RegistryKind::Consul(_) => sources::consul::probe(registry).await,
+    }
 }
 
-async fn not_built_in(mut inlet: Inlet, outlet: Outlet) {
-    outlet.health(Health::Stale { reason: "not built in".into() }).await;
-    while inlet.asks.recv().await.is_some() {}
+/// Asks the DNS for the names that services want.
+pub(crate) fn resolve(
+    wanted: watch::Receiver<Arc<BTreeSet<Question>>>,
+    out: mpsc::Sender<Batch>,
+) -> BoxFuture {
+    Box::pin(sources::dns::run(sources::dns::Options::default(), wanted, out))
 }

@@ -15,7 +15,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use connect::{connect, probe};
+pub(crate) use connect::{connect, probe, resolve};
 pub(crate) use feed::{Feed, Wants};
 pub(crate) use run::{Controller, Sources};
 pub(crate) use show::{kept, seed, show_import};

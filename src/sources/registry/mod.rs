@@ -12,12 +12,23 @@
 
 mod allow;
 mod backoff;
+#[cfg(test)]
+pub(crate) mod fake_http;
+pub mod http;
+pub mod loose;
 mod outlet;
+mod peers;
 mod raw;
 mod secret;
+mod standing;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod tls;
 
 pub use allow::Allow;
 pub use backoff::Backoff;
 pub use outlet::{Inlet, Outlet};
+pub use peers::Peers;
 pub use raw::{RawInstance, RawService};
 pub use secret::{Error as SecretError, SecretFile};
+pub use standing::Standing;
