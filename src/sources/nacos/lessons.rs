@@ -57,6 +57,7 @@ impl Lessons {
     /// Forgets what nobody waits for.
     pub(super) fn keep(&mut self, wanted: impl Fn(&Lesson) -> bool) {
         self.asked.retain(|lesson, _| wanted(lesson));
+        self.soon.retain(|lesson, _| wanted(lesson));
         self.queue.retain(|(lesson, _)| wanted(lesson));
     }
 
