@@ -34,8 +34,6 @@ mod wire;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
-mod real;
-#[cfg(test)]
 mod tests;
 
 pub use error::Error;

@@ -16,10 +16,6 @@ use super::run::connect;
 use super::session::Session;
 use crate::registry::Backoff;
 
-/// An origin that leaves no mark.
-#[cfg(test)]
-pub(super) const UNMARKED: &str = "";
-
 /// Services of the mesh that are to be found in Nacos, with the instances that are ready now.
 pub type Wanted = BTreeMap<RegistryServiceId, Vec<Arc<Instance>>>;
 

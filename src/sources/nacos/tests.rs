@@ -120,48 +120,8 @@ impl Desk {
         self.until("live", |desk| desk.health == Some(Health::Live)).await;
     }
 
-    pub(super) fn is_live(&self) -> bool {
-        self.health == Some(Health::Live)
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.services.len()
-    }
-
-    pub(super) fn ports(&self, name: &str) -> Option<Vec<u16>> {
-        Some(self.services.get(name)?.instances.iter().map(|instance| instance.port).collect())
-    }
-
     pub(super) fn was_asked(&self, name: &str) -> bool {
         self.said.contains(&format!("asked {name}"))
-    }
-
-    pub(super) async fn ask(&self, ask: Ask) {
-        self.asks.send(ask).await.unwrap();
-    }
-
-    pub(super) async fn print(&mut self, time: Duration) {
-        let start = Instant::now();
-        while let Ok(Some(batch)) = timeout_at(start + time, self.from.recv()).await {
-            let before = self.said.len();
-            self.take(batch);
-            for word in &self.said[before..] {
-                let known = self.services.get(word);
-                let shown: Vec<_> = known
-                    .iter()
-                    .flat_map(|service| &service.instances)
-                    .map(|i| {
-                        let at = format!("{}:{} {:?}", i.host, i.port, i.locality.zone);
-                        format!(
-                            "{at} weight {} {:?} {} {:?} {:?}",
-                            i.weight, i.health, i.reason, i.protocol, i.labels
-                        )
-                    })
-                    .collect();
-                let callers = known.map(|service| service.consumers.len());
-                println!("{:>8.3} {word} {shown:?} {callers:?}", start.elapsed().as_secs_f64());
-            }
-        }
     }
 
     fn addresses(&self, name: &str) -> Vec<String> {
