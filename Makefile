@@ -8,7 +8,7 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance conformance-envoy conformance-xds bench bench-gate fuzz fmt lint manifests envoy
+.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries bench bench-gate fuzz fmt lint manifests envoy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,13 +20,16 @@ dev: ## build, fetch a real Envoy, run control plane + gateway + three echo serv
 test: ## all tests, real Envoy included
 	$(WITH_ENVOY) $(CARGO) test --workspace --locked
 
-conformance: conformance-envoy conformance-xds ## all outside judges: real Envoy, the xDS protocol on the wire
+conformance: conformance-envoy conformance-xds conformance-registries ## all outside judges: real Envoy, the xDS protocol on the wire, real registries
 
 conformance-envoy: ## real Envoy: routing, edits under load, restarts, mistakes
 	$(WITH_ENVOY) $(CARGO) test --locked --package isthmus --test envoy
 
 conformance-xds: ## the protocol's scenarios, five releases of Envoy in eight variants; writes conformance/xds/REPORT.md
 	conformance/xds/run.sh
+
+conformance-registries: ## real Nacos, Eureka, ZooKeeper and Consul behind a real Envoy; writes conformance/registries/REPORT.md
+	conformance/registries/run.sh
 
 # What the load benchmarks start.
 BENCH_PROGRAMS = $(CARGO) build --release --locked --package isthmus --example judge --example floor --example load

@@ -74,7 +74,7 @@ def fetched(name: str) -> Path:
 class Http:
     """One address, a connection per thread, kept open: a thousand registrations cost no thousand handshakes."""
 
-    def __init__(self, host: str, port: int, headers: dict[str, str] | None = None, timeout: float = 4.0) -> None:
+    def __init__(self, host: str, port: int, headers: dict[str, str] | None = None, timeout: float = 8.0) -> None:
         self.host, self.port, self.timeout = host, port, timeout
         self.headers = headers or {}
         self._own = threading.local()

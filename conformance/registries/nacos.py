@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -11,6 +12,7 @@ from bed import HOST, Failure, Http, Instance, NotRun, Registrar, Server, fetche
 
 USER = "nacos"
 # Any 32 bytes will do; only this bed's tokens are signed with it.
+TOKEN_SECONDS = 30
 TOKEN_KEY = "aXN0aG11cy10ZXN0LWJlZC10b2tlbi1rZXktMDEyMzQ1Njc4OQ=="
 
 
@@ -25,7 +27,6 @@ class _Nacos(Server):
         self.password = password
         super().__init__(work)
         self.http = Http(HOST, self.port)
-        self.token = ""
 
     def prepare(self) -> None:
         settings = {
@@ -34,6 +35,8 @@ class _Nacos(Server):
             "nacos.core.auth.console.enabled": "false",
             "nacos.core.auth.system.type": "nacos",
             "nacos.core.auth.plugin.nacos.token.secret.key": TOKEN_KEY,
+            # So that a changed password is felt within a test; a token lives as long as it says, whatever the password.
+            "nacos.core.auth.plugin.nacos.token.expire.seconds": str(TOKEN_SECONDS),
             "nacos.core.auth.server.identity.key": "bed",
             "nacos.core.auth.server.identity.value": "bed",
             "nacos.inetutils.ip-address": HOST,
@@ -68,15 +71,16 @@ class _Nacos(Server):
         if status != 200:
             raise Failure(f"the password was not set: {status} {body[:200]!r}")
         # A new user and its role are refused until Nacos reads its tables again, every 15 s.
-        self.token = until("the password is taken", lambda: self._login(new), 40, 0.5)
-        query = {"serviceName": "none", "accessToken": self.token}
-        until(
-            "the role is taken", lambda: self.http.call("GET", "/nacos/v1/ns/instance/list", query)[0] == 200, 40, 0.5
-        )
+        until("the password is taken", self.token, 40, 0.5)
+        query = {"serviceName": "none", "accessToken": self.token()}
+        path = "/nacos/v1/ns/instance/list"
+        until("the role is taken", lambda: self.http.call("GET", path, query)[0] == 200, TOKEN_SECONDS - 5, 0.5)
 
-    def _login(self, password: str) -> str | None:
-        """The token; nothing where the password is refused."""
-        body = urlencode({"username": USER, "password": password})
+    def token(self) -> str | None:
+        """Nothing where there is no password, or where it is refused."""
+        if not self.password:
+            return None
+        body = urlencode({"username": USER, "password": self.password})
         status, content = self.http.call("POST", self.users + "/login", body=body)
         if status != 200:
             return None
@@ -127,27 +131,36 @@ def _query(one: Instance) -> dict[str, Any]:
 class NacosHttp(Registrar):
     """By the client interface of version 1, which 2.x and 3.1 both serve: an instance lives by its heartbeats."""
 
-    def __init__(self, http: Http, token: str = "") -> None:
+    def __init__(self, http: Http, login: Callable[[], str | None]) -> None:
         self.http = http
-        self._token = {"accessToken": token} if token else {}
+        self._login = login
+        self._token: dict[str, str] = {}
         super().__init__()
 
     def put(self, instance: Instance) -> None:
-        status, body = self.http.call("POST", "/nacos/v1/ns/instance", _query(instance) | self._token)
+        status, body = self._call("POST", "/nacos/v1/ns/instance", _query(instance))
         if status != 200:
             raise Failure(f"Nacos refused {instance.key} of {instance.service}: {status} {body[:200]!r}")
 
     def remove(self, instance: Instance) -> None:
-        status, body = self.http.call("DELETE", "/nacos/v1/ns/instance", _query(instance) | self._token)
+        status, body = self._call("DELETE", "/nacos/v1/ns/instance", _query(instance))
         if status != 200:
             raise Failure(f"Nacos did not remove {instance.key}: {status} {body[:200]!r}")
 
     def beat(self, instance: Instance) -> None:
         query = {"serviceName": instance.service, "ip": instance.ip, "port": instance.port}
         query |= {"groupName": "DEFAULT_GROUP", "clusterName": instance.extra.get("clusterName", "DEFAULT")}
-        status, body = self.http.call("PUT", "/nacos/v1/ns/instance/beat", query | self._token)
+        status, body = self._call("PUT", "/nacos/v1/ns/instance/beat", query)
         if status and (status != 200 or json.loads(body or b"{}").get("code") == 20404):
             self.put(instance)
+
+    def _call(self, method: str, path: str, query: dict[str, Any]) -> tuple[int, bytes]:
+        """With a token, and once more with a new one where the old one has ended."""
+        status, body = self.http.call(method, path, query | self._token)
+        if status == 403 and (token := self._login()):
+            self._token = {"accessToken": token}
+            status, body = self.http.call(method, path, query | self._token)
+        return status, body
 
 
 class NacosConnection:

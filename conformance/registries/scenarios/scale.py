@@ -58,8 +58,8 @@ def start(case: Case) -> Double:
 
 @scenario("storm")
 def storm(case: Case) -> None:
-    """8,600 registrations/s for 30 s over 2,000 services × 10 from a Nacos-shaped double, which gathers the changes of a
-    service for 500 ms, as Nacos does. A marker service changes beside it: its lag is registration → Envoy routes to
+    """8,600 registrations/s for 30 s over 2,000 services × 10 from a Nacos-shaped double, which gathers the changes of
+    a service for 500 ms, as Nacos does. A marker service changes beside it: its lag is registration → Envoy routes to
     it."""
     services, each, seconds = 2000, 10, 10 if case.quick else 30
     double = start(case)

@@ -187,7 +187,7 @@ def names_import(case: Case) -> None:
     server = case.server()
     registrar = case.registrar(server)
     world = case.world()
-    names = ["plain", "with-dash", "Upper.Dotted_Name"] + (["中文服务"] if case.kind.type != "Consul" else [])
+    names = ["plain", "with-dash", "Upper.Dotted_Name"] + (["中文服务"] if case.kind.type == "ZooKeeper" else [])
     all_ = [instances(name, 1, start=number + 1)[0] for number, name in enumerate(names)]
     world.backends.start(*all_)
     registrar.register(*all_)

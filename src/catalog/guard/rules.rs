@@ -27,14 +27,14 @@ pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
 /// | Nacos | a server that was restarted knows nobody until the clients are back: in waits of up to 64 s |
 /// | Eureka | likewise until the next renewal, each 30 s, and the answers are cached for up to 30 s |
 /// | ZooKeeper | sessions of others end up to their own time-out (40 s is usual) after the server is back |
-/// | Consul | state is on disk; checks run each 10 s |
+/// | Consul | a server that lost its data hears of services again when their agents compare, about each minute |
 #[must_use]
 pub const fn settle_time(kind: &RegistryKind) -> Duration {
     Duration::from_secs(match kind {
         RegistryKind::Nacos(_) => 70,
         RegistryKind::Eureka(_) => 60,
         RegistryKind::ZooKeeper(_) => 45,
-        RegistryKind::Consul(_) => 15,
+        RegistryKind::Consul(_) => 90,
     })
 }
 

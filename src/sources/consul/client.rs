@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{ConsulOptions, Login, Registry, RegistryKind};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 
@@ -82,8 +81,7 @@ impl Client {
 
     /// All instances of one service with all their checks, now; and a hash of the answer.
     pub(super) async fn service(&self, name: &str) -> Result<(Indexed<List<Entry>>, u64), Error> {
-        let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
-        let path = format!("/v1/health/service/{name}");
+        let path = format!("/v1/health/service/{}", http::part(name));
         let answer = self.indexed(&path, None, SERVICE_LIMIT).await?;
         let mut hash = DefaultHasher::new();
         answer.body.hash(&mut hash);

@@ -8,7 +8,7 @@
 //! last good answer stays while the DNS fails: a server that does not answer, or says that a name which it knew is none,
 //! takes nobody's endpoints away; it is told as a finding.
 //!
-//! The resolver is `hickory-resolver` 0.26 (MIT or Apache-2.0, released in 2026, kept): it gives the time to live, SRV
+//! The resolver is `hickory-resolver` 0.26 (MIT or Apache-2.0; 0.26.3 is of September 2026): it gives the time to live, SRV
 //! records and several servers, which `getaddrinfo` does not. It is built without DNSSEC and without DNS over TLS.
 //!
 //! Must never: block one question on another, or know who asks and why.

@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Login, Registry, RegistryKind};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ACCEPT, ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
 
@@ -87,10 +86,7 @@ impl Client {
         path: &[&str],
         body: Option<&serde_json::Value>,
     ) -> Result<StatusCode, Error> {
-        let path: String = path
-            .iter()
-            .map(|part| format!("/{}", utf8_percent_encode(part, NON_ALPHANUMERIC)))
-            .collect();
+        let path: String = path.iter().map(|part| format!("/{}", http::part(part))).collect();
         let mut request = self.http.request(method, self.url(address, &format!("/apps{path}"))?);
         if let Some(body) = body {
             request = request.json(body);

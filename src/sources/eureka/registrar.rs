@@ -62,6 +62,11 @@ impl Registrar {
                     peers.works();
                     (Health::Live, RENEW / 2)
                 }
+                // What Eureka does not take costs itself: the others are written.
+                Err(error @ Error::Status { .. }) => {
+                    peers.works();
+                    (Health::Degraded { reason: error.chain() }, backoff.wait().min(RENEW / 2))
+                }
                 Err(error) => {
                     let reason = error.chain();
                     let wait = if peers.failed(reason.clone()) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::{Code, Finding, Login, ObjectRef, RegistryTls, Severity, codes};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::HeaderMap;
 use reqwest::{RequestBuilder, StatusCode, Url, redirect};
 
@@ -12,6 +13,10 @@ use super::{SecretError, SecretFile, tls};
 const CONNECT: Duration = Duration::from_secs(3);
 /// Connections that wait for the next request; more are closed after use.
 const IDLE: usize = 16;
+
+/// One part of a path. Dots and the like stay as they are: Spring's firewall refuses them in any other form.
+const PART: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// An HTTP client for one registry. No proxy of the environment, no redirect: a registry is dialled, not browsed.
 #[derive(Clone, Debug)]
@@ -69,6 +74,12 @@ impl Http {
     pub fn request(&self, method: reqwest::Method, url: Url) -> RequestBuilder {
         self.client.request(method, url)
     }
+}
+
+/// One part of a path, with its escapes.
+#[must_use]
+pub fn part(text: &str) -> String {
+    utf8_percent_encode(text, PART).to_string()
 }
 
 /// Sends it and reads at most `limit` bytes of (unpacked) body. Every status is an answer.
