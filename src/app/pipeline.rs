@@ -248,7 +248,7 @@ impl Pipeline {
         for batch in batches {
             pending.extend(world.apply(batch, now));
         }
-        let World { merger, compiler, findings, .. } = &mut *world;
+        let World { merger, compiler, findings, feed, .. } = &mut *world;
         let catalog = merger.catalog();
         if !self.all_listed(catalog) {
             return;
@@ -265,6 +265,7 @@ impl Pipeline {
         pending.sort();
         pending.dedup();
         let update = compiler.update(catalog, pending);
+        feed.register(compiler.registered());
         if !pending.iter().all(is_endpoints) || !new.is_empty() || !update.failed.is_empty() {
             findings.take();
         }

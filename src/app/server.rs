@@ -142,7 +142,12 @@ impl Server {
         let http_address = http.address();
 
         let registries = Controller::new(
-            Sources { connect: registries::connect, resolve: Some(registries::resolve) },
+            Sources {
+                connect: registries::connect,
+                resolve: Some(registries::resolve),
+                write: registries::write,
+                origin: settings.cluster_name.as_str().into(),
+            },
             batches.clone(),
         );
         let serving = tokio::spawn({

@@ -79,6 +79,9 @@ spec::settings! {
     state_key_file: Option<PathBuf> = Fixed("");
     /// GatewayClasses with this controllerName are ours.
     controller_name: String = Fixed("isthmus.dev/gateway-controller");
+    /// The name of this installation, the same for all replicas: what is registered in registries has it as metadata
+    /// `isthmus.dev/origin`.
+    cluster_name: String = Fixed("isthmus");
     /// A document file larger than this is refused.
     max_file_size: ByteSize = Fixed("16MiB");
     /// How long files must stay unchanged before they are read again.
@@ -150,6 +153,12 @@ impl Settings {
         }
         if self.controller_name.is_empty() {
             say("controller-name", "must not be empty");
+        }
+        if self.cluster_name.is_empty() {
+            say(
+                "cluster-name",
+                "without it, what we register could be read back: must not be empty",
+            );
         }
         problems
     }

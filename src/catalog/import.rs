@@ -128,6 +128,7 @@ pub(crate) fn object(
             percent: 0.0,
         }],
         merge: Merge::Union,
+        register: Vec::new(),
     }
 }
 

@@ -25,6 +25,7 @@ fn service(name: &str) -> Object {
         meta: meta(Kind::Service, name),
         ports: vec![],
         external_name: None,
+        register: vec![],
     }))
 }
 

@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use model::{
     DnsRecord, EndpointSlice, Gateway, GatewayClass, HttpRoute, Kind, MeshService, Namespace,
-    NamespacedName, ObjectKey, Question, ReferenceGrant, RegistryServiceId, Secret, Service,
+    NamespacedName, ObjectKey, Question, ReferenceGrant, Registry, RegistryServiceId, Secret,
+    Service,
 };
 
 use crate::{Catalog, Key, ServedService};
@@ -63,6 +64,11 @@ impl<'a> View<'a> {
         let name = NamespacedName { namespace: "".into(), name: name.clone() };
         self.object(Kind::Namespace, &name);
         self.catalog.namespaces.get(&name)
+    }
+
+    pub fn registry(&self, name: &NamespacedName) -> Option<&'a Arc<Registry>> {
+        self.object(Kind::Registry, name);
+        self.catalog.registries.get(name)
     }
 
     pub fn registry_service(&self, id: &RegistryServiceId) -> Option<&'a Arc<ServedService>> {

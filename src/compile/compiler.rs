@@ -9,6 +9,7 @@ use model::{
 };
 
 use crate::complaint::{Complaint, refused};
+use crate::register::{Register, Registered};
 use crate::{GroupKey, gateway, grpc, references};
 
 /// Compiles every Gateway of the catalog, and whatever other groups are wanted, step by step.
@@ -18,6 +19,7 @@ pub struct Compiler {
     gateways: BTreeMap<NamespacedName, gateway::Group>,
     /// By namespace.
     grpc: BTreeMap<Option<Arc<str>>, grpc::Group>,
+    register: Register,
 }
 
 /// What one step did.
@@ -34,7 +36,8 @@ pub struct Update {
 impl Compiler {
     #[must_use]
     pub fn new(controller: Arc<str>) -> Self {
-        Self { controller, gateways: BTreeMap::new(), grpc: BTreeMap::new() }
+        let register = Register::new();
+        Self { controller, gateways: BTreeMap::new(), grpc: BTreeMap::new(), register }
     }
 
     /// Says which groups there are beside those of the Gateways, which are compiled always. Groups that are new are
@@ -75,6 +78,7 @@ impl Compiler {
                 *group = grpc::Group::new(namespace.clone());
             });
         }
+        self.register.update(catalog, changed);
         out
     }
 
@@ -111,6 +115,12 @@ impl Compiler {
         }
     }
 
+    /// What is to be written into registries.
+    #[must_use]
+    pub fn registered(&self) -> &Registered {
+        self.register.written()
+    }
+
     /// Whether there is such a group, and it is ours to serve.
     #[must_use]
     pub fn served(&self, key: &GroupKey) -> bool {
@@ -129,6 +139,7 @@ impl Compiler {
         all.extend(catalog.http_routes().flat_map(|route| orphaned(catalog, route)));
         all.extend(grpc::names::conflicts(catalog));
         all.extend(references::broken(catalog));
+        all.extend(self.register.complaints());
         all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
         let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();
         all.sort();

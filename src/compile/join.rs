@@ -66,7 +66,7 @@ pub(crate) fn of_service(
     found
 }
 
-fn of_source(
+pub(crate) fn of_source(
     view: &View<'_>,
     service: &MeshService,
     source: &Source,
@@ -172,7 +172,7 @@ fn endpoint(address: IpAddr, weight: f64) -> Endpoint {
 }
 
 /// Each endpoint once; the place of the first one that is the same, if there is one.
-fn union(all: impl Iterator<Item = Found>) -> Vec<Found> {
+pub(crate) fn union(all: impl Iterator<Item = Found>) -> Vec<Found> {
     let mut out: Vec<Found> = Vec::new();
     let mut places = Places::default();
     for (endpoint, port) in all {

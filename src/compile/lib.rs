@@ -6,7 +6,8 @@
 //!                              ├─ gateway/  listeners → attachment of routes → rules → route tables
 //!                              ├─ grpc/     names of services → listeners without sockets, for gRPC programs
 //!                              ├─ backend   references → clusters and endpoint sets
-//!                              └─ join      several sources of a MeshService → its endpoints
+//!                              ├─ join      several sources of a MeshService → its endpoints
+//!                              └─ register  services that are written into registries
 //! ```
 //!
 //! Every piece of work notes which [`catalog::Key`]s it read; only pieces with a changed key are done again, so one
@@ -23,6 +24,7 @@ mod grpc;
 mod join;
 mod plan;
 mod references;
+mod register;
 mod tracker;
 
 #[cfg(test)]
@@ -31,3 +33,4 @@ mod tests;
 pub use compiler::{Compiler, Update};
 pub use gateway::route_origin;
 pub use group::GroupKey;
+pub use register::Registered;

@@ -73,6 +73,7 @@ fn service(name: &str, ports: &[u16]) -> Object {
         meta: meta(Kind::Service, "shop", name),
         ports,
         external_name: None,
+        register: vec![],
     }))
 }
 

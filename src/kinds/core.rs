@@ -8,7 +8,7 @@ use model::{
 use crate::at::{At, Fields};
 use crate::node::Value;
 use crate::report::Report;
-use crate::values;
+use crate::{register, values};
 
 pub(crate) fn namespace(meta: Meta) -> Namespace {
     Namespace { meta }
@@ -20,7 +20,8 @@ pub(crate) fn without_breaks(text: &str) -> String {
 }
 
 pub(crate) fn service(meta: Meta, root: At<'_>, report: &mut Report) -> Service {
-    let mut service = Service { meta, ports: Vec::new(), external_name: None };
+    let register = register::annotated(&root, meta.name(), report);
+    let mut service = Service { meta, ports: Vec::new(), external_name: None, register };
     // The other fields describe how Kubernetes itself serves the name: nothing that a proxy acts on.
     let Some(mut spec) = root.fields().object("spec") else { return service };
     if spec.text("type") == Some("ExternalName") {

@@ -28,6 +28,7 @@ mod node;
 mod parse;
 mod re2;
 mod re2_classes;
+mod register;
 mod registry;
 mod report;
 mod scalar;

@@ -9,7 +9,7 @@ use model::{
 use crate::at::{At, Fields};
 use crate::node::Value;
 use crate::report::Report;
-use crate::values;
+use crate::{register, values};
 
 pub(crate) fn mesh_service(meta: Meta, root: At<'_>, report: &mut Report) -> MeshService {
     let mut service = MeshService {
@@ -18,6 +18,7 @@ pub(crate) fn mesh_service(meta: Meta, root: At<'_>, report: &mut Report) -> Mes
         ports: Vec::new(),
         sources: Vec::new(),
         merge: Merge::Union,
+        register: Vec::new(),
     };
     let Some(mut spec) = root.fields().object("spec") else { return service };
     for host in spec.items("hosts") {
@@ -94,6 +95,7 @@ pub(crate) fn mesh_service(meta: Meta, root: At<'_>, report: &mut Report) -> Mes
             }
         }
     }
+    service.register = register::registrations(&mut spec, service.meta.name(), report);
     spec.finish(report);
     service
 }

@@ -97,6 +97,12 @@ codes! {
     REGISTRY_IMPORT = 1407, "two services want one name";
     /// Instances of a registry say that their port wants TLS. Isthmus calls them without TLS, which they may refuse.
     REGISTRY_SECURE = 1408, "instance wants TLS";
+    /// A service is to be registered in a registry and cannot be: the registry's type is not written, another document has
+    /// the name there, or there are no endpoints of our own. Who looks for it there does not find it.
+    REGISTRY_WRITE = 1409, "service is not registered";
+    /// A registry does not take what is written into it. It is tried again; who looks for the services there may find what
+    /// was written last, until the registry forgets it.
+    REGISTRY_WRITING = 1410, "registry does not take a service";
     /// The address of a registry does not answer, or not as a registry of this kind. The last good view stays.
     REGISTRY_UNREACHABLE = 1411, "registry does not answer";
     /// A registry refused the login, or what it answers shows that the login has no rights. The last good view stays.

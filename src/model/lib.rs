@@ -45,6 +45,6 @@ pub use route::{
 };
 pub use service::{
     AppProtocol, DnsResolution, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality,
-    Merge, MeshService, MeshServicePort, RegistryRef, Service, ServicePort, Source, SourceFrom,
-    TargetPort,
+    Merge, MeshService, MeshServicePort, Registration, RegistryRef, Service, ServicePort, Source,
+    SourceFrom, TargetPort,
 };

@@ -11,6 +11,8 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// `spec.type: ExternalName`: not routable, refused with a finding.
     pub external_name: Option<Arc<str>>,
+    /// By the annotation `isthmus.dev/register`.
+    pub register: Vec<Registration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +96,22 @@ pub struct MeshService {
     /// Where its endpoints come from, in document order.
     pub sources: Vec<Source>,
     pub merge: Merge,
+    pub register: Vec<Registration>,
+}
+
+/// A service that callers still look for in a registry, and that is written there for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The Registry.
+    pub registry: NamespacedName,
+    /// Nacos: as in [`RegistryServiceId`], `DEFAULT_GROUP` where it is empty.
+    pub group: Arc<str>,
+    /// The name there.
+    pub service: Arc<str>,
+    /// The number of one of the service's own ports; by default the first.
+    pub port: Option<u16>,
+    /// Where the document says so.
+    pub pointer: Arc<str>,
 }
 
 /// One of the places that a MeshService has endpoints from.

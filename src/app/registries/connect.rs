@@ -8,6 +8,7 @@ use sources::registry::{Inlet, Outlet};
 
 use tokio::sync::{mpsc, watch};
 
+use super::Writing;
 use super::run::BoxFuture;
 
 /// Runs the source of this kind until its inlet is closed.
@@ -17,6 +18,26 @@ pub(crate) fn connect(kind: &RegistryKind, inlet: Inlet, outlet: Outlet) -> BoxF
         RegistryKind::Eureka(_) => Box::pin(sources::eureka::run(inlet, outlet)),
         RegistryKind::ZooKeeper(_) => Box::pin(sources::zookeeper::run(inlet, outlet)),
         RegistryKind::Consul(_) => Box::pin(sources::consul::run(inlet, outlet)),
+    }
+}
+
+/// Writes into a registry of this kind until nobody wants anything any more.
+pub(crate) fn write(kind: &RegistryKind, writing: Writing) -> BoxFuture {
+    let Writing { registry, wanted, origin, health } = writing;
+    match kind {
+        RegistryKind::Nacos(_) => {
+            let registrar = sources::nacos::Registrar { registry, wanted, origin, health };
+            Box::pin(registrar.run())
+        }
+        RegistryKind::Eureka(_) => {
+            let registrar = sources::eureka::Registrar { registry, wanted, origin, health };
+            Box::pin(registrar.run())
+        }
+        // Nothing is ever wanted there: who asks for it is told by a finding.
+        RegistryKind::ZooKeeper(_) | RegistryKind::Consul(_) => Box::pin(async move {
+            let mut wanted = wanted;
+            while wanted.changed().await.is_ok() {}
+        }),
     }
 }
 

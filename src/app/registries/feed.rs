@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use catalog::{Applied, Event, Key, Merger, Now, What};
+use compile::Registered;
 use model::{Ask, Kind, Question, Registry};
 use tokio::sync::{mpsc, watch};
 
@@ -20,6 +21,7 @@ pub(crate) struct Feed {
     asks: mpsc::Sender<(Arc<str>, Ask)>,
     deadline: watch::Sender<Option<Duration>>,
     questions: watch::Sender<Arc<BTreeSet<Question>>>,
+    registered: watch::Sender<Registered>,
 }
 
 /// The other end.
@@ -30,6 +32,7 @@ pub(crate) struct Wants {
     /// Since `start`.
     pub(crate) deadline: watch::Receiver<Option<Duration>>,
     pub(crate) questions: watch::Receiver<Arc<BTreeSet<Question>>>,
+    pub(crate) registered: watch::Receiver<Registered>,
 }
 
 impl Feed {
@@ -39,13 +42,15 @@ impl Feed {
         let (asks, asks_seen) = mpsc::channel(ASKS);
         let (deadline, deadline_seen) = watch::channel(None);
         let (questions, questions_seen) = watch::channel(Arc::default());
-        let feed = Self { start, documents, asks, deadline, questions };
+        let (registered, registered_seen) = watch::channel(Registered::new());
+        let feed = Self { start, documents, asks, deadline, questions, registered };
         let wants = Wants {
             start,
             documents: documents_seen,
             asks: asks_seen,
             deadline: deadline_seen,
             questions: questions_seen,
+            registered: registered_seen,
         };
         (feed, wants)
     }
@@ -73,6 +78,15 @@ impl Feed {
             differs
         });
         tell_events(&applied.events);
+    }
+
+    /// After each compile.
+    pub(crate) fn register(&self, registered: &Registered) {
+        self.registered.send_if_modified(|now| {
+            let differs = !now.ptr_eq(registered);
+            now.clone_from(registered);
+            differs
+        });
     }
 }
 

@@ -4,12 +4,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Batch, Question, Registry, RegistryKind};
+use compile::Registered;
+use imbl::ordmap::DiffItem;
+use model::{Batch, Question, Registry, RegistryKind, RegistryServiceId};
 use sources::registry::{Inlet, Outlet};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Wants, task};
+use super::{Wanted, Wants, Write, task, write};
 use crate::pipeline::FIRST_LISTING;
 
 /// Asks that wait for a registry's task.
@@ -23,10 +25,13 @@ pub(crate) type Resolve =
     fn(watch::Receiver<Arc<BTreeSet<Question>>>, mpsc::Sender<Batch>) -> BoxFuture;
 
 /// How sources are run: the real ones, or those of a test.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) connect: Connect,
     pub(crate) resolve: Option<Resolve>,
+    pub(crate) write: Write,
+    /// What is written into registries is marked with it.
+    pub(crate) origin: Arc<str>,
 }
 
 struct Running {
@@ -34,6 +39,8 @@ struct Running {
     registry: watch::Sender<Arc<Registry>>,
     asks: mpsc::Sender<model::Ask>,
     task: JoinHandle<()>,
+    /// From when something is to be registered there first. Once this is gone, the registrar takes out what it wrote.
+    wanted: Option<watch::Sender<Arc<Wanted>>>,
 }
 
 /// Starts, edits and ends sources as documents say, and wakes the guard.
@@ -41,11 +48,19 @@ pub(crate) struct Controller {
     sources: Sources,
     batches: mpsc::Sender<Batch>,
     running: BTreeMap<Arc<str>, Running>,
+    registered: Registered,
+    writers: JoinSet<()>,
 }
 
 impl Controller {
     pub(crate) fn new(sources: Sources, batches: mpsc::Sender<Batch>) -> Self {
-        Self { sources, batches, running: BTreeMap::new() }
+        Self {
+            sources,
+            batches,
+            running: BTreeMap::new(),
+            registered: Registered::new(),
+            writers: JoinSet::new(),
+        }
     }
 
     /// Runs until `stop`. All tasks have ended when this returns.
@@ -71,6 +86,11 @@ impl Controller {
                     let documents = wants.documents.borrow_and_update().clone();
                     self.reconcile(&documents);
                 }
+                Ok(()) = wants.registered.changed() => {
+                    let registered = wants.registered.borrow_and_update().clone();
+                    self.register(registered);
+                }
+                Some(_) = self.writers.join_next() => {}
                 Some((source, ask)) = wants.asks.recv() => {
                     if let Some(running) = self.running.get(&source) {
                         // The guard asks again what finds no room.
@@ -91,6 +111,8 @@ impl Controller {
         if let Some(resolver) = resolver {
             resolver.abort();
         }
+        // No good-bye: a restart within the registry's own time is not seen there.
+        self.writers.shutdown().await;
         // All are told before any is waited for.
         let running = std::mem::take(&mut self.running).into_values();
         let tasks: Vec<_> = running.map(|running| running.task).collect();
@@ -131,8 +153,51 @@ impl Controller {
             let outlet = Outlet::new(name.clone(), self.batches.clone());
             let task = tokio::spawn(task::run(self.sources.connect, receiver, asked, outlet));
             let kind = registry.kind.as_str();
-            self.running.insert(name, Running { kind, registry: sender, asks, task });
+            let running = Running { kind, registry: sender, asks, task, wanted: None };
+            self.running.insert(name.clone(), running);
+            self.write(&name);
         }
+    }
+
+    /// Other services are to be registered than before, or others are ready.
+    fn register(&mut self, registered: Registered) {
+        let touched: BTreeSet<Arc<str>> = self
+            .registered
+            .diff(&registered)
+            .map(|item| match item {
+                DiffItem::Add(id, _) | DiffItem::Remove(id, _) => id.registry.clone(),
+                DiffItem::Update { new: (id, _), .. } => id.registry.clone(),
+            })
+            .collect();
+        self.registered = registered;
+        for name in &touched {
+            self.write(name);
+        }
+    }
+
+    /// Tells the registrar of this registry what is wanted there now, and starts it if it is needed first.
+    fn write(&mut self, name: &Arc<str>) {
+        let Some(running) = self.running.get_mut(name) else { return };
+        let first = RegistryServiceId { registry: name.clone(), group: "".into(), name: "".into() };
+        let range = self.registered.range(first..).take_while(|(id, _)| id.registry == *name);
+        let wanted: Wanted = range.map(|(id, all)| (id.clone(), all.to_vec())).collect();
+        let count = wanted.len();
+        match &running.wanted {
+            Some(sender) => drop(sender.send_replace(Arc::new(wanted))),
+            None if wanted.is_empty() => return,
+            None => {
+                let (sender, receiver) = watch::channel(Arc::new(wanted));
+                running.wanted = Some(sender);
+                let (registry, origin) =
+                    (running.registry.subscribe(), self.sources.origin.clone());
+                let outlet = Outlet::new(name.clone(), self.batches.clone());
+                let write = self.sources.write;
+                self.writers.spawn(write::run(write, registry, receiver, origin, outlet));
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+        metrics::gauge!("isthmus_registry_registered", "registry" => name.to_string())
+            .set(count as f64);
     }
 }
 

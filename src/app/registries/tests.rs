@@ -1,7 +1,8 @@
 //! The tasks around the sources, with sources that do as they are told.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use catalog::{Merger, State};
@@ -14,7 +15,7 @@ use sources::registry::{Inlet, Outlet};
 use tokio::sync::{mpsc, oneshot};
 
 use super::run::BoxFuture;
-use super::{Controller, Feed, Sources};
+use super::{Controller, Feed, Sources, Writing};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -83,6 +84,39 @@ fn panics(_: &RegistryKind, mut inlet: Inlet, outlet: Outlet) -> BoxFuture {
     })
 }
 
+/// What a registry was told, and how often its registrar said good-bye. The address is the key.
+static WRITTEN: Mutex<BTreeMap<String, (Vec<String>, usize)>> = Mutex::new(BTreeMap::new());
+
+fn told(address: &str) -> (Vec<String>, usize) {
+    WRITTEN.lock().unwrap().get(address).cloned().unwrap_or_default()
+}
+
+/// Panics the first time that it is to write the service `panic`, and has trouble with `trouble`.
+fn writes(_: &RegistryKind, mut writing: Writing) -> BoxFuture {
+    Box::pin(async move {
+        let address = writing.registry.borrow().addresses[0].to_string();
+        loop {
+            let wanted = writing.wanted.borrow_and_update().clone();
+            let all = wanted.iter().map(|(id, all)| format!("{} {}", id.name, all.len())).collect();
+            let trouble = wanted.keys().any(|id| &*id.name == "trouble");
+            writing.health.send_replace(if trouble {
+                Health::Degraded { reason: "it does not like it".into() }
+            } else {
+                Health::Live
+            });
+            WRITTEN.lock().unwrap().entry(address.clone()).or_default().0 = all;
+            let panics = wanted.keys().any(|id| &*id.name == "panic");
+            assert!(!panics || STARTS_OF_WRITER.fetch_add(1, Ordering::SeqCst) > 0, "on purpose");
+            if writing.wanted.changed().await.is_err() {
+                WRITTEN.lock().unwrap().entry(address).or_default().1 += 1;
+                return;
+            }
+        }
+    })
+}
+
+static STARTS_OF_WRITER: AtomicUsize = AtomicUsize::new(0);
+
 /// The pipeline's part, without the rest of it.
 struct World {
     merger: Merger,
@@ -99,7 +133,8 @@ impl World {
         let (batches, incoming) = mpsc::channel(16);
         let (stop, stopped) = oneshot::channel();
         let sender = batches.downgrade();
-        let controller = Controller::new(Sources { connect, resolve: None }, batches);
+        let sources = Sources { connect, resolve: None, write: writes, origin: "east".into() };
+        let controller = Controller::new(sources, batches);
         let task = tokio::spawn(controller.run(wants, async {
             let _ = stopped.await;
         }));
@@ -169,4 +204,73 @@ async fn a_document_that_goes_ends_its_source_and_a_stop_ends_all() {
     while world.incoming.recv().await.is_some() {}
     tokio::time::timeout(LIMIT, &mut world.task).await.expect("all tasks end").unwrap();
     assert!(world.sender.upgrade().is_none(), "nobody holds the pipeline open");
+}
+
+/// Services that are to be found in the registry, with the number of their instances.
+fn registered(services: &[(&str, u8)]) -> compile::Registered {
+    let instance = |n| Arc::new(Instance::new(Host::Ip([10, 1, 0, n].into()), 80));
+    let one = |(name, count): &(&str, u8)| {
+        let name = Arc::from(*name);
+        let id = RegistryServiceId { registry: "infra/main".into(), group: "".into(), name };
+        (id, (0..*count).map(instance).collect::<Arc<[_]>>())
+    };
+    services.iter().map(one).collect()
+}
+
+async fn until_told(address: &str, services: &[&str], goodbyes: usize) {
+    let end = std::time::Instant::now() + LIMIT;
+    while told(address) != (services.iter().map(ToString::to_string).collect(), goodbyes) {
+        assert!(std::time::Instant::now() < end, "{:?}", told(address));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_to_be_registered_reaches_the_registry_and_goes_with_its_document() {
+    let mut world = World::new(drops);
+    // Known before the Registry's task is.
+    world.feed.register(&registered(&[("a", 2)]));
+    world.document(registry("written"));
+    until_told("written", &["a 2"], 0).await;
+    world.feed.register(&registered(&[("a", 1), ("b", 0)]));
+    until_told("written", &["a 1", "b 0"], 0).await;
+    world.feed.register(&registered(&[]));
+    until_told("written", &[], 0).await;
+    world.feed.register(&registered(&[("trouble", 1)]));
+    let finds = |merger: &Merger, there: bool| {
+        let mut sources = merger.catalog().sources();
+        let (_, state) = sources.find(|(name, _)| &***name == "infra/main").unwrap();
+        state.findings.contains_key("register") == there
+    };
+    world.until("told", |merger| finds(merger, true)).await;
+    world.feed.register(&registered(&[("a", 1)]));
+    world.until("mended", |merger| finds(merger, false)).await;
+    let key = ObjectKey::new(Kind::Registry, "infra", "main");
+    world.apply(Batch { source: "file".into(), changes: vec![Change::Delete(key)] });
+    until_told("written", &["a 1"], 1).await;
+}
+
+#[tokio::test]
+async fn a_stop_takes_nothing_out_of_a_registry() {
+    let mut world = World::new(drops);
+    world.feed.register(&registered(&[("a", 2)]));
+    world.document(registry("stopped"));
+    until_told("stopped", &["a 2"], 0).await;
+    drop(world.stop.take());
+    tokio::time::timeout(LIMIT, &mut world.task).await.expect("it ends").unwrap();
+    assert_eq!(told("stopped"), (vec!["a 2".into()], 0));
+    world.incoming.close();
+    while world.incoming.recv().await.is_some() {}
+    assert!(world.sender.upgrade().is_none(), "nobody holds the pipeline open");
+}
+
+#[tokio::test]
+async fn a_registrar_that_panics_is_started_again() {
+    let mut world = World::new(drops);
+    world.document(registry("panics"));
+    world.feed.register(&registered(&[("panic", 1)]));
+    until_told("panics", &["panic 1"], 0).await;
+    world.feed.register(&registered(&[("panic", 2)]));
+    until_told("panics", &["panic 2"], 0).await;
+    assert!(STARTS_OF_WRITER.load(Ordering::SeqCst) > 1);
 }

@@ -229,7 +229,7 @@ impl Source {
             if let Some(hold) = &mut service.hold
                 && hold.why != Why::Manual
             {
-                *hold = self.unconfirmed(reason, hold.since, now);
+                *hold = self.unconfirmed(&id.name, reason, hold.since, now);
             }
             self.services.insert(id.clone(), service);
             self.set_timer(&id);
@@ -258,6 +258,9 @@ impl Source {
             State::Live | State::Degraded => {
                 self.stale_since = None;
                 self.contact(now);
+                if !self.in_contact() {
+                    self.renew_holds(now);
+                }
             }
             State::Syncing => self.stale_since = None,
         }
@@ -307,6 +310,8 @@ impl Source {
                     self.release(&id, "flushed by a person", now, out);
                     self.publish(&id, out);
                 }
+                // A source tells what changes: what was forgotten here and lives would never be told again.
+                out.asks.push((self.name.clone(), Ask::Resync));
             }
             Steering::Resync => out.asks.push((self.name.clone(), Ask::Resync)),
         }
@@ -365,6 +370,21 @@ impl Source {
         lost.into_iter().chain(timer).min()
     }
 
+    /// In contact again. What ran out meanwhile was held without contact: the registry is asked before it counts.
+    fn renew_holds(&mut self, now: Now) {
+        for id in self.holding.clone() {
+            let Some(hold) = self.services.get_mut(&id).and_then(|service| service.hold.as_mut())
+            else {
+                continue;
+            };
+            if hold.until.is_some_and(|until| until <= now.since) {
+                hold.until = Some(now.since + of_service(&self.rules, &id.name).hold);
+                hold.ask = Some(now.since);
+            }
+            self.set_timer(&id);
+        }
+    }
+
     /// Takes an answer into a service and decides what becomes of what it lacks.
     fn settle(
         &mut self,
@@ -386,10 +406,10 @@ impl Source {
         self.present = self.present + present - present_before;
         let id = &said.id;
 
-        // A second answer decides about what is held already, and about what it lacks itself.
+        // A second answer decides about what is held already. About what it lacks itself it is the first.
         if self.is_believed(service, asked, now) {
             let why = service.hold.take().map_or(String::new(), |hold| hold.reason);
-            let gone = service.drop_all(Place::Held).len() + service.drop_all(Place::Missing).len();
+            let gone = service.drop_all(Place::Held).len();
             self.held -= held_before;
             if gone > 0 {
                 self.counts.released += gone as u64;
@@ -404,6 +424,10 @@ impl Source {
                     now,
                     out,
                 );
+            }
+            if difference.missing > 0 {
+                self.missing(service, id, (present_before, total_before), now, out);
+                self.held += service.count(Place::Held);
             }
             return;
         }
@@ -448,6 +472,11 @@ impl Source {
         let Some((hold, whole_source)) = verdict else {
             let gone = service.drop_all(Place::Missing);
             self.counts.removed += gone.len() as u64;
+            // What is too old to be taken back is not to be kept either.
+            let oldest = now.since.saturating_sub(AT_ONCE);
+            while self.recent.front().is_some_and(|(at, ..)| *at < oldest) {
+                self.recent.pop_front();
+            }
             for known in gone {
                 if self.recent.len() == RECENT {
                     self.recent.pop_front();
@@ -502,10 +531,11 @@ impl Source {
         let was_seen = self.seen_is_sure && service.session == self.session;
         if self.is_unsettled(now) && !was_seen {
             let reason = self.doubt.as_ref().map_or(String::new(), |d| d.reason.clone());
-            return Some((self.unconfirmed(&reason, now.wall, now), false));
+            return Some((self.unconfirmed(&id.name, &reason, now.wall, now), false));
         }
         if matches!(self.state, State::Stale | State::Lost) {
-            return Some((self.unconfirmed("the source is not in contact", now.wall, now), false));
+            let reason = "the source is not in contact";
+            return Some((self.unconfirmed(&id.name, reason, now.wall, now), false));
         }
         let rules = of_service(&self.rules, &id.name);
         let present = service.count(Place::Present);
@@ -530,7 +560,7 @@ impl Source {
         Some((hold, by_source))
     }
 
-    fn unconfirmed(&self, reason: &str, since: SystemTime, now: Now) -> Hold {
+    fn unconfirmed(&self, service: &str, reason: &str, since: SystemTime, now: Now) -> Hold {
         let settled = match &self.doubt {
             Some(Doubt { since: Some(since), .. }) => (*since + self.settle).max(now.since),
             Some(Doubt { since: None, .. }) => now.since + self.settle,
@@ -541,7 +571,7 @@ impl Source {
             reason: format!("unconfirmed: {reason}"),
             since,
             dropped: now.since,
-            until: Some(settled + self.rules.hold),
+            until: Some(settled + of_service(&self.rules, service).hold),
             ask: Some(settled),
         }
     }

@@ -247,6 +247,42 @@ fn a_hold_does_not_end_while_out_of_contact() {
 }
 
 #[test]
+fn what_ran_out_without_contact_is_asked_about_before_it_counts() {
+    let mut world = World::live(&[("big", 10)]);
+    world.service("big", 0..2);
+    world.health(Health::Stale { reason: "the list cannot be read".into() });
+    world.wait(seconds(400));
+    world.health(Health::Live);
+    assert_eq!((world.served("big"), world.held()), (10, 8));
+    assert_eq!(world.asks(), [Ask::Confirm(vec![id("big")])]);
+    world.asked("big", 0..9);
+    assert_eq!((world.served("big"), world.held()), (9, 0));
+    world.sound();
+    let mut world = World::live(&[("big", 10)]);
+    world.service("big", 0..2);
+    world.health(Health::Stale { reason: "the list cannot be read".into() });
+    world.wait(seconds(400));
+    world.health(Health::Live);
+    world.wait(seconds(301));
+    assert_eq!((world.served("big"), world.held()), (2, 0), "nobody answered, and time is up");
+}
+
+#[test]
+fn a_second_answer_is_the_first_about_what_it_lacks_beyond_what_is_held() {
+    let mut world = World::live(&[("big", 100)]);
+    world.service("big", 0..50);
+    assert_eq!((world.served("big"), world.held()), (100, 50));
+    world.wait(seconds(1));
+    world.asked("big", 0..0);
+    assert_eq!((world.served("big"), world.held()), (50, 50));
+    world.sound();
+    world.wait(seconds(1));
+    world.asked("big", 0..0);
+    assert_eq!((world.served("big"), world.held()), (0, 0));
+    world.sound();
+}
+
+#[test]
 fn slow_drops_add_up_within_the_window_only() {
     let mut world = World::live(&[("a", 10), ("b", 90)]);
     world.service("a", 0..8);
@@ -406,6 +442,7 @@ fn a_person_holds_releases_and_flushes() {
     world.health(Health::Stale { reason: "gone".into() });
     world.steer(Steering::Flush, None);
     assert_eq!((world.served("b"), world.merger.catalog().registry_service(&id("b"))), (0, None));
+    assert_eq!(world.asks(), [Ask::Resync], "what lives is to be told again");
     world.sound();
 
     world.steer(Steering::Resync, None);
@@ -422,6 +459,26 @@ fn a_service_can_have_rules_of_its_own() {
     world.service("batch-1", 0..1);
     world.service("web", 0..1);
     assert_eq!((world.served("batch-1"), world.served("web")), (1, 10));
+}
+
+#[test]
+fn the_time_of_a_hold_of_its_own_counts_for_what_is_unconfirmed_too() {
+    let own = ServiceGuard {
+        name: "batch-*".into(),
+        service_drop: None,
+        window: None,
+        hold: Some(seconds(10)),
+    };
+    let guard = GuardRules { services: vec![own], ..GuardRules::default() };
+    let mut world = World::of(RegistryKind::Nacos(NacosOptions::default()), guard);
+    world.first(&[("batch-1", 3), ("web", 3)]);
+    world.doubt();
+    world.names(&[]);
+    world.health(Health::Live);
+    world.wait(seconds(79));
+    assert_eq!((world.served("batch-1"), world.served("web")), (3, 3));
+    world.wait(seconds(2));
+    assert_eq!((world.served("batch-1"), world.served("web")), (0, 3));
 }
 
 #[test]

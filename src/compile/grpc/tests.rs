@@ -36,7 +36,7 @@ fn port(port: u16, protocol: AppProtocol) -> ServicePort {
 
 fn service_of(namespace: &str, name: &str, ports: Vec<ServicePort>) -> Object {
     let meta = meta(Kind::Service, namespace, name);
-    Object::Service(Arc::new(Service { meta, ports, external_name: None }))
+    Object::Service(Arc::new(Service { meta, ports, external_name: None, register: vec![] }))
 }
 
 fn service(namespace: &str, name: &str) -> Object {
@@ -87,6 +87,7 @@ fn mesh(spec: &Mesh<'_>) -> Object {
         ports: spec.ports.iter().map(port).collect(),
         sources: vec![Source { from: SourceFrom::Static(vec![endpoint(9)]), percent: 0.0 }],
         merge: Merge::Union,
+        register: vec![],
     }))
 }
 
@@ -244,6 +245,7 @@ fn what_has_no_names() {
         meta: meta(Kind::Service, "shop", "away"),
         ports: vec![port(80, AppProtocol::Http1)],
         external_name: Some("example.com".into()),
+        register: vec![],
     };
     let world = World::of(vec![
         Object::Service(Arc::new(external.clone())),

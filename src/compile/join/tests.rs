@@ -107,6 +107,7 @@ fn joined(
         ports: vec![port.clone()],
         sources,
         merge,
+        register: vec![],
     };
     let mut all: Vec<_> = endpoints(&View::new(catalog), &service, &port)
         .0

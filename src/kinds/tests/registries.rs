@@ -167,3 +167,71 @@ spec:
         ]
     );
 }
+
+fn at(namespace: &str, name: &str, service: &str, pointer: &str) -> Registration {
+    Registration {
+        registry: NamespacedName::new(namespace, name),
+        group: s(""),
+        service: s(service),
+        port: None,
+        pointer: s(pointer),
+    }
+}
+
+#[test]
+fn registries_to_be_written() {
+    let text = |register: &str| {
+        format!(
+            "apiVersion: isthmus.dev/v1alpha1\nkind: MeshService\nmetadata: {{name: orders, namespace: shop}}\nspec:\n  ports: [{{port: 80}}]\n  register: {register}\n"
+        )
+    };
+    let parsed = read(&text(
+        "[{registry: main}, {registry: infra/n, service: 订单, group: dev/G, port: 80}]",
+    ));
+    assert_eq!(told(&parsed), Vec::<String>::new());
+    let [Object::MeshService(service)] = &parsed.objects[..] else { panic!("{parsed:?}") };
+    let second = Registration {
+        group: s("dev/G"),
+        port: Some(80),
+        ..at("infra", "n", "订单", "/spec/register/1")
+    };
+    assert_eq!(service.register, [at("shop", "main", "orders", "/spec/register/0"), second]);
+    for (bad, code) in [
+        ("[{registry: main, name: x}]", "ISM1103"),
+        ("[{service: x}]", "ISM1105"),
+        ("[{registry: a/b/c}]", "ISM1106"),
+        ("[{registry: /b}]", "ISM1106"),
+        ("[{registry: main, port: 0}]", "ISM1106"),
+        ("{registry: main}", "ISM1104"),
+    ] {
+        let parsed = read(&text(bad));
+        assert!(told(&parsed)[0].contains(code), "{bad}: {:?}", told(&parsed));
+        assert!(parsed.objects.is_empty(), "{bad}");
+    }
+}
+
+#[test]
+fn a_service_says_it_by_annotation() {
+    let text = |register: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata:\n  name: orders\n  namespace: shop\n  annotations: {{isthmus.dev/register: '{register}'}}\nspec: {{ports: [{{port: 80}}]}}\n"
+        )
+    };
+    let parsed = read(&text("main, infra/n,infra/n/com.shop/Orders,"));
+    assert_eq!(told(&parsed), Vec::<String>::new());
+    let [Object::Service(service)] = &parsed.objects[..] else { panic!("{parsed:?}") };
+    let pointer = "/metadata/annotations/isthmus.dev~1register";
+    assert_eq!(
+        service.register,
+        [
+            at("shop", "main", "orders", pointer),
+            at("infra", "n", "orders", pointer),
+            at("infra", "n", "com.shop/Orders", pointer),
+        ]
+    );
+    for bad in ["/n", "a/", "a/b/", "a//c"] {
+        let parsed = read(&text(bad));
+        assert!(told(&parsed)[0].contains("ISM1106"), "{bad}: {:?}", told(&parsed));
+        assert_eq!(parsed.objects.len(), 1, "the Service itself is well");
+    }
+}

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ impl Registrar {
                     (Health::Live, RENEW / 2)
                 }
                 // What Eureka does not take costs itself: the others are written.
-                Err(error @ Error::Status { .. }) => {
+                Err(error @ Error::Status { status, .. }) if status.is_client_error() => {
                     peers.works();
                     (Health::Degraded { reason: error.chain() }, backoff.wait().min(RENEW / 2))
                 }
@@ -137,13 +138,15 @@ async fn round(
             (key, done.map(|()| Some(Written { body, renew: now + RENEW })))
         })
         .buffer_unordered(OPEN);
-    let done: Vec<_> = leaving.chain(staying).collect().await;
+    let mut all = pin!(leaving.chain(staying));
     let mut failed = None;
-    for (key, result) in done {
+    while let Some((key, result)) = all.next().await {
         match result {
             Ok(Some(now)) => drop(written.insert(key, now)),
             Ok(None) => drop(written.remove(&key)),
-            Err(error) => failed = Some(error),
+            Err(error @ Error::Status { .. }) => failed = Some(error),
+            // The peer is not there: the others are not tried one by one.
+            Err(error) => return Err(error),
         }
     }
     failed.map_or(Ok(()), Err)

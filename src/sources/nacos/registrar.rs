@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Health, Instance, Registry, RegistryServiceId};
+use futures::StreamExt as _;
+use futures::stream;
+use model::{EndpointHealth, Health, Instance, Registry, RegistryServiceId};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -16,7 +18,10 @@ use super::run::connect;
 use super::session::Session;
 use crate::registry::Backoff;
 
-/// Services of the mesh that are to be found in Nacos, with the instances that are ready now.
+/// So many requests are open at once.
+const OPEN: usize = 16;
+
+/// Services of the mesh that are to be found in Nacos, with their instances and how they are now.
 pub type Wanted = BTreeMap<RegistryServiceId, Vec<Arc<Instance>>>;
 
 /// Writes services of the mesh into Nacos, for the callers that still look there, until nobody wants it any more.
@@ -46,10 +51,13 @@ impl Registrar {
                 },
             };
             let reason = match connected {
-                Ok(session) => match self.keep(&session).await {
-                    Ok(()) => return,
-                    Err(reason) => reason,
-                },
+                Ok(session) => {
+                    backoff.reset();
+                    match self.keep(&session).await {
+                        Ok(()) => return,
+                        Err(reason) => reason,
+                    }
+                }
                 Err(error) => error.chain(),
             };
             self.health.send_replace(Health::Stale { reason });
@@ -64,24 +72,33 @@ impl Registrar {
     async fn keep(&mut self, session: &Session) -> Result<(), String> {
         let mut written: Wanted = BTreeMap::new();
         loop {
-            let wanted = self.wanted.borrow_and_update().clone();
-            let mut failed = None;
+            let wanted = ready(&self.wanted.borrow_and_update().clone());
             let gone = written.keys().filter(|id| !wanted.contains_key(*id));
-            let gone: Vec<_> = gone.cloned().collect();
-            let empty = Vec::new();
-            let changed = wanted.iter().chain(gone.iter().map(|id| (id, &empty)));
-            for (id, instances) in changed {
-                let before = written.get(id);
-                if before == Some(instances) || (before.is_none() && instances.is_empty()) {
-                    continue;
-                }
-                match write(session, id, before, instances, &self.origin).await {
-                    Ok(()) if instances.is_empty() => drop(written.remove(id)),
-                    Ok(()) => drop(written.insert(id.clone(), instances.clone())),
+            let gone = gone.map(|id| (id.clone(), Vec::new()));
+            let changes: Vec<_> = gone
+                .chain(wanted.iter().map(|(id, instances)| (id.clone(), instances.clone())))
+                .filter(|(id, instances)| match written.get(id) {
+                    Some(before) => before != instances,
+                    None => !instances.is_empty(),
+                })
+                .map(|(id, instances)| (written.get(&id).cloned(), id, instances))
+                .collect();
+            let mut failed = None;
+            let mut writing = stream::iter(changes)
+                .map(async |(before, id, instances)| {
+                    let done = write(session, &id, before.as_ref(), &instances, &self.origin).await;
+                    (id, instances, done)
+                })
+                .buffer_unordered(OPEN);
+            while let Some((id, instances, done)) = writing.next().await {
+                match done {
+                    Ok(()) if instances.is_empty() => drop(written.remove(&id)),
+                    Ok(()) => drop(written.insert(id, instances)),
                     // A service that Nacos does not take costs itself: the others are written.
                     Err(error) => failed = Some(format!("{id}: {}", error.chain())),
                 }
             }
+            drop(writing);
             let retry = failed.is_some();
             self.health.send_replace(match failed {
                 None => Health::Live,
@@ -98,6 +115,13 @@ impl Registrar {
             }
         }
     }
+}
+
+/// Nacos has no word for an instance that is not ready: it is not there.
+fn ready(wanted: &Wanted) -> Wanted {
+    let healthy = |one: &&Arc<Instance>| one.health == EndpointHealth::Healthy;
+    let of = |all: &Vec<Arc<Instance>>| all.iter().filter(healthy).cloned().collect();
+    wanted.iter().map(|(id, all)| (id.clone(), of(all))).collect()
 }
 
 /// Replaces the set of one service. `before`: what this session wrote last.

@@ -593,7 +593,9 @@ async fn what_is_written_back_is_never_read_back() {
     let task = tokio::spawn(registrar.run());
     let instance = |port| Arc::new(Instance::new(Host::Ip([10, 1, 1, 1].into()), port));
     wanted.send_modify(|wanted| {
-        Arc::make_mut(wanted).insert(id("mesh"), vec![instance(80), instance(81)]);
+        let sick = Instance { health: EndpointHealth::Unhealthy, ..(*instance(82)).clone() };
+        let all = vec![instance(80), instance(81), Arc::new(sick)];
+        Arc::make_mut(wanted).insert(id("mesh"), all);
     });
     let written = |fake: &Fake| fake.hosts("mesh");
     let end = Instant::now() + LIMIT;

@@ -1,8 +1,12 @@
+use std::rc::Rc;
+
 use serde_json::{Map, Value};
 
 /// Deeper than any metadata.
 const MAX_DEPTH: usize = 32;
 const MAX_CLASSES: usize = 256;
+/// Of one class. Each object has them all, so that a class of millions would be millions for each byte that follows.
+const MAX_FIELDS: i64 = 1000;
 /// Values of one answer: a hostile one is small on the wire and large in memory.
 const MAX_VALUES: usize = 200_000;
 
@@ -10,7 +14,7 @@ const MAX_VALUES: usize = 200_000;
 /// earlier values and dates become null, since no metadata needs them.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
-    classes: Vec<Vec<String>>,
+    classes: Vec<Rc<[String]>>,
     types: usize,
     values: usize,
 }
@@ -117,23 +121,23 @@ impl<'a> Reader<'a> {
         let tag = self.byte()?;
         self.text(tag)?;
         let tag = self.byte()?;
-        let count = self.int(tag)?;
+        let count = self.int(tag).filter(|count| *count <= MAX_FIELDS)?;
         let mut fields = Vec::new();
         for _ in 0..count {
             let tag = self.byte()?;
             fields.push(self.text(tag)?);
         }
-        self.classes.push(fields);
+        self.classes.push(fields.into());
         (self.classes.len() <= MAX_CLASSES).then_some(())
     }
 
     fn object(&mut self, class: usize, depth: usize) -> Option<Value> {
         let fields = self.classes.get(class)?.clone();
         let mut object = Map::new();
-        for field in fields {
+        for field in &*fields {
             let value = self.at_depth(depth + 1)?;
             if !value.is_null() {
-                object.insert(field, value);
+                object.insert(field.clone(), value);
             }
         }
         Some(object.into())
@@ -253,6 +257,21 @@ fn low(unit: u16) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_class_of_very_many_fields_is_refused() {
+        let class = |fields: usize| {
+            let mut out = vec![b'C', 0x00, b'I'];
+            out.extend(u32::try_from(fields).unwrap().to_be_bytes());
+            out.extend(std::iter::repeat_n(0x00, fields));
+            // An object whose fields are all null.
+            out.push(0x60);
+            out.extend(std::iter::repeat_n(b'N', fields));
+            out
+        };
+        assert_eq!(Reader::new(&class(1000)).value(), Some(Map::new().into()));
+        assert_eq!(Reader::new(&class(1001)).value(), None);
+    }
 
     #[test]
     fn numbers_and_texts_of_every_length() {
