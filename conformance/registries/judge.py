@@ -64,6 +64,9 @@ def _turn(one: Scenario, kind: str, work: Path, binary: Path, quick: bool) -> No
     outcome = play(one, kind, place, binary, Path(os.environ["ISTHMUS_ENVOY"]), quick)
     said = asdict(outcome) | {"verdict": outcome.verdict.value, "name": one.name, "kind": kind, "text": one.text}
     (work / f"{name}.json").write_text(json.dumps(said, indent=1, default=str))
+    # A Nacos alone leaves 600 MB; what went wrong is kept for a look.
+    if outcome.verdict is not Verdict.FAIL:
+        shutil.rmtree(place, ignore_errors=True)
     _tell(name, outcome)
 
 
