@@ -40,6 +40,7 @@ def main() -> int:
             parser.error(f"nothing is called {' or '.join(sorted(only))}")
         for one, kind in turns:
             _turn(one, kind, work, binary, arguments.quick)
+        binary.unlink()
     results = report.read(work)
     if not only:
         (HERE / "REPORT.md").write_text(report.write(results))

@@ -102,6 +102,14 @@ class _Nacos(Server):
                 return
         raise Failure(f"protectThreshold was refused: {status} {body[:200]!r}")
 
+    def healthy(self, service: str) -> int:
+        """How many of its instances are, without the protection that Nacos' own answers to clients have."""
+        query = {"serviceName": service, "groupName": "DEFAULT_GROUP", "clusterName": "DEFAULT", "pageNo": 1}
+        said = self.http.json("GET", self.catalogue, query | {"pageSize": 100})
+        said = said.get("data") or said
+        listed = said if isinstance(said, list) else said.get("list") or said.get("pageItems") or []
+        return sum(bool(one["healthy"]) for one in listed)
+
     def registrar(self) -> NacosHttp:
         return NacosHttp(self.http, self.token)
 
@@ -111,12 +119,14 @@ class Nacos3(_Nacos):
     ready_path = "/nacos/v3/admin/core/state"
     users = "/nacos/v3/auth/user"
     edit, services = "/nacos/v3/admin/ns/instance", "/nacos/v3/admin/ns/service"
+    catalogue = "/nacos/v3/admin/ns/instance/list"
 
 
 class Nacos2(_Nacos):
     kind, main, port, port_flag = "nacos2", "Nacos2Server", 8868, "server.port"
     ready_path = "/nacos/v1/ns/operator/metrics"
     edit, services = "/nacos/v1/ns/instance", "/nacos/v1/ns/service"
+    catalogue = "/nacos/v1/ns/catalog/instances"
 
     def set_password(self, new: str) -> None:
         raise NotRun("the published parts of Nacos 2.3.2 have no login")

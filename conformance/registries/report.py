@@ -38,6 +38,7 @@ def _head(results: Results) -> str:
         "A real registry, the real program, a real Envoy, real back ends, all in a network namespace of their own.\n\n"
         f"Run: {head}.\nServers: {SERVERS}.\n{quick}"
         "A request *failed* when it had any other answer than the 200 of a back end. Times are seconds.\n"
+        "*Over time*: each state of the source with the second, counted from the first request, at which it began.\n"
     )
 
 
@@ -62,7 +63,7 @@ def _parts(results: Results) -> list[str]:
             if one["reason"]:
                 lines.append(f"- {who}: **{one['verdict']}**: {_cell(one['reason'])}")
             if one["timeline"]:
-                lines.append(f"- {who}, state over time: {_cell(one['timeline'])}")
+                lines.append(f"- {who} over time: {_cell(one['timeline'])}")
         parts.append("\n".join(lines) + "\n")
     return parts
 
@@ -74,9 +75,26 @@ def _figures(turns: list[dict[str, Any]]) -> list[str]:
     titles = [one["kind"] or "figure" for one in turns]
     lines = ["| | " + " | ".join(titles) + " |", "|---|" + "---|" * len(titles)]
     for name in names:
-        cells = [_cell(str(one["figures"].get(name, ""))) for one in turns]
+        cells = [_figure(one, name) for one in turns]
         lines.append(f"| {_cell(name)} | " + " | ".join(cells) + " |")
-    return [*lines, ""]
+    return [*lines, "", *_bounds(turns)]
+
+
+def _figure(turn: dict[str, Any], name: str) -> str:
+    """With its bound beside it, where it has one."""
+    value = turn["figures"].get(name, "")
+    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    bound = turn.get("bounds", {}).get(name, "").partition(":")[0]
+    return _cell(f"{text} ({bound})" if bound else text)
+
+
+def _bounds(turns: list[dict[str, Any]]) -> list[str]:
+    """Why each bound is what it is; said once for all the registries that share it."""
+    reasons: dict[str, list[str]] = {}
+    for one in turns:
+        for text in dict.fromkeys(one.get("bounds", {}).values()):
+            reasons.setdefault(text, []).append(one["kind"] or one["name"])
+    return [f"- bound {_cell(text)} ({', '.join(who)})" for text, who in reasons.items()]
 
 
 def _cell(text: str) -> str:

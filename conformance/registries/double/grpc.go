@@ -15,7 +15,7 @@ import (
 type stream struct {
 	peer  string
 	wants map[string]bool
-	out   chan []byte
+	out   chan push
 }
 
 const waitingPushes = 20000
@@ -43,7 +43,7 @@ func grpcHandler(state *state) http.Handler {
 
 // serve waits for what the client says and sends what there is to push.
 func (s *state) serve(w http.ResponseWriter, r *http.Request) {
-	one := &stream{peer: r.RemoteAddr, wants: map[string]bool{}, out: make(chan []byte, waitingPushes)}
+	one := &stream{peer: r.RemoteAddr, wants: map[string]bool{}, out: make(chan push, waitingPushes)}
 	s.mutex.Lock()
 	s.streams[one] = struct{}{}
 	s.mutex.Unlock()
@@ -70,13 +70,15 @@ func (s *state) serve(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-ended:
 			return
-		case frame := <-one.out:
-			if _, err := w.Write(frame); err != nil {
+		case next := <-one.out:
+			if _, err := w.Write(next.frame); err != nil {
 				return
 			}
-			if len(one.out) == 0 {
-				_ = flush.Flush()
+			if next.asked.IsZero() && len(one.out) > 0 {
+				continue
 			}
+			_ = flush.Flush()
+			s.written(next)
 		}
 	}
 }
@@ -96,6 +98,11 @@ func (s *state) answer(peer string, asked message) (string, map[string]any) {
 	ok := map[string]any{"resultCode": 200, "errorCode": 0, "success": true, "requestId": q.RequestID}
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
+	if s.muted[q.ServiceName] {
+		return "ErrorResponse", map[string]any{
+			"resultCode": 500, "errorCode": 500, "success": false, "message": "muted", "requestId": q.RequestID,
+		}
+	}
 	switch asked.kind {
 	case "ServerCheckRequest":
 		ok["connectionId"] = fmt.Sprintf("%d_%s", time.Now().UnixMilli(), peer)

@@ -3,7 +3,7 @@
 //	double -listen 10.99.0.1:8848    HTTP there, gRPC at the port + 1000
 //
 // HTTP, for the test: POST /bed/fill?services=N&instances=M, POST /bed/storm?rate=R&seconds=S,
-// POST /bed/service?name=X (body: the list of hosts as JSON), GET /bed/stats.
+// POST /bed/service?name=X (body: the list of hosts as JSON), POST /bed/mute?name=X, GET /bed/stats.
 package main
 
 import (
@@ -69,6 +69,10 @@ func httpHandler(state *state) http.Handler {
 			return
 		}
 		state.set(r.URL.Query().Get("name"), hosts)
+		ok(w, state.stats())
+	})
+	mux.HandleFunc("POST /bed/mute", func(w http.ResponseWriter, r *http.Request) {
+		state.mute(r.URL.Query().Get("name"))
 		ok(w, state.stats())
 	})
 	mux.HandleFunc("GET /bed/stats", func(w http.ResponseWriter, _ *http.Request) { ok(w, state.stats()) })

@@ -18,13 +18,23 @@ type state struct {
 	services map[string]*service
 	dirty    map[string]time.Time
 	streams  map[*stream]struct{}
+	muted    map[string]bool
 	counts   map[string]int
 	pushed   int
+	// From the call that set a service to the last byte of its push handed to the network, seconds.
+	lags []float64
+}
+
+// A push; `asked` is when a test set the service, and nothing for the storm's own.
+type push struct {
+	frame []byte
+	asked time.Time
 }
 
 type service struct {
 	hosts   []json.RawMessage
 	changed time.Time
+	asked   time.Time
 }
 
 func newState(merge time.Duration) *state {
@@ -33,6 +43,7 @@ func newState(merge time.Duration) *state {
 		services: map[string]*service{},
 		dirty:    map[string]time.Time{},
 		streams:  map[*stream]struct{}{},
+		muted:    map[string]bool{},
 		counts:   map[string]int{},
 	}
 }
@@ -52,7 +63,7 @@ func (s *state) stats() map[string]any {
 	}
 	return map[string]any{
 		"services": len(s.services), "streams": len(s.streams), "requests": maps.Clone(s.counts), "pushes": s.pushed,
-		"waiting": waiting,
+		"waiting": waiting, "lags": slices.Clone(s.lags),
 	}
 }
 
@@ -81,10 +92,18 @@ func (s *state) fill(services, instances int) {
 }
 
 func (s *state) set(name string, hosts []json.RawMessage) {
+	asked := time.Now()
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	s.services[name] = &service{hosts: hosts, changed: time.Now()}
+	s.services[name] = &service{hosts: hosts, changed: time.Now(), asked: asked}
 	s.touch(name)
+}
+
+// mute makes every later question about a service fail; pushes go on.
+func (s *state) mute(name string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.muted[name] = true
 }
 
 func (s *state) touch(name string) {
@@ -124,35 +143,68 @@ func (s *state) storm(rate int, long time.Duration) map[string]any {
 	return map[string]any{"registrations": done, "seconds": took, "pushes": s.pushed - before}
 }
 
-// pushes sends each changed service once its time of gathering is over.
+// pushes sends each changed service once its time of gathering is over. Frames are made without the lock, so that
+// registrations go on meanwhile.
 func (s *state) pushes() {
 	for range time.Tick(5 * time.Millisecond) {
+		due := map[string]service{}
 		s.mutex.Lock()
+		streams := slices.Collect(maps.Keys(s.streams))
 		for name, since := range s.dirty {
-			if time.Since(since) < s.merge {
-				continue
-			}
-			delete(s.dirty, name)
-			info := s.info(name)
-			for one := range s.streams {
-				if !one.wants[name] {
-					continue
-				}
-				frame := encode("NotifySubscriberRequest", map[string]any{
-					"requestId": fmt.Sprint(s.pushed), "module": "naming", "namespace": "public",
-					"serviceName": name, "groupName": group, "serviceInfo": info,
-				})
-				select {
-				case one.out <- frame:
-					s.pushed++
-				default:
-					// The reader is behind; as in Nacos, the newest state is sent again later.
-					s.dirty[name] = time.Now()
-				}
+			if time.Since(since) >= s.merge {
+				delete(s.dirty, name)
+				due[name] = *s.services[name]
 			}
 		}
 		s.mutex.Unlock()
+		for name, one := range due {
+			s.push(streams, name, one)
+		}
 	}
+}
+
+func (s *state) push(streams []*stream, name string, one service) {
+	next := push{frame: encode("NotifySubscriberRequest", notice(name, one)), asked: one.asked}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for _, to := range streams {
+		if !to.wants[name] {
+			continue
+		}
+		select {
+		case to.out <- next:
+			s.pushed++
+		default:
+			// The reader is behind; as in Nacos, the newest state is sent again later.
+			s.touch(name)
+		}
+	}
+}
+
+func (s *state) written(one push) {
+	if !one.asked.IsZero() {
+		s.mutex.Lock()
+		defer s.mutex.Unlock()
+		s.lags = append(s.lags, time.Since(one.asked).Seconds())
+	}
+}
+
+// notice is put together by hand: a general encoder would look at every byte of every host again, and the storm needs
+// thousands of these a second.
+func notice(name string, one service) []byte {
+	quoted, _ := json.Marshal(name)
+	out := fmt.Appendf(nil, `{"requestId":"%d","module":"naming","namespace":"public","serviceName":%s,"groupName":"%s",`,
+		one.changed.UnixNano(), quoted, group)
+	out = fmt.Appendf(out, `"serviceInfo":{"name":%s,"groupName":"%s","clusters":"","cacheMillis":10000,"lastRefTime":%d,`,
+		quoted, group, one.changed.UnixMilli())
+	out = append(out, `"checksum":"","allIPs":false,"reachProtectionThreshold":false,"valid":true,"hosts":[`...)
+	for at, host := range one.hosts {
+		if at > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, host...)
+	}
+	return append(out, "]}}"...)
 }
 
 // page is the list of Nacos 3's admin interface.

@@ -21,7 +21,7 @@ def dubbo(case: Case) -> None:
     server = case.server()
     scheme = "zookeeper" if case.kind.type == "ZooKeeper" else "nacos"
     provider = DubboProvider(case.work, f"{scheme}://{server.address()}", PROVIDER)
-    case.stack.callback(provider.kill)
+    case.stack.callback(provider.end)
     provider.start()
     case.figure("provider ready in, s", provider.started_in)
     world = case.world()
@@ -46,7 +46,7 @@ def dubbo(case: Case) -> None:
     world.write("greet", mesh[0], any_host)
     consumer = DubboConsumer(case.work, f"tri://{HOST}:{WEB + 1}/lab.GreetService")
     relay = case.relays_to(("127.0.0.1", WEB), (HOST, WEB + 1))
-    case.stack.callback(consumer.kill)
+    case.stack.callback(consumer.end)
     consumer.start()
     until("the consumer got ten answers through Envoy", lambda: consumer.greeted() >= 10, 60, 0.2)
     case.figure("answers through Envoy", consumer.greeted())
@@ -76,7 +76,7 @@ def spring_eureka(case: Case) -> None:
     server = case.server()
     apps = [EurekaApp(case.work / str(n), server.address(), f"10.99.2.{n}", "orders") for n in (1, 2)]
     for app in apps:
-        case.stack.callback(app.kill)
+        case.stack.callback(app.end)
         app.start(wait=False)
     for app in apps:
         app.wait_ready()

@@ -5,14 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from bed import Failure, Instance, Registrar, Server, until
+from bed import Failure, Instance, NotRun, Registrar, Server, until
 from case import ADDRESSES, ALL, RELAYED, Case, guarded, instances, scenario
 from driver import Driver
 from world import World
 
 RATE = 200.0
-# What the kinds' own measures allow for the end of the unconfirmed time (settle), and then some for the confirmation.
-SETTLE = {"Nacos": 70, "Eureka": 60, "Consul": 15, "ZooKeeper": 45}
+# ZooKeeper lists the nodes of sessions that died with the old server until those time out; so what goes within 45 s of
+# a new contact is held until then, and goes with the next answer to a question that is put every 5 s.
+ZOOKEEPER_SETTLE = 45
+ZOOKEEPER_ASKED = 10
+# Until a wrong secret is seen, and why.
+SEEN = {
+    "Nacos": (
+        45,
+        "a token of this bed lives 30 s, whatever becomes of the password; the next request after it is refused",
+    ),
+    "Eureka": (10, "the longest poll of this bed is 5 s, and the file is looked at within as much"),
+    "Consul": (20, "a blocking query is asked anew within 10 s of a new token"),
+    "ZooKeeper": (10, "a session keeps its identity; the new one after the restart is refused at once"),
+}
 
 
 class Traffic:
@@ -53,16 +65,15 @@ class Traffic:
         self.case.figure("requests", count)
         self.case.figure("failed", 0)
 
-    def dead_one_goes(self, gone: Instance, bound: float) -> None:
+    def dead_one_goes(self, gone: Instance, bound: float, why: str) -> None:
         """A back end that ends in order: out of the registry first, then its process."""
         began = time.monotonic()
         self.registrar.deregister(gone)
         probe = self.world.probe("orders")
-        answer = probe.until_gone(gone.key, bound + 5)
+        answer = probe.until_gone(gone.key, bound + 30)
         self.world.backends.kill(gone)
         took = max(0.0, answer.sent - began)
-        self.case.figure("a deregistered one gone after, s", took)
-        self.case.check(took <= bound, f"a deregistered instance got requests for {took:.1f} s, more than {bound:g} s")
+        self.case.within("a deregistered one gone after, s", took, bound, why)
         self.instances = [one for one in self.instances if one != gone]
 
     def everyday_again(self) -> None:
@@ -73,8 +84,15 @@ class Traffic:
         self.registrar.register(new)
         self.world.probe("orders").until_seen(new.key, 30)
         self.case.figure("a new one routed after, s", time.monotonic() - began)
-        settle = SETTLE[self.case.kind.type]
-        self.dead_one_goes(self.instances[0], settle + 15)
+        if self.case.kind.type == "ZooKeeper":
+            bound = ZOOKEEPER_SETTLE + ZOOKEEPER_ASKED
+            why = f"{ZOOKEEPER_SETTLE} s after a new contact it is not known whose node goes; then it is asked each 5 s"
+        else:
+            bound = self.case.kind.bound + 1
+            why = (
+                f"it was seen in the new session, so its end is believed: {self.case.kind.why}; 1 s for a busy machine"
+            )
+        self.dead_one_goes(self.instances[0], bound, why)
         self.all_serve("after a change")
 
 
@@ -210,7 +228,7 @@ def addresses_edited(case: Case) -> None:
     traffic.write(second)
     began = time.monotonic()
     until("the new address is called", lambda: sum(one.accepted for one in relays[ADDRESSES[1]]) > before, 30)
-    case.figure("moved after, s", time.monotonic() - began)
+    case.within("moved after, s", time.monotonic() - began, 5, "an edit is seen at once, and one connection is made")
     traffic.world.until_state("legacy", "live", within=60)
     for relay in relays[ADDRESSES[0]]:
         relay.cut()
@@ -231,8 +249,9 @@ def wrong_password(case: Case) -> None:
         # A session keeps the identity that it has; only a new connection is asked again.
         server.restart(keep_data=True)
     began = time.monotonic()
-    traffic.world.until_state("legacy", "stale", "degraded", within=90)
-    case.figure("seen after, s", time.monotonic() - began)
+    bound, why = SEEN[case.kind.type]
+    traffic.world.until_state("legacy", "stale", "degraded", within=bound + 60)
+    case.within("seen after, s", time.monotonic() - began, bound, why)
     said = str(traffic.world.registry("legacy"))
     case.check("wr0ng" not in said and right not in said, "the API shows a secret")
     traffic.driver.none_failed("with a wrong password", traffic.began)
@@ -293,7 +312,18 @@ def host_dies(case: Case) -> None:
     doomed.abandon(dead)
     probe = world.probe("orders")
     answer = probe.until_gone(dead.key, 120, quiet=200)
-    case.figure("gone after, s", answer.sent - began)
+    case.figure("gone, whatever else happened, after, s", answer.sent - began)
+    if any(one.get("what") == "doubt" for one in world.events("legacy")):
+        # On a machine that is too busy even a session of the program's own may end; that has scenarios of its own.
+        raise NotRun("the program's session did not stay healthy meanwhile")
+    why = {
+        "ZooKeeper": "its session ends after 6 s",
+        "Nacos": "Nacos removes an instance 30 s after its last heartbeat, and looks each 5 s",
+        "Consul": "its check is critical 30 s after the last heartbeat",
+        "Eureka": "its lease ends after 15 s; Eureka's own rule doubles that, and looks each 2 s",
+    }
+    bound = {"ZooKeeper": 10, "Nacos": 40, "Consul": 35, "Eureka": 40}[case.kind.type]
+    case.within("gone after, s", answer.sent - began, bound, why[case.kind.type])
 
 
 @scenario("empty-for-real", *ALL)
@@ -317,5 +347,4 @@ def empty_for_real(case: Case) -> None:
     probe = world.probe("orders")
     until("nobody serves", lambda: not probe.get().good, 30)
     took = time.monotonic() - began
-    case.figure("empty after, s", took)
-    case.check(took < case.kind.bound + 3, f"the real empty list took {took:.1f} s")
+    case.within("empty after, s", took, case.kind.bound + 1, f"{case.kind.why}; 1 s for a busy machine")

@@ -83,7 +83,7 @@ def migration(case: Case) -> None:
     old, new = KINDS["zookeeper"], KINDS["nacos3"]
     servers = {kind.name: kind.make(case.work) for kind in (old, new)}
     for server in servers.values():
-        case.stack.callback(server.kill)
+        case.stack.callback(server.end)
         server.start()
     here = {old.name: instances("orders", 4), new.name: instances("orders", 3, start=100)}
     world = case.world()
@@ -134,7 +134,7 @@ def union(case: Case) -> None:
     world = case.world()
     world.backends.start(*both)
     for server in servers.values():
-        case.stack.callback(server.kill)
+        case.stack.callback(server.end)
         server.start()
         case.registrar(server).register(*both)
     registries = [registry(kind.name, kind.type, servers[kind.name].address()) for kind in kinds]
