@@ -36,6 +36,8 @@ def propagation(case: Case) -> None:
     for name, values in (("register", came), ("deregister", went)):
         case.figure(f"{name} p50, s", percentile(values, 0.5))
         case.figure(f"{name} p99, s", percentile(values, 0.99))
+    acks, seconds = (world.metric(f"isthmus_registry_ack_seconds_{part}") for part in ("count", "sum"))
+    case.figure("report to ACK, mean, s", seconds / acks if acks else "no ACK was measured")
     case.figure("samples", samples)
     worst = max(percentile(came, 0.99), percentile(went, 0.99))
     case.check(worst <= case.kind.bound, f"p99 is {worst:.2f} s, more than {case.kind.bound:g} s")
