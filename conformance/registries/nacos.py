@@ -22,9 +22,11 @@ class _Nacos(Server):
     ready_path = ""
     users = ""
 
-    def __init__(self, work: Path, port: int = 0, password: str = "") -> None:
+    def __init__(self, work: Path, port: int = 0, password: str = "", push_delay_ms: int = 500) -> None:
+        """`push_delay_ms`: for how long Nacos gathers changes before it pushes; 500 is its own default."""
         self.port = port or self.port
         self.password = password
+        self.push_delay_ms = push_delay_ms
         super().__init__(work)
         self.http = Http(HOST, self.port)
 
@@ -40,6 +42,7 @@ class _Nacos(Server):
             "nacos.core.auth.server.identity.key": "bed",
             "nacos.core.auth.server.identity.value": "bed",
             "nacos.inetutils.ip-address": HOST,
+            "nacos.naming.push.pushTaskDelay": str(self.push_delay_ms),
             # Derby's own limit of 3 s ends the start on a busy machine.
             "db.pool.config.connectionTimeout": "60000",
             "server.servlet.contextPath": "/nacos",

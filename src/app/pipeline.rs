@@ -13,12 +13,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use catalog::{Catalog, Key, Merger, Seed};
 use compile::{Compiler, GroupKey};
-use model::{Batch, Finding, Health, Kind};
+use model::{Batch, Change, Finding, Health, Kind};
 use serve::Published;
 use snapshot::{Encoder, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::groups::{Groups, group_name};
+use crate::lag::Lag;
 use crate::registries::Feed;
 
 /// What the pipeline knows, for those who read: the API takes a read lock, the pipeline a write lock while it compiles.
@@ -136,6 +137,7 @@ pub(crate) struct Pipeline {
     pub(crate) world: Arc<RwLock<World>>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) merge_window: Duration,
+    pub(crate) lag: Arc<Lag>,
     /// Where each step that changed something is announced.
     pub(crate) steps: watch::Sender<Option<Step>>,
     /// Rings after every batch, compiled or not.
@@ -184,16 +186,16 @@ impl Pipeline {
                 }
                 Next::End => break,
             };
-            let mut taken = vec![first];
+            let mut taken = vec![(first, Instant::now())];
             if let Some(last) = last {
                 let open_until = tokio::time::Instant::from_std(last + self.merge_window);
                 while let Ok(Some(more)) = tokio::time::timeout_at(open_until, batches.recv()).await
                 {
-                    taken.push(more);
+                    taken.push((more, Instant::now()));
                 }
             }
             while let Ok(more) = batches.try_recv() {
-                taken.push(more);
+                taken.push((more, Instant::now()));
             }
             let started = Instant::now();
             let groups = wanted.borrow_and_update().clone();
@@ -234,7 +236,7 @@ impl Pipeline {
 
     fn step(
         &self,
-        batches: Vec<Batch>,
+        batches: Vec<(Batch, Instant)>,
         wanted: &BTreeSet<GroupKey>,
         pending: &mut Vec<Key>,
         encoders: &mut Encoders,
@@ -243,9 +245,8 @@ impl Pipeline {
         // A poisoned lock means that a reader panicked; the data is the writer's and whole.
         let mut world = self.world.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = SystemTime::now();
-        let registries: BTreeSet<Arc<str>> =
-            batches.iter().map(|b| &b.source).filter(|name| name.contains('/')).cloned().collect();
-        for batch in batches {
+        let reports = reports(&batches);
+        for (batch, _) in batches {
             pending.extend(world.apply(batch, now));
         }
         let World { merger, compiler, findings, feed, .. } = &mut *world;
@@ -293,6 +294,9 @@ impl Pipeline {
         let catalog = catalog.clone();
         drop(world);
         let published = snapshots.len();
+        if published > 0 {
+            self.lag.step(started, reports.iter().map(|(name, arrived)| (name, *arrived)));
+        }
         for (name, snapshot) in snapshots {
             self.groups.publish(
                 &group_name(&name),
@@ -301,7 +305,7 @@ impl Pipeline {
         }
         if changed {
             metrics::histogram!("isthmus_publish_seconds").record(started.elapsed());
-            for registry in registries {
+            for registry in reports.keys() {
                 metrics::histogram!("isthmus_registry_publish_seconds", "registry" => registry.to_string())
                     .record(started.elapsed());
             }
@@ -335,6 +339,17 @@ impl Pipeline {
         }
         self.open.load(Relaxed)
     }
+}
+
+/// The registries that reported something, and when the first of it arrived.
+fn reports(batches: &[(Batch, Instant)]) -> BTreeMap<Arc<str>, Instant> {
+    let mut out = BTreeMap::new();
+    for (batch, arrived) in batches {
+        if batch.changes.iter().any(|change| matches!(change, Change::Registry(_))) {
+            out.entry(batch.source.clone()).or_insert(*arrived);
+        }
+    }
+    out
 }
 
 /// What the pipeline does next.

@@ -11,6 +11,7 @@ use serve::{Acked, Client, Nacked, Observer, Sent};
 use snapshot::{ResourceType, Version};
 
 use crate::groups::Groups;
+use crate::lag::Lag;
 use crate::pipeline::World;
 
 /// One live stream.
@@ -35,13 +36,14 @@ struct State {
 pub(crate) struct Proxies {
     groups: Arc<Groups>,
     world: Arc<RwLock<World>>,
+    lag: Arc<Lag>,
     /// By stream: one node may own several. Each entry has its own lock, held for a moment.
     streams: DashMap<u64, Mutex<Stream>>,
 }
 
 impl Proxies {
-    pub(crate) fn new(groups: Arc<Groups>, world: Arc<RwLock<World>>) -> Self {
-        Self { groups, world, streams: DashMap::new() }
+    pub(crate) fn new(groups: Arc<Groups>, world: Arc<RwLock<World>>, lag: Arc<Lag>) -> Self {
+        Self { groups, world, lag, streams: DashMap::new() }
     }
 
     pub(crate) fn list(&self) -> Vec<Proxy> {
@@ -210,6 +212,7 @@ impl Observer for Proxies {
     }
 
     fn acked(&self, client: &Arc<Client>, acked: &Acked) {
+        self.lag.acked(acked);
         self.with(client, acked.kind, |state| {
             state.acked = Some(acked.version);
             state.nack = None;

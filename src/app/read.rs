@@ -143,7 +143,7 @@ impl Read for Reader {
     fn sources(&self) -> Vec<Source> {
         let world = self.world();
         let catalog = world.catalog();
-        let registries = world.merger.registries();
+        let known = world.merger.registries();
         let addresses = |name: &str| {
             let mut all = catalog.registries();
             let found = all.find(|registry| *registry.meta.name().to_string() == *name);
@@ -153,7 +153,14 @@ impl Read for Reader {
         catalog
             .sources()
             .map(|(name, state)| {
-                let registry = registries.iter().find(|registry| registry.name == *name);
+                let registry = known.iter().find(|registry| registry.name == *name);
+                let (kind, target, objects) = match registry {
+                    Some(r) => (r.kind.to_ascii_lowercase(), addresses(&r.name), r.instances),
+                    None if **name == *sources::dns::NAME => {
+                        ("dns".into(), String::new(), world.merger.questions().len())
+                    }
+                    None => ("file".into(), self.folder.clone(), objects),
+                };
                 let (label, reason) = match &state.health {
                     Health::Syncing => ("syncing", ""),
                     Health::Live => ("live", ""),
@@ -162,11 +169,11 @@ impl Read for Reader {
                 };
                 Source {
                     name: name.to_string(),
-                    kind: registry.map_or("file".into(), |r| r.kind.to_ascii_lowercase()),
-                    target: registry.map_or_else(|| self.folder.clone(), |r| addresses(&r.name)),
+                    kind,
+                    target,
                     state: registry.map_or(label, |r| r.state.as_str()).into(),
                     reason: registry.map_or(reason, |r| r.reason.as_str()).into(),
-                    objects: registry.map_or(objects, |r| r.instances),
+                    objects,
                     fresh_at: world.fresh_at(name, SystemTime::now()).map(Time::from),
                 }
             })

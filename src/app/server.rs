@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::groups::Groups;
+use crate::lag::Lag;
 use crate::last_good::{self, Inherited};
 use crate::pipeline::{Pipeline, World};
 use crate::proxies::Proxies;
@@ -76,7 +77,8 @@ impl Server {
             seeds,
             feed,
         )));
-        let proxies = Arc::new(Proxies::new(groups.clone(), world.clone()));
+        let lag = Arc::new(Lag::default());
+        let proxies = Arc::new(Proxies::new(groups.clone(), world.clone(), lag.clone()));
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
         let (stopping, stopping_seen) = watch::channel(false);
@@ -91,6 +93,7 @@ impl Server {
             world: world.clone(),
             groups: groups.clone(),
             merge_window: settings.merge_window,
+            lag,
             steps,
             seen,
             sources: vec![options.name.clone()],

@@ -294,7 +294,8 @@ impl Session {
         match error {
             None => {
                 let took = out.published.map(|at| now.saturating_duration_since(at));
-                heard.acked = Some(Acked { kind, version: out.version, took });
+                let (version, published) = (out.version, out.published);
+                heard.acked = Some(Acked { kind, version, took, published });
             }
             Some(error) => {
                 state.reject(&out, now);

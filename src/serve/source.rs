@@ -142,6 +142,8 @@ pub struct Acked {
     /// From the moment the snapshot was published to this ACK; `None` when the response answered the client's own
     /// question.
     pub took: Option<Duration>,
+    /// That moment, as it is in [`Published::at`]; of several snapshots that became one response, the first.
+    pub published: Option<Instant>,
 }
 
 /// A client refused a response. It goes on with what it had (or, on some errors, applied the good part: rule 39).

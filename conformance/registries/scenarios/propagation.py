@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from bed import Server
 from case import ALL, Case, instances, scenario
 from driver import percentile
 
@@ -11,8 +12,17 @@ from driver import percentile
 @scenario("propagation", *ALL)
 def propagation(case: Case) -> None:
     """Register → Envoy routes to it; deregister → Envoy stops. One back end stays; another comes and goes."""
+    _measure(case, case.server(), case.kind.bound, case.kind.why)
+
+
+@scenario("propagation-prompt", "nacos3", "nacos2")
+def propagation_prompt(case: Case) -> None:
+    """The same with a Nacos that gathers changes for 50 ms instead of 500: what is left is its tick and our part."""
+    _measure(case, case.server(push_delay_ms=50), 0.5, "the target for registries that push")
+
+
+def _measure(case: Case, server: Server, bound: float, why: str) -> None:
     samples = 10 if case.quick else 50
-    server = case.server()
     registrar = case.registrar(server)
     stays, comes = instances("orders", 2)
     case.world().backends.start(stays, comes)
@@ -33,13 +43,15 @@ def propagation(case: Case) -> None:
         registrar.deregister(comes)
         answer = probe.until_gone(comes.key)
         went.append(max(0.0, answer.sent - began))
+    acks, seconds = (world.metric(f"isthmus_registry_ack_seconds_{part}") for part in ("count", "sum"))
+    case.figure("report to ACK, mean, s", seconds / acks if acks else "no ACK was measured")
     case.figure("samples", samples)
     measures = {"register": came, "deregister": went}
     for name, values in measures.items():
         case.figure(f"{name} p50, s", percentile(values, 0.5))
         case.figure(f"{name} worst, s", max(values))
     for name, values in measures.items():
-        case.within(f"{name} p99, s", percentile(values, 0.99), case.kind.bound, case.kind.why)
+        case.within(f"{name} p99, s", percentile(values, 0.99), bound, why)
 
 
 @scenario("new-service", *ALL)

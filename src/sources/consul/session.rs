@@ -42,6 +42,8 @@ pub(super) struct Session {
     known: BTreeMap<Arc<str>, Known>,
     /// Failures in a row, with the last reason.
     bad: BTreeMap<Arc<str>, (u32, String)>,
+    /// Those that wait to be tried again.
+    resting: BTreeSet<Arc<str>>,
     /// What is missing until everything has been reported.
     missing: Option<BTreeSet<Arc<str>>>,
     instances: usize,
@@ -114,6 +116,7 @@ impl Session {
             reading_now: BTreeSet::new(),
             known: BTreeMap::new(),
             bad: BTreeMap::new(),
+            resting: BTreeSet::new(),
             missing: Some(BTreeSet::new()),
             instances: 0,
             hidden: false,
@@ -215,7 +218,12 @@ impl Session {
                 let moved = self.moved(last, answer.index)?;
                 self.take_checks(&answer, moved);
             }
-            Event::Again(name) => self.queue.push(name, false),
+            Event::Again(name) => {
+                self.resting.remove(&name);
+                if self.is_named(&name) {
+                    self.queue.push(name, false);
+                }
+            }
             Event::Service(name, asked, answer) => {
                 self.reading_now.remove(&name);
                 match answer {
@@ -338,6 +346,11 @@ impl Session {
 
     fn take_service(&mut self, name: Arc<str>, asked: bool, entries: &List<Entry>, hash: u64) {
         self.bad.remove(&name);
+        // Read before it went, or after it came: what is true the list of names will tell, and nothing would tell of a dead
+        // one any more.
+        if !self.is_named(&name) && !entries.0.is_empty() {
+            return;
+        }
         let known = self.known.get(&name).is_some_and(|known| known.hash == hash);
         // One that is to be read again is still missing.
         let last = !self.queue.has(&name);
@@ -348,9 +361,13 @@ impl Session {
         }
         let (service, nodes) = view::service(self.id(name.clone()), entries, &self.reading);
         self.out.push(Outlet::report(service, asked));
-        if self.names.as_ref().is_some_and(|(_, names)| names.contains(&name)) {
+        if self.is_named(&name) {
             self.known.insert(name, Known { hash, nodes });
         }
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        self.names.as_ref().is_some_and(|(_, names)| names.contains(name))
     }
 
     /// It keeps its last good state, and is tried again. Who asked asks again.
@@ -364,6 +381,10 @@ impl Session {
             missing.remove(&name);
         }
         let wait = AGAIN * (*times).min(15);
+        // However often it was asked for meanwhile, it is tried again once.
+        if !self.resting.insert(name.clone()) {
+            return;
+        }
         self.tasks.spawn(async move {
             sleep(wait).await;
             Event::Again(name)
@@ -453,4 +474,65 @@ impl Session {
 /// The larger the answer, the more seldom: at most a third of a line of 60 MB/s.
 fn rest(size: usize) -> Duration {
     REST + Duration::from_micros(u64::try_from(size / 20).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{ConsulOptions, RegistryKind};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::consul::fake::entry;
+    use crate::registry::{Allow, testing};
+
+    async fn session(named: &[&str]) -> Session {
+        let kind = RegistryKind::Consul(ConsulOptions::default());
+        let registry = testing::registry(kind, &["127.0.0.1:1".into()]);
+        let client = Client::new(&registry, "127.0.0.1:1".into()).await.unwrap();
+        Session {
+            client: Arc::new(client),
+            outlet: Outlet::new("infra/main".into(), mpsc::channel(1).0),
+            reading: Arc::new(Reading { allow: Allow::default(), warning_passes: true }),
+            tasks: JoinSet::new(),
+            names: Some((1, named.iter().map(|name| Arc::from(*name)).collect())),
+            checks: None,
+            queue: Queue::default(),
+            reading_now: BTreeSet::new(),
+            known: BTreeMap::new(),
+            bad: BTreeMap::new(),
+            resting: BTreeSet::new(),
+            missing: None,
+            instances: 0,
+            hidden: false,
+            turn: Turn::default(),
+            out: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_on_its_way_when_its_service_went_brings_nobody_back() {
+        let some: List<Entry> =
+            serde_json::from_value([entry("orders", 80)].into_iter().collect()).unwrap();
+        let mut session = session(&["orders"]).await;
+        session.take_service("orders".into(), false, &some, 1);
+        assert_eq!(session.out.len(), 1);
+        session.take_names(Indexed { index: 2, filtered: false, size: 0, content: vec![] });
+        session.out.clear();
+        for asked in [false, true] {
+            session.take_service("orders".into(), asked, &some, 1);
+            assert!(session.out.is_empty(), "asked: {asked}");
+        }
+        session.take_service("orders".into(), true, &List(vec![]), 2);
+        assert_eq!(session.out.len(), 1, "that it is gone is an answer");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_tried_again_once_however_often_it_was_asked_for() {
+        let mut session = session(&["orders"]).await;
+        for _ in 0..10 {
+            let error = session.client.refused("no");
+            session.spoil("orders".into(), &error);
+        }
+        assert_eq!(session.tasks.len(), 1);
+    }
 }

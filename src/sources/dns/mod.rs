@@ -21,4 +21,4 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use run::{Options, run};
+pub use run::{NAME, Options, run};

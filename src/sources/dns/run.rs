@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::net::NetError;
-use model::{Batch, Change, DnsRecord, Finding, ObjectRef, Question, Resolved, Severity, codes};
+use model::{
+    Batch, Change, DnsRecord, Finding, Health, ObjectRef, Question, Resolved, Severity, codes,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -14,6 +16,8 @@ use super::answer::Answer;
 use super::resolver;
 use crate::registry::Backoff;
 
+/// The source's name.
+pub const NAME: &str = "dns";
 /// So many questions are open at once.
 const OPEN: usize = 64;
 
@@ -31,7 +35,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            source: "dns".into(),
+            source: NAME.into(),
             servers: Vec::new(),
             least: Duration::from_secs(1),
             most: Duration::from_secs(60),
@@ -50,12 +54,19 @@ pub async fn run(
         asked: BTreeMap::new(),
         due: BTreeSet::new(),
         open: JoinSet::new(),
+        failing: 0,
         options,
     };
+    let mut said = None;
     let now = wanted.borrow_and_update().clone();
     let mut changes = names.want(&now);
     loop {
         changes.extend(names.ask().into_iter().flatten());
+        let health = names.health();
+        if said.as_ref() != Some(&health) && (said.is_some() || !names.asked.is_empty()) {
+            changes.push(Change::Health(health.clone()));
+            said = Some(health);
+        }
         if !changes.is_empty() {
             let batch = Batch {
                 source: names.options.source.clone(),
@@ -91,6 +102,8 @@ struct Names {
     asked: BTreeMap<Question, Asked>,
     due: BTreeSet<(Instant, Question)>,
     open: JoinSet<(Question, Result<Answer, NetError>)>,
+    /// How many have a finding that stands.
+    failing: usize,
 }
 
 struct Asked {
@@ -109,6 +122,7 @@ impl Names {
         self.asked.retain(|question, asked| {
             let keep = wanted.contains(question);
             if !keep && asked.failing.is_some() {
+                self.failing -= 1;
                 changes.push(findings(question, Vec::new()));
             }
             keep
@@ -124,6 +138,14 @@ impl Names {
             }
         }
         changes
+    }
+
+    fn health(&self) -> Health {
+        match self.failing {
+            0 => Health::Live,
+            1 => Health::Degraded { reason: "a name cannot be resolved".into() },
+            many => Health::Degraded { reason: format!("{many} names cannot be resolved") },
+        }
     }
 
     fn next(&self) -> Option<Instant> {
@@ -177,6 +199,7 @@ impl Names {
             Ok(answer) => {
                 asked.backoff.reset();
                 if asked.failing.take().is_some() {
+                    self.failing -= 1;
                     changes.push(findings(question, Vec::new()));
                 }
                 if asked.told.as_ref() != Some(&answer.records) {
@@ -190,6 +213,7 @@ impl Names {
                 let finding =
                     finding(&self.options.source, question, &reason, asked.told.is_some());
                 if asked.failing.as_ref() != Some(&finding) {
+                    self.failing += usize::from(asked.failing.is_none());
                     asked.failing = Some(finding.clone());
                     changes.push(findings(question, vec![finding]));
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::rdata::{A, SRV};
 use hickory_resolver::proto::rr::{Name, RData, Record};
-use model::{Batch, Change, Question, QuestionKind};
+use model::{Batch, Change, Health, Question, QuestionKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -18,6 +18,7 @@ struct Bed {
     out: mpsc::Receiver<Batch>,
     known: BTreeMap<String, Vec<String>>,
     findings: BTreeMap<String, String>,
+    health: Option<Health>,
 }
 
 fn question(name: &str, kind: QuestionKind) -> Question {
@@ -43,7 +44,7 @@ impl Bed {
             ..Options::default()
         };
         tokio::spawn(run(options, watched, sender));
-        Self { wanted, out, known: BTreeMap::new(), findings: BTreeMap::new() }
+        Self { wanted, out, known: BTreeMap::new(), findings: BTreeMap::new(), health: None }
     }
 
     async fn until(&mut self, holds: impl Fn(&Self) -> bool) {
@@ -64,6 +65,7 @@ impl Bed {
                             }
                             None => drop(self.findings.remove(&*scope)),
                         },
+                        Change::Health(health) => self.health = Some(health),
                         other => panic!("{other:?}"),
                     }
                 }
@@ -134,8 +136,10 @@ async fn a_name_that_is_none_is_told_and_blocks_nobody() {
     let mut questions: Vec<_> = odd.map(|name| question(name, QuestionKind::Address)).into();
     questions.push(question("a.test", QuestionKind::Address));
     let mut bed = Bed::start(&fake, &questions);
+    let degraded = Health::Degraded { reason: "4 names cannot be resolved".into() };
     bed.until(|bed| bed.known.len() == 1 && bed.findings.len() == odd.len()).await;
+    bed.until(|bed| bed.health.as_ref() == Some(&degraded)).await;
     // What nobody wants any more is not told any more.
     bed.wanted.send_replace(Arc::new([question("a.test", QuestionKind::Address)].into()));
-    bed.until(|bed| bed.findings.is_empty()).await;
+    bed.until(|bed| bed.findings.is_empty() && bed.health == Some(Health::Live)).await;
 }

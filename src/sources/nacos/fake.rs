@@ -177,6 +177,14 @@ impl Fake {
         inner.push(&name);
     }
 
+    /// As if a late request to give up a watch had come.
+    pub(super) fn unsubscribe(&self, name: &str) {
+        let name = ("public".to_owned(), "DEFAULT_GROUP".to_owned(), name.to_owned());
+        for connection in self.inner().connections.values_mut() {
+            connection.subscribed.remove(&name);
+        }
+    }
+
     pub(super) fn config(&self, id: &str, group: &str, text: &str) {
         self.inner().configs.insert((id.into(), group.into()), text.into());
     }

@@ -85,6 +85,8 @@ struct Known {
     last: Option<Arc<RegistryService>>,
     /// The server pushes its changes.
     subscribed: bool,
+    /// A push wants it read, and it is in the queue for that.
+    queued: bool,
     /// Written back by a mesh: no service of Nacos.
     own: bool,
     /// Kept while a lesson is missing.
@@ -233,7 +235,8 @@ impl Live<'_> {
         while self.reads.len() < READS
             && let Some(mut read) = self.queue.pop_front()
         {
-            let Some(known) = self.known.get(&read.key) else { continue };
+            let Some(known) = self.known.get_mut(&read.key) else { continue };
+            known.queued &= read.why != Why::Change;
             read.pushes = known.pushes;
             let known = Arc::clone(self.revisions);
             self.reads.push(read::run(self.session.clone(), read, known).boxed());
@@ -255,6 +258,8 @@ impl Live<'_> {
         self.keep_revisions(revisions);
         let Some(known) = self.known.get_mut(&read.key) else { return };
         if read.why == Why::Leave {
+            // It is back already. Which of the two the server did last, nobody knows: without this it may never push again.
+            self.queue.push_back(Read::new(read.key, Why::Change));
             return;
         }
         let asked = read.why == Why::Ask;
@@ -314,8 +319,13 @@ impl Live<'_> {
                 }
             }
             if keys.len() > 1 {
-                // A push does not say its namespace: all that may be meant are read.
-                self.queue.extend(keys.into_iter().map(|key| Read::new(key, Why::Change)));
+                // A push does not say its namespace: all that may be meant are read, each once however many pushes wait.
+                for key in keys {
+                    let known = self.known.get_mut(&key);
+                    if known.is_some_and(|known| !std::mem::replace(&mut known.queued, true)) {
+                        self.queue.push_back(Read::new(key, Why::Change));
+                    }
+                }
                 continue;
             }
             let Some(key) = keys.pop() else { continue };
@@ -470,7 +480,15 @@ impl Live<'_> {
             }
             self.known.insert(
                 key.clone(),
-                Known { id, pushes: 0, last: None, subscribed: false, own: false, learning: None },
+                Known {
+                    id,
+                    pushes: 0,
+                    last: None,
+                    subscribed: false,
+                    queued: false,
+                    own: false,
+                    learning: None,
+                },
             );
             self.queue.push_back(Read::new(key, Why::Change));
         }
@@ -509,6 +527,7 @@ impl Live<'_> {
             return;
         }
         self.sync = Some(Sync { asked: true });
+        self.known.values_mut().for_each(|known| known.queued = false);
         let keys = self.names.iter().cloned();
         self.queue = keys.map(|key| Read::new(key, Why::Ask)).collect();
     }

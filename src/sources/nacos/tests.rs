@@ -322,6 +322,33 @@ async fn a_service_that_is_never_answered_blocks_no_other() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_back_before_its_watch_was_given_up_is_watched_again() {
+    let fake = Fake::start();
+    fake.set("orders", vec![host("10.0.0.1", 80)]);
+    fake.set("users", vec![host("10.0.0.9", 80)]);
+    let mut desk = Desk::open(registry(vec![fake.address()]));
+    desk.live().await;
+    // The giving up is on its way for long.
+    fake.inner().stuck.insert("orders".into());
+    let begun = fake.count("SubscribeServiceRequest");
+    fake.remove("orders");
+    desk.until("gone", |desk| desk.names == ["users"]).await;
+    while fake.count("SubscribeServiceRequest") == begun {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    fake.inner().stuck.clear();
+    fake.set("orders", vec![host("10.0.0.2", 80)]);
+    desk.until("back", |desk| desk.names.len() == 2 && desk.addresses("orders") == ["10.0.0.2:80"])
+        .await;
+    // And the server does it last.
+    fake.unsubscribe("orders");
+    fake.set("orders", vec![host("10.0.0.3", 80)]);
+    desk.until("watched", |desk| desk.addresses("orders") == ["10.0.0.3:80"]).await;
+    fake.set("orders", vec![host("10.0.0.4", 80)]);
+    desk.until("pushed", |desk| desk.addresses("orders") == ["10.0.0.4:80"]).await;
+}
+
+#[tokio::test]
 async fn a_rotated_password_is_taken_and_a_wrong_one_is_told() {
     let fake = Fake::start();
     fake.set("orders", vec![host("10.0.0.1", 80)]);
@@ -429,6 +456,42 @@ async fn a_push_names_no_namespace_and_is_still_told_apart() {
     fake.set_in("test", "g", "orders", vec![host("10.0.0.2", 80)]);
     desk.until("test", |desk| desk.addresses("test/g@@orders") == ["10.0.0.2:80"]).await;
     assert_eq!(desk.addresses("dev/g@@orders"), ["10.0.0.1:80"]);
+}
+
+#[tokio::test]
+async fn many_pushes_that_name_no_namespace_are_few_reads() {
+    let fake = Fake::start();
+    for namespace in ["dev", "test"] {
+        for name in ["orders", "slow", "users"] {
+            fake.set_in(namespace, "g", name, vec![host("10.0.0.1", 80)]);
+        }
+    }
+    let mut document = registry(vec![fake.address()]);
+    document.kind = RegistryKind::Nacos(NacosOptions {
+        namespaces: vec!["dev".into(), "test".into()],
+        groups: vec!["g".into()],
+    });
+    let mut desk = Desk::open(document);
+    desk.live().await;
+    // As many as are read at once are never answered, so that the queue is not emptied.
+    fake.inner().stuck.insert("slow".into());
+    let begun = fake.count("SubscribeServiceRequest");
+    while fake.count("SubscribeServiceRequest") < begun + 64 {
+        fake.set_in("test", "g", "slow", vec![host("10.0.0.1", 80)]);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let begun = fake.count("SubscribeServiceRequest");
+    for last in 0..200 {
+        fake.set_in("test", "g", "orders", vec![host(&format!("10.0.1.{last}"), 80)]);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    fake.set_in("test", "g", "users", vec![host("10.0.2.1", 80)]);
+    fake.inner().stuck.clear();
+    // Its turn is after all that were there before.
+    desk.until("the last", |desk| desk.addresses("test/g@@users") == ["10.0.2.1:80"]).await;
+    desk.until("orders", |desk| desk.addresses("test/g@@orders") == ["10.0.1.199:80"]).await;
+    let reads = fake.count("SubscribeServiceRequest") - begun;
+    assert!(reads < 50, "{reads} reads");
 }
 
 #[tokio::test]
