@@ -13,9 +13,9 @@ mod run;
 mod show;
 mod task;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use connect::{connect, probe, resolve};
 pub(crate) use feed::{Feed, Wants};
 pub(crate) use run::{Controller, Sources};
-pub(crate) use show::{kept, seed, show_import};
+pub(crate) use show::{at_document, kept, seed, show_import};

@@ -18,6 +18,10 @@ use super::{Controller, Feed, Sources};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
+pub(crate) fn document() -> Object {
+    Object::Registry(Arc::new(registry("127.0.0.1:1")))
+}
+
 fn registry(address: &str) -> Registry {
     Registry {
         meta: Meta {
