@@ -13,14 +13,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use catalog::{Catalog, Key, Merger, Seed};
 use compile::{Compiler, GroupKey};
-use model::{Batch, Change, Finding, Health, Kind};
+use model::{Batch, Change, Finding, Health, Kind, NamespacedName};
 use serve::Published;
 use snapshot::{Encoder, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::groups::{Groups, group_name};
 use crate::lag::Lag;
-use crate::registries::Feed;
+use crate::registries::{self, Feed};
 
 /// What the pipeline knows, for those who read: the API takes a read lock, the pipeline a write lock while it compiles.
 /// Streams never touch it.
@@ -96,11 +96,16 @@ impl World {
         let catalog = self.catalog();
         let mut all = self.compiler.findings(catalog);
         all.extend(self.merger.import_findings());
-        all.extend(
-            catalog
-                .sources()
-                .flat_map(|(_, state)| state.findings.values().flat_map(|f| f.iter().cloned())),
-        );
+        for (name, state) in catalog.sources() {
+            let registry = name.split_once('/').and_then(|(namespace, name)| {
+                catalog.registry(&NamespacedName::new(namespace, name))
+            });
+            let said = state.findings.values().flat_map(|findings| findings.iter().cloned());
+            all.extend(said.map(|finding| match registry {
+                Some(registry) => registries::at_document(finding, registry),
+                None => finding,
+            }));
+        }
         all.sort_by(|a, b| (&a.at.location, a).cmp(&(&b.at.location, b)));
         all.dedup();
         all.into()
@@ -368,5 +373,47 @@ async fn next(
     tokio::select! {
         batch = batches.recv() => batch.map_or(Next::End, Next::Batch),
         Ok(()) = wanted.changed() => Next::Wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Change, ObjectRef, Severity, codes};
+
+    use super::*;
+
+    #[test]
+    fn what_a_registry_says_is_told_at_the_document_that_somebody_wrote() {
+        let (feed, _wants) = Feed::new();
+        let mut world = World::new("test".into(), BTreeMap::new(), vec![], feed);
+        let document = Change::Apply(registries::tests::document());
+        let now = SystemTime::UNIX_EPOCH;
+        world.apply(Batch { source: "file".into(), changes: vec![document] }, now);
+        let source: Arc<str> = "infra/main".into();
+        let finding = |code| Finding {
+            at: ObjectRef {
+                source: source.clone(),
+                object: None,
+                pointer: "".into(),
+                location: None,
+            },
+            code,
+            severity: Severity::Warning,
+            text: "no".into(),
+            hint: "".into(),
+        };
+        let findings =
+            [codes::REGISTRY_LOGIN, codes::REGISTRY_UNREACHABLE, codes::REGISTRY_DATA].map(finding);
+        let said = Change::Findings { scope: "contact".into(), findings: findings.into() };
+        world.apply(Batch { source, changes: vec![said] }, now);
+        let told: Vec<_> = world.findings().iter().map(|f| f.at.to_string()).collect();
+        assert_eq!(
+            told,
+            [
+                "Registry infra/main",
+                "Registry infra/main /spec/addresses",
+                "Registry infra/main /spec/login",
+            ]
+        );
     }
 }

@@ -129,6 +129,11 @@ impl Catalog {
         self.registries.values()
     }
 
+    #[must_use]
+    pub fn registry(&self, name: &NamespacedName) -> Option<&Arc<Registry>> {
+        self.registries.get(name)
+    }
+
     /// Whether the documents of kind Registry are those of `older`, another state of this catalog.
     #[must_use]
     pub fn same_registries(&self, older: &Self) -> bool {

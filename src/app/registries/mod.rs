@@ -14,11 +14,11 @@ mod run;
 mod show;
 mod task;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod write;
 
 pub(crate) use connect::{connect, probe, resolve, write};
 pub(crate) use feed::{Feed, Wants};
 pub(crate) use run::{Controller, Sources};
-pub(crate) use show::{kept, seed, show_import};
+pub(crate) use show::{at_document, kept, seed, show_import};
 pub(crate) use write::{Wanted, Write, Writing};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use catalog::{Seed, ServedService};
-use model::{MeshService, RegistryServiceId, SourceFrom};
+use model::{Finding, MeshService, Registry, RegistryServiceId, SourceFrom, codes};
 use revision::store::StoredService;
 use serde_json::{Value, json};
 
@@ -18,6 +18,19 @@ pub(crate) fn kept(id: &RegistryServiceId, service: &ServedService) -> StoredSer
 pub(crate) fn seed(stored: StoredService) -> Seed {
     let StoredService { id, instances, protect_threshold } = stored;
     Seed { id, service: ServedService { instances, protect_threshold } }
+}
+
+/// What a source found wrong, at the part of its document that has to do with it: the source knows no documents.
+pub(crate) fn at_document(finding: Finding, registry: &Registry) -> Finding {
+    if finding.at.object.is_some() {
+        return finding;
+    }
+    let pointer = match finding.code {
+        codes::REGISTRY_UNREACHABLE => "/spec/addresses",
+        codes::REGISTRY_LOGIN | codes::REGISTRY_SECRET => "/spec/login",
+        _ => "",
+    };
+    Finding { at: registry.meta.at(pointer), ..finding }
 }
 
 /// The document that somebody would write to get the same as an import.

@@ -19,6 +19,10 @@ use super::{Controller, Feed, Sources, Writing};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
+pub(crate) fn document() -> Object {
+    Object::Registry(Arc::new(registry("127.0.0.1:1")))
+}
+
 fn registry(address: &str) -> Registry {
     Registry {
         meta: Meta {
