@@ -7,8 +7,8 @@
 //! | `订单`, `订单-api` | `svc-` or what is left, and eight digits that stand for the whole name |
 //! | longer than 63 characters | cut, and eight digits that stand for the whole name |
 //!
-//! A document of the same name goes before an import. Of two services that would have one name, the first by registry,
-//! group and name has it, and the other is told.
+//! A document of the same name goes before an import. Of two services that would have one name, one that is spelled so has
+//! it (a new `Orders` takes nothing from `orders`), else the first by registry, group and name; the other is told.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -29,7 +29,8 @@ const LONGEST: usize = 63;
 #[derive(Debug, Default)]
 pub(crate) struct Imports {
     of: BTreeMap<RegistryServiceId, NamespacedName>,
-    claims: HashMap<NamespacedName, BTreeSet<RegistryServiceId>>,
+    /// Whether the name had to be changed, and the service: the first has the name.
+    claims: HashMap<NamespacedName, BTreeSet<(bool, RegistryServiceId)>>,
 }
 
 /// Whether nobody wrote this MeshService.
@@ -52,7 +53,7 @@ impl Imports {
         }
         if let Some(old) = self.of.remove(id) {
             if let Some(ids) = self.claims.get_mut(&old) {
-                ids.remove(id);
+                ids.remove(&claim(&old, id));
                 if ids.is_empty() {
                     self.claims.remove(&old);
                 }
@@ -61,7 +62,7 @@ impl Imports {
         }
         if let Some(name) = name {
             self.of.insert(id.clone(), name.clone());
-            self.claims.entry(name.clone()).or_default().insert(id.clone());
+            self.claims.entry(name.clone()).or_default().insert(claim(&name, id));
             touched.insert(name);
         }
     }
@@ -71,7 +72,7 @@ impl Imports {
     }
 
     pub(crate) fn winner(&self, name: &NamespacedName) -> Option<&RegistryServiceId> {
-        self.claims.get(name)?.first()
+        self.claims.get(name)?.first().map(|(_, id)| id)
     }
 
     /// A finding for each service of this registry that another one has the name of.
@@ -95,6 +96,19 @@ impl Imports {
     }
 }
 
+fn claim(name: &NamespacedName, id: &RegistryServiceId) -> (bool, RegistryServiceId) {
+    (!name.name.ends_with(&*id.name), id.clone())
+}
+
+/// What most instances speak: one that says otherwise must not change it for all.
+fn protocol(served: &ServedService) -> Option<AppProtocol> {
+    let mut counts: BTreeMap<AppProtocol, usize> = BTreeMap::new();
+    for protocol in served.instances.iter().filter_map(|instance| instance.protocol) {
+        *counts.entry(protocol).or_default() += 1;
+    }
+    counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(protocol, _)| protocol)
+}
+
 /// The MeshService that stands for a registry's service.
 pub(crate) fn object(
     name: &NamespacedName,
@@ -104,7 +118,7 @@ pub(crate) fn object(
     old: Option<&MeshService>,
 ) -> MeshService {
     let known = old.filter(|old| is_import(old)).and_then(|old| Some(old.ports.first()?.protocol));
-    let said = served.and_then(|s| s.instances.iter().find_map(|instance| instance.protocol));
+    let said = served.and_then(protocol);
     MeshService {
         meta: Meta {
             key: ObjectKey { kind: Kind::MeshService, name: name.clone() },
@@ -178,7 +192,37 @@ fn digest(text: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::label;
+    use model::{Host, Instance};
+
+    use super::*;
+
+    #[test]
+    fn the_service_that_is_spelled_so_has_the_name() {
+        let name = NamespacedName::new("infra", "orders");
+        let id = |name: &str| RegistryServiceId {
+            registry: "infra/main".into(),
+            group: "".into(),
+            name: name.into(),
+        };
+        let mut imports = Imports::default();
+        for id in [id("Orders"), id("orders")] {
+            imports.claims.entry(name.clone()).or_default().insert(claim(&name, &id));
+        }
+        assert_eq!(imports.winner(&name), Some(&id("orders")));
+    }
+
+    #[test]
+    fn what_most_instances_speak_counts() {
+        let speaks = |n: u8, protocol| {
+            let host = Host::Ip([10, 0, 0, n].into());
+            Arc::new(Instance { protocol, ..Instance::new(host, 80) })
+        };
+        let served = |instances| ServedService { instances, protect_threshold: 0.0 };
+        let (tcp, h2c) = (Some(AppProtocol::Tcp), Some(AppProtocol::H2c));
+        let odd_one_first = vec![speaks(1, tcp), speaks(2, h2c), speaks(3, h2c), speaks(4, None)];
+        assert_eq!(protocol(&served(odd_one_first)), h2c);
+        assert_eq!(protocol(&served(vec![speaks(1, None)])), None);
+    }
 
     #[test]
     fn names_become_labels() {
