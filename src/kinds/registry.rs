@@ -79,6 +79,7 @@ fn kind(spec: &mut Fields<'_>, report: &mut Report) -> RegistryKind {
             set(&mut options.dubbo_root, path(&mut f, "dubboRoot").map(unless_empty));
             set(&mut options.services_root, path(&mut f, "servicesRoot").map(unless_empty));
             set(&mut options.session_timeout, duration(&mut f, "sessionTimeout", report));
+            set(&mut options.metadata_service, flag(&mut f, "metadataService"));
             f.finish(report);
             RegistryKind::ZooKeeper(options)
         }
@@ -97,6 +98,7 @@ fn kind(spec: &mut Fields<'_>, report: &mut Report) -> RegistryKind {
             let Some(mut f) = spec.object("nacos") else { return RegistryKind::Nacos(options) };
             options.namespaces = f.texts("namespaces");
             options.groups = f.texts("groups");
+            set(&mut options.metadata_service, flag(&mut f, "metadataService"));
             f.finish(report);
             RegistryKind::Nacos(options)
         }

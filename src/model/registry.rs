@@ -44,12 +44,21 @@ impl RegistryKind {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NacosOptions {
     /// Namespace ids; empty means `public` only.
     pub namespaces: Vec<Arc<str>>,
     /// Groups; empty means every group that the server lists.
     pub groups: Vec<Arc<str>>,
+    /// Whether Dubbo providers are asked for what only they tell: weight, tag and zone at application level. The registry
+    /// says where to call, so whoever may register decides what is dialled.
+    pub metadata_service: bool,
+}
+
+impl Default for NacosOptions {
+    fn default() -> Self {
+        Self { namespaces: Vec::new(), groups: Vec::new(), metadata_service: true }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +93,8 @@ pub struct ZooKeeperOptions {
     /// Root of the application-level tree that Dubbo and Spring Cloud share; `None` leaves it out.
     pub services_root: Option<Arc<str>>,
     pub session_timeout: Duration,
+    /// As [`NacosOptions::metadata_service`].
+    pub metadata_service: bool,
 }
 
 impl Default for ZooKeeperOptions {
@@ -93,6 +104,7 @@ impl Default for ZooKeeperOptions {
             dubbo_root: Some("/dubbo".into()),
             services_root: Some("/services".into()),
             session_timeout: Duration::from_secs(30),
+            metadata_service: true,
         }
     }
 }

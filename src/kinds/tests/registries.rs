@@ -28,7 +28,7 @@ spec:
     window: 10s
     settle: 1m
     services: [{name: 'batch-*', serviceDrop: 100, hold: 1s}]
-  nacos: {namespaces: [public, dev], groups: [DEFAULT_GROUP]}
+  nacos: {namespaces: [public, dev], groups: [DEFAULT_GROUP], metadataService: false}
 ";
 
 #[test]
@@ -37,8 +37,11 @@ fn a_registry() {
     assert_eq!(told(&parsed), Vec::<String>::new());
     let [Object::Registry(registry)] = &parsed.objects[..] else { panic!("{parsed:?}") };
     assert_eq!(registry.meta.name().to_string(), "infra/main");
-    let nacos =
-        NacosOptions { namespaces: vec![s("public"), s("dev")], groups: vec![s("DEFAULT_GROUP")] };
+    let nacos = NacosOptions {
+        namespaces: vec![s("public"), s("dev")],
+        groups: vec![s("DEFAULT_GROUP")],
+        metadata_service: false,
+    };
     assert_eq!(registry.kind, RegistryKind::Nacos(nacos));
     assert_eq!(registry.addresses.len(), 3);
     assert_eq!(registry.login.password_file.as_deref(), Some("/run/password".as_ref()));
@@ -83,11 +86,15 @@ fn other_kinds_have_their_options() {
         }
     };
     assert_eq!(
-        with("ZooKeeper", "zookeeper: {chroot: /a/, dubboRoot: '', sessionTimeout: 10s}"),
+        with(
+            "ZooKeeper",
+            "zookeeper: {chroot: /a/, dubboRoot: '', sessionTimeout: 10s, metadataService: false}"
+        ),
         RegistryKind::ZooKeeper(ZooKeeperOptions {
             chroot: s("/a"),
             dubbo_root: None,
             session_timeout: Duration::from_secs(10),
+            metadata_service: false,
             ..ZooKeeperOptions::default()
         })
     );

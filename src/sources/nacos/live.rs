@@ -57,6 +57,8 @@ struct Live<'a> {
     outlet: &'a Outlet,
     allow: Allow,
     namespaces: Vec<Arc<str>>,
+    /// Whether providers are asked what Nacos does not tell.
+    asks_providers: bool,
     names: Arc<BTreeSet<Key>>,
     /// The list of names cannot be read for a while.
     names_old: bool,
@@ -137,6 +139,7 @@ pub(super) async fn live(
         outlet,
         allow: Allow::new(&registry.labels),
         namespaces: namespaces(options),
+        asks_providers: options.metadata_service,
         names: Arc::default(),
         names_old: false,
         ids: HashMap::new(),
@@ -375,6 +378,9 @@ impl Live<'_> {
 
     /// Begins the lessons that the service lacks.
     fn learn(&mut self, key: &Key, info: &ServiceInfo) {
+        if !self.asks_providers {
+            return;
+        }
         let mut missing = decode::lessons(key, info);
         missing.retain(|lesson, _| !self.revisions.contains_key(lesson));
         if let Some(known) = self.known.get_mut(key) {

@@ -434,6 +434,7 @@ async fn without_any_way_to_list_groups_that_is_told() {
     document.kind = RegistryKind::Nacos(NacosOptions {
         namespaces: vec!["dev".into()],
         groups: vec!["blue".into()],
+        ..NacosOptions::default()
     });
     desk.registry.send_replace(Arc::new(document));
     desk.until("users", |desk| desk.names == ["dev/blue@@users"]).await;
@@ -450,6 +451,7 @@ async fn a_push_names_no_namespace_and_is_still_told_apart() {
     document.kind = RegistryKind::Nacos(NacosOptions {
         namespaces: vec!["dev".into(), "test".into()],
         groups: vec!["g".into()],
+        ..NacosOptions::default()
     });
     let mut desk = Desk::open(document);
     desk.live().await;
@@ -470,6 +472,7 @@ async fn many_pushes_that_name_no_namespace_are_few_reads() {
     document.kind = RegistryKind::Nacos(NacosOptions {
         namespaces: vec!["dev".into(), "test".into()],
         groups: vec!["g".into()],
+        ..NacosOptions::default()
     });
     let mut desk = Desk::open(document);
     desk.live().await;
@@ -563,6 +566,27 @@ async fn a_dubbo_process_that_does_not_tell_its_metadata_holds_up_nothing() {
 }
 
 #[tokio::test]
+async fn dubbo_processes_are_not_called_where_the_document_says_so() {
+    let fake = Fake::start();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = i64::from(silent.local_addr().unwrap().port());
+    let metadata = json!({"dubbo.endpoints": format!("[{{\"port\":{port},\"protocol\":\"tri\"}}]"),
+        "dubbo.metadata.revision": "r1", "dubbo.metadata.storage-type": "local",
+        "dubbo.metadata-service.url-params": format!("{{\"port\":\"{port}\",\"protocol\":\"tri\"}}")});
+    fake.set("greet-app", vec![with("127.0.0.1", 1, json!({"metadata": metadata}))]);
+    let mut document = registry(vec![fake.address()]);
+    document.kind =
+        RegistryKind::Nacos(NacosOptions { metadata_service: false, ..NacosOptions::default() });
+    let mut desk = Desk::open(document);
+    desk.live().await;
+    assert_eq!(desk.addresses("greet-app"), [format!("127.0.0.1:{port}")]);
+    fake.set("greet-app", vec![]);
+    desk.until("gone", |desk| desk.addresses("greet-app").is_empty()).await;
+    silent.set_nonblocking(true).unwrap();
+    assert!(silent.accept().is_err(), "somebody called");
+}
+
+#[tokio::test]
 async fn a_hostile_server_costs_only_what_it_spoils() {
     let fake = Fake::start();
     let large = "x".repeat(10 << 20);
@@ -630,6 +654,7 @@ async fn over_tls_with_the_right_roots_only() {
     document.kind = RegistryKind::Nacos(NacosOptions {
         namespaces: vec![],
         groups: vec!["DEFAULT_GROUP".into()],
+        ..NacosOptions::default()
     });
     document.tls = Some(RegistryTls {
         ca_file: Some(ca.clone()),

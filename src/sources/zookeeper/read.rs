@@ -74,6 +74,8 @@ pub(super) struct Place {
     pub(super) services: Option<Arc<str>>,
     pub(super) allow: Allow,
     pub(super) learned: Arc<Learned>,
+    /// Whether providers are asked.
+    pub(super) asks_providers: bool,
 }
 
 impl Place {
@@ -197,14 +199,14 @@ impl Place {
             match (dubbo.storage, &dubbo.metadata_service) {
                 _ if revision.contains('/') || revision.len() > 128 => {}
                 (Storage::Remote, _) => drop(remote.insert(revision.clone())),
-                (Storage::Local, Some(service)) => {
+                (Storage::Local, Some(service)) if self.asks_providers => {
                     let teachers = local.entry(revision.clone()).or_default();
                     if teachers.len() < TEACHERS {
                         let (host, service) = (node.host.clone(), service.clone());
                         teachers.push(Teacher { host, service });
                     }
                 }
-                (Storage::Local, None) => {}
+                (Storage::Local, _) => {}
             }
         }
         self.learned.keep(application, &local.keys().cloned().collect());
@@ -309,6 +311,7 @@ mod tests {
             services: Some("/services".into()),
             allow: Allow::default(),
             learned: Arc::default(),
+            asks_providers: true,
         };
         let check = |path: &str, key: Option<Key>, child: Option<&str>| {
             let expected = key.map(|key| (key, child.map(str::to_owned)));

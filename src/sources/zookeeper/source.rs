@@ -462,6 +462,7 @@ pub(super) fn place(source: &Arc<str>, registry: &Registry, options: &ZooKeeperO
         services: path(&options.services_root),
         allow: Allow::new(&registry.labels),
         learned: Arc::default(),
+        asks_providers: options.metadata_service,
     }
 }
 

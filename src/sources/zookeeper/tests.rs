@@ -569,6 +569,32 @@ async fn a_silent_metadata_service_holds_up_nothing() {
 }
 
 #[tokio::test]
+async fn dubbo_processes_are_not_called_where_the_document_says_so() {
+    let fake = Fake::start().await;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let node = format!(
+        r#"{{"address":"127.0.0.1","port":{port},"payload":{{"@class":"org.apache.dubbo.registry.zookeeper.ZookeeperInstance",
+        "metadata":{{"dubbo.endpoints":"[{{\"port\":{port},\"protocol\":\"dubbo\"}}]","dubbo.metadata.revision":"r1",
+        "dubbo.metadata.storage-type":"local",
+        "dubbo.metadata-service.url-params":"{{\"port\":\"{port}\",\"protocol\":\"dubbo\"}}"}}}}}}"#
+    );
+    fake.put("/services/greet-app/one", &node);
+    let mut document = registry(&[fake.address.to_string()]);
+    document.kind = RegistryKind::ZooKeeper(ZooKeeperOptions {
+        metadata_service: false,
+        ..ZooKeeperOptions::default()
+    });
+    let mut bed = Bed::start(document);
+    bed.until("live", Bed::is_live).await;
+    assert!(bed.has("greet-app", 1));
+    add_spring(&fake, "later", "1", 9500);
+    bed.until("later", |bed| bed.has("later", 1)).await;
+    silent.set_nonblocking(true).unwrap();
+    assert!(silent.accept().is_err(), "somebody called");
+}
+
+#[tokio::test]
 async fn ten_thousand_services_are_read_in_time_and_again_after_a_restart() {
     let mut fake = Fake::start().await;
     for i in 0..5_000 {
