@@ -67,6 +67,8 @@ class EurekaApp(_App):
             "spring.main.banner-mode": "off",
             "eureka.client.service-url.defaultZone": f"http://{eureka}/eureka/",
             "eureka.instance.ip-address": ip,
+            # By default it is made of the machine's name, which is the same for all that run here.
+            "eureka.instance.instance-id": f"{ip}:{name}:{port}",
             "eureka.instance.prefer-ip-address": "true",
             "eureka.instance.lease-renewal-interval-in-seconds": 5,
             "eureka.instance.lease-expiration-duration-in-seconds": 15,
