@@ -188,7 +188,9 @@ async fn services_then_whole_then_live_and_changes_as_they_come() {
     desk.until("gone", |desk| !desk.names.iter().any(|name| name == "new")).await;
     assert!(!desk.said.iter().any(|word| word == "doubt" || word == "stale"));
     // Every push was answered, else Nacos takes the client for dead.
+    let end = Instant::now() + LIMIT;
     while fake.count("NotifySubscriberResponse") < 2 {
+        assert!(Instant::now() < end, "a push was not answered");
         tokio::task::yield_now().await;
     }
 }
@@ -333,7 +335,9 @@ async fn a_service_that_is_back_before_its_watch_was_given_up_is_watched_again()
     let begun = fake.count("SubscribeServiceRequest");
     fake.remove("orders");
     desk.until("gone", |desk| desk.names == ["users"]).await;
+    let end = Instant::now() + LIMIT;
     while fake.count("SubscribeServiceRequest") == begun {
+        assert!(Instant::now() < end, "never asked to give up");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     fake.inner().stuck.clear();
@@ -479,7 +483,9 @@ async fn many_pushes_that_name_no_namespace_are_few_reads() {
     // As many as are read at once are never answered, so that the queue is not emptied.
     fake.inner().stuck.insert("slow".into());
     let begun = fake.count("SubscribeServiceRequest");
+    let end = Instant::now() + LIMIT;
     while fake.count("SubscribeServiceRequest") < begun + 64 {
+        assert!(Instant::now() < end, "the reads are never all taken");
         fake.set_in("test", "g", "slow", vec![host("10.0.0.1", 80)]);
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
