@@ -24,6 +24,7 @@ mod filter;
 mod gateway;
 mod grpc_route;
 mod http_route;
+mod ingress;
 mod mesh;
 mod node;
 mod parse;
