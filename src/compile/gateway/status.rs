@@ -55,7 +55,7 @@ impl Group {
             .collect();
         let addresses =
             gateway.addresses.iter().map(|address| address.to_string().into()).collect();
-        Some(GatewayStatus { addresses, conditions, listeners })
+        Some(GatewayStatus { addresses, conditions, listeners, attached_listener_sets: None })
     }
 
     /// What this Gateway says about a route, for each of the route's references to it.
