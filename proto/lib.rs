@@ -3,8 +3,7 @@
 //! ```text
 //!   go-control-plane ──► descriptors/envoy-v3.binpb.gz ──► descriptor_pool()   any xDS resource ↔ JSON, canonical bytes
 //!                                                  └──► descriptor_set()    gRPC reflection
-//!   Gateway API CRDs ──► gateway_api/*.rs              ──► gateway_api::*      specs and statuses as serde types
-//!          +         ──► schemas/<group>/<Kind>.json   ──► schema(group, kind) to check a document with line and column
+//!   Gateway API CRDs ──► schemas/<group>/<Kind>.json   ──► schema(group, kind) to check a document with line and column
 //!   Kubernetes OpenAPI ─►        "
 //! ```
 //!
@@ -13,7 +12,6 @@
 //! and the rooms. A generated file is changed by its script only.
 
 mod descriptors;
-pub mod gateway_api;
 mod schemas;
 
 pub use descriptors::{descriptor_pool, descriptor_set};

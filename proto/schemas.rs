@@ -9,14 +9,22 @@ macro_rules! embed {
 
 /// (group, kind, schema), in order of group and kind.
 const TEXTS: &[(&str, &str, &str)] = &[
+    embed!("", "core", "ConfigMap"),
     embed!("", "core", "Namespace"),
+    embed!("", "core", "Node"),
     embed!("", "core", "Secret"),
     embed!("", "core", "Service"),
     embed!("discovery.k8s.io", "discovery.k8s.io", "EndpointSlice"),
+    embed!("gateway.networking.k8s.io", "gateway.networking.k8s.io", "BackendTLSPolicy"),
+    embed!("gateway.networking.k8s.io", "gateway.networking.k8s.io", "GRPCRoute"),
     embed!("gateway.networking.k8s.io", "gateway.networking.k8s.io", "Gateway"),
     embed!("gateway.networking.k8s.io", "gateway.networking.k8s.io", "GatewayClass"),
     embed!("gateway.networking.k8s.io", "gateway.networking.k8s.io", "HTTPRoute"),
+    embed!("gateway.networking.k8s.io", "gateway.networking.k8s.io", "ListenerSet"),
     embed!("gateway.networking.k8s.io", "gateway.networking.k8s.io", "ReferenceGrant"),
+    embed!("gateway.networking.k8s.io", "gateway.networking.k8s.io", "TCPRoute"),
+    embed!("gateway.networking.k8s.io", "gateway.networking.k8s.io", "TLSRoute"),
+    embed!("gateway.networking.k8s.io", "gateway.networking.k8s.io", "UDPRoute"),
 ];
 
 /// A list and not a map: it is short, and a map with `'static` keys cannot be asked with shorter-lived ones.

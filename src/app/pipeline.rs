@@ -118,7 +118,11 @@ fn is_endpoints(key: &Key) -> bool {
         Key::Object(key) => key.kind == Kind::EndpointSlice,
         // Whether a service of a registry is there at all is looked at apart.
         Key::SlicesOf(_) | Key::Resolved(_) | Key::RegistryService(_) => true,
-        Key::RoutesOf(_) | Key::GrantsIn(_) | Key::Gateways => false,
+        Key::RoutesOf(_)
+        | Key::ListenerSetsOf(_)
+        | Key::PoliciesOf(_)
+        | Key::GrantsIn(_)
+        | Key::Gateways => false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use api::{Nack, Proxy, ProxyType, Time, TypeState};
 use dashmap::DashMap;
-use model::{Kind, ObjectKey, ObjectRef};
+use model::ObjectRef;
 use serve::{Acked, Client, Nacked, Observer, Sent};
 use snapshot::{ResourceType, Version};
 
@@ -154,8 +154,7 @@ fn origins(nacked: &Nacked, world: &RwLock<World>) -> Vec<ObjectRef> {
     // Called from inside a stream's poll: the line is a courtesy and not worth waiting for.
     let world = world.try_read().ok();
     let place = |route: &str| {
-        let (name, rule) = compile::route_origin(route)?;
-        let key = ObjectKey { kind: Kind::HttpRoute, name };
+        let (key, rule) = compile::route_origin(route)?;
         let pointer = format!("/spec/rules/{rule}");
         let known = world.as_ref().and_then(|world| world.catalog().get(&key));
         Some(match known {

@@ -79,15 +79,15 @@ fn age(time: SystemTime) -> u64 {
 
 impl Read for Reader {
     fn names(&self, kind: Kind, namespace: Option<&str>) -> Vec<NamespacedName> {
-        let names =
-            self.world().catalog().list(kind).into_iter().map(|object| object.key().name.clone());
+        let world = self.world();
+        let names = world.catalog().list(kind).map(|object| object.key().name.clone());
         names.filter(|name| namespace.is_none_or(|wanted| *name.namespace == *wanted)).collect()
     }
 
     fn object(&self, kind: Kind, name: &NamespacedName) -> Option<Value> {
         let key = ObjectKey { kind, name: name.clone() };
         let world = self.world();
-        let object = world.catalog().get(&key)?;
+        let object = world.catalog().get(&key)?.clone();
         let status = world.compiler.status(world.catalog(), &key);
         let source: Arc<str> = name.to_string().into();
         let registry = (kind == Kind::Registry)

@@ -1,11 +1,12 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
-    DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass, Health, HttpRoute, Kind, MeshService,
-    Namespace, NamespacedName, Object, ObjectKey, Question, ReferenceGrant, Registry,
-    RegistryServiceId, Secret, Service,
+    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass, Health,
+    Kind, ListenerSet, MeshService, Namespace, NamespacedName, Node, Object, ObjectKey, Question,
+    ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::guard::ServedService;
@@ -15,8 +16,12 @@ use crate::guard::ServedService;
 pub enum Key {
     /// One object, or its absence.
     Object(ObjectKey),
-    /// Which routes name this Gateway as a parent; what they say is asked of each.
-    RoutesOf(NamespacedName),
+    /// Which routes name this object as a parent; what they say is asked of each.
+    RoutesOf(ObjectKey),
+    /// Which ListenerSets name this Gateway; what they say is asked of each.
+    ListenerSetsOf(NamespacedName),
+    /// Which policies are for this object; what they say is asked of each.
+    PoliciesOf(ObjectKey),
     /// The EndpointSlices of this Service, with their content.
     SlicesOf(NamespacedName),
     /// Which ReferenceGrants this namespace has.
@@ -36,108 +41,135 @@ pub struct SourceState {
     pub findings: OrdMap<Arc<str>, Arc<[Finding]>>,
 }
 
-type Table<T> = OrdMap<NamespacedName, Arc<T>>;
-type Index<K> = OrdMap<K, OrdSet<NamespacedName>>;
+/// The objects of one kind.
+type Table = OrdMap<NamespacedName, Object>;
+type Index<K, V = NamespacedName> = OrdMap<K, OrdSet<V>>;
 
 /// Everything that all sources know, at one moment. Cheap to clone; copies share what is equal.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     /// Counts the steps that led here, in this process.
     pub generation: u64,
-    pub(crate) endpoint_slices: Table<EndpointSlice>,
-    pub(crate) gateway_classes: Table<GatewayClass>,
-    pub(crate) gateways: Table<Gateway>,
-    pub(crate) http_routes: Table<HttpRoute>,
-    pub(crate) mesh_services: Table<MeshService>,
-    pub(crate) namespaces: Table<Namespace>,
-    pub(crate) reference_grants: Table<ReferenceGrant>,
-    pub(crate) registries: Table<Registry>,
+    objects: OrdMap<Kind, Table>,
     pub(crate) registry_services: OrdMap<RegistryServiceId, Arc<ServedService>>,
     pub(crate) resolved: OrdMap<Question, Arc<[DnsRecord]>>,
-    pub(crate) secrets: Table<Secret>,
-    pub(crate) services: Table<Service>,
     pub(crate) sources: OrdMap<Arc<str>, SourceState>,
-    routes_of: Index<NamespacedName>,
+    /// By what they name as parent, of whichever kind and whether it is there or not.
+    routes_of: Index<ObjectKey, ObjectKey>,
+    /// By Gateway.
+    listener_sets_of: Index<NamespacedName>,
+    /// By the object that they are for.
+    policies_of: Index<ObjectKey, ObjectKey>,
     slices_of: Index<NamespacedName>,
     grants_in: Index<Arc<str>>,
 }
 
-impl Catalog {
-    #[must_use]
-    pub fn get(&self, key: &ObjectKey) -> Option<Object> {
-        let name = &key.name;
-        match key.kind {
-            Kind::EndpointSlice => {
-                self.endpoint_slices.get(name).cloned().map(Object::EndpointSlice)
-            }
-            Kind::Gateway => self.gateways.get(name).cloned().map(Object::Gateway),
-            Kind::GatewayClass => self.gateway_classes.get(name).cloned().map(Object::GatewayClass),
-            Kind::HttpRoute => self.http_routes.get(name).cloned().map(Object::HttpRoute),
-            Kind::MeshService => self.mesh_services.get(name).cloned().map(Object::MeshService),
-            Kind::Namespace => self.namespaces.get(name).cloned().map(Object::Namespace),
-            Kind::ReferenceGrant => {
-                self.reference_grants.get(name).cloned().map(Object::ReferenceGrant)
-            }
-            Kind::Registry => self.registries.get(name).cloned().map(Object::Registry),
-            Kind::Secret => self.secrets.get(name).cloned().map(Object::Secret),
-            Kind::Service => self.services.get(name).cloned().map(Object::Service),
+/// The typed object of a kind, from the table of that kind.
+macro_rules! typed {
+    ($catalog:expr, $kind:ident, $name:expr) => {
+        match $catalog.table(Kind::$kind)?.get($name)? {
+            Object::$kind(object) => Some(object),
+            _ => None,
         }
+    };
+}
+
+macro_rules! all {
+    ($catalog:expr, $kind:ident) => {
+        $catalog.table(Kind::$kind).into_iter().flat_map(OrdMap::values).filter_map(|object| {
+            match object {
+                Object::$kind(object) => Some(object),
+                _ => None,
+            }
+        })
+    };
+}
+
+impl Catalog {
+    fn table(&self, kind: Kind) -> Option<&Table> {
+        self.objects.get(&kind)
+    }
+
+    #[must_use]
+    pub fn get(&self, key: &ObjectKey) -> Option<&Object> {
+        self.table(key.kind)?.get(&key.name)
     }
 
     /// All objects of a kind in order of namespace and name.
-    #[must_use]
-    pub fn list(&self, kind: Kind) -> Vec<Object> {
-        match kind {
-            Kind::EndpointSlice => {
-                self.endpoint_slices.values().cloned().map(Object::EndpointSlice).collect()
-            }
-            Kind::Gateway => self.gateways.values().cloned().map(Object::Gateway).collect(),
-            Kind::GatewayClass => {
-                self.gateway_classes.values().cloned().map(Object::GatewayClass).collect()
-            }
-            Kind::HttpRoute => self.http_routes.values().cloned().map(Object::HttpRoute).collect(),
-            Kind::MeshService => {
-                self.mesh_services.values().cloned().map(Object::MeshService).collect()
-            }
-            Kind::Namespace => self.namespaces.values().cloned().map(Object::Namespace).collect(),
-            Kind::ReferenceGrant => {
-                self.reference_grants.values().cloned().map(Object::ReferenceGrant).collect()
-            }
-            Kind::Registry => self.registries.values().cloned().map(Object::Registry).collect(),
-            Kind::Secret => self.secrets.values().cloned().map(Object::Secret).collect(),
-            Kind::Service => self.services.values().cloned().map(Object::Service).collect(),
-        }
+    pub fn list(&self, kind: Kind) -> impl Iterator<Item = &Object> {
+        self.table(kind).into_iter().flat_map(OrdMap::values)
     }
 
     pub fn gateways(&self) -> impl Iterator<Item = &Arc<Gateway>> {
-        self.gateways.values()
+        all!(self, Gateway)
     }
 
     pub fn gateway_classes(&self) -> impl Iterator<Item = &Arc<GatewayClass>> {
-        self.gateway_classes.values()
+        all!(self, GatewayClass)
     }
 
-    pub fn http_routes(&self) -> impl Iterator<Item = &Arc<HttpRoute>> {
-        self.http_routes.values()
+    /// The routes of every kind, a kind after the other.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        Kind::ROUTES.into_iter().flat_map(|kind| self.list(kind)).filter_map(Object::as_route)
     }
 
     pub fn mesh_services(&self) -> impl Iterator<Item = &Arc<MeshService>> {
-        self.mesh_services.values()
+        all!(self, MeshService)
     }
 
     pub fn registries(&self) -> impl Iterator<Item = &Arc<Registry>> {
-        self.registries.values()
+        all!(self, Registry)
+    }
+
+    #[must_use]
+    pub fn gateway(&self, name: &NamespacedName) -> Option<&Arc<Gateway>> {
+        typed!(self, Gateway, name)
     }
 
     #[must_use]
     pub fn registry(&self, name: &NamespacedName) -> Option<&Arc<Registry>> {
-        self.registries.get(name)
+        typed!(self, Registry, name)
+    }
+
+    pub(crate) fn config_map(&self, name: &NamespacedName) -> Option<&Arc<ConfigMap>> {
+        typed!(self, ConfigMap, name)
+    }
+
+    pub(crate) fn gateway_class(&self, name: &NamespacedName) -> Option<&Arc<GatewayClass>> {
+        typed!(self, GatewayClass, name)
+    }
+
+    pub(crate) fn listener_set(&self, name: &NamespacedName) -> Option<&Arc<ListenerSet>> {
+        typed!(self, ListenerSet, name)
+    }
+
+    pub(crate) fn mesh_service(&self, name: &NamespacedName) -> Option<&Arc<MeshService>> {
+        typed!(self, MeshService, name)
+    }
+
+    pub(crate) fn namespace(&self, name: &NamespacedName) -> Option<&Arc<Namespace>> {
+        typed!(self, Namespace, name)
+    }
+
+    pub(crate) fn node(&self, name: &NamespacedName) -> Option<&Arc<Node>> {
+        typed!(self, Node, name)
+    }
+
+    pub(crate) fn secret(&self, name: &NamespacedName) -> Option<&Arc<Secret>> {
+        typed!(self, Secret, name)
+    }
+
+    pub(crate) fn service(&self, name: &NamespacedName) -> Option<&Arc<Service>> {
+        typed!(self, Service, name)
     }
 
     /// Whether the documents of kind Registry are those of `older`, another state of this catalog.
     #[must_use]
     pub fn same_registries(&self, older: &Self) -> bool {
-        self.registries.ptr_eq(&older.registries)
+        match (self.table(Kind::Registry), older.table(Kind::Registry)) {
+            (Some(new), Some(old)) => new.ptr_eq(old),
+            (new, old) => new.is_none() && old.is_none(),
+        }
     }
 
     /// A service of a registry, as it is served.
@@ -158,11 +190,6 @@ impl Catalog {
         })
     }
 
-    #[must_use]
-    pub fn gateway(&self, name: &NamespacedName) -> Option<&Arc<Gateway>> {
-        self.gateways.get(name)
-    }
-
     /// Sources by name, with their health and what they have to say about their input.
     pub fn sources(&self) -> impl Iterator<Item = (&Arc<str>, &SourceState)> {
         self.sources.iter()
@@ -171,85 +198,80 @@ impl Catalog {
     /// What was put or deleted since `older`, an earlier state of this catalog. Costs the difference, not the size.
     #[must_use]
     pub fn changed_since(&self, older: &Self) -> Vec<ObjectKey> {
+        let of = |catalog: &'_ Self, kind| catalog.table(kind).cloned().unwrap_or_default();
         let mut out = Vec::new();
-        table_diff(Kind::EndpointSlice, &older.endpoint_slices, &self.endpoint_slices, &mut out);
-        table_diff(Kind::Gateway, &older.gateways, &self.gateways, &mut out);
-        table_diff(Kind::GatewayClass, &older.gateway_classes, &self.gateway_classes, &mut out);
-        table_diff(Kind::HttpRoute, &older.http_routes, &self.http_routes, &mut out);
-        table_diff(Kind::MeshService, &older.mesh_services, &self.mesh_services, &mut out);
-        table_diff(Kind::Namespace, &older.namespaces, &self.namespaces, &mut out);
-        table_diff(Kind::ReferenceGrant, &older.reference_grants, &self.reference_grants, &mut out);
-        table_diff(Kind::Registry, &older.registries, &self.registries, &mut out);
-        table_diff(Kind::Secret, &older.secrets, &self.secrets, &mut out);
-        table_diff(Kind::Service, &older.services, &self.services, &mut out);
+        for kind in Kind::ALL {
+            let (older, newer) = (of(older, kind), of(self, kind));
+            out.extend(older.diff(&newer).map(|item| {
+                let name = match item {
+                    DiffItem::Add(name, _) | DiffItem::Remove(name, _) => name,
+                    DiffItem::Update { new, .. } => new.0,
+                };
+                ObjectKey { kind, name: name.clone() }
+            }));
+        }
         out
     }
 
     /// Number of objects of a kind.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
-        match kind {
-            Kind::EndpointSlice => self.endpoint_slices.len(),
-            Kind::Gateway => self.gateways.len(),
-            Kind::GatewayClass => self.gateway_classes.len(),
-            Kind::HttpRoute => self.http_routes.len(),
-            Kind::MeshService => self.mesh_services.len(),
-            Kind::Namespace => self.namespaces.len(),
-            Kind::ReferenceGrant => self.reference_grants.len(),
-            Kind::Registry => self.registries.len(),
-            Kind::Secret => self.secrets.len(),
-            Kind::Service => self.services.len(),
-        }
+        self.table(kind).map_or(0, OrdMap::len)
     }
 
-    pub(crate) fn routes_of(
+    pub(crate) fn routes_of(&self, parent: &ObjectKey) -> impl Iterator<Item = &Arc<Route>> {
+        let keys = self.routes_of.get(parent).into_iter().flatten();
+        keys.filter_map(|key| self.get(key)?.as_route())
+    }
+
+    pub(crate) fn listener_sets_of(
         &self,
         gateway: &NamespacedName,
-    ) -> impl Iterator<Item = &Arc<HttpRoute>> {
-        self.routes_of
-            .get(gateway)
-            .into_iter()
-            .flatten()
-            .filter_map(|name| self.http_routes.get(name))
+    ) -> impl Iterator<Item = &Arc<ListenerSet>> {
+        let names = self.listener_sets_of.get(gateway).into_iter().flatten();
+        names.filter_map(|name| self.listener_set(name))
+    }
+
+    pub(crate) fn backend_tls_policies_of(
+        &self,
+        target: &ObjectKey,
+    ) -> impl Iterator<Item = &Arc<BackendTlsPolicy>> {
+        let keys = self.policies_of.get(target).into_iter().flatten();
+        keys.filter_map(|key| match self.get(key)? {
+            Object::BackendTlsPolicy(policy) => Some(policy),
+            _ => None,
+        })
     }
 
     pub(crate) fn slices_of(
         &self,
         service: &NamespacedName,
     ) -> impl Iterator<Item = &Arc<EndpointSlice>> {
-        self.slices_of
-            .get(service)
-            .into_iter()
-            .flatten()
-            .filter_map(|name| self.endpoint_slices.get(name))
+        let names = self.slices_of.get(service).into_iter().flatten();
+        names.filter_map(|name| typed!(self, EndpointSlice, name))
     }
 
     pub(crate) fn grants_in(
         &self,
         namespace: &Arc<str>,
     ) -> impl Iterator<Item = &Arc<ReferenceGrant>> {
-        self.grants_in
-            .get(namespace)
-            .into_iter()
-            .flatten()
-            .filter_map(|name| self.reference_grants.get(name))
+        let names = self.grants_in.get(namespace).into_iter().flatten();
+        names.filter_map(|name| typed!(self, ReferenceGrant, name))
     }
 
     /// Puts the object in its table and indexes; adds to `changed` every key whose answer is now another.
     pub(crate) fn put(&mut self, object: Object, changed: &mut Vec<Key>) {
         let key = object.key().clone();
         if let Some(old) = self.get(&key) {
-            if old == object {
+            if *old == object {
                 return;
             }
-            match (&old, &object) {
-                // The same parents: every list of routes stays as it is.
-                (Object::HttpRoute(old), Object::HttpRoute(new))
-                    if gateways_of(old) == gateways_of(new) => {}
-                _ => {
-                    self.unindex(&old, changed);
-                    self.index(&object, changed);
-                }
+            // Who is in the same lists as before changes only those lists whose answer is the content.
+            let content = matches!(old, Object::EndpointSlice(_) | Object::ReferenceGrant(_));
+            if content || entries(old) != entries(&object) {
+                let old = old.clone();
+                self.unindex(&old, changed);
+                self.index(&object, changed);
             }
         } else {
             if key.kind == Kind::Gateway {
@@ -257,126 +279,99 @@ impl Catalog {
             }
             self.index(&object, changed);
         }
-        let name = key.name.clone();
-        changed.push(Key::Object(key));
-        match object {
-            Object::EndpointSlice(o) => drop(self.endpoint_slices.insert(name, o)),
-            Object::Gateway(o) => drop(self.gateways.insert(name, o)),
-            Object::GatewayClass(o) => drop(self.gateway_classes.insert(name, o)),
-            Object::HttpRoute(o) => drop(self.http_routes.insert(name, o)),
-            Object::MeshService(o) => drop(self.mesh_services.insert(name, o)),
-            Object::Namespace(o) => drop(self.namespaces.insert(name, o)),
-            Object::ReferenceGrant(o) => drop(self.reference_grants.insert(name, o)),
-            Object::Registry(o) => drop(self.registries.insert(name, o)),
-            Object::Secret(o) => drop(self.secrets.insert(name, o)),
-            Object::Service(o) => drop(self.services.insert(name, o)),
-        }
+        changed.push(Key::Object(key.clone()));
+        self.objects.entry(key.kind).or_default().insert(key.name, object);
     }
 
     pub(crate) fn delete(&mut self, key: &ObjectKey, changed: &mut Vec<Key>) {
-        let Some(old) = self.get(key) else { return };
+        let Some(old) = self.objects.get_mut(&key.kind).and_then(|table| table.remove(&key.name))
+        else {
+            return;
+        };
         self.unindex(&old, changed);
         if key.kind == Kind::Gateway {
             changed.push(Key::Gateways);
         }
         changed.push(Key::Object(key.clone()));
-        let name = &key.name;
-        match key.kind {
-            Kind::EndpointSlice => drop(self.endpoint_slices.remove(name)),
-            Kind::Gateway => drop(self.gateways.remove(name)),
-            Kind::GatewayClass => drop(self.gateway_classes.remove(name)),
-            Kind::HttpRoute => drop(self.http_routes.remove(name)),
-            Kind::MeshService => drop(self.mesh_services.remove(name)),
-            Kind::Namespace => drop(self.namespaces.remove(name)),
-            Kind::ReferenceGrant => drop(self.reference_grants.remove(name)),
-            Kind::Registry => drop(self.registries.remove(name)),
-            Kind::Secret => drop(self.secrets.remove(name)),
-            Kind::Service => drop(self.services.remove(name)),
-        }
     }
 
     fn index(&mut self, object: &Object, changed: &mut Vec<Key>) {
-        let name = &object.key().name;
-        match object {
-            Object::HttpRoute(route) => {
-                for gateway in gateways_of(route) {
-                    self.routes_of.entry(gateway.clone()).or_default().insert(name.clone());
-                    changed.push(Key::RoutesOf(gateway));
+        let key = object.key();
+        let name = || key.name.clone();
+        for entry in entries(object) {
+            match &entry {
+                Key::RoutesOf(parent) => {
+                    self.routes_of.entry(parent.clone()).or_default().insert(key.clone());
                 }
-            }
-            Object::EndpointSlice(slice) => {
-                if let Some(service) = &slice.service {
-                    self.slices_of.entry(service.clone()).or_default().insert(name.clone());
-                    changed.push(Key::SlicesOf(service.clone()));
+                Key::ListenerSetsOf(gateway) => {
+                    self.listener_sets_of.entry(gateway.clone()).or_default().insert(name());
                 }
+                Key::PoliciesOf(target) => {
+                    self.policies_of.entry(target.clone()).or_default().insert(key.clone());
+                }
+                Key::SlicesOf(service) => {
+                    self.slices_of.entry(service.clone()).or_default().insert(name());
+                }
+                Key::GrantsIn(namespace) => {
+                    self.grants_in.entry(namespace.clone()).or_default().insert(name());
+                }
+                Key::Object(_) | Key::Gateways | Key::RegistryService(_) | Key::Resolved(_) => {}
             }
-            Object::ReferenceGrant(_) => {
-                self.grants_in.entry(name.namespace.clone()).or_default().insert(name.clone());
-                changed.push(Key::GrantsIn(name.namespace.clone()));
-            }
-            _ => {}
+            changed.push(entry);
         }
     }
 
     fn unindex(&mut self, object: &Object, changed: &mut Vec<Key>) {
-        let name = &object.key().name;
-        match object {
-            Object::HttpRoute(route) => {
-                for gateway in gateways_of(route) {
-                    take(&mut self.routes_of, &gateway, name);
-                    changed.push(Key::RoutesOf(gateway));
+        let key = object.key();
+        for entry in entries(object) {
+            match &entry {
+                Key::RoutesOf(parent) => take(&mut self.routes_of, parent, key),
+                Key::ListenerSetsOf(gateway) => {
+                    take(&mut self.listener_sets_of, gateway, &key.name);
                 }
+                Key::PoliciesOf(target) => take(&mut self.policies_of, target, key),
+                Key::SlicesOf(service) => take(&mut self.slices_of, service, &key.name),
+                Key::GrantsIn(namespace) => take(&mut self.grants_in, namespace, &key.name),
+                Key::Object(_) | Key::Gateways | Key::RegistryService(_) | Key::Resolved(_) => {}
             }
-            Object::EndpointSlice(slice) => {
-                if let Some(service) = &slice.service {
-                    take(&mut self.slices_of, service, name);
-                    changed.push(Key::SlicesOf(service.clone()));
-                }
-            }
-            Object::ReferenceGrant(_) => {
-                take(&mut self.grants_in, &name.namespace, name);
-                changed.push(Key::GrantsIn(name.namespace.clone()));
-            }
-            _ => {}
+            changed.push(entry);
         }
     }
 }
 
-fn table_diff<T: PartialEq>(
-    kind: Kind,
-    older: &Table<T>,
-    newer: &Table<T>,
-    out: &mut Vec<ObjectKey>,
-) {
-    out.extend(older.diff(newer).map(|item| {
-        let name = match item {
-            DiffItem::Add(name, _) | DiffItem::Remove(name, _) => name,
-            DiffItem::Update { new, .. } => new.0,
-        };
-        ObjectKey { kind, name: name.clone() }
-    }));
+/// The lists that an object is in, each once.
+fn entries(object: &Object) -> BTreeSet<Key> {
+    let find = |group: &str, kind: &str, name: &NamespacedName| {
+        Some(ObjectKey { kind: Kind::find(group, kind)?, name: name.clone() })
+    };
+    match object {
+        Object::EndpointSlice(slice) => slice.service.iter().cloned().map(Key::SlicesOf).collect(),
+        Object::ReferenceGrant(grant) => {
+            BTreeSet::from([Key::GrantsIn(grant.meta.namespace().clone())])
+        }
+        Object::ListenerSet(set) => find(&set.parent.group, &set.parent.kind, &set.parent.name)
+            .filter(|parent| parent.kind == Kind::Gateway)
+            .map(|parent| Key::ListenerSetsOf(parent.name))
+            .into_iter()
+            .collect(),
+        Object::BackendTlsPolicy(policy) => {
+            let targets = policy.targets.iter();
+            let keys = targets.filter_map(|t| find(&t.group, &t.kind, &t.name));
+            keys.map(Key::PoliciesOf).collect()
+        }
+        _ => {
+            let parents = object.as_route().into_iter().flat_map(|route| &route.parents);
+            let keys = parents.filter_map(|p| find(&p.group, &p.kind, &p.name));
+            keys.map(Key::RoutesOf).collect()
+        }
+    }
 }
 
-fn take<K: Ord + Clone>(index: &mut Index<K>, key: &K, name: &NamespacedName) {
+fn take<K: Ord + Clone, V: Ord + Clone>(index: &mut Index<K, V>, key: &K, name: &V) {
     if let Some(names) = index.get_mut(key) {
         names.remove(name);
         if names.is_empty() {
             index.remove(key);
         }
     }
-}
-
-/// The Gateways that a route names as parents, each once.
-fn gateways_of(route: &HttpRoute) -> Vec<NamespacedName> {
-    let mut names: Vec<_> = route
-        .parents
-        .iter()
-        .filter(|p| {
-            p.kind.as_ref() == Kind::Gateway.as_str() && p.group.as_ref() == Kind::Gateway.group()
-        })
-        .map(|p| p.name.clone())
-        .collect();
-    names.sort();
-    names.dedup();
-    names
 }

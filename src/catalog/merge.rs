@@ -179,7 +179,7 @@ impl Merger {
             self.settle_import(&mut next, name, &mut changed);
         }
         for name in mesh_services(&changed).collect::<BTreeSet<_>>() {
-            let service = next.mesh_services.get(&name);
+            let service = next.mesh_service(&name);
             let wanted = service.map(|s| questions::of_mesh_service(s)).unwrap_or_default();
             self.want(&mut next, Asker::MeshService(name), &wanted, &mut changed);
         }
@@ -206,7 +206,7 @@ impl Merger {
         out: &mut Outcome,
     ) {
         let source: Arc<str> = name.to_string().into();
-        let document = next.registries.get(name).cloned();
+        let document = next.registry(name).cloned();
         self.guard.configure(&source, document.as_deref(), now, out);
         if document.is_none() {
             next.sources.remove(&source);
@@ -222,7 +222,7 @@ impl Merger {
         name: &NamespacedName,
         touched: &mut BTreeSet<NamespacedName>,
     ) {
-        let Some(registry) = next.registries.get(name) else { return };
+        let Some(registry) = next.registry(name) else { return };
         let source: Arc<str> = name.to_string().into();
         let first =
             RegistryServiceId { registry: source.clone(), group: "".into(), name: "".into() };
@@ -236,7 +236,7 @@ impl Merger {
 
     /// Puts the MeshService in its place that this name stands for, unless somebody wrote one.
     fn settle_import(&self, next: &mut Catalog, name: &NamespacedName, changed: &mut Vec<Key>) {
-        let old = next.mesh_services.get(name).cloned();
+        let old = next.mesh_service(name).cloned();
         if old.as_ref().is_some_and(|old| !import::is_import(old)) {
             return;
         }
@@ -283,9 +283,11 @@ impl Merger {
     /// Imports that another one has the name of.
     #[must_use]
     pub fn import_findings(&self) -> Vec<Finding> {
-        let registries = self.current.registries.iter();
+        let registries = self.current.registries();
         registries
-            .flat_map(|(name, registry)| self.imports.collisions(registry, &name.to_string()))
+            .flat_map(|registry| {
+                self.imports.collisions(registry, &registry.meta.name().to_string())
+            })
             .collect()
     }
 }
@@ -300,7 +302,7 @@ fn mesh_services(changed: &[Key]) -> impl Iterator<Item = NamespacedName> {
 /// By the source's name.
 fn registry(catalog: &Catalog, source: &str) -> Option<Arc<model::Registry>> {
     let (namespace, name) = source.split_once('/')?;
-    catalog.registries.get(&NamespacedName::new(namespace, name)).cloned()
+    catalog.registry(&NamespacedName::new(namespace, name)).cloned()
 }
 
 /// Returns whether that is new.

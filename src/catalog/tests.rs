@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use model::{
-    Batch, Change, EndpointSlice, Health, HttpRoute, Kind, Locations, Meta, NamespacedName, Object,
-    ObjectKey, ParentRef, Service,
+    Batch, Change, EndpointSlice, Health, Kind, Locations, Meta, NamespacedName, Object, ObjectKey,
+    ParentRef, Route, Service,
 };
 
 use crate::{Key, Merger, View};
@@ -39,7 +39,7 @@ fn slice(name: &str, service: &str) -> Object {
 }
 
 fn route(name: &str, gateway: &str) -> Object {
-    Object::HttpRoute(Arc::new(HttpRoute {
+    Object::HttpRoute(Arc::new(Route {
         meta: meta(Kind::HttpRoute, name),
         parents: vec![ParentRef {
             group: "gateway.networking.k8s.io".into(),
@@ -114,12 +114,12 @@ fn a_view_names_all_that_was_asked_present_or_not() {
     let applied = merger.apply(batch(vec![Change::Apply(route("r", "edge"))]));
     let view = View::new(&applied.catalog);
     assert!(view.service(&NamespacedName::new("shop", "missing")).is_none());
-    assert_eq!(view.routes_of(&NamespacedName::new("shop", "edge")).count(), 1);
+    assert_eq!(view.routes_of(&ObjectKey::new(Kind::Gateway, "shop", "edge")).count(), 1);
     assert_eq!(
         view.into_reads(),
         vec![
             object_key(Kind::Service, "missing"),
-            Key::RoutesOf(NamespacedName::new("shop", "edge"))
+            Key::RoutesOf(ObjectKey::new(Kind::Gateway, "shop", "edge"))
         ]
     );
 }

@@ -2,9 +2,9 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use model::{
-    DnsRecord, EndpointSlice, Gateway, GatewayClass, HttpRoute, Kind, MeshService, Namespace,
-    NamespacedName, ObjectKey, Question, ReferenceGrant, Registry, RegistryServiceId, Secret,
-    Service,
+    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Gateway, GatewayClass, Kind,
+    ListenerSet, MeshService, Namespace, NamespacedName, Node, ObjectKey, Question, ReferenceGrant,
+    Registry, RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::{Catalog, Key, ServedService};
@@ -41,34 +41,51 @@ impl<'a> View<'a> {
 
     pub fn gateway(&self, name: &NamespacedName) -> Option<&'a Arc<Gateway>> {
         self.object(Kind::Gateway, name);
-        self.catalog.gateways.get(name)
+        self.catalog.gateway(name)
     }
 
     pub fn gateway_class(&self, name: &Arc<str>) -> Option<&'a Arc<GatewayClass>> {
         let name = NamespacedName { namespace: "".into(), name: name.clone() };
         self.object(Kind::GatewayClass, &name);
-        self.catalog.gateway_classes.get(&name)
+        self.catalog.gateway_class(&name)
     }
 
-    pub fn http_route(&self, name: &NamespacedName) -> Option<&'a Arc<HttpRoute>> {
-        self.object(Kind::HttpRoute, name);
-        self.catalog.http_routes.get(name)
+    pub fn config_map(&self, name: &NamespacedName) -> Option<&'a Arc<ConfigMap>> {
+        self.object(Kind::ConfigMap, name);
+        self.catalog.config_map(name)
+    }
+
+    pub fn listener_set(&self, name: &NamespacedName) -> Option<&'a Arc<ListenerSet>> {
+        self.object(Kind::ListenerSet, name);
+        self.catalog.listener_set(name)
+    }
+
+    /// A route of any kind.
+    pub fn route(&self, key: &ObjectKey) -> Option<&'a Arc<Route>> {
+        self.note(Key::Object(key.clone()));
+        self.catalog.get(key)?.as_route()
     }
 
     pub fn mesh_service(&self, name: &NamespacedName) -> Option<&'a Arc<MeshService>> {
         self.object(Kind::MeshService, name);
-        self.catalog.mesh_services.get(name)
+        self.catalog.mesh_service(name)
     }
 
     pub fn namespace(&self, name: &Arc<str>) -> Option<&'a Arc<Namespace>> {
         let name = NamespacedName { namespace: "".into(), name: name.clone() };
         self.object(Kind::Namespace, &name);
-        self.catalog.namespaces.get(&name)
+        self.catalog.namespace(&name)
+    }
+
+    pub fn node(&self, name: &Arc<str>) -> Option<&'a Arc<Node>> {
+        let name = NamespacedName { namespace: "".into(), name: name.clone() };
+        self.object(Kind::Node, &name);
+        self.catalog.node(&name)
     }
 
     pub fn registry(&self, name: &NamespacedName) -> Option<&'a Arc<Registry>> {
         self.object(Kind::Registry, name);
-        self.catalog.registries.get(name)
+        self.catalog.registry(name)
     }
 
     pub fn registry_service(&self, id: &RegistryServiceId) -> Option<&'a Arc<ServedService>> {
@@ -84,17 +101,36 @@ impl<'a> View<'a> {
 
     pub fn secret(&self, name: &NamespacedName) -> Option<&'a Arc<Secret>> {
         self.object(Kind::Secret, name);
-        self.catalog.secrets.get(name)
+        self.catalog.secret(name)
     }
 
     pub fn service(&self, name: &NamespacedName) -> Option<&'a Arc<Service>> {
         self.object(Kind::Service, name);
-        self.catalog.services.get(name)
+        self.catalog.service(name)
     }
 
-    pub fn routes_of(&self, gateway: &NamespacedName) -> impl Iterator<Item = &'a Arc<HttpRoute>> {
-        self.note(Key::RoutesOf(gateway.clone()));
-        self.catalog.routes_of(gateway)
+    /// The routes of every kind that name this object as a parent.
+    pub fn routes_of(&self, parent: &ObjectKey) -> impl Iterator<Item = &'a Arc<Route>> {
+        self.note(Key::RoutesOf(parent.clone()));
+        self.catalog.routes_of(parent)
+    }
+
+    pub fn listener_sets_of(
+        &self,
+        gateway: &NamespacedName,
+    ) -> impl Iterator<Item = &'a Arc<ListenerSet>> {
+        self.note(Key::ListenerSetsOf(gateway.clone()));
+        let sets = self.catalog.listener_sets_of(gateway);
+        sets.inspect(|set| self.object(Kind::ListenerSet, set.meta.name()))
+    }
+
+    pub fn backend_tls_policies_of(
+        &self,
+        target: &ObjectKey,
+    ) -> impl Iterator<Item = &'a Arc<BackendTlsPolicy>> {
+        self.note(Key::PoliciesOf(target.clone()));
+        let policies = self.catalog.backend_tls_policies_of(target);
+        policies.inspect(|policy| self.object(Kind::BackendTlsPolicy, policy.meta.name()))
     }
 
     /// All slices of a service. Covers their content too: a changed slice changes the answer.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Key};
 use model::{
-    Condition, Finding, HttpRoute, Kind, NamespacedName, ObjectKey, ObjectStatus, ParentStatus,
+    Condition, Finding, Kind, NamespacedName, ObjectKey, ObjectStatus, ParentStatus, Route,
     Severity, codes,
 };
 
@@ -136,7 +136,7 @@ impl Compiler {
         let refused = refused(catalog);
         let mut all: Vec<_> =
             self.gateways.values().flat_map(gateway::Group::complaints).cloned().collect();
-        all.extend(catalog.http_routes().flat_map(|route| orphaned(catalog, route)));
+        all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route)));
         all.extend(grpc::names::conflicts(catalog));
         all.extend(references::broken(catalog));
         all.extend(self.register.complaints());
@@ -161,12 +161,9 @@ impl Compiler {
             Kind::Gateway => {
                 self.gateways.get(&key.name)?.gateway_status().map(ObjectStatus::Gateway)
             }
-            Kind::HttpRoute => {
-                let parents: Vec<ParentStatus> = self
-                    .gateways
-                    .values()
-                    .flat_map(|group| group.route_status(&key.name))
-                    .collect();
+            kind if Kind::ROUTES.contains(&kind) => {
+                let parents: Vec<ParentStatus> =
+                    self.gateways.values().flat_map(|group| group.route_status(key)).collect();
                 Some(ObjectStatus::Route(parents))
             }
             _ => None,
@@ -191,7 +188,7 @@ impl Update {
 }
 
 /// Findings for parents that no Gateway of the catalog is.
-fn orphaned(catalog: &Catalog, route: &Arc<HttpRoute>) -> Vec<Complaint> {
+fn orphaned(catalog: &Catalog, route: &Arc<Route>) -> Vec<Complaint> {
     let finding = |pointer: &str, code, text: String, hint: &str| Finding {
         at: route.meta.at(pointer),
         code,

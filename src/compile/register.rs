@@ -72,7 +72,7 @@ impl Register {
         } else {
             self.started = true;
             let all = [Kind::MeshService, Kind::Service].map(|kind| catalog.list(kind));
-            stale.extend(all.iter().flatten().map(|object| object.key().clone()));
+            stale.extend(all.into_iter().flatten().map(|object| object.key().clone()));
         }
         let mut touched = BTreeSet::new();
         for key in stale {

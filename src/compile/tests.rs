@@ -4,9 +4,9 @@ use std::time::Duration;
 use catalog::{Catalog, Merger};
 use model::{
     AllowedNamespaces, AppProtocol, Backend, BackendRef, Batch, Change, Endpoint, EndpointHealth,
-    EndpointPort, EndpointSlice, Gateway, GatewayClass, GrantFrom, GrantTo, Hostname, HttpRoute,
-    Kind, Listener, ListenerProtocol, Locality, Locations, Meta, Namespace, NamespacedName, Object,
-    ObjectKey, ParentRef, PathMatch, ReferenceGrant, RouteMatch, Rule, Selector, Service,
+    EndpointPort, EndpointSlice, Gateway, GatewayClass, GrantFrom, GrantTo, Hostname, Kind,
+    Listener, ListenerProtocol, Locality, Locations, Meta, Namespace, NamespacedName, Object,
+    ObjectKey, ParentRef, PathMatch, ReferenceGrant, Route, RouteMatch, Rule, Selector, Service,
     ServicePort, TargetPort, Timeouts, TlsMode,
 };
 
@@ -111,7 +111,7 @@ fn route(spec: &RouteSpec<'_>) -> Object {
         port: Some(spec.port),
         pointer: "/spec/rules/0/backendRefs/0".into(),
     };
-    Object::HttpRoute(Arc::new(HttpRoute {
+    Object::HttpRoute(Arc::new(Route {
         meta: meta(Kind::HttpRoute, "web", spec.name),
         parents: vec![ParentRef {
             group: "gateway.networking.k8s.io".into(),

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use model::{
-    AppProtocol, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality, Meta, Namespace,
-    NamespacedName, Service, ServicePort, Severity, TargetPort, codes,
+    AppProtocol, ConfigMap, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality, Meta,
+    Namespace, NamespacedName, Node, Service, ServicePort, Severity, TargetPort, codes,
 };
 
 use crate::at::{At, Fields};
@@ -12,6 +12,16 @@ use crate::{register, values};
 
 pub(crate) fn namespace(meta: Meta) -> Namespace {
     Namespace { meta }
+}
+
+/// Whose status, which changes all the time, is left out with that of every document.
+pub(crate) fn node(meta: Meta) -> Node {
+    Node { meta }
+}
+
+pub(crate) fn config_map(meta: Meta, root: At<'_>) -> ConfigMap {
+    let data = root.fields().take("data").map(|at| at.strings()).unwrap_or_default();
+    ConfigMap { meta, data: data.into_iter().collect() }
 }
 
 /// Base64 text may be broken into lines.

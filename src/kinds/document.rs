@@ -7,7 +7,9 @@ use crate::at::At;
 use crate::node::{Key, Mark, Node, Path, Value, push_segment};
 use crate::report::{Place, Report, distance, nearest};
 use crate::schema::Schema;
-use crate::{core, gateway, http_route, mesh, registry, secret, time};
+use crate::{
+    core, gateway, grpc_route, http_route, mesh, policy, registry, secret, stream_route, time,
+};
 
 const DEFAULT_NAMESPACE: &str = "default";
 
@@ -102,6 +104,10 @@ pub(crate) fn read(
 
 fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
     match kind {
+        Kind::BackendTlsPolicy => {
+            Object::BackendTlsPolicy(Arc::new(policy::backend_tls(meta, at, report)))
+        }
+        Kind::ConfigMap => Object::ConfigMap(Arc::new(core::config_map(meta, at))),
         Kind::EndpointSlice => {
             Object::EndpointSlice(Arc::new(core::endpoint_slice(meta, at, report)))
         }
@@ -109,26 +115,42 @@ fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
         Kind::GatewayClass => {
             Object::GatewayClass(Arc::new(gateway::gateway_class(meta, at, report)))
         }
+        Kind::GrpcRoute => Object::GrpcRoute(Arc::new(grpc_route::grpc_route(meta, at, report))),
         Kind::HttpRoute => Object::HttpRoute(Arc::new(http_route::http_route(meta, at, report))),
+        Kind::ListenerSet => Object::ListenerSet(Arc::new(gateway::listener_set(meta, at, report))),
         Kind::MeshService => Object::MeshService(Arc::new(mesh::mesh_service(meta, at, report))),
         Kind::Namespace => Object::Namespace(Arc::new(core::namespace(meta))),
+        Kind::Node => Object::Node(Arc::new(core::node(meta))),
         Kind::ReferenceGrant => {
             Object::ReferenceGrant(Arc::new(gateway::reference_grant(meta, at, report)))
         }
         Kind::Registry => Object::Registry(Arc::new(registry::registry(meta, at, report))),
         Kind::Secret => Object::Secret(Arc::new(secret::secret(meta, at, report))),
         Kind::Service => Object::Service(Arc::new(core::service(meta, at, report))),
+        Kind::TcpRoute => Object::TcpRoute(Arc::new(stream_route::stream_route(meta, at, report))),
+        Kind::TlsRoute => Object::TlsRoute(Arc::new(stream_route::stream_route(meta, at, report))),
+        Kind::UdpRoute => Object::UdpRoute(Arc::new(stream_route::stream_route(meta, at, report))),
     }
 }
 
 /// The versions of the kind that are read; the first is the one to write.
-fn versions(kind: Kind) -> &'static [&'static str] {
+pub(crate) fn versions(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Gateway | Kind::GatewayClass | Kind::HttpRoute | Kind::ReferenceGrant => {
             &["v1", "v1beta1"]
         }
+        Kind::BackendTlsPolicy => &["v1", "v1alpha3"],
+        Kind::TcpRoute | Kind::UdpRoute => &["v1", "v1alpha2"],
+        Kind::TlsRoute => &["v1", "v1alpha3", "v1alpha2"],
         Kind::MeshService | Kind::Registry => &["v1alpha1"],
-        Kind::EndpointSlice | Kind::Namespace | Kind::Secret | Kind::Service => &["v1"],
+        Kind::ConfigMap
+        | Kind::EndpointSlice
+        | Kind::GrpcRoute
+        | Kind::ListenerSet
+        | Kind::Namespace
+        | Kind::Node
+        | Kind::Secret
+        | Kind::Service => &["v1"],
     }
 }
 

@@ -3,11 +3,12 @@ use std::sync::Arc;
 
 use model::{
     AllowedNamespaces, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo, Listener,
-    ListenerProtocol, Meta, ReferenceGrant, RouteKind, Selector, SelectorOperator,
-    SelectorRequirement, Severity, TlsMode, codes,
+    ListenerProtocol, ListenerSet, Meta, ParentRef, ReferenceGrant, RouteKind, Selector,
+    SelectorOperator, SelectorRequirement, Severity, TlsMode, codes,
 };
 
 use crate::at::{At, Fields};
+use crate::http_route::parent_ref;
 use crate::report::Report;
 use crate::values;
 
@@ -51,6 +52,29 @@ pub(crate) fn reference_grant(meta: Meta, root: At<'_>, report: &mut Report) -> 
         spec.finish(report);
     }
     ReferenceGrant { meta, from, to }
+}
+
+pub(crate) fn listener_set(meta: Meta, root: At<'_>, report: &mut Report) -> ListenerSet {
+    let namespace = meta.namespace().clone();
+    let no_parent = ParentRef {
+        group: "".into(),
+        kind: "".into(),
+        name: meta.name().clone(),
+        section: None,
+        port: None,
+        pointer: "/spec/parentRef".into(),
+    };
+    let mut set = ListenerSet { meta, parent: no_parent, listeners: Vec::new() };
+    let Some(mut spec) = root.fields().object("spec") else { return set };
+    if let Some(at) = spec.take("parentRef") {
+        set.parent = parent_ref(at, &namespace, report);
+    }
+    for item in spec.items("listeners") {
+        set.listeners.push(listener(item, &namespace, report));
+    }
+    check_listeners_differ(&spec, report);
+    spec.finish(report);
+    set
 }
 
 pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway {

@@ -2,8 +2,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::{
-    Backend, BackendRef, HeaderMatch, HttpRoute, Meta, NamespacedName, ParentRef, PathMatch,
-    QueryMatch, RouteMatch, Rule, Timeouts, codes,
+    Backend, BackendRef, HeaderMatch, Meta, NamespacedName, ParentRef, PathMatch, QueryMatch,
+    Route, RouteMatch, Rule, Timeouts, codes,
 };
 
 use crate::at::{At, Fields};
@@ -14,20 +14,10 @@ use crate::values;
 /// Gateway API's bound on the matches of all rules together.
 const MOST_MATCHES: usize = 128;
 
-pub(crate) fn http_route(meta: Meta, root: At<'_>, report: &mut Report) -> HttpRoute {
-    let mut route =
-        HttpRoute { meta, parents: Vec::new(), hostnames: Vec::new(), rules: Vec::new() };
+pub(crate) fn http_route(meta: Meta, root: At<'_>, report: &mut Report) -> Route {
+    let Some(mut spec) = root.fields().object("spec") else { return empty(meta) };
+    let mut route = head(meta, &mut spec, report);
     let namespace = route.meta.namespace().clone();
-    let Some(mut spec) = root.fields().object("spec") else { return route };
-    for item in spec.items("parentRefs") {
-        let place = item.place();
-        let parent = parent_ref(item, &namespace, report);
-        check_parents_differ(&route.parents, &parent, place, report);
-        route.parents.push(parent);
-    }
-    for host in spec.items("hostnames") {
-        route.hostnames.extend(values::hostname(&host, report));
-    }
     let mut names = HashSet::new();
     let rules = spec.take("rules");
     for item in rules.iter().flat_map(At::items) {
@@ -45,7 +35,27 @@ pub(crate) fn http_route(meta: Meta, root: At<'_>, report: &mut Report) -> HttpR
     route
 }
 
-fn parent_ref(item: At<'_>, namespace: &Arc<str>, report: &mut Report) -> ParentRef {
+pub(crate) fn empty(meta: Meta) -> Route {
+    Route { meta, parents: Vec::new(), hostnames: Vec::new(), rules: Vec::new() }
+}
+
+/// What routes of every kind have: parents and host names.
+pub(crate) fn head(meta: Meta, spec: &mut Fields<'_>, report: &mut Report) -> Route {
+    let mut route = empty(meta);
+    let namespace = route.meta.namespace().clone();
+    for item in spec.items("parentRefs") {
+        let place = item.place();
+        let parent = parent_ref(item, &namespace, report);
+        check_parents_differ(&route.parents, &parent, place, report);
+        route.parents.push(parent);
+    }
+    for host in spec.items("hostnames") {
+        route.hostnames.extend(values::hostname(&host, report));
+    }
+    route
+}
+
+pub(crate) fn parent_ref(item: At<'_>, namespace: &Arc<str>, report: &mut Report) -> ParentRef {
     let pointer = item.shared_pointer();
     let mut f = item.fields();
     let parent = ParentRef {
@@ -95,11 +105,7 @@ fn rule<'a>(
 ) -> Rule {
     let pointer = item.shared_pointer();
     let mut f = item.fields();
-    let name = f.take("name");
-    if let Some(at) = name.as_ref().filter(|at| !names.insert(at.text())) {
-        let text = format!("another rule has the name {}", report.quote(at.text()));
-        report.error(codes::INVALID_VALUE, at.value(), text, "names of rules must differ");
-    }
+    let name = rule_name(&mut f, names, report);
     let items = f.items("matches");
     let mut matches: Vec<RouteMatch> =
         items.iter().map(|item| route_match(item.clone().fields(), report)).collect();
@@ -128,7 +134,20 @@ fn rule<'a>(
         backends.iter().flat_map(At::items).map(|item| backend(item, &context, report)).collect();
     let timeouts = f.object("timeouts").map(|t| timeouts(t, report)).unwrap_or_default();
     f.finish(report);
-    Rule { name: name.map(|at| at.shared()), pointer, matches, filters, backends, timeouts }
+    Rule { name, pointer, matches, filters, backends, timeouts }
+}
+
+pub(crate) fn rule_name<'a>(
+    f: &mut Fields<'a>,
+    names: &mut HashSet<&'a str>,
+    report: &mut Report,
+) -> Option<Arc<str>> {
+    let at = f.take("name")?;
+    if !names.insert(at.text()) {
+        let text = format!("another rule has the name {}", report.quote(at.text()));
+        report.error(codes::INVALID_VALUE, at.value(), text, "names of rules must differ");
+    }
+    Some(at.shared())
 }
 
 fn timeouts(mut f: Fields<'_>, report: &mut Report) -> Timeouts {
@@ -149,20 +168,7 @@ fn timeouts(mut f: Fields<'_>, report: &mut Report) -> Timeouts {
 fn route_match(mut f: Fields<'_>, report: &mut Report) -> RouteMatch {
     let path = f.object("path").and_then(|path| path_match(path, report));
     let method = f.shared("method");
-    let mut headers: Vec<HeaderMatch> = Vec::new();
-    for item in f.items("headers") {
-        let mut header = item.fields();
-        let name = header.take("name").and_then(|at| values::header_name(&at, report));
-        let kind = header.text("type");
-        let value = header.take("value").and_then(|at| values::string_match(kind, &at, report));
-        header.finish(report);
-        // HTTPHeaderMatch: of equal names only the first counts; names are compared without regard to case.
-        if let (Some(name), Some(value)) = (name, value)
-            && !headers.iter().any(|h| h.name == name)
-        {
-            headers.push(HeaderMatch { name, value });
-        }
-    }
+    let headers = header_matches(&mut f, report);
     let mut query: Vec<QueryMatch> = Vec::new();
     for item in f.items("queryParams") {
         let mut param = item.fields();
@@ -185,6 +191,24 @@ fn route_match(mut f: Fields<'_>, report: &mut Report) -> RouteMatch {
     }
 }
 
+pub(crate) fn header_matches(f: &mut Fields<'_>, report: &mut Report) -> Vec<HeaderMatch> {
+    let mut headers: Vec<HeaderMatch> = Vec::new();
+    for item in f.items("headers") {
+        let mut header = item.fields();
+        let name = header.take("name").and_then(|at| values::header_name(&at, report));
+        let kind = header.text("type");
+        let value = header.take("value").and_then(|at| values::string_match(kind, &at, report));
+        header.finish(report);
+        // HTTPHeaderMatch: of equal names only the first counts; names are compared without regard to case.
+        if let (Some(name), Some(value)) = (name, value)
+            && !headers.iter().any(|h| h.name == name)
+        {
+            headers.push(HeaderMatch { name, value });
+        }
+    }
+    headers
+}
+
 fn path_match(mut f: Fields<'_>, report: &mut Report) -> Option<PathMatch> {
     let kind = f.text("type");
     let value = f.take("value");
@@ -205,10 +229,10 @@ fn without_trailing_slash(path: &Arc<str>) -> Arc<str> {
     }
 }
 
-fn backend(item: At<'_>, context: &filter::Context<'_>, report: &mut Report) -> Backend {
+pub(crate) fn backend(item: At<'_>, context: &filter::Context<'_>, report: &mut Report) -> Backend {
     let mut f = item.fields();
     let target = backend_ref(&mut f, context.namespace, report);
-    let weight = f.take("weight").map_or(1, |at| u32::try_from(at.int()).unwrap_or(1));
+    let weight = weight(&mut f);
     let Filters { filters, redirect } =
         filter::filters(f.take("filters").as_ref(), context, report);
     if let Some(redirect) = redirect {
@@ -217,6 +241,10 @@ fn backend(item: At<'_>, context: &filter::Context<'_>, report: &mut Report) -> 
     }
     f.finish(report);
     Backend { target, weight, filters }
+}
+
+pub(crate) fn weight(f: &mut Fields<'_>) -> u32 {
+    f.take("weight").map_or(1, |at| u32::try_from(at.int()).unwrap_or(1))
 }
 
 pub(crate) fn backend_ref(

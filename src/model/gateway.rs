@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{Hostname, Meta};
+use crate::{Hostname, Meta, ParentRef};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatewayClass {
@@ -16,6 +17,15 @@ pub struct Gateway {
     pub listeners: Vec<Listener>,
     /// Where to bind; empty means all addresses.
     pub addresses: Vec<IpAddr>,
+}
+
+/// More listeners for a Gateway, kept by somebody else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerSet {
+    pub meta: Meta,
+    /// The Gateway, filled with the set's own namespace where the document names none.
+    pub parent: ParentRef,
+    pub listeners: Vec<Listener>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,6 +144,12 @@ pub struct Namespace {
     pub meta: Meta,
 }
 
+/// A machine of the cluster: its labels say in which region and zone it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    pub meta: Meta,
+}
+
 /// Lets objects of some namespaces refer to objects of the grant's own namespace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReferenceGrant {
@@ -155,6 +171,12 @@ pub struct GrantTo {
     pub kind: Arc<str>,
     /// `None` grants every name.
     pub name: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfigMap {
+    pub meta: Meta,
+    pub data: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 #[derive(Clone, PartialEq)]

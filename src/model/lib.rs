@@ -16,6 +16,7 @@ mod finding;
 mod gateway;
 mod hostname;
 mod object;
+mod policy;
 mod registry;
 mod route;
 mod service;
@@ -27,21 +28,22 @@ pub use condition::{
 pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
 pub use finding::{Code, Finding, Severity};
 pub use gateway::{
-    AllowedNamespaces, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo, Listener,
-    ListenerProtocol, Namespace, ReferenceGrant, RouteKind, Secret, SecretData, Selector,
-    SelectorOperator, SelectorRequirement, TlsMode,
+    AllowedNamespaces, CertificateRef, ConfigMap, Gateway, GatewayClass, GrantFrom, GrantTo,
+    Listener, ListenerProtocol, ListenerSet, Namespace, Node, ReferenceGrant, RouteKind, Secret,
+    SecretData, Selector, SelectorOperator, SelectorRequirement, TlsMode,
 };
 pub use hostname::{Hostname, InvalidHostname};
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};
+pub use policy::{BackendTlsPolicy, PolicyTarget};
 pub use registry::{
     Ask, ConsulOptions, EurekaOptions, GuardRules, Host, Import, ImportNamespace, Instance, Login,
     NacosOptions, Probe, Registry, RegistryKind, RegistryService, RegistryServiceId, RegistryTls,
     Report, ServiceGuard, Steer, Steering, ZooKeeperOptions,
 };
 pub use route::{
-    Backend, BackendRef, Cors, Filter, Fraction, HeaderEdit, HeaderMatch, HeaderValue, HttpRoute,
-    ParentRef, PathMatch, PathModifier, QueryMatch, Redirect, Rewrite, RouteMatch, Rule,
-    StringMatch, Timeouts,
+    Backend, BackendRef, Cors, Filter, Fraction, HeaderEdit, HeaderMatch, HeaderValue, ParentRef,
+    PathMatch, PathModifier, QueryMatch, Redirect, Rewrite, Route, RouteMatch, Rule, StringMatch,
+    Timeouts,
 };
 pub use service::{
     AppProtocol, DnsResolution, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality,

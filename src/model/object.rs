@@ -2,90 +2,95 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    EndpointSlice, Gateway, GatewayClass, HttpRoute, MeshService, Namespace, ReferenceGrant,
-    Registry, Secret, Service,
+    BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, ListenerSet, MeshService,
+    Namespace, Node, ReferenceGrant, Registry, Route, Secret, Service,
 };
 
-/// The kinds of document that users write. Cluster-scoped kinds have an empty namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    EndpointSlice,
-    Gateway,
-    GatewayClass,
-    HttpRoute,
-    MeshService,
-    Namespace,
-    ReferenceGrant,
-    Registry,
-    Secret,
-    Service,
+const CORE: &str = "";
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
+const ISTHMUS: &str = "isthmus.dev";
+
+/// A line for each kind: its noun, the name in a document's `kind`, the API group, the plural, whether it has a namespace.
+macro_rules! kinds {
+    ($($variant:ident($noun:ident) = $kind:literal, $group:expr, $plural:literal, $namespaced:literal;)+) => {
+        /// The kinds of document that users write. Cluster-scoped kinds have an empty namespace.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind {
+            $($variant,)+
+        }
+
+        impl Kind {
+            pub const ALL: [Self; [$(Self::$variant),+].len()] = [$(Self::$variant),+];
+
+            /// The name as it stands in a document's `kind`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $kind,)+ }
+            }
+
+            /// The API group; empty for Kubernetes' core group.
+            #[must_use]
+            pub const fn group(self) -> &'static str {
+                match self { $(Self::$variant => $group,)+ }
+            }
+
+            /// The lower-case plural used in API paths and on the command line.
+            #[must_use]
+            pub const fn plural(self) -> &'static str {
+                match self { $(Self::$variant => $plural,)+ }
+            }
+
+            #[must_use]
+            pub const fn namespaced(self) -> bool {
+                match self { $(Self::$variant => $namespaced,)+ }
+            }
+        }
+
+        /// Any document, as sources hand it to the catalog.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Object {
+            $($variant(Arc<$noun>),)+
+        }
+
+        impl Object {
+            #[must_use]
+            pub fn meta(&self) -> &Meta {
+                match self { $(Self::$variant(object) => &object.meta,)+ }
+            }
+
+            /// Copies the object first where it is shared.
+            pub fn meta_mut(&mut self) -> &mut Meta {
+                match self { $(Self::$variant(object) => &mut Arc::make_mut(object).meta,)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    BackendTlsPolicy(BackendTlsPolicy) = "BackendTLSPolicy", GATEWAY_API, "backendtlspolicies", true;
+    ConfigMap(ConfigMap) = "ConfigMap", CORE, "configmaps", true;
+    EndpointSlice(EndpointSlice) = "EndpointSlice", "discovery.k8s.io", "endpointslices", true;
+    Gateway(Gateway) = "Gateway", GATEWAY_API, "gateways", true;
+    GatewayClass(GatewayClass) = "GatewayClass", GATEWAY_API, "gatewayclasses", false;
+    GrpcRoute(Route) = "GRPCRoute", GATEWAY_API, "grpcroutes", true;
+    HttpRoute(Route) = "HTTPRoute", GATEWAY_API, "httproutes", true;
+    ListenerSet(ListenerSet) = "ListenerSet", GATEWAY_API, "listenersets", true;
+    MeshService(MeshService) = "MeshService", ISTHMUS, "meshservices", true;
+    Namespace(Namespace) = "Namespace", CORE, "namespaces", false;
+    Node(Node) = "Node", CORE, "nodes", false;
+    ReferenceGrant(ReferenceGrant) = "ReferenceGrant", GATEWAY_API, "referencegrants", true;
+    Registry(Registry) = "Registry", ISTHMUS, "registries", true;
+    Secret(Secret) = "Secret", CORE, "secrets", true;
+    Service(Service) = "Service", CORE, "services", true;
+    TcpRoute(Route) = "TCPRoute", GATEWAY_API, "tcproutes", true;
+    TlsRoute(Route) = "TLSRoute", GATEWAY_API, "tlsroutes", true;
+    UdpRoute(Route) = "UDPRoute", GATEWAY_API, "udproutes", true;
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
-        Self::EndpointSlice,
-        Self::Gateway,
-        Self::GatewayClass,
-        Self::HttpRoute,
-        Self::MeshService,
-        Self::Namespace,
-        Self::ReferenceGrant,
-        Self::Registry,
-        Self::Secret,
-        Self::Service,
-    ];
-
-    /// The name as it stands in a document's `kind`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EndpointSlice => "EndpointSlice",
-            Self::Gateway => "Gateway",
-            Self::GatewayClass => "GatewayClass",
-            Self::HttpRoute => "HTTPRoute",
-            Self::MeshService => "MeshService",
-            Self::Namespace => "Namespace",
-            Self::ReferenceGrant => "ReferenceGrant",
-            Self::Registry => "Registry",
-            Self::Secret => "Secret",
-            Self::Service => "Service",
-        }
-    }
-
-    /// The API group; empty for Kubernetes' core group.
-    #[must_use]
-    pub const fn group(self) -> &'static str {
-        match self {
-            Self::Namespace | Self::Secret | Self::Service => "",
-            Self::EndpointSlice => "discovery.k8s.io",
-            Self::Gateway | Self::GatewayClass | Self::HttpRoute | Self::ReferenceGrant => {
-                "gateway.networking.k8s.io"
-            }
-            Self::MeshService | Self::Registry => "isthmus.dev",
-        }
-    }
-
-    /// The lower-case plural used in API paths and on the command line.
-    #[must_use]
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Self::EndpointSlice => "endpointslices",
-            Self::Gateway => "gateways",
-            Self::GatewayClass => "gatewayclasses",
-            Self::HttpRoute => "httproutes",
-            Self::MeshService => "meshservices",
-            Self::Namespace => "namespaces",
-            Self::ReferenceGrant => "referencegrants",
-            Self::Registry => "registries",
-            Self::Secret => "secrets",
-            Self::Service => "services",
-        }
-    }
-
-    #[must_use]
-    pub const fn namespaced(self) -> bool {
-        !matches!(self, Self::GatewayClass | Self::Namespace)
-    }
+    /// Those whose objects are a [`Route`].
+    pub const ROUTES: [Self; 5] =
+        [Self::GrpcRoute, Self::HttpRoute, Self::TcpRoute, Self::TlsRoute, Self::UdpRoute];
 
     #[must_use]
     pub fn find(group: &str, kind: &str) -> Option<Self> {
@@ -259,40 +264,22 @@ impl Meta {
     }
 }
 
-/// Any document, as sources hand it to the catalog.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Object {
-    EndpointSlice(Arc<EndpointSlice>),
-    Gateway(Arc<Gateway>),
-    GatewayClass(Arc<GatewayClass>),
-    HttpRoute(Arc<HttpRoute>),
-    MeshService(Arc<MeshService>),
-    Namespace(Arc<Namespace>),
-    ReferenceGrant(Arc<ReferenceGrant>),
-    Registry(Arc<Registry>),
-    Secret(Arc<Secret>),
-    Service(Arc<Service>),
-}
-
 impl Object {
-    #[must_use]
-    pub fn meta(&self) -> &Meta {
-        match self {
-            Self::EndpointSlice(o) => &o.meta,
-            Self::Gateway(o) => &o.meta,
-            Self::GatewayClass(o) => &o.meta,
-            Self::HttpRoute(o) => &o.meta,
-            Self::MeshService(o) => &o.meta,
-            Self::Namespace(o) => &o.meta,
-            Self::ReferenceGrant(o) => &o.meta,
-            Self::Registry(o) => &o.meta,
-            Self::Secret(o) => &o.meta,
-            Self::Service(o) => &o.meta,
-        }
-    }
-
     #[must_use]
     pub fn key(&self) -> &ObjectKey {
         &self.meta().key
+    }
+
+    /// The route, of whichever kind.
+    #[must_use]
+    pub fn as_route(&self) -> Option<&Arc<Route>> {
+        match self {
+            Self::GrpcRoute(route)
+            | Self::HttpRoute(route)
+            | Self::TcpRoute(route)
+            | Self::TlsRoute(route)
+            | Self::UdpRoute(route) => Some(route),
+            _ => None,
+        }
     }
 }

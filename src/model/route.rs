@@ -3,8 +3,11 @@ use std::time::Duration;
 
 use crate::{Hostname, Meta, NamespacedName};
 
+/// A route of any kind; `meta.key.kind` says which. HTTPRoute and GRPCRoute differ only in how documents write matches: a
+/// gRPC method is a path. TLSRoute, TCPRoute and UDPRoute have rules without matches, filters and timeouts, and of them only
+/// TLSRoute has host names.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HttpRoute {
+pub struct Route {
     pub meta: Meta,
     pub parents: Vec<ParentRef>,
     pub hostnames: Vec<Hostname>,
@@ -27,7 +30,7 @@ pub struct ParentRef {
 pub struct Rule {
     pub name: Option<Arc<str>>,
     pub pointer: Arc<str>,
-    /// Never empty: a rule without matches matches every path.
+    /// Never empty in HTTPRoute and GRPCRoute: a rule without matches matches every path.
     pub matches: Vec<RouteMatch>,
     pub filters: Vec<Filter>,
     pub backends: Vec<Backend>,

@@ -16,7 +16,7 @@ fi
 specs=$(field Dir)/api/openapi-spec/v3
 schemas=../../schemas
 mkdir -p "$schemas/core" "$schemas/discovery.k8s.io"
-for kind in Namespace Secret Service; do
+for kind in ConfigMap Namespace Node Secret Service; do
   go run . "$schemas/core/$kind.json" "$specs/api__v1_openapi.json" "io.k8s.api.core.v1.$kind"
 done
 go run . "$schemas/discovery.k8s.io/EndpointSlice.json" "$specs/apis__discovery.k8s.io__v1_openapi.json" \

@@ -184,6 +184,14 @@ fn documents(kind: Kind) -> Vec<Value> {
             }),
         )],
         Kind::Namespace => vec![named("v1", "demo", json!({}))],
+        Kind::BackendTlsPolicy
+        | Kind::ConfigMap
+        | Kind::GrpcRoute
+        | Kind::ListenerSet
+        | Kind::Node
+        | Kind::TcpRoute
+        | Kind::TlsRoute
+        | Kind::UdpRoute => Vec::new(),
         Kind::EndpointSlice => (0..SLICES)
             .map(|i| {
                 named(

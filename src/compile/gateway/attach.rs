@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use catalog::View;
 use model::{
-    AllowedNamespaces, Code, Finding, Hostname, HttpRoute, Kind, NamespacedName, ParentRef,
-    Severity, codes,
+    AllowedNamespaces, Code, Finding, Hostname, Kind, NamespacedName, ParentRef, Route, Severity,
+    codes,
 };
 
 use super::listeners::Front;
@@ -34,7 +34,7 @@ pub(crate) fn attach(
     view: &View<'_>,
     gateway: &NamespacedName,
     fronts: &[Front],
-    route: &Arc<HttpRoute>,
+    route: &Arc<Route>,
 ) -> Attachment {
     let mut out = Attachment::default();
     for parent in &route.parents {
@@ -64,7 +64,7 @@ fn attach_parent(
     view: &View<'_>,
     gateway: &NamespacedName,
     fronts: &[Front],
-    route: &HttpRoute,
+    route: &Route,
     parent: &ParentRef,
     attached: &mut BTreeMap<usize, Vec<Host>>,
 ) -> Result<(), (Code, Refusal)> {
@@ -123,7 +123,7 @@ fn admits(
     view: &View<'_>,
     gateway: &NamespacedName,
     allowed: &AllowedNamespaces,
-    route: &HttpRoute,
+    route: &Route,
 ) -> bool {
     let namespace = route.meta.namespace();
     match allowed {

@@ -14,7 +14,7 @@ use catalog::{Catalog, Key, View};
 use ir::{
     FilterChain, FilterSlot, HttpConnection, Listener, Name, Plan, RouteTable, TlsTermination,
 };
-use model::{HttpRoute, NamespacedName, ObjectRef};
+use model::{Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
 use crate::backend::{self, BackendKey};
 use crate::complaint::Complaint;
@@ -31,8 +31,8 @@ use tables::Tables;
 enum Piece {
     Skeleton,
     RouteList,
-    Attachment(NamespacedName),
-    Rules(NamespacedName, Entrance),
+    Attachment(ObjectKey),
+    Rules(ObjectKey, Entrance),
     Backend(BackendKey),
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Group {
     started: bool,
     tracker: Tracker<Piece>,
     skeleton: Skeleton,
-    routes: BTreeMap<NamespacedName, RouteState>,
+    routes: BTreeMap<ObjectKey, RouteState>,
     /// Back ends with the number of routes that use each.
     backends: BTreeMap<BackendKey, usize>,
     /// Back ends whose number of users changed.
@@ -103,7 +103,7 @@ impl Group {
         if new_fronts {
             self.tables.reset(&self.skeleton.fronts);
         }
-        let mut todo: BTreeSet<NamespacedName> = stale
+        let mut todo: BTreeSet<ObjectKey> = stale
             .iter()
             .filter_map(|piece| match piece {
                 Piece::Attachment(route) | Piece::Rules(route, _) => Some(route.clone()),
@@ -155,16 +155,13 @@ impl Group {
         (new_fronts, new_tables)
     }
 
-    fn update_route_list(
-        &mut self,
-        catalog: &Catalog,
-        todo: &mut BTreeSet<NamespacedName>,
-    ) -> bool {
+    fn update_route_list(&mut self, catalog: &Catalog, todo: &mut BTreeSet<ObjectKey>) -> bool {
         let view = View::new(catalog);
+        let parent = ObjectKey { kind: Kind::Gateway, name: self.name.clone() };
         let names: BTreeSet<_> = if self.served() {
-            view.routes_of(&self.name).map(|route| route.meta.key.name.clone()).collect()
+            view.routes_of(&parent).map(|route| route.meta.key.clone()).collect()
         } else {
-            view.routes_of(&self.name).for_each(drop);
+            view.routes_of(&parent).for_each(drop);
             BTreeSet::new()
         };
         self.tracker.set(Piece::RouteList, view.into_reads());
@@ -193,7 +190,7 @@ impl Group {
     fn update_route(
         &mut self,
         catalog: &Catalog,
-        name: &NamespacedName,
+        name: &ObjectKey,
         attach_anew: bool,
         stale: &BTreeSet<Piece>,
     ) -> bool {
@@ -203,7 +200,7 @@ impl Group {
         let piece = Piece::Attachment(name.clone());
         if attach_anew || stale.contains(&piece) || state.attachment.parents.is_empty() {
             let view = View::new(catalog);
-            let next = match view.http_route(name) {
+            let next = match view.route(name) {
                 Some(route) => attach::attach(&view, &self.name, &self.skeleton.fronts, route),
                 None => Attachment::default(),
             };
@@ -230,8 +227,8 @@ impl Group {
                 continue;
             }
             let view = View::new(catalog);
-            let route = view.http_route(name);
-            let next = route.map(|route: &Arc<HttpRoute>| rules::rules(&view, route, entrance));
+            let route = view.route(name);
+            let next = route.map(|route: &Arc<Route>| rules::rules(&view, route, entrance));
             self.tracker.set(piece, view.into_reads());
             let Some(next) = next else { continue };
             if state.rules.get(&entrance).is_some_and(|old| **old == next) {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use catalog::View;
 use ir::{Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Target, WeightedTarget};
 use model::{
-    Backend, Condition, Cors, Filter, Finding, HeaderEdit, HttpRoute, NamespacedName, PathMatch,
-    PathModifier, RouteMatch, Rule, Severity, codes,
+    Backend, Condition, Cors, Filter, Finding, HeaderEdit, Kind, ObjectKey, PathMatch,
+    PathModifier, Route, RouteMatch, Rule, Severity, codes,
 };
 
 use super::listeners::Entrance;
@@ -51,7 +51,7 @@ impl RouteRules {
     }
 }
 
-pub(crate) fn rules(view: &View<'_>, route: &Arc<HttpRoute>, entrance: Entrance) -> RouteRules {
+pub(crate) fn rules(view: &View<'_>, route: &Arc<Route>, entrance: Entrance) -> RouteRules {
     let mut builder = Builder {
         view,
         route,
@@ -94,7 +94,7 @@ pub(crate) fn rules(view: &View<'_>, route: &Arc<HttpRoute>, entrance: Entrance)
     }
 }
 
-fn rank(route: &HttpRoute, rule: usize, matching: usize, matches: &RouteMatch) -> Rank {
+fn rank(route: &Route, rule: usize, matching: usize, matches: &RouteMatch) -> Rank {
     let path = match &matches.path {
         PathMatch::Exact(path) => (0, Reverse(path.len())),
         PathMatch::Regex(path) => (1, Reverse(path.len())),
@@ -130,7 +130,7 @@ struct Parts {
 
 struct Builder<'a> {
     view: &'a View<'a>,
-    route: &'a Arc<HttpRoute>,
+    route: &'a Arc<Route>,
     entrance: Entrance,
     backends: BTreeSet<BackendKey>,
     /// The first broken reference.
@@ -248,7 +248,7 @@ impl Builder<'_> {
         parts: &Parts,
     ) -> ir::Route {
         ir::Route {
-            name: route_name(&self.route.meta.key.name, index, matching),
+            name: route_name(&self.route.meta.key, index, matching),
             matches: matches.clone(),
             action: self.action(rule, matches, parts),
             request_headers: parts.request_headers.clone(),
@@ -281,16 +281,19 @@ impl Builder<'_> {
 }
 
 /// What a proxy calls the route of one match of one rule.
-fn route_name(route: &NamespacedName, rule: usize, matching: usize) -> ir::Name {
-    format!("{}/{}/{rule}/{matching}", route.namespace, route.name).into()
+fn route_name(route: &ObjectKey, rule: usize, matching: usize) -> ir::Name {
+    let kind = route.kind.as_str().to_ascii_lowercase();
+    format!("{kind}/{}/{}/{rule}/{matching}", route.name.namespace, route.name.name).into()
 }
 
 /// The route and the position of the rule that a proxy's name for a route stands for.
 #[must_use]
-pub fn route_origin(name: &str) -> Option<(NamespacedName, usize)> {
+pub fn route_origin(name: &str) -> Option<(ObjectKey, usize)> {
     let mut parts = name.split('/');
-    let (namespace, route, rule, _) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    Some((NamespacedName::new(namespace, route), rule.parse().ok()?))
+    let (kind, namespace, route) = (parts.next()?, parts.next()?, parts.next()?);
+    let (rule, _) = (parts.next()?, parts.next()?);
+    let kind = Kind::ROUTES.into_iter().find(|k| k.as_str().eq_ignore_ascii_case(kind))?;
+    Some((ObjectKey::new(kind, namespace, route), rule.parse().ok()?))
 }
 
 fn extend(into: &mut HeaderEdit, from: &HeaderEdit) {

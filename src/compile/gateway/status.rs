@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Condition, GatewayStatus, Kind, ListenerStatus, NamespacedName, ParentStatus};
+use model::{Condition, GatewayStatus, Kind, ListenerStatus, ObjectKey, ParentStatus};
 
 use super::Group;
 
@@ -63,7 +63,7 @@ impl Group {
     }
 
     /// What this Gateway says about a route, for each of the route's references to it.
-    pub(crate) fn route_status(&self, route: &NamespacedName) -> Vec<ParentStatus> {
+    pub(crate) fn route_status(&self, route: &ObjectKey) -> Vec<ParentStatus> {
         let Some(state) = self.routes.get(route) else { return Vec::new() };
         let rules = state.rules.values().next();
         let parents = state.attachment.parents.iter();

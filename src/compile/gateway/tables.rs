@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use ir::{Name, VirtualHost};
-use model::{Hostname, NamespacedName};
+use model::{Hostname, ObjectKey};
 
 use super::RouteState;
 use super::attach::Host;
@@ -15,7 +15,7 @@ use super::listeners::Front;
 use super::rules::RouteRules;
 
 /// Routes attached to one listener, by host name.
-type ByHost = HashMap<Host, BTreeMap<NamespacedName, Arc<RouteRules>>>;
+type ByHost = HashMap<Host, BTreeMap<ObjectKey, Arc<RouteRules>>>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
@@ -43,7 +43,7 @@ impl Tables {
         }
     }
 
-    pub(crate) fn remove(&mut self, route: &NamespacedName, state: &RouteState) {
+    pub(crate) fn remove(&mut self, route: &ObjectKey, state: &RouteState) {
         self.each_host(state, |by_host, host, _| {
             if let Some(routes) = by_host.get_mut(host) {
                 routes.remove(route);
@@ -54,7 +54,7 @@ impl Tables {
         });
     }
 
-    pub(crate) fn insert(&mut self, route: &NamespacedName, state: &RouteState) {
+    pub(crate) fn insert(&mut self, route: &ObjectKey, state: &RouteState) {
         self.each_host(state, |by_host, host, rules| {
             by_host.entry(host.clone()).or_default().insert(route.clone(), Arc::clone(rules));
         });

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kinds::Parsed;
-use model::{Finding, Locations, Meta, Object, ObjectKey, SecretData};
+use model::{Finding, Locations, Object, ObjectKey, SecretData};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
@@ -101,25 +101,9 @@ fn by_key(objects: Vec<Object>) -> BTreeMap<ObjectKey, Object> {
 fn placed(mut object: Object, file: &Arc<str>) -> Object {
     if object.meta().locations.file.is_none() {
         let by_pointer = vec![("".into(), 1, 1)];
-        meta_mut(&mut object).locations =
-            Arc::new(Locations { file: Some(file.clone()), by_pointer });
+        object.meta_mut().locations = Arc::new(Locations { file: Some(file.clone()), by_pointer });
     }
     object
-}
-
-fn meta_mut(object: &mut Object) -> &mut Meta {
-    match object {
-        Object::EndpointSlice(o) => &mut Arc::make_mut(o).meta,
-        Object::Gateway(o) => &mut Arc::make_mut(o).meta,
-        Object::GatewayClass(o) => &mut Arc::make_mut(o).meta,
-        Object::HttpRoute(o) => &mut Arc::make_mut(o).meta,
-        Object::MeshService(o) => &mut Arc::make_mut(o).meta,
-        Object::Namespace(o) => &mut Arc::make_mut(o).meta,
-        Object::ReferenceGrant(o) => &mut Arc::make_mut(o).meta,
-        Object::Registry(o) => &mut Arc::make_mut(o).meta,
-        Object::Secret(o) => &mut Arc::make_mut(o).meta,
-        Object::Service(o) => &mut Arc::make_mut(o).meta,
-    }
 }
 
 #[cfg(test)]
