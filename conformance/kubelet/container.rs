@@ -39,7 +39,8 @@ impl Running {
             .arg(places.folder)
             .arg(&process.directory);
         let program = process.program.canonicalize();
-        let program = program.with_context(|| format!("no program at {}", process.program.display()))?;
+        let program =
+            program.with_context(|| format!("no program at {}", process.program.display()))?;
         for at in &process.program_at {
             command.arg(&program).arg(at).arg("ro");
         }
