@@ -19,7 +19,6 @@ root=$(cd "$here/../.." && pwd)
 # shellcheck source=conformance/lib/cache.sh
 source "$here/../lib/cache.sh"
 
-command="conformance/gateway-api/run.sh${*:+ $*}"
 profiles=GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP
 channel=standard report=yes work='' bed=() suite=()
 export ISTHMUS_JUDGE_DEBUG='' ISTHMUS_JUDGE_KEEP=''
@@ -63,14 +62,16 @@ status=0 began=$SECONDS
 ISTHMUS_JUDGE_BIN=$binary "$here/../kubernetes/bed.sh" --work "$work" "${bed[@]}" \
   --image "envoy=$envoy" --image "isthmus=$binary" -- \
   bash "$here/inside.sh" -conformance-profiles "$profiles" -report-output "$work/report.yaml" \
-  -organization isthmus -project isthmus -url https://isthmus.dev -contact https://isthmus.dev/support \
+  -organization isthmus -project isthmus -url https://isthmus.dev -contact https://isthmus.dev \
   -version "${version##* }" "${suite[@]}" || status=$?
 
 [[ -s "$work/report.yaml" ]] || cache_die "the suite wrote no report; see $work/logs and $work/suite.log"
+command=conformance/gateway-api/run.sh
+[[ $channel == standard ]] || command+=" --$channel"
 figures=("command=$command" "seconds=$((SECONDS - began))" "isthmus=${version##* }" "envoy=$("$envoy" --version | grep -o '/[0-9][0-9.]*/' | head -1 | tr -d /)")
 PYTHONDONTWRITEBYTECODE=1 "$python/bin/python" "$here/report.py" "$work/report.yaml" "${figures[@]}" >"$work/REPORT.md"
-cat "$work/REPORT.md"
 if [[ -n "$report" ]]; then
+  cat "$work/REPORT.md"
   suffix=''
   [[ $channel == standard ]] || suffix=-$channel
   cp "$work/report.yaml" "$here/report$suffix.yaml"
