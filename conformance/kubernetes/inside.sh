@@ -18,7 +18,9 @@ work=$BED_WORK bin=$BED_KUBERNETES
 pki=$work/pki logs=$work/logs
 address=10.244.0.1
 limit=120
-mkdir -p "$pki" "$logs"
+# A bed starts empty, also in a folder that another one left.
+rm -rf "$work/etcd" "$pki" "$logs"
+mkdir -p "$pki" "$logs/pods"
 cd "$work"
 
 die() {
@@ -47,6 +49,9 @@ network() {
   # Load balancers have no machine: the kubelet's rules send what goes there on to pods, or refuse it.
   ip route add 10.244.1.0/24 dev pods0 src "$address"
   echo 1 >/proc/sys/net/ipv4/ip_forward
+  # A pod that reaches its neighbour by a load balancer must not be told of a shorter way.
+  echo 0 >/proc/sys/net/ipv4/conf/all/send_redirects
+  echo 0 >/proc/sys/net/ipv4/conf/pods0/send_redirects
 }
 
 # leaf NAME SUBJECT [EXTENSION]
@@ -150,7 +155,7 @@ account() {
 kubelet() {
   local arguments=()
   mapfile -t arguments < <(grep . <<<"$BED_KUBELET_ARGUMENTS")
-  RUST_LOG=${BED_KUBELET_LOG:-info} "$BED_KUBELET" --work "$work/pods" --nft "$bin/nft" --api "$address:6443" \
+  RUST_LOG=${BED_KUBELET_LOG:-info} "$BED_KUBELET" --work "$work/pods" --logs "$logs/pods" --nft "$bin/nft" --api "$address:6443" \
     "${arguments[@]}" >"$logs/kubelet.log" 2>&1 &
   until_true "a node is ready" "$logs/kubelet.log" kubectl wait --for condition=Ready --timeout 1s node --all
 }
