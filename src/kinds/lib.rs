@@ -19,6 +19,7 @@ mod at;
 mod certificate;
 mod check;
 mod core;
+mod crd;
 mod document;
 mod filter;
 mod gateway;
@@ -44,4 +45,5 @@ mod time;
 mod values;
 mod yaml;
 
+pub use crd::crds;
 pub use parse::{Limits, Parsed, decode, parse, redact};
