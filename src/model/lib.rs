@@ -15,6 +15,7 @@ mod dns;
 mod finding;
 mod gateway;
 mod hostname;
+mod ingress;
 mod object;
 mod policy;
 mod registry;
@@ -34,6 +35,7 @@ pub use gateway::{
     SecretData, Selector, SelectorOperator, SelectorRequirement, TlsMode,
 };
 pub use hostname::{Hostname, InvalidHostname};
+pub use ingress::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls};
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};
 pub use policy::{BackendTlsPolicy, PolicyTarget};
 pub use registry::{
