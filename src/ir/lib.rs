@@ -21,7 +21,8 @@ pub use cluster::{
     Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, UpstreamProtocol,
 };
 pub use listener::{
-    ApiListener, FilterChain, FilterSlot, HttpConnection, Listener, Secret, TlsTermination,
+    ApiListener, FilterChain, FilterSlot, HttpConnection, Listener, Secret, SecretContent,
+    TlsTermination,
 };
 pub use route::{
     Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Route, RouteTable, Target,

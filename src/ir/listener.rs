@@ -60,15 +60,20 @@ pub enum FilterSlot {
     Cors,
 }
 
-/// A certificate with its key, delivered by SDS.
+/// What TLS needs and what is delivered by SDS, so that it changes without the listener or cluster that names it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     pub name: Name,
-    /// PEM.
-    pub chain: Arc<[u8]>,
-    /// PEM.
-    pub key: Arc<[u8]>,
+    pub content: SecretContent,
     pub origin: ObjectRef,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretContent {
+    /// A certificate chain with its private key, PEM.
+    Certificate { chain: Arc<[u8]>, key: Arc<[u8]> },
+    /// The certificates that those of the other side must come from, PEM.
+    Authorities(Arc<[u8]>),
 }
 
 impl std::fmt::Debug for Secret {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use ir::{
     Action, ApiListener, Cluster, EndpointSet, FilterChain, FilterSlot, Forward, HostRewrite,
     HttpConnection, LbEndpoint, Listener, LocalityEndpoints, Mirror, Name, PathRewrite, Plan,
-    Redirect, Route, RouteTable, Secret, Target, TlsTermination, UpstreamProtocol, VirtualHost,
-    WeightedTarget,
+    Redirect, Route, RouteTable, Secret, SecretContent, Target, TlsTermination, UpstreamProtocol,
+    VirtualHost, WeightedTarget,
 };
 use model::{
     Cors, EndpointHealth, Fraction, HeaderEdit, HeaderMatch, HeaderValue, Hostname, Kind, Locality,
@@ -145,8 +145,10 @@ pub(crate) fn certificate(name: &str, host: &str) -> Secret {
     let pair = rcgen::generate_simple_self_signed([host.to_string()]).unwrap();
     Secret {
         name: name.into(),
-        chain: pair.cert.pem().into_bytes().into(),
-        key: pair.signing_key.serialize_pem().into_bytes().into(),
+        content: SecretContent::Certificate {
+            chain: pair.cert.pem().into_bytes().into(),
+            key: pair.signing_key.serialize_pem().into_bytes().into(),
+        },
         origin: origin(name),
     }
 }
