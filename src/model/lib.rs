@@ -23,7 +23,8 @@ mod service;
 
 pub use change::{Batch, Change, Health};
 pub use condition::{
-    Condition, ConditionStatus, GatewayStatus, ListenerStatus, ObjectStatus, ParentStatus,
+    Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, ListenerSetStatus,
+    ListenerStatus, ObjectStatus, ParentStatus,
 };
 pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
 pub use finding::{Code, Finding, Severity};

@@ -92,6 +92,19 @@ impl Kind {
     pub const ROUTES: [Self; 5] =
         [Self::GrpcRoute, Self::HttpRoute, Self::TcpRoute, Self::TlsRoute, Self::UdpRoute];
 
+    /// Those whose objects are told their status, in the order in which it matters to others.
+    pub const WITH_STATUS: [Self; 9] = [
+        Self::GatewayClass,
+        Self::Gateway,
+        Self::ListenerSet,
+        Self::GrpcRoute,
+        Self::HttpRoute,
+        Self::TcpRoute,
+        Self::TlsRoute,
+        Self::UdpRoute,
+        Self::BackendTlsPolicy,
+    ];
+
     #[must_use]
     pub fn find(group: &str, kind: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|k| k.group() == group && k.as_str() == kind)
