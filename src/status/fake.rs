@@ -21,6 +21,8 @@ pub(crate) struct Inner {
     version: u64,
     /// Every write that came, in order.
     pub(crate) writes: Vec<Value>,
+    /// Writes that were refused because the object had changed.
+    pub(crate) conflicts: usize,
     /// What is answered in place of the truth.
     pub(crate) refuse: Option<StatusCode>,
     /// Answers stand still while this is set.
@@ -110,7 +112,7 @@ async fn answer(
             None => inner.answer(&method, uri.path(), &body),
         }
         .map_or_else(
-            |code| (code, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(), "message": code.to_string()})),
+            |code| (code, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(), "reason": code.canonical_reason().unwrap_or_default().replace(' ', ""), "message": code.to_string()})),
             |value| (StatusCode::OK, value),
         )
     };
@@ -137,7 +139,10 @@ impl Inner {
             }
             Method::PATCH => {
                 let path = path.trim_end_matches("/status").to_owned();
-                self.check_version(&path, &sent)?;
+                if let Err(code) = self.check_version(&path, &sent) {
+                    self.conflicts += 1;
+                    return Err(code);
+                }
                 self.writes.push(sent.clone());
                 let mut object = self.objects.get(&path).cloned().unwrap_or_default();
                 let mut status = sent["status"].clone();

@@ -98,6 +98,12 @@ impl Bench {
     }
 }
 
+/// Waits until something is told, at most 10 s.
+async fn told<T: Clone>(from: &mut watch::Receiver<T>, is: impl Fn(&T) -> bool) -> T {
+    let wait = from.wait_for(|now| is(now));
+    tokio::time::timeout(Duration::from_secs(10), wait).await.expect("told").unwrap().clone()
+}
+
 fn accepted() -> Condition {
     Condition::new("Accepted", true, "Accepted", "")
 }
@@ -165,7 +171,7 @@ async fn a_list_that_changed_under_us_is_read_again_before_it_is_written() {
     });
     bench.fake.put(&path(&route), changed);
     bench.compute(&route, of_gateway("edge"), None);
-    bench.fake.until("a refusal", |inner| inner.writes.is_empty()).await;
+    bench.fake.until("a refusal", |inner| inner.conflicts > 0).await;
     bench.event(&route);
     bench.written(1).await;
     let parents = bench.status(&route)["parents"].clone();
@@ -184,12 +190,12 @@ async fn only_the_leader_writes_and_a_new_one_looks_at_everything() {
     bench.compute(&gateway, programmed(), None);
     // A follower tells what it knows of Gateways: what was told before it has been looked at.
     let mut unprogrammed = bench.told.unprogrammed.clone();
-    unprogrammed.wait_for(|all| all.contains(&gateway)).await.unwrap();
+    told(&mut unprogrammed, |all| all.contains(&gateway)).await;
     assert_eq!(bench.writes(), 0);
     bench.leader.send_replace(true);
     bench.written(2).await;
     assert_eq!(is_programmed(&bench.status(&gateway)), ("True".into(), "Programmed".into()));
-    unprogrammed.wait_for(|all| all.is_empty()).await.unwrap();
+    told(&mut unprogrammed, |all| all.is_empty()).await;
 }
 
 #[tokio::test]
@@ -250,11 +256,11 @@ async fn what_is_not_permitted_is_told_and_written_once_it_is() {
     bench.create(&route, Value::Null);
     bench.compute(&route, of_gateway("edge"), None);
     let mut troubles = bench.told.troubles.clone();
-    let told = troubles.wait_for(|all| !all.is_empty()).await.unwrap().clone();
-    assert_eq!(told["tcproutes"].what, TroubleKind::Forbidden);
+    let all = told(&mut troubles, |all| !all.is_empty()).await;
+    assert_eq!(all["tcproutes"].what, TroubleKind::Forbidden);
     bench.fake.with(|inner| inner.refuse = None);
     bench.written(1).await;
-    troubles.wait_for(BTreeMap::is_empty).await.unwrap();
+    told(&mut troubles, BTreeMap::is_empty).await;
 }
 
 #[tokio::test]
@@ -289,16 +295,11 @@ fn candidate(fake: &Fake, identity: &str) -> (watch::Receiver<bool>, Cancellatio
     (leads, stop)
 }
 
-async fn becomes(leads: &mut watch::Receiver<bool>, wanted: bool) {
-    let wait = leads.wait_for(|leads| *leads == wanted);
-    tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap().unwrap();
-}
-
 #[tokio::test]
 async fn one_leads_and_gives_way_when_it_stops() {
     let fake = Fake::start().await;
     let (mut a, stop_a) = candidate(&fake, "a");
-    becomes(&mut a, true).await;
+    told(&mut a, |leads| *leads).await;
     let (mut b, _stop_b) = candidate(&fake, "b");
     let holder = |inner: &crate::fake::Inner| {
         let lease = inner.objects.values().next().cloned().unwrap_or_default();
@@ -306,7 +307,7 @@ async fn one_leads_and_gives_way_when_it_stops() {
     };
     assert_eq!(fake.with(|inner| holder(inner)), "a");
     stop_a.cancel();
-    becomes(&mut b, true).await;
+    told(&mut b, |leads| *leads).await;
     assert_eq!(fake.with(|inner| holder(inner)), "b");
 }
 
@@ -314,11 +315,11 @@ async fn one_leads_and_gives_way_when_it_stops() {
 async fn whoever_loses_the_api_server_leads_no_longer() {
     let fake = Fake::start().await;
     let (mut a, _stop) = candidate(&fake, "a");
-    becomes(&mut a, true).await;
+    told(&mut a, |leads| *leads).await;
     fake.hang(true);
     let start = Instant::now();
-    becomes(&mut a, false).await;
+    told(&mut a, |leads| !*leads).await;
     assert!(start.elapsed() < Duration::from_secs(1), "another may lead by now");
     fake.hang(false);
-    becomes(&mut a, true).await;
+    told(&mut a, |leads| *leads).await;
 }

@@ -279,6 +279,10 @@ impl Writer {
                 *attempt =
                     Attempt { wanted, result, again, failures: 0, not_before: None, written };
                 self.table.wrote(&key, &resource_version, &status);
+                if programmed::waits(key.kind) {
+                    // Whether it says by now what it could.
+                    self.table.touch([key.clone()]);
+                }
                 if again >= CONTESTED {
                     let pause = backoff(CONTESTED_PAUSE, again - CONTESTED);
                     attempt.not_before = Some(now + pause);
