@@ -17,7 +17,9 @@ mod merge;
 mod now;
 mod pattern;
 mod questions;
+mod references;
 mod view;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
@@ -30,4 +32,5 @@ pub use guard::{
 pub use import::is_import;
 pub use merge::{Applied, Merger};
 pub use now::Now;
+pub use references::is_fetched_by_name;
 pub use view::View;

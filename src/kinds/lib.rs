@@ -36,6 +36,7 @@ mod report;
 mod scalar;
 mod schema;
 mod secret;
+mod served;
 mod stream_route;
 #[cfg(test)]
 mod tests;
@@ -44,3 +45,4 @@ mod values;
 mod yaml;
 
 pub use parse::{Limits, Parsed, decode, parse, redact};
+pub use served::{Served, served, served_again, versions};

@@ -183,6 +183,8 @@ pub struct ConfigMap {
 pub struct Secret {
     pub meta: Meta,
     pub data: SecretData,
+    /// `ca.crt`, PEM as it was written: certificates that others are checked against. A secret of any type may have it.
+    pub ca: Option<Arc<[u8]>>,
 }
 
 #[derive(Clone, PartialEq)]

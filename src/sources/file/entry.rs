@@ -126,7 +126,7 @@ mod tests {
             locations: Arc::default(),
             document: "{}".into(),
         };
-        Object::Secret(Arc::new(Secret { meta, data }))
+        Object::Secret(Arc::new(Secret { meta, data, ca: None }))
     }
 
     fn read(old: Entry, object: Object) -> Entry {
