@@ -10,6 +10,7 @@ use model::{
 
 use crate::guard::{Guard, Outcome};
 use crate::import::{self, Imports};
+use crate::ingress::Ingresses;
 use crate::questions::{self, Asker};
 use crate::references;
 use crate::wanted::Wanted;
@@ -27,6 +28,7 @@ pub struct Merger {
     references: Wanted<ObjectKey, ObjectKey>,
     /// Objects that another source has too, and whose own does not count.
     shadowed: BTreeMap<(ObjectKey, Arc<str>), Object>,
+    ingresses: Ingresses,
 }
 
 /// The outcome of one batch.
@@ -199,6 +201,7 @@ impl Merger {
             let wanted = service.map(|s| questions::of_mesh_service(s)).unwrap_or_default();
             self.want(&mut next, Asker::MeshService(name), &wanted, &mut changed);
         }
+        self.ingresses.settle(&mut next, &mut changed);
         changed.sort();
         changed.dedup();
         for key in &changed {

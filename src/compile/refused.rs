@@ -15,13 +15,23 @@ pub(crate) fn overlay(
 ) -> Option<ObjectStatus> {
     let accepted = |reason| Condition::new("Accepted", false, reason, text(&refused.reason));
     match (&refused.object, status) {
-        (Object::GatewayClass(_), Some(ObjectStatus::GatewayClass(mut conditions))) => {
-            put(&mut conditions, accepted("Unsupported"));
-            Some(ObjectStatus::GatewayClass(conditions))
+        (_, Some(ObjectStatus::GatewayClass(mut status))) => {
+            put(&mut status.conditions, accepted("Unsupported"));
+            Some(ObjectStatus::GatewayClass(status))
         }
-        (Object::Gateway(_), Some(ObjectStatus::Gateway(mut status))) => {
+        (_, Some(ObjectStatus::Gateway(mut status))) => {
             put(&mut status.conditions, accepted("Invalid"));
             Some(ObjectStatus::Gateway(status))
+        }
+        (_, Some(ObjectStatus::ListenerSet(mut status))) => {
+            put(&mut status.conditions, accepted("Invalid"));
+            Some(ObjectStatus::ListenerSet(status))
+        }
+        (_, Some(ObjectStatus::Policy(mut ancestors))) => {
+            for ancestor in &mut ancestors {
+                put(&mut ancestor.conditions, accepted("Invalid"));
+            }
+            Some(ObjectStatus::Policy(ancestors))
         }
         (Object::Gateway(_), None) if gateway => {
             let text = "its document was never good";
