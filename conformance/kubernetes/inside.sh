@@ -102,6 +102,7 @@ control_plane() {
     --initial-advertise-peer-urls http://127.0.0.1:2380 --initial-cluster default=http://127.0.0.1:2380 \
     >"$logs/etcd.log" 2>&1 &
   "$work/apiserver.sh" >"$logs/kube-apiserver.log" 2>&1 &
+  echo $! >"$work/apiserver.pid"
   until_true "the API server is ready" "$logs/kube-apiserver.log" kubectl get --raw /readyz
   "$bin/kube-controller-manager" --kubeconfig "$work/admin.kubeconfig" --leader-elect=false --bind-address=127.0.0.1 \
     --service-account-private-key-file="$pki/accounts.key" --root-ca-file="$pki/ca.crt" \
