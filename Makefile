@@ -8,7 +8,7 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api bench bench-gate fuzz fmt lint manifests envoy
+.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api bench bench-gate fuzz fmt lint manifests manifests-check envoy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,7 +63,11 @@ lint: ## rustfmt, clippy with warnings as errors, cargo-deny where it is install
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; \
 	else echo "lint: cargo-deny is not installed: licences and bans NOT checked" >&2; fi
 
-manifests: ## check the documents under deploy/ as the server would
+manifests: ## make the CRDs, the plain manifests and the chart's README anew (deploy/)
+	deploy/manifests.sh
+
+manifests-check: ## fail where one of those is stale; check the documents under deploy/ as the server would
+	deploy/manifests.sh --check
 	$(WITH_ENVOY) $(CARGO) run --locked --package isthmus -- validate -f deploy/quickstart --envoy "$$envoy" --fail-on warn
 
 envoy: ## fetch a real Envoy into the cache and print where it is

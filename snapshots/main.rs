@@ -42,6 +42,7 @@ areas! {
     "history" => history,
     "hosts" => hosts,
     "http" => http,
+    "ingress" => ingress,
     "input" => input,
     "listener" => listener,
     "match" => matching,

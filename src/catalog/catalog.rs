@@ -5,8 +5,8 @@ use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
     BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass, Health,
-    Kind, ListenerSet, MeshService, Namespace, NamespacedName, Node, Object, ObjectKey, Question,
-    ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
+    Ingress, IngressClass, Kind, ListenerSet, MeshService, Namespace, NamespacedName, Node, Object,
+    ObjectKey, Question, ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::guard::ServedService;
@@ -113,6 +113,10 @@ impl Catalog {
         Kind::ROUTES.into_iter().flat_map(|kind| self.list(kind)).filter_map(Object::as_route)
     }
 
+    pub(crate) fn ingress_classes(&self) -> impl Iterator<Item = &Arc<IngressClass>> {
+        all!(self, IngressClass)
+    }
+
     pub fn mesh_services(&self) -> impl Iterator<Item = &Arc<MeshService>> {
         all!(self, MeshService)
     }
@@ -137,6 +141,10 @@ impl Catalog {
 
     pub(crate) fn gateway_class(&self, name: &NamespacedName) -> Option<&Arc<GatewayClass>> {
         typed!(self, GatewayClass, name)
+    }
+
+    pub(crate) fn ingress(&self, name: &NamespacedName) -> Option<&Arc<Ingress>> {
+        typed!(self, Ingress, name)
     }
 
     pub(crate) fn listener_set(&self, name: &NamespacedName) -> Option<&Arc<ListenerSet>> {

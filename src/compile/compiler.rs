@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Key};
 use model::{
-    Condition, Finding, Kind, NamespacedName, ObjectKey, ObjectStatus, ParentStatus, Route,
-    Severity, codes,
+    Condition, Finding, GatewayClassStatus, Kind, NamespacedName, ObjectKey, ObjectStatus,
+    ParentStatus, Route, Severity, codes,
 };
 
 use crate::complaint::{Complaint, refused};
@@ -156,7 +156,9 @@ impl Compiler {
                 let ours = class.controller == self.controller;
                 let accepted =
                     Condition::new("Accepted", true, "Accepted", "served by this controller");
-                ours.then(|| ObjectStatus::GatewayClass(vec![accepted]))
+                let status =
+                    GatewayClassStatus { conditions: vec![accepted], supported_features: vec![] };
+                ours.then(|| ObjectStatus::GatewayClass(status))
             }
             Kind::Gateway => {
                 self.gateways.get(&key.name)?.gateway_status().map(ObjectStatus::Gateway)

@@ -15,6 +15,7 @@ mod dns;
 mod finding;
 mod gateway;
 mod hostname;
+mod ingress;
 mod object;
 mod policy;
 mod registry;
@@ -23,7 +24,8 @@ mod service;
 
 pub use change::{Batch, Change, Health};
 pub use condition::{
-    Condition, ConditionStatus, GatewayStatus, ListenerStatus, ObjectStatus, ParentStatus,
+    Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, ListenerSetStatus,
+    ListenerStatus, ObjectStatus, ParentStatus,
 };
 pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
 pub use finding::{Code, Finding, Severity};
@@ -33,6 +35,7 @@ pub use gateway::{
     SecretData, Selector, SelectorOperator, SelectorRequirement, TlsMode,
 };
 pub use hostname::{Hostname, InvalidHostname};
+pub use ingress::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls};
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};
 pub use policy::{BackendTlsPolicy, PolicyTarget};
 pub use registry::{

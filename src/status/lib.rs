@@ -5,3 +5,7 @@
 //! ```
 //!
 //! It must never feed anything back into what is compiled.
+
+mod json;
+
+pub use json::render;

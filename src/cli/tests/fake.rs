@@ -187,6 +187,8 @@ fn documents(kind: Kind) -> Vec<Value> {
         Kind::BackendTlsPolicy
         | Kind::ConfigMap
         | Kind::GrpcRoute
+        | Kind::Ingress
+        | Kind::IngressClass
         | Kind::ListenerSet
         | Kind::Node
         | Kind::TcpRoute
