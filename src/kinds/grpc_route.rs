@@ -45,7 +45,7 @@ fn rule<'a>(
     let backends =
         f.items("backendRefs").into_iter().map(|item| backend(item, &context, report)).collect();
     f.finish(report);
-    Rule { name, pointer, matches, filters, backends, timeouts: Timeouts::default() }
+    Rule { name, pointer, matches, filters, backends, timeouts: Timeouts::default(), fault: None }
 }
 
 fn any_method(headers: Vec<model::HeaderMatch>) -> RouteMatch {

@@ -134,7 +134,7 @@ fn rule<'a>(
         backends.iter().flat_map(At::items).map(|item| backend(item, &context, report)).collect();
     let timeouts = f.object("timeouts").map(|t| timeouts(t, report)).unwrap_or_default();
     f.finish(report);
-    Rule { name, pointer, matches, filters, backends, timeouts }
+    Rule { name, pointer, matches, filters, backends, timeouts, fault: None }
 }
 
 pub(crate) fn rule_name<'a>(

@@ -22,7 +22,7 @@ mod registry;
 mod route;
 mod service;
 
-pub use change::{Batch, Change, Health};
+pub use change::{Batch, Change, Health, Refused};
 pub use condition::{
     Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, ListenerSetStatus,
     ListenerStatus, ObjectStatus, ParentStatus,
