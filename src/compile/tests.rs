@@ -135,6 +135,8 @@ fn route(spec: &RouteSpec<'_>) -> Object {
             filters: vec![],
             backends: vec![Backend { target, weight: 1, filters: vec![] }],
             timeouts: Timeouts { request: Some(Duration::from_secs(1)), backend_request: None },
+            retry: None,
+            session: None,
         }],
     }))
 }

@@ -36,6 +36,7 @@ mod report;
 mod scalar;
 mod schema;
 mod secret;
+mod session;
 mod stream_route;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ mod certificates;
 mod conflicts;
 mod listeners;
 mod rules;
+mod session;
 mod sockets;
 mod status;
 mod tables;
