@@ -137,6 +137,8 @@ fn route(spec: &RouteSpec<'_>) -> Object {
             backends: vec![Backend { target, weight: 1, filters: vec![] }],
             timeouts: Timeouts { request: Some(Duration::from_secs(1)), backend_request: None },
             fault: None,
+            retry: None,
+            session: None,
         }],
     }))
 }

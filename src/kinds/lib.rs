@@ -39,6 +39,7 @@ mod scalar;
 mod schema;
 mod secret;
 mod served;
+mod session;
 mod stream_route;
 #[cfg(test)]
 mod tests;

@@ -34,6 +34,8 @@ pub(crate) fn stream_route(meta: Meta, root: At<'_>, report: &mut Report) -> Rou
             backends,
             timeouts: Timeouts::default(),
             fault: None,
+            retry: None,
+            session: None,
         });
     }
     spec.finish(report);

@@ -30,9 +30,9 @@ pub use condition::{
 pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
 pub use finding::{Code, Finding, Severity};
 pub use gateway::{
-    AllowedNamespaces, CertificateRef, ConfigMap, Gateway, GatewayClass, GrantFrom, GrantTo,
-    Listener, ListenerProtocol, ListenerSet, Namespace, Node, ReferenceGrant, RouteKind, Secret,
-    SecretData, Selector, SelectorOperator, SelectorRequirement, TlsMode,
+    AllowedNamespaces, Authorities, CertificateRef, ConfigMap, Gateway, GatewayClass, GrantFrom,
+    GrantTo, Listener, ListenerProtocol, ListenerSet, Namespace, Node, ReferenceGrant, RouteKind,
+    Secret, SecretData, Selector, SelectorOperator, SelectorRequirement, TlsMode,
 };
 pub use hostname::{Hostname, InvalidHostname};
 pub use ingress::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls};
@@ -45,8 +45,8 @@ pub use registry::{
 };
 pub use route::{
     Backend, BackendRef, Cors, Filter, Fraction, HeaderEdit, HeaderMatch, HeaderValue, ParentRef,
-    PathMatch, PathModifier, QueryMatch, Redirect, Rewrite, Route, RouteMatch, Rule, StringMatch,
-    Timeouts,
+    PathMatch, PathModifier, QueryMatch, Redirect, Retry, Rewrite, Route, RouteMatch, Rule,
+    SessionPersistence, SessionToken, StringMatch, Timeouts,
 };
 pub use service::{
     AppProtocol, DnsResolution, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality,
