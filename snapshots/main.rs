@@ -39,6 +39,7 @@ areas! {
     "filter" => filter,
     "grants" => grants,
     "grpc" => grpc,
+    "grpcroute" => grpcroute,
     "history" => history,
     "hosts" => hosts,
     "http" => http,
@@ -47,6 +48,7 @@ areas! {
     "listener" => listener,
     "match" => matching,
     "registry" => registry,
+    "session" => session,
     "status" => status,
     "tls" => tls,
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use crate::BRIDGE_ADDRESS;
+use crate::follow::events;
 
 pub(crate) struct Nodes(Vec<Place>);
 
@@ -69,11 +70,10 @@ impl Nodes {
 
     /// Binds pods without a node, for ever.
     pub(crate) async fn bind(&self, client: Client) -> anyhow::Result<()> {
-        let unbound = watcher(
+        let unbound = events(
             Api::<Pod>::all(client.clone()),
             watcher::Config::default().fields("spec.nodeName="),
         )
-        .default_backoff()
         .applied_objects();
         let mut unbound = std::pin::pin!(unbound);
         let mut turn = 0;

@@ -254,6 +254,9 @@ impl Builder<'_> {
             filters: Vec::new(),
             backends: backend.map(|backend| self.backend(backend)).into_iter().collect(),
             timeouts: Timeouts::default(),
+            retry: None,
+            session: None,
+            fault: None,
         }
     }
 
