@@ -10,12 +10,13 @@ use model::{
 
 use crate::complaint::{Complaint, refused};
 use crate::register::{Register, Registered};
-use crate::{GroupKey, gateway, grpc, references};
+use crate::{Bind, GroupKey, gateway, grpc, references};
 
 /// Compiles every Gateway of the catalog, and whatever other groups are wanted, step by step.
 #[derive(Debug)]
 pub struct Compiler {
     controller: Arc<str>,
+    bind: Bind,
     gateways: BTreeMap<NamespacedName, gateway::Group>,
     /// By namespace.
     grpc: BTreeMap<Option<Arc<str>>, grpc::Group>,
@@ -35,9 +36,9 @@ pub struct Update {
 
 impl Compiler {
     #[must_use]
-    pub fn new(controller: Arc<str>) -> Self {
+    pub fn new(controller: Arc<str>, bind: Bind) -> Self {
         let register = Register::new();
-        Self { controller, gateways: BTreeMap::new(), grpc: BTreeMap::new(), register }
+        Self { controller, bind, gateways: BTreeMap::new(), grpc: BTreeMap::new(), register }
     }
 
     /// Says which groups there are beside those of the Gateways, which are compiled always. Groups that are new are
@@ -69,7 +70,7 @@ impl Compiler {
         for (name, group) in &mut self.gateways {
             let key = GroupKey::Gateway(name.clone());
             out.note(key, || group.update(catalog, changed)).unwrap_or_else(|| {
-                *group = gateway::Group::new(name.clone(), controller.clone());
+                *group = gateway::Group::new(name.clone(), controller.clone(), self.bind);
             });
         }
         for (namespace, group) in &mut self.grpc {
@@ -93,7 +94,7 @@ impl Compiler {
         for gateway in catalog.gateways() {
             let name = &gateway.meta.key.name;
             if !self.gateways.contains_key(name) {
-                let group = gateway::Group::new(name.clone(), self.controller.clone());
+                let group = gateway::Group::new(name.clone(), self.controller.clone(), self.bind);
                 self.gateways.insert(name.clone(), group);
             }
         }

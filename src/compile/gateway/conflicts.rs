@@ -2,13 +2,19 @@
 
 use model::{Hostname, Listener, ListenerProtocol};
 
-use super::listeners::unsupported;
+use super::listeners::{Problem, unsupported};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Conflict {
     pub(crate) reason: &'static str,
     pub(crate) text: String,
     pub(crate) hint: &'static str,
+}
+
+impl Conflict {
+    pub(crate) fn problem(&self) -> Problem {
+        Problem { reason: self.reason, text: self.text.clone() }
+    }
 }
 
 /// What keeps a listener of one document from being served beside the others: `before` are accepted listeners of
