@@ -78,8 +78,13 @@ pub(crate) fn listener_set(meta: Meta, root: At<'_>, report: &mut Report) -> Lis
 }
 
 pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway {
-    let mut gateway =
-        Gateway { meta, class: "".into(), listeners: Vec::new(), addresses: Vec::new() };
+    let mut gateway = Gateway {
+        meta,
+        class: "".into(),
+        listeners: Vec::new(),
+        addresses: Vec::new(),
+        allowed_listeners: AllowedNamespaces::None,
+    };
     let Some(mut spec) = root.fields().object("spec") else { return gateway };
     gateway.class = spec.shared("gatewayClassName").unwrap_or_default();
     for item in spec.items("listeners") {
@@ -123,20 +128,12 @@ pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway 
         }
         f.finish(report);
     }
-    // Who may add listeners is moot while nobody can: there is no ListenerSet yet, and None is the default.
-    if spec.take("allowedListeners").is_some_and(|at| {
-        let mut f = at.fields();
-        let from = f.object("namespaces").and_then(|mut n| n.text("from"));
-        from.is_some_and(|from| from != "None")
-    }) {
-        let at = spec.take("allowedListeners").map_or_else(|| spec.at.place(), |at| at.place());
-        report.say(
-            Severity::Warning,
-            codes::UNSUPPORTED_FIELD,
-            at,
-            "ListenerSets are not supported",
-            "remove it",
-        );
+    if let Some(mut allowed) = spec.object("allowedListeners") {
+        if let Some(namespaces) = allowed.object("namespaces") {
+            gateway.allowed_listeners =
+                allowed_namespaces(namespaces, AllowedNamespaces::None, report);
+        }
+        allowed.finish(report);
     }
     spec.finish(report);
     gateway
@@ -202,7 +199,7 @@ fn listener(item: At<'_>, namespace: &Arc<str>, report: &mut Report) -> Listener
             kind.finish(report);
         }
         if let Some(namespaces) = allowed.object("namespaces") {
-            listener.namespaces = allowed_namespaces(namespaces, report);
+            listener.namespaces = allowed_namespaces(namespaces, AllowedNamespaces::Same, report);
         }
         allowed.finish(report);
     }
@@ -261,13 +258,18 @@ fn listener_tls(tls: At<'_>, listener: &mut Listener, namespace: &Arc<str>, repo
     f.finish(report);
 }
 
-fn allowed_namespaces(mut f: Fields<'_>, report: &mut Report) -> AllowedNamespaces {
+fn allowed_namespaces(
+    mut f: Fields<'_>,
+    default: AllowedNamespaces,
+    report: &mut Report,
+) -> AllowedNamespaces {
     let place = f.at.place();
     let from = f.text("from");
     let selector = f.object("selector").map(|s| selector(s, report));
     f.finish(report);
     match (from, selector) {
         (Some("All"), _) => AllowedNamespaces::All,
+        (Some("Same"), _) => AllowedNamespaces::Same,
         (Some("None"), _) => AllowedNamespaces::None,
         (Some("Selector"), Some(selector)) => AllowedNamespaces::Selector(selector),
         (Some("Selector"), None) => {
@@ -279,7 +281,7 @@ fn allowed_namespaces(mut f: Fields<'_>, report: &mut Report) -> AllowedNamespac
             );
             AllowedNamespaces::None
         }
-        _ => AllowedNamespaces::Same,
+        _ => default,
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Gateway {
     pub listeners: Vec<Listener>,
     /// Where to bind; empty means all addresses.
     pub addresses: Vec<IpAddr>,
+    /// From which namespaces ListenerSets may add listeners.
+    pub allowed_listeners: AllowedNamespaces,
 }
 
 /// More listeners for a Gateway, kept by somebody else.

@@ -1,4 +1,5 @@
-//! A Gateway's listeners: which can be served, with which certificates, and what their status says.
+//! The listeners of a Gateway and of its ListenerSets: which can be served, with which certificates, and what their
+//! status says.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,48 +8,104 @@ use catalog::View;
 use ir::{Name, Secret};
 use model::{
     AllowedNamespaces, Condition, Finding, Gateway, Hostname, Kind, Listener, ListenerProtocol,
-    Meta, NamespacedName, ObjectKey, RouteKind, SecretData, Severity, TlsMode, codes,
+    ListenerSet, Meta, NamespacedName, ObjectKey, ObjectRef, RouteKind, Severity, TlsMode, codes,
 };
 
-use crate::backend::granted;
+use super::attach::admits;
+use super::certificates::certificates;
+use super::conflicts::{Conflict, conflict};
 use crate::complaint::Complaint;
 
-/// Port and scheme that requests come in by.
+/// What a listener does with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+    TlsTerminate,
+    TlsPassthrough,
+    Tcp,
+    Udp,
+}
+
+impl Scheme {
+    /// The kinds of route that go with it (`GatewaySpec.listeners`).
+    const fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Http | Self::Https => &[Kind::HttpRoute, Kind::GrpcRoute],
+            Self::TlsTerminate | Self::TlsPassthrough => &[Kind::TlsRoute],
+            Self::Tcp => &[Kind::TcpRoute],
+            Self::Udp => &[Kind::UdpRoute],
+        }
+    }
+}
+
+/// Where traffic comes in, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Entrance {
     pub(crate) port: u16,
-    pub(crate) tls: bool,
+    pub(crate) scheme: Scheme,
+}
+
+impl Entrance {
+    /// Whether the proxy ends TLS here, for which it needs a certificate.
+    pub(crate) fn tls(self) -> bool {
+        matches!(self.scheme, Scheme::Https | Scheme::TlsTerminate)
+    }
 }
 
 /// One listener, as routes see it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Front {
+    /// The Gateway or ListenerSet that it is part of.
+    pub(crate) parent: ObjectKey,
     pub(crate) name: Arc<str>,
     pub(crate) entrance: Entrance,
     pub(crate) hostname: Option<Hostname>,
     pub(crate) namespaces: AllowedNamespaces,
-    /// Whether HTTPRoutes may attach at all.
-    pub(crate) http_routes: bool,
+    /// Routes that may attach, in the order of the document.
+    pub(crate) kinds: Vec<Kind>,
     /// Whether the listener takes part: known protocol, no conflict.
     pub(crate) accepted: bool,
-    /// The route table that serves it.
-    pub(crate) table: Name,
+    /// The route table that serves it; `None` where connections are not HTTP.
+    pub(crate) table: Option<Name>,
+}
+
+impl Front {
+    /// Its name among all listeners of the Gateway.
+    pub(crate) fn label(&self) -> Name {
+        match self.parent.kind {
+            Kind::Gateway => self.name.clone(),
+            _ => format!("{}/{}", self.parent.name, self.name).into(),
+        }
+    }
 }
 
 /// What does not concern routes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Back {
-    pub(crate) pointer: Arc<str>,
+    pub(crate) origin: ObjectRef,
     pub(crate) secrets: Vec<Name>,
     pub(crate) conditions: Vec<Condition>,
     /// Accepted, and can take connections.
     pub(crate) programmed: bool,
 }
 
+/// A ListenerSet that names the Gateway.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Set {
+    pub(crate) key: ObjectKey,
+    /// Whether the Gateway lets it add listeners. Else it has no [`Front`]s.
+    pub(crate) allowed: bool,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Skeleton {
     pub(crate) gateway: Option<Arc<Gateway>>,
+    /// In order of precedence.
+    pub(crate) sets: Vec<Set>,
+    /// Of the Gateway first, then of the sets in their order.
     pub(crate) fronts: Vec<Front>,
+    /// For each of `fronts`.
     pub(crate) backs: Vec<Back>,
     pub(crate) secrets: BTreeMap<Name, Secret>,
     pub(crate) findings: Vec<Complaint>,
@@ -76,16 +133,49 @@ pub(crate) fn skeleton(view: &View<'_>, name: &NamespacedName, controller: &str)
         }
     }
     let mut out = Skeleton { gateway: Some(gateway.clone()), ..Skeleton::default() };
-    for listener in &gateway.listeners {
+    let mut before = Vec::new();
+    add(view, &gateway.meta, &gateway.listeners, &mut before, &mut out);
+    for set in in_order(view.listener_sets_of(name)) {
+        let allowed = admits(view, &name.namespace, &gateway.allowed_listeners, &set.meta);
+        if allowed {
+            add(view, &set.meta, &set.listeners, &mut before, &mut out);
+        }
+        out.sets.push(Set { key: set.meta.key.clone(), allowed });
+    }
+    out
+}
+
+/// `ListenerSetSpec.listeners`: the oldest first, then by namespace and name.
+fn in_order<'a>(sets: impl Iterator<Item = &'a Arc<ListenerSet>>) -> Vec<&'a Arc<ListenerSet>> {
+    let mut sets: Vec<_> = sets.collect();
+    sets.sort_by_cached_key(|set| {
+        (set.meta.created.unwrap_or(i64::MAX), set.meta.key.name.to_string())
+    });
+    sets
+}
+
+/// Adds the listeners of one document; `before` are the accepted ones of those that go before it.
+fn add<'a>(
+    view: &View<'_>,
+    meta: &Meta,
+    listeners: &'a [Listener],
+    before: &mut Vec<&'a Listener>,
+    out: &mut Skeleton,
+) {
+    let mut accepted = Vec::new();
+    for listener in listeners {
         // A protocol that is not served takes nothing from a listener that is (`GatewaySpec.listeners`: "if an
         // implementation does not support TCP […] the previous rule does not apply").
         let supported = unsupported(listener).is_none();
-        let conflict = supported.then(|| conflict(listener, &gateway.listeners)).flatten();
-        let (front, back) = examine(view, &gateway.meta, listener, conflict.as_ref(), &mut out);
+        let conflict = supported.then(|| conflict(listener, listeners, before)).flatten();
+        let (front, back) = examine(view, meta, listener, conflict.as_ref(), out);
+        if front.accepted {
+            accepted.push(listener);
+        }
         out.fronts.push(front);
         out.backs.push(back);
     }
-    out
+    before.extend(accepted);
 }
 
 fn examine(
@@ -131,26 +221,14 @@ fn examine(
     }
 
     let accepted = unsupported.is_none() && conflict.is_none();
-    let tls = listener.protocol == Ok(ListenerProtocol::Https);
-    let secrets = if tls && unsupported.is_none() {
+    let entrance = Entrance { port: listener.port, scheme: scheme(listener) };
+    let secrets = if entrance.tls() && unsupported.is_none() {
         certificates(view, meta, listener, &mut conditions, out)
     } else {
         Vec::new()
     };
-    let kinds_ok = listener.kinds.iter().all(is_http_route);
-    if !kinds_ok {
-        let text =
-            "this listener serves HTTPRoute only; other kinds in allowedRoutes.kinds are not known";
-        conditions.retain(|c| c.kind != "ResolvedRefs");
-        conditions.push(Condition::new("ResolvedRefs", false, "InvalidRouteKinds", text));
-        out.findings.push(finding(
-            meta,
-            &format!("{}/allowedRoutes/kinds", listener.pointer),
-            codes::REFERENCE_KIND,
-            format!("listener {}: {text}", listener.name),
-            "name kind HTTPRoute, or leave kinds out".into(),
-        ));
-    } else if !conditions.iter().any(|c| c.kind == "ResolvedRefs") {
+    let kinds = kinds(meta, listener, entrance.scheme, &mut conditions, out);
+    if !conditions.iter().any(|c| c.kind == "ResolvedRefs") {
         conditions.push(Condition::new(
             "ResolvedRefs",
             true,
@@ -158,7 +236,7 @@ fn examine(
             "all references are resolved",
         ));
     }
-    let programmed = accepted && (!tls || !secrets.is_empty());
+    let programmed = accepted && (!entrance.tls() || !secrets.is_empty());
     conditions.push(if programmed {
         Condition::new(
             "Programmed",
@@ -170,168 +248,108 @@ fn examine(
         Condition::new(
             "Programmed",
             false,
-            "Invalid",
+            conflict.map_or("Invalid", |conflict| conflict.reason),
             "the listener is not served: see the other conditions",
         )
     });
 
-    let entrance = Entrance { port: listener.port, tls };
     let front = Front {
+        parent: meta.key.clone(),
         name: listener.name.clone(),
         entrance,
         hostname: listener.hostname.clone(),
         namespaces: listener.namespaces.clone(),
-        http_routes: listener.kinds.is_empty() || listener.kinds.iter().any(is_http_route),
+        kinds: if unsupported.is_some() { Vec::new() } else { kinds },
         accepted,
-        table: table_name(listener, entrance),
+        table: None,
     };
-    let back = Back { pointer: listener.pointer.clone(), secrets, conditions, programmed };
+    let front = Front { table: table_name(&front), ..front };
+    let back = Back { origin: meta.at(&listener.pointer), secrets, conditions, programmed };
     (front, back)
+}
+
+/// The kinds of route that may attach; those that the document names and that do not go with the protocol are said.
+fn kinds(
+    meta: &Meta,
+    listener: &Listener,
+    scheme: Scheme,
+    conditions: &mut Vec<Condition>,
+    out: &mut Skeleton,
+) -> Vec<Kind> {
+    let possible = scheme.kinds();
+    if listener.kinds.is_empty() {
+        return possible.to_vec();
+    }
+    let find = |named: &RouteKind| {
+        Kind::find(&named.group, &named.kind).filter(|kind| possible.contains(kind))
+    };
+    let mut good: Vec<Kind> = Vec::new();
+    for kind in listener.kinds.iter().filter_map(find) {
+        if !good.contains(&kind) {
+            good.push(kind);
+        }
+    }
+    let bad: Vec<&str> =
+        listener.kinds.iter().filter(|k| find(k).is_none()).map(|k| &*k.kind).collect();
+    if !bad.is_empty() {
+        let names: Vec<_> = possible.iter().map(|kind| kind.as_str()).collect();
+        let text = format!(
+            "routes of kind {} do not go with this listener, only {}",
+            bad.join(", "),
+            names.join(" and ")
+        );
+        out.findings.push(finding(
+            meta,
+            &format!("{}/allowedRoutes/kinds", listener.pointer),
+            codes::REFERENCE_KIND,
+            format!("listener {}: {text}", listener.name),
+            "name other kinds, or leave kinds out".into(),
+        ));
+        conditions.retain(|c| c.kind != "ResolvedRefs");
+        conditions.push(Condition::new("ResolvedRefs", false, "InvalidRouteKinds", text));
+    }
+    good
 }
 
 /// All plain HTTP listeners of a port share a table, since only the host header tells them apart. With TLS each listener
 /// has its own: the server name chose it, and its connections must not reach another listener's routes.
-fn table_name(listener: &Listener, entrance: Entrance) -> Name {
-    if entrance.tls {
-        format!("https/{}/{}", entrance.port, listener.name).into()
-    } else {
-        format!("http/{}", entrance.port).into()
+fn table_name(front: &Front) -> Option<Name> {
+    let port = front.entrance.port;
+    match front.entrance.scheme {
+        Scheme::Http => Some(format!("http/{port}").into()),
+        Scheme::Https => Some(format!("https/{port}/{}", front.label()).into()),
+        Scheme::TlsTerminate | Scheme::TlsPassthrough | Scheme::Tcp | Scheme::Udp => None,
     }
 }
 
-fn is_http_route(kind: &RouteKind) -> bool {
-    &*kind.kind == Kind::HttpRoute.as_str() && &*kind.group == Kind::HttpRoute.group()
+/// Of a protocol that is not known nothing is served; what it is taken for does not matter then.
+fn scheme(listener: &Listener) -> Scheme {
+    match (&listener.protocol, listener.tls_mode) {
+        (Ok(ListenerProtocol::Http), _) => Scheme::Http,
+        (Ok(ListenerProtocol::Https), _) => Scheme::Https,
+        (Ok(ListenerProtocol::Tls), TlsMode::Terminate) => Scheme::TlsTerminate,
+        (Ok(ListenerProtocol::Tls), TlsMode::Passthrough) => Scheme::TlsPassthrough,
+        (Ok(ListenerProtocol::Tcp) | Err(_), _) => Scheme::Tcp,
+        (Ok(ListenerProtocol::Udp), _) => Scheme::Udp,
+    }
 }
 
-fn unsupported(listener: &Listener) -> Option<String> {
+pub(super) fn unsupported(listener: &Listener) -> Option<String> {
     match &listener.protocol {
         Ok(ListenerProtocol::Https) if listener.tls_mode == TlsMode::Passthrough => {
             Some("protocol HTTPS needs tls.mode Terminate".into())
         }
-        Ok(ListenerProtocol::Http | ListenerProtocol::Https) => None,
-        Ok(other) => Some(format!("protocol {} is not served", other.as_str())),
+        Ok(_) => None,
         Err(other) => Some(format!("protocol {other} is not known")),
     }
 }
 
-struct Conflict {
-    reason: &'static str,
-    text: String,
-}
-
-fn conflict(listener: &Listener, all: &[Listener]) -> Option<Conflict> {
-    let others = || {
-        let same_port = all.iter().filter(|o| o.name != listener.name && o.port == listener.port);
-        same_port.filter(|o| unsupported(o).is_none())
-    };
-    if let Some(other) = others().find(|o| o.protocol != listener.protocol) {
-        return Some(Conflict {
-            reason: "ProtocolConflict",
-            text: format!(
-                "port {} is also used by listener {} with another protocol",
-                listener.port, other.name
-            ),
-        });
-    }
-    let other = others().find(|o| o.hostname == listener.hostname)?;
-    let host = listener.hostname.as_ref().map_or("every hostname", Hostname::as_str);
-    Some(Conflict {
-        reason: "HostnameConflict",
-        text: format!("port {} with {host} is also used by listener {}", listener.port, other.name),
-    })
-}
-
-/// The usable certificates of a TLS listener; the unusable ones are said in a condition and in findings.
-fn certificates(
-    view: &View<'_>,
+pub(super) fn finding(
     meta: &Meta,
-    listener: &Listener,
-    conditions: &mut Vec<Condition>,
-    out: &mut Skeleton,
-) -> Vec<Name> {
-    let mut names = Vec::new();
-    let mut problem: Option<(&'static str, String)> = None;
-    if listener.certificates.is_empty() {
-        problem = Some(("InvalidCertificateRef", "tls.certificateRefs is empty".into()));
-        out.findings.push(finding(
-            meta,
-            &format!("{}/tls", listener.pointer),
-            codes::REFERENCE_NOT_FOUND,
-            format!("listener {}: protocol HTTPS needs a certificate", listener.name),
-            "name a Secret of type kubernetes.io/tls in tls.certificateRefs".into(),
-        ));
-    }
-    for reference in &listener.certificates {
-        let target =
-            NamespacedName { namespace: reference.namespace.clone(), name: reference.name.clone() };
-        let from = (Kind::Gateway.group(), Kind::Gateway.as_str(), &**meta.namespace());
-        let fault = if Kind::find(&reference.group, &reference.kind) != Some(Kind::Secret) {
-            let text = format!("a certificate cannot be of kind {}", reference.kind);
-            Some(("InvalidCertificateRef", codes::REFERENCE_KIND, text))
-        } else if granted(view, from, ("", "Secret", &target)) {
-            match view.secret(&target).map(|secret| (secret, &secret.data)) {
-                None => Some((
-                    "InvalidCertificateRef",
-                    codes::REFERENCE_NOT_FOUND,
-                    format!("Secret {target} does not exist"),
-                )),
-                Some((secret, SecretData::Tls { chain, key })) => {
-                    let name: Name = format!("secret/{}/{}", target.namespace, target.name).into();
-                    let value = Secret {
-                        name: name.clone(),
-                        chain: chain.clone(),
-                        key: key.clone(),
-                        origin: secret.meta.at(""),
-                    };
-                    out.secrets.insert(name.clone(), value);
-                    if !names.contains(&name) {
-                        names.push(name);
-                    }
-                    None
-                }
-                Some((_, SecretData::Invalid { reason })) => Some((
-                    "InvalidCertificateRef",
-                    codes::INVALID_CERTIFICATE,
-                    format!("Secret {target} cannot be used: {reason}"),
-                )),
-                Some((_, SecretData::Other { kind })) => Some((
-                    "InvalidCertificateRef",
-                    codes::INVALID_CERTIFICATE,
-                    format!("Secret {target} is of type {kind}, not kubernetes.io/tls"),
-                )),
-            }
-        } else {
-            let text = format!(
-                "no ReferenceGrant in namespace {} permits the reference to Secret {target}",
-                target.namespace
-            );
-            Some(("RefNotPermitted", codes::REFERENCE_NOT_PERMITTED, text))
-        };
-        if let Some((reason, code, text)) = fault {
-            let hint = if names.is_empty() && listener.certificates.len() == 1 {
-                "the listener is not served until the reference is good"
-            } else {
-                "the listener is served with its other certificates"
-            };
-            let missing = (code == codes::REFERENCE_NOT_FOUND)
-                .then(|| ObjectKey { kind: Kind::Secret, name: target.clone() });
-            let complaint = finding(
-                meta,
-                &reference.pointer,
-                code,
-                format!("listener {}: {text}", listener.name),
-                hint.into(),
-            );
-            out.findings.push(Complaint { missing, ..complaint });
-            problem.get_or_insert((reason, text));
-        }
-    }
-    if let Some((reason, text)) = problem {
-        conditions.push(Condition::new("ResolvedRefs", false, reason, text));
-    }
-    names
-}
-
-fn finding(meta: &Meta, pointer: &str, code: model::Code, text: String, hint: String) -> Complaint {
+    pointer: &str,
+    code: model::Code,
+    text: String,
+    hint: String,
+) -> Complaint {
     Finding { at: meta.at(pointer), code, severity: Severity::Error, text, hint }.into()
 }

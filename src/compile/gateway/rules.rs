@@ -323,7 +323,7 @@ fn redirect_action(redirect: &model::Redirect, entrance: Entrance, path: &PathMa
     let port = match redirect.scheme.as_deref() {
         Some(scheme) => redirect.port.or_else(|| well_known_port(scheme)).or(Some(entrance.port)),
         None => {
-            let own_scheme = if entrance.tls { "https" } else { "http" };
+            let own_scheme = if entrance.tls() { "https" } else { "http" };
             let wanted = redirect.port.unwrap_or(entrance.port);
             (Some(wanted) != well_known_port(own_scheme)).then_some(wanted)
         }

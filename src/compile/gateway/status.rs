@@ -1,8 +1,6 @@
 //! What the status of a Gateway and of its routes says.
 
-use std::sync::Arc;
-
-use model::{Condition, GatewayStatus, Kind, ListenerStatus, ObjectKey, ParentStatus};
+use model::{Condition, GatewayStatus, ListenerStatus, ObjectKey, ParentStatus};
 
 use super::Group;
 
@@ -44,11 +42,9 @@ impl Group {
                     .values()
                     .filter(|state| state.attachment.fronts.contains_key(&index))
                     .filter(|state| !state.rules.values().any(|rules| rules.none_served()));
-                let supported = if front.http_routes {
-                    vec![(Arc::from(Kind::HttpRoute.group()), Arc::from(Kind::HttpRoute.as_str()))]
-                } else {
-                    Vec::new()
-                };
+                let kinds = front.kinds.iter();
+                let supported =
+                    kinds.map(|kind| (kind.group().into(), kind.as_str().into())).collect();
                 ListenerStatus {
                     name: front.name.clone(),
                     supported_kinds: supported,

@@ -37,9 +37,10 @@ impl Tables {
             stale: BTreeMap::new(),
         };
         for front in fronts.iter().filter(|front| front.accepted) {
+            let Some(table) = &front.table else { continue };
             // A listener's own host name is there too, so that a request for a listener without a fitting route is
             // answered 404 and does not fall to a less specific listener (listener isolation, GEP-3567).
-            self.stale.entry(front.table.clone()).or_default().insert(front.hostname.clone());
+            self.stale.entry(table.clone()).or_default().insert(front.hostname.clone());
         }
     }
 
@@ -67,12 +68,13 @@ impl Tables {
     ) {
         for (index, hosts) in &state.attachment.fronts {
             let Some(front) = self.fronts.get(*index) else { continue };
+            let Some(table) = &front.table else { continue };
             let Some(rules) = state.rules.get(&front.entrance) else { continue };
-            let stale = self.stale.entry(front.table.clone()).or_default();
+            let stale = self.stale.entry(table.clone()).or_default();
             for host in hosts {
                 change(&mut self.attached[*index], host, rules);
                 stale.insert(host.clone());
-                let beneath = self.hosts.get(&front.table).into_iter().flat_map(BTreeMap::keys);
+                let beneath = self.hosts.get(table).into_iter().flat_map(BTreeMap::keys);
                 match host {
                     None => stale.extend(beneath.cloned()),
                     Some(name) if name.is_wildcard() => {
@@ -90,7 +92,9 @@ impl Tables {
     pub(crate) fn build(&mut self) -> impl Iterator<Item = (&Name, Vec<Arc<VirtualHost>>)> {
         for (table, stale) in std::mem::take(&mut self.stale) {
             let members: Vec<usize> = (0..self.fronts.len())
-                .filter(|i| self.fronts[*i].accepted && self.fronts[*i].table == table)
+                .filter(|i| {
+                    self.fronts[*i].accepted && self.fronts[*i].table.as_ref() == Some(&table)
+                })
                 .collect();
             let hosts = self.hosts.entry(table).or_default();
             for domain in stale {

@@ -1,0 +1,77 @@
+//! Listeners that cannot be told apart.
+
+use model::{Hostname, Listener, ListenerProtocol};
+
+use super::listeners::unsupported;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Conflict {
+    pub(crate) reason: &'static str,
+    pub(crate) text: String,
+}
+
+/// What keeps a listener of one document from being served beside the others: `before` are accepted listeners of
+/// documents that go before this one, `own` are all listeners of this one.
+///
+/// Within a document nobody wins (`GatewaySpec.listeners`: "MUST NOT pick one conflicting Listener as the winner"); the
+/// listeners of a Gateway go before those of its ListenerSets, and those of an older set before a younger one's.
+pub(crate) fn conflict(
+    listener: &Listener,
+    own: &[Listener],
+    before: &[&Listener],
+) -> Option<Conflict> {
+    if let Some(conflict) = before.iter().find_map(|other| between(listener, other, false)) {
+        return Some(conflict);
+    }
+    own.iter()
+        .filter(|other| other.name != listener.name && unsupported(other).is_none())
+        .filter(|other| before.iter().all(|b| between(other, b, false).is_none()))
+        .find_map(|other| between(listener, other, true))
+}
+
+/// `own`: the other one may be named. Else it belongs to somebody else, of whom nothing is told.
+fn between(listener: &Listener, other: &Listener, own: bool) -> Option<Conflict> {
+    let (Ok(a), Ok(b)) = (&listener.protocol, &other.protocol) else { return None };
+    if listener.port != other.port || transport(*a) != transport(*b) {
+        return None;
+    }
+    let by = if own {
+        format!("listener {}", other.name)
+    } else {
+        "a listener that goes before it".to_owned()
+    };
+    let port = listener.port;
+    if told_apart_by(*a) != told_apart_by(*b) {
+        let text = format!("port {port} is also used by {by} with another protocol");
+        return Some(Conflict { reason: "ProtocolConflict", text });
+    }
+    if told_apart_by(*a) == Apart::Nothing {
+        let text = format!("port {port} is also used by {by}");
+        return Some(Conflict { reason: "ListenerConflict", text });
+    }
+    (listener.hostname == other.hostname).then(|| {
+        let host = listener.hostname.as_ref().map_or("every hostname", Hostname::as_str);
+        let text = format!("port {port} with {host} is also used by {by}");
+        Conflict { reason: "HostnameConflict", text }
+    })
+}
+
+#[derive(PartialEq, Eq)]
+enum Apart {
+    HostHeader,
+    ServerName,
+    Nothing,
+}
+
+fn told_apart_by(protocol: ListenerProtocol) -> Apart {
+    match protocol {
+        ListenerProtocol::Http => Apart::HostHeader,
+        ListenerProtocol::Https | ListenerProtocol::Tls => Apart::ServerName,
+        ListenerProtocol::Tcp | ListenerProtocol::Udp => Apart::Nothing,
+    }
+}
+
+/// A port of one is not a port of the other.
+fn transport(protocol: ListenerProtocol) -> &'static str {
+    if protocol == ListenerProtocol::Udp { "UDP" } else { "TCP" }
+}
