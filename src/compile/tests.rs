@@ -58,6 +58,7 @@ fn gateway(listeners: Vec<Listener>) -> Object {
         class: "isthmus".into(),
         listeners,
         addresses: vec![],
+        allowed_listeners: model::AllowedNamespaces::None,
     }))
 }
 
