@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Key};
 use model::{
-    Condition, Finding, Kind, NamespacedName, ObjectKey, ObjectStatus, ParentStatus, Route,
+    Condition, Finding, Fleet, Kind, NamespacedName, ObjectKey, ObjectStatus, ParentStatus, Route,
     Severity, codes,
 };
 
@@ -119,6 +119,11 @@ impl Compiler {
     #[must_use]
     pub fn registered(&self) -> &Registered {
         self.register.written()
+    }
+
+    /// What the proxies of each Gateway are made from, in order of name.
+    pub fn fleets(&self) -> impl Iterator<Item = Fleet> {
+        self.gateways.values().filter_map(gateway::Group::fleet)
     }
 
     /// Whether there is such a group, and it is ours to serve.

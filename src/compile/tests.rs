@@ -29,7 +29,11 @@ fn meta(kind: Kind, namespace: &str, name: &str) -> Meta {
 
 fn class() -> Object {
     let meta = meta(Kind::GatewayClass, "", "isthmus");
-    Object::GatewayClass(Arc::new(GatewayClass { meta, controller: CONTROLLER.into() }))
+    Object::GatewayClass(Arc::new(GatewayClass {
+        meta,
+        controller: CONTROLLER.into(),
+        parameters: None,
+    }))
 }
 
 fn listener(
@@ -54,6 +58,7 @@ fn listener(
 fn gateway(listeners: Vec<Listener>) -> Object {
     let meta = meta(Kind::Gateway, "infra", "edge");
     Object::Gateway(Arc::new(Gateway {
+        infrastructure: model::Infrastructure::default(),
         meta,
         class: "isthmus".into(),
         listeners,

@@ -2,9 +2,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use model::{
-    AllowedNamespaces, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo, Listener,
-    ListenerProtocol, ListenerSet, Meta, ParentRef, ReferenceGrant, RouteKind, Selector,
-    SelectorOperator, SelectorRequirement, Severity, TlsMode, codes,
+    AllowedNamespaces, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo, Infrastructure,
+    Listener, ListenerProtocol, ListenerSet, Meta, NamespacedName, ParametersRef, ParentRef,
+    ReferenceGrant, RouteKind, Selector, SelectorOperator, SelectorRequirement, Severity, TlsMode,
+    codes,
 };
 
 use crate::at::{At, Fields};
@@ -16,12 +17,38 @@ const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 
 pub(crate) fn gateway_class(meta: Meta, root: At<'_>, report: &mut Report) -> GatewayClass {
     let mut controller = "".into();
+    let mut parameters = None;
     if let Some(mut spec) = root.fields().object("spec") {
         controller = spec.shared("controllerName").unwrap_or(controller);
+        parameters = spec.take("parametersRef").map(|at| parameters_ref(at, &"".into(), report));
         spec.ignore(&["description"]);
         spec.finish(report);
     }
-    GatewayClass { meta, controller }
+    GatewayClass { meta, controller, parameters }
+}
+
+fn parameters_ref(at: At<'_>, namespace: &Arc<str>, report: &mut Report) -> ParametersRef {
+    let pointer = at.shared_pointer();
+    let mut f = at.fields();
+    let reference = ParametersRef {
+        pointer,
+        group: f.shared("group").unwrap_or_default(),
+        kind: f.shared("kind").unwrap_or_default(),
+        name: NamespacedName {
+            namespace: f.shared("namespace").unwrap_or_else(|| namespace.clone()),
+            name: f.shared("name").unwrap_or_default(),
+        },
+    };
+    f.finish(report);
+    reference
+}
+
+fn infrastructure(mut f: Fields<'_>, namespace: &Arc<str>, report: &mut Report) -> Infrastructure {
+    let mut strings = |name| f.take(name).map(|at| at.strings()).unwrap_or_default();
+    let (labels, annotations) = (strings("labels"), strings("annotations"));
+    let parameters = f.take("parametersRef").map(|at| parameters_ref(at, namespace, report));
+    f.finish(report);
+    Infrastructure { labels, annotations, parameters }
 }
 
 pub(crate) fn reference_grant(meta: Meta, root: At<'_>, report: &mut Report) -> ReferenceGrant {
@@ -84,6 +111,7 @@ pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway 
         listeners: Vec::new(),
         addresses: Vec::new(),
         allowed_listeners: AllowedNamespaces::None,
+        infrastructure: Infrastructure::default(),
     };
     let Some(mut spec) = root.fields().object("spec") else { return gateway };
     gateway.class = spec.shared("gatewayClassName").unwrap_or_default();
@@ -127,6 +155,10 @@ pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway 
             }
         }
         f.finish(report);
+    }
+    if let Some(f) = spec.object("infrastructure") {
+        let namespace = gateway.meta.namespace().clone();
+        gateway.infrastructure = infrastructure(f, &namespace, report);
     }
     if let Some(mut allowed) = spec.object("allowedListeners") {
         if let Some(namespaces) = allowed.object("namespaces") {

@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{Hostname, Meta, ParentRef};
+use crate::{Hostname, Infrastructure, Meta, ParametersRef, ParentRef};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatewayClass {
     pub meta: Meta,
     pub controller: Arc<str>,
+    pub parameters: Option<ParametersRef>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,7 @@ pub struct Gateway {
     pub addresses: Vec<IpAddr>,
     /// From which namespaces ListenerSets may add listeners.
     pub allowed_listeners: AllowedNamespaces,
+    pub infrastructure: Infrastructure,
 }
 
 /// More listeners for a Gateway, kept by somebody else.

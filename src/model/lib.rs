@@ -13,6 +13,7 @@ pub mod codes;
 mod condition;
 mod dns;
 mod finding;
+mod fleet;
 mod gateway;
 mod hostname;
 mod object;
@@ -27,6 +28,7 @@ pub use condition::{
 };
 pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
 pub use finding::{Code, Finding, Severity};
+pub use fleet::{Fleet, FleetMode, FleetPort, GatewayConfig, Infrastructure, ParametersRef};
 pub use gateway::{
     AllowedNamespaces, CertificateRef, ConfigMap, Gateway, GatewayClass, GrantFrom, GrantTo,
     Listener, ListenerProtocol, ListenerSet, Namespace, Node, ReferenceGrant, RouteKind, Secret,

@@ -14,6 +14,7 @@ use model::{
 use super::attach::admits;
 use super::certificates::certificates;
 use super::conflicts::{Conflict, conflict};
+use super::fleet::{Parameters, parameters};
 use crate::complaint::Complaint;
 
 /// What a listener does with a connection.
@@ -101,6 +102,7 @@ pub(crate) struct Set {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Skeleton {
     pub(crate) gateway: Option<Arc<Gateway>>,
+    pub(crate) parameters: Parameters,
     /// In order of precedence.
     pub(crate) sets: Vec<Set>,
     /// Of the Gateway first, then of the sets in their order.
@@ -114,8 +116,8 @@ pub(crate) struct Skeleton {
 /// Reads the Gateway and all that its listeners name. Empty if the Gateway is not there or not ours.
 pub(crate) fn skeleton(view: &View<'_>, name: &NamespacedName, controller: &str) -> Skeleton {
     let Some(gateway) = view.gateway(name) else { return Skeleton::default() };
-    match view.gateway_class(&gateway.class) {
-        Some(class) if &*class.controller == controller => {}
+    let class = match view.gateway_class(&gateway.class) {
+        Some(class) if &*class.controller == controller => class,
         Some(_) => return Skeleton::default(),
         None => {
             let finding = finding(
@@ -131,8 +133,9 @@ pub(crate) fn skeleton(view: &View<'_>, name: &NamespacedName, controller: &str)
                 ..Skeleton::default()
             };
         }
-    }
+    };
     let mut out = Skeleton { gateway: Some(gateway.clone()), ..Skeleton::default() };
+    out.parameters = parameters(view, class, gateway, &mut out.findings);
     let mut before = Vec::new();
     add(view, &gateway.meta, &gateway.listeners, &mut before, &mut out);
     for set in in_order(view.listener_sets_of(name)) {

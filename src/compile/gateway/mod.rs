@@ -3,6 +3,7 @@
 mod attach;
 mod certificates;
 mod conflicts;
+mod fleet;
 mod listeners;
 mod rules;
 mod sockets;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
 use ir::{Name, Plan, RouteTable};
-use model::{Kind, NamespacedName, ObjectKey, ObjectRef, Route};
+use model::{Fleet, Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
 use crate::backend::{self, BackendKey};
 use crate::complaint::Complaint;
@@ -93,6 +94,12 @@ impl Group {
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What its proxies are made from; `None` where it is not ours, or its parameters are not known.
+    pub(crate) fn fleet(&self) -> Option<Fleet> {
+        let skeleton = &self.skeleton;
+        fleet::fleet(skeleton.gateway.as_ref()?, &skeleton.parameters, &skeleton.fronts)
     }
 
     /// Whether the Gateway exists and its class is ours.

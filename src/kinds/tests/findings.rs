@@ -13,7 +13,10 @@ fn an_unknown_field_is_told_at_its_name_with_the_nearest_known_one() {
     assert_eq!(parsed.findings[0].hint, "did you mean `hostnames`?");
     assert_eq!(parsed.findings[0].text, "unknown field `hostname`");
     let parsed = check(&route("  zzz: 1\n"), &["5:3 ISM1103 /spec/zzz"]);
-    assert_eq!(parsed.findings[0].hint, "its fields are hostnames, parentRefs, rules, useDefaultGateways");
+    assert_eq!(
+        parsed.findings[0].hint,
+        "its fields are hostnames, parentRefs, rules, useDefaultGateways"
+    );
     check_rule(
         "- backendRefs:\n  - {name: a, port: 80, wieght: 1}",
         &["7:27 ISM1103 /spec/rules/0/backendRefs/0/wieght"],
