@@ -37,6 +37,7 @@ macro_rules! areas {
 areas! {
     "backend" => backend,
     "filter" => filter,
+    "gateway" => gateway,
     "grants" => grants,
     "grpc" => grpc,
     "history" => history,
@@ -44,6 +45,7 @@ areas! {
     "http" => http,
     "input" => input,
     "listener" => listener,
+    "listenerset" => listenerset,
     "match" => matching,
     "registry" => registry,
     "status" => status,
