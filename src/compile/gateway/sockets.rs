@@ -35,7 +35,7 @@ impl Group {
                 handler: Handler::Http(HttpConnection {
                     stat_prefix: format!("{port}_{name}").into(),
                     route_table: table.clone(),
-                    filters: vec![FilterSlot::Cors],
+                    filters: vec![FilterSlot::Cors, FilterSlot::Session],
                 }),
                 origin: back.origin.clone(),
             });
