@@ -122,6 +122,11 @@ codes! {
     KUBERNETES_REFUSED = 1503, "API server does not list a kind";
     /// The API server cannot be reached. Everything that is known of it stays in use.
     KUBERNETES_UNREACHABLE = 1504, "API server cannot be reached";
+    /// The API server does not take a status that was computed. What is served does not depend on it.
+    STATUS_REFUSED = 1521, "status refused by the API server";
+    /// Somebody else writes the same fields of an object's status again and again. It is left alone for longer and longer,
+    /// so its status may be that of the other one.
+    STATUS_CONTESTED = 1522, "status written by two";
 
     /// A proxy refused what it was sent. The text is the proxy's own.
     PROXY_REJECTED = 3101, "proxy rejected the configuration";

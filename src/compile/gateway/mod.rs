@@ -85,6 +85,8 @@ pub(crate) struct Group {
     /// Those of the plan's secrets that are of listeners or of the Gateway.
     secrets: BTreeSet<Name>,
     plan: Plan,
+    /// Objects of which this Gateway may say something else since these were taken last.
+    statuses: BTreeSet<ObjectKey>,
 }
 
 impl Group {
@@ -102,6 +104,7 @@ impl Group {
             tables: Tables::default(),
             secrets: BTreeSet::new(),
             plan: Plan::default(),
+            statuses: BTreeSet::new(),
         }
     }
 
@@ -113,6 +116,22 @@ impl Group {
     pub(crate) fn fleet(&self) -> Option<Fleet> {
         let skeleton = &self.skeleton;
         fleet::fleet(skeleton.gateway.as_ref()?, &skeleton.parameters, &skeleton.fronts)
+    }
+
+    /// The objects of which this Gateway may say something else since the last call.
+    pub(crate) fn take_statuses(&mut self) -> BTreeSet<ObjectKey> {
+        std::mem::take(&mut self.statuses)
+    }
+
+    /// All objects of which this Gateway says something.
+    pub(crate) fn told(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.routes.keys().chain(self.skeleton.sets.iter().map(|set| &set.key))
+    }
+
+    /// The Gateway's own status may differ, and with it what its ListenerSets are told.
+    fn touch_own_statuses(&mut self) {
+        self.statuses.insert(ObjectKey { kind: Kind::Gateway, name: self.name.clone() });
+        self.statuses.extend(self.skeleton.sets.iter().map(|set| set.key.clone()));
     }
 
     /// Whether the Gateway exists and its class is ours.
@@ -152,7 +171,12 @@ impl Group {
         if new_fronts {
             todo.extend(self.routes.keys().cloned());
         }
+        if !todo.is_empty() {
+            // They count what is attached.
+            self.touch_own_statuses();
+        }
         for route in todo {
+            self.statuses.insert(route.clone());
             self.update_route(catalog, &route, new_fronts, &stale, &mut new);
         }
         for piece in &stale {
@@ -185,7 +209,9 @@ impl Group {
             || next.gateway.is_some() != self.served();
         new.sockets = true;
         new.tables |= new_fronts || next.backs != self.skeleton.backs;
+        self.touch_own_statuses();
         self.skeleton = next;
+        self.touch_own_statuses();
         let backs = self.skeleton.backs.iter().filter(|back| back.programmed);
         let mut used: BTreeSet<Name> = backs
             .flat_map(|back| {
@@ -227,6 +253,7 @@ impl Group {
             self.routes.keys().filter(|name| !names.contains(*name)).cloned().collect();
         for name in &gone {
             new.routes(name.kind);
+            self.statuses.insert(name.clone());
             self.tracker.forget(&Piece::Attachment(name.clone()));
             let state = self.routes.remove(name).unwrap_or_default();
             self.tables.remove(name, &state);
@@ -235,6 +262,9 @@ impl Group {
                 self.release(&rules);
             }
             todo.remove(name);
+        }
+        if !gone.is_empty() {
+            self.touch_own_statuses();
         }
         for name in names {
             if !self.routes.contains_key(&name) {
@@ -323,7 +353,13 @@ impl Group {
     fn update_backend(&mut self, catalog: &Catalog, key: &BackendKey) {
         let view = View::new(catalog);
         backend::update(&view, key, &mut self.plan);
-        self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
+        let reads = view.into_reads();
+        // A policy is told what came of it.
+        self.statuses.extend(reads.iter().filter_map(|read| match read {
+            Key::Object(key) if key.kind == Kind::BackendTlsPolicy => Some(key.clone()),
+            _ => None,
+        }));
+        self.tracker.set(Piece::Backend(key.clone()), reads);
     }
 
     /// Builds back ends that are new in use and drops those that no route uses any more.
