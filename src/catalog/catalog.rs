@@ -4,10 +4,10 @@ use std::sync::Arc;
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
-    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass, Health,
-    Ingress, IngressClass, Kind, ListenerSet, MeshService, Namespace, NamespacedName, Node, Object,
-    ObjectKey, Question, ReferenceGrant, Refused, Registry, RegistryServiceId, Route, Secret,
-    Service,
+    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass,
+    GatewayConfig, Health, Ingress, IngressClass, Kind, ListenerSet, MeshService, Namespace,
+    NamespacedName, Node, Object, ObjectKey, Question, ReferenceGrant, Refused, Registry,
+    RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::guard::ServedService;
@@ -151,6 +151,10 @@ impl Catalog {
 
     pub(crate) fn ingress(&self, name: &NamespacedName) -> Option<&Arc<Ingress>> {
         typed!(self, Ingress, name)
+    }
+
+    pub(crate) fn gateway_config(&self, name: &NamespacedName) -> Option<&Arc<GatewayConfig>> {
+        typed!(self, GatewayConfig, name)
     }
 
     pub(crate) fn listener_set(&self, name: &NamespacedName) -> Option<&Arc<ListenerSet>> {
