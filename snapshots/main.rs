@@ -44,6 +44,7 @@ areas! {
     "history" => history,
     "hosts" => hosts,
     "http" => http,
+    "ingress" => ingress,
     "input" => input,
     "listener" => listener,
     "match" => matching,

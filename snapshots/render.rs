@@ -115,21 +115,39 @@ pub(crate) fn status(world: &World) -> String {
     for (key, status) in world.statuses() {
         let _ = writeln!(out, "{key}:");
         match status {
-            ObjectStatus::GatewayClass(all) => conditions(&mut out, "  ", &all),
+            ObjectStatus::GatewayClass(class) => {
+                conditions(&mut out, "  ", &class.conditions);
+                if !class.supported_features.is_empty() {
+                    let names = class.supported_features.join(", ");
+                    let _ = writeln!(out, "  supportedFeatures: [{names}]");
+                }
+            }
             ObjectStatus::Gateway(gateway) => {
                 if !gateway.addresses.is_empty() {
                     let _ = writeln!(out, "  addresses: [{}]", gateway.addresses.join(", "));
                 }
+                if let Some(count) = gateway.attached_listener_sets {
+                    let _ = writeln!(out, "  attachedListenerSets: {count}");
+                }
                 conditions(&mut out, "  ", &gateway.conditions);
                 let _ = writeln!(out, "  listeners:");
                 gateway.listeners.iter().for_each(|one| listener(&mut out, one));
+            }
+            ObjectStatus::ListenerSet(set) => {
+                conditions(&mut out, "  ", &set.conditions);
+                let _ = writeln!(out, "  listeners:");
+                set.listeners.iter().for_each(|one| listener(&mut out, one));
+            }
+            ObjectStatus::Policy(ancestors) => {
+                let _ = writeln!(out, "  ancestors:");
+                ancestors.iter().for_each(|one| parent(&mut out, one, "ancestorRef"));
             }
             ObjectStatus::Route(parents) if parents.is_empty() => {
                 let _ = writeln!(out, "  parents: []");
             }
             ObjectStatus::Route(parents) => {
                 let _ = writeln!(out, "  parents:");
-                parents.iter().for_each(|one| parent(&mut out, one));
+                parents.iter().for_each(|one| parent(&mut out, one, "parentRef"));
             }
         }
     }
@@ -145,7 +163,7 @@ fn listener(out: &mut String, status: &ListenerStatus) {
     conditions(out, "    ", all);
 }
 
-fn parent(out: &mut String, status: &ParentStatus) {
+fn parent(out: &mut String, status: &ParentStatus, field: &str) {
     let ParentStatus { parent, conditions: all } = status;
     let ParentRef { group: _, kind, name, section, port, pointer: _ } = parent;
     let mut fields = vec![format!("kind: {kind}")];
@@ -153,7 +171,7 @@ fn parent(out: &mut String, status: &ParentStatus) {
     fields.push(format!("name: {}", name.name));
     fields.extend(section.iter().map(|section| format!("sectionName: {section}")));
     fields.extend(port.iter().map(|port| format!("port: {port}")));
-    let _ = writeln!(out, "  - parentRef: {{{}}}", fields.join(", "));
+    let _ = writeln!(out, "  - {field}: {{{}}}", fields.join(", "));
     conditions(out, "    ", all);
 }
 

@@ -5,8 +5,9 @@ use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
     BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass,
-    GatewayConfig, Health, Kind, ListenerSet, MeshService, Namespace, NamespacedName, Node, Object,
-    ObjectKey, Question, ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
+    GatewayConfig, Health, Ingress, IngressClass, Kind, ListenerSet, MeshService, Namespace,
+    NamespacedName, Node, Object, ObjectKey, Question, ReferenceGrant, Registry, RegistryServiceId,
+    Route, Secret, Service,
 };
 
 use crate::guard::ServedService;
@@ -108,9 +109,17 @@ impl Catalog {
         all!(self, GatewayClass)
     }
 
+    pub fn listener_sets(&self) -> impl Iterator<Item = &Arc<ListenerSet>> {
+        all!(self, ListenerSet)
+    }
+
     /// The routes of every kind, a kind after the other.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         Kind::ROUTES.into_iter().flat_map(|kind| self.list(kind)).filter_map(Object::as_route)
+    }
+
+    pub(crate) fn ingress_classes(&self) -> impl Iterator<Item = &Arc<IngressClass>> {
+        all!(self, IngressClass)
     }
 
     pub fn mesh_services(&self) -> impl Iterator<Item = &Arc<MeshService>> {
@@ -141,6 +150,10 @@ impl Catalog {
 
     pub(crate) fn gateway_config(&self, name: &NamespacedName) -> Option<&Arc<GatewayConfig>> {
         typed!(self, GatewayConfig, name)
+    }
+
+    pub(crate) fn ingress(&self, name: &NamespacedName) -> Option<&Arc<Ingress>> {
+        typed!(self, Ingress, name)
     }
 
     pub(crate) fn listener_set(&self, name: &NamespacedName) -> Option<&Arc<ListenerSet>> {

@@ -13,6 +13,7 @@
 mod catalog;
 mod guard;
 mod import;
+mod ingress;
 mod merge;
 mod now;
 mod pattern;
@@ -28,6 +29,7 @@ pub use guard::{
     What, settle_time,
 };
 pub use import::is_import;
+pub use ingress::INGRESS_CONTROLLER;
 pub use merge::{Applied, Merger};
 pub use now::Now;
 pub use view::View;

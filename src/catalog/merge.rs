@@ -10,6 +10,7 @@ use model::{
 
 use crate::guard::{Guard, Outcome};
 use crate::import::{self, Imports};
+use crate::ingress::Ingresses;
 use crate::questions::{self, Asker, Questions};
 use crate::{Catalog, Event, InstanceView, Key, Now, RegistryView, Seed, ServiceView, SourceState};
 
@@ -22,6 +23,7 @@ pub struct Merger {
     guard: Guard,
     imports: Imports,
     questions: Questions,
+    ingresses: Ingresses,
 }
 
 /// The outcome of one batch.
@@ -183,6 +185,7 @@ impl Merger {
             let wanted = service.map(|s| questions::of_mesh_service(s)).unwrap_or_default();
             self.want(&mut next, Asker::MeshService(name), &wanted, &mut changed);
         }
+        self.ingresses.settle(&mut next, &mut changed);
         changed.sort();
         changed.dedup();
         if !changed.is_empty() || sources_changed {

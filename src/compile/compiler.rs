@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Key};
 use model::{
-    Condition, Finding, Fleet, Kind, NamespacedName, ObjectKey, ObjectStatus, ParentStatus, Route,
-    Severity, codes,
+    Condition, Finding, Fleet, GatewayClassStatus, Kind, ListenerSet, NamespacedName, ObjectKey,
+    ObjectStatus, ParentStatus, Route, Severity, codes,
 };
 
 use crate::complaint::{Complaint, refused};
@@ -142,6 +142,7 @@ impl Compiler {
         let mut all: Vec<_> =
             self.gateways.values().flat_map(gateway::Group::complaints).cloned().collect();
         all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route)));
+        all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
         all.extend(references::broken(catalog));
         all.extend(self.register.complaints());
@@ -161,10 +162,16 @@ impl Compiler {
                 let ours = class.controller == self.controller;
                 let accepted =
                     Condition::new("Accepted", true, "Accepted", "served by this controller");
-                ours.then(|| ObjectStatus::GatewayClass(vec![accepted]))
+                let status =
+                    GatewayClassStatus { conditions: vec![accepted], supported_features: vec![] };
+                ours.then(|| ObjectStatus::GatewayClass(status))
             }
             Kind::Gateway => {
                 self.gateways.get(&key.name)?.gateway_status().map(ObjectStatus::Gateway)
+            }
+            Kind::ListenerSet => {
+                let mut groups = self.gateways.values();
+                groups.find_map(|group| group.set_status(key)).map(ObjectStatus::ListenerSet)
             }
             kind if Kind::ROUTES.contains(&kind) => {
                 let parents: Vec<ParentStatus> =
@@ -192,6 +199,30 @@ impl Update {
     }
 }
 
+/// A finding for a ListenerSet without a Gateway.
+fn homeless(catalog: &Catalog, set: &ListenerSet) -> Option<Complaint> {
+    let parent = &set.parent;
+    let (code, text, missing) = match Kind::find(&parent.group, &parent.kind) {
+        Some(Kind::Gateway) if catalog.gateway(&parent.name).is_some() => return None,
+        Some(kind @ Kind::Gateway) => {
+            let key = ObjectKey { kind, name: parent.name.clone() };
+            (codes::PARENT_NOT_FOUND, format!("{key} does not exist"), Some(key))
+        }
+        _ => {
+            let text = format!("listeners cannot be added to kind {}", parent.kind);
+            (codes::REFERENCE_KIND, text, None)
+        }
+    };
+    let finding = Finding {
+        at: set.meta.at(&parent.pointer),
+        code,
+        severity: Severity::Error,
+        text,
+        hint: "the listeners are not served".into(),
+    };
+    Some(Complaint { finding, missing })
+}
+
 /// Findings for parents that no Gateway of the catalog is.
 fn orphaned(catalog: &Catalog, route: &Arc<Route>) -> Vec<Complaint> {
     let finding = |pointer: &str, code, text: String, hint: &str| Finding {
@@ -215,17 +246,20 @@ fn orphaned(catalog: &Catalog, route: &Arc<Route>) -> Vec<Complaint> {
     }
     let mut out = Vec::new();
     for parent in &route.parents {
-        if Kind::find(&parent.group, &parent.kind) != Some(Kind::Gateway) {
+        let Some(kind @ (Kind::Gateway | Kind::ListenerSet)) =
+            Kind::find(&parent.group, &parent.kind)
+        else {
             let text = format!("a route cannot be attached to kind {}", parent.kind);
-            out.push(
-                finding(&parent.pointer, codes::REFERENCE_KIND, text, "use kind Gateway").into(),
-            );
-        } else if catalog.gateway(&parent.name).is_none() {
-            let text = format!("Gateway {} does not exist", parent.name);
+            let hint = "use kind Gateway or ListenerSet";
+            out.push(finding(&parent.pointer, codes::REFERENCE_KIND, text, hint).into());
+            continue;
+        };
+        let key = ObjectKey { kind, name: parent.name.clone() };
+        if catalog.get(&key).is_none() {
+            let text = format!("{key} does not exist");
             let hint = "the route serves nothing through this parent until it exists";
-            let missing = Some(ObjectKey { kind: Kind::Gateway, name: parent.name.clone() });
             let finding = finding(&parent.pointer, codes::PARENT_NOT_FOUND, text, hint);
-            out.push(Complaint { finding, missing });
+            out.push(Complaint { finding, missing: Some(key) });
         }
     }
     out

@@ -70,7 +70,8 @@ pub struct WeightedTarget {
 pub enum Target {
     /// Name in [`crate::Plan::clusters`].
     Cluster(Name),
-    /// A reference that cannot be resolved: exactly its share of the requests is answered 500.
+    /// A reference that cannot be resolved: exactly its share of the requests is answered 500, of the connections closed,
+    /// of the datagrams dropped.
     Broken,
 }
 

@@ -8,7 +8,7 @@ use crate::node::{Key, Mark, Node, Path, Value, push_segment};
 use crate::report::{Place, Report, distance, nearest};
 use crate::schema::Schema;
 use crate::{
-    core, gateway, gateway_config, grpc_route, http_route, mesh, policy, registry, secret,
+    core, gateway, gateway_config, grpc_route, http_route, ingress, mesh, policy, registry, secret,
     stream_route, time,
 };
 
@@ -124,6 +124,10 @@ fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
         }
         Kind::GrpcRoute => Object::GrpcRoute(Arc::new(grpc_route::grpc_route(meta, at, report))),
         Kind::HttpRoute => Object::HttpRoute(Arc::new(http_route::http_route(meta, at, report))),
+        Kind::Ingress => Object::Ingress(Arc::new(ingress::ingress(meta, at, report))),
+        Kind::IngressClass => {
+            Object::IngressClass(Arc::new(ingress::ingress_class(meta, at, report)))
+        }
         Kind::ListenerSet => Object::ListenerSet(Arc::new(gateway::listener_set(meta, at, report))),
         Kind::MeshService => Object::MeshService(Arc::new(mesh::mesh_service(meta, at, report))),
         Kind::Namespace => Object::Namespace(Arc::new(core::namespace(meta))),
@@ -153,6 +157,8 @@ pub(crate) fn versions(kind: Kind) -> &'static [&'static str] {
         Kind::ConfigMap
         | Kind::EndpointSlice
         | Kind::GrpcRoute
+        | Kind::Ingress
+        | Kind::IngressClass
         | Kind::ListenerSet
         | Kind::Namespace
         | Kind::Node

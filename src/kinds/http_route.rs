@@ -222,7 +222,7 @@ fn path_match(mut f: Fields<'_>, report: &mut Report) -> Option<PathMatch> {
 }
 
 /// HTTPPathMatch: a trailing slash of a prefix does not count.
-fn without_trailing_slash(path: &Arc<str>) -> Arc<str> {
+pub(crate) fn without_trailing_slash(path: &Arc<str>) -> Arc<str> {
     match path.strip_suffix('/') {
         Some("") | None => path.clone(),
         Some(rest) => rest.into(),

@@ -181,12 +181,25 @@ pub struct GrantTo {
 pub struct ConfigMap {
     pub meta: Meta,
     pub data: BTreeMap<Arc<str>, Arc<str>>,
+    pub authorities: Authorities,
 }
 
 #[derive(Clone, PartialEq)]
 pub struct Secret {
     pub meta: Meta,
     pub data: SecretData,
+    pub authorities: Authorities,
+}
+
+/// The certificates under `ca.crt`, by which those of others are judged.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Authorities {
+    #[default]
+    None,
+    /// One or more, PEM.
+    Pem(Arc<[u8]>),
+    /// There is something and it cannot be used; the text says why.
+    Invalid { reason: String },
 }
 
 #[derive(Clone, PartialEq)]

@@ -16,6 +16,7 @@ mod finding;
 mod fleet;
 mod gateway;
 mod hostname;
+mod ingress;
 mod object;
 mod policy;
 mod registry;
@@ -24,17 +25,19 @@ mod service;
 
 pub use change::{Batch, Change, Health};
 pub use condition::{
-    Condition, ConditionStatus, GatewayStatus, ListenerStatus, ObjectStatus, ParentStatus,
+    Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, ListenerSetStatus,
+    ListenerStatus, ObjectStatus, ParentStatus,
 };
 pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
 pub use finding::{Code, Finding, Severity};
 pub use fleet::{Fleet, FleetMode, FleetPort, GatewayConfig, Infrastructure, ParametersRef};
 pub use gateway::{
-    AllowedNamespaces, CertificateRef, ConfigMap, Gateway, GatewayClass, GrantFrom, GrantTo,
-    Listener, ListenerProtocol, ListenerSet, Namespace, Node, ReferenceGrant, RouteKind, Secret,
-    SecretData, Selector, SelectorOperator, SelectorRequirement, TlsMode,
+    AllowedNamespaces, Authorities, CertificateRef, ConfigMap, Gateway, GatewayClass, GrantFrom,
+    GrantTo, Listener, ListenerProtocol, ListenerSet, Namespace, Node, ReferenceGrant, RouteKind,
+    Secret, SecretData, Selector, SelectorOperator, SelectorRequirement, TlsMode,
 };
 pub use hostname::{Hostname, InvalidHostname};
+pub use ingress::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls};
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};
 pub use policy::{BackendTlsPolicy, PolicyTarget};
 pub use registry::{

@@ -1,7 +1,7 @@
 //! The certificates that a listener shows its clients.
 
 use catalog::View;
-use ir::{Name, Secret};
+use ir::{Name, Secret, SecretContent};
 use model::{Condition, Kind, Listener, Meta, NamespacedName, ObjectKey, SecretData, codes};
 
 use super::listeners::{Skeleton, finding};
@@ -47,8 +47,10 @@ pub(super) fn certificates(
                     let name: Name = format!("secret/{}/{}", target.namespace, target.name).into();
                     let value = Secret {
                         name: name.clone(),
-                        chain: chain.clone(),
-                        key: key.clone(),
+                        content: SecretContent::Certificate {
+                            chain: chain.clone(),
+                            key: key.clone(),
+                        },
                         origin: secret.meta.at(""),
                     };
                     out.secrets.insert(name.clone(), value);

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use catalog::View;
 use ir::{Name, Secret};
 use model::{
-    AllowedNamespaces, Condition, Finding, Gateway, Hostname, Kind, Listener, ListenerProtocol,
-    ListenerSet, Meta, NamespacedName, ObjectKey, ObjectRef, RouteKind, Severity, TlsMode, codes,
+    AllowedNamespaces, Condition, ConditionStatus, Finding, Gateway, Hostname, Kind, Listener,
+    ListenerProtocol, ListenerSet, Meta, NamespacedName, ObjectKey, ObjectRef, RouteKind, Severity,
+    TlsMode, codes,
 };
 
 use super::attach::admits;
@@ -91,6 +92,14 @@ pub(crate) struct Back {
     pub(crate) programmed: bool,
 }
 
+impl Back {
+    /// Whether all that the listener refers to is good.
+    pub(crate) fn resolved(&self) -> bool {
+        let mut of = self.conditions.iter().filter(|condition| condition.kind == "ResolvedRefs");
+        of.all(|condition| condition.status == ConditionStatus::True)
+    }
+}
+
 /// A ListenerSet that names the Gateway.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Set {
@@ -142,6 +151,18 @@ pub(crate) fn skeleton(view: &View<'_>, name: &NamespacedName, controller: &str)
         let allowed = admits(view, &name.namespace, &gateway.allowed_listeners, &set.meta);
         if allowed {
             add(view, &set.meta, &set.listeners, &mut before, &mut out);
+        } else {
+            out.findings.push(finding(
+                &set.meta,
+                &set.parent.pointer,
+                codes::NOT_ALLOWED_BY_LISTENER,
+                format!(
+                    "{} admits no ListenerSet from namespace {}",
+                    gateway.meta.key,
+                    set.meta.namespace()
+                ),
+                "its spec.allowedListeners must name the namespace; by default none may".into(),
+            ));
         }
         out.sets.push(Set { key: set.meta.key.clone(), allowed });
     }
@@ -211,7 +232,7 @@ fn examine(
                 &listener.pointer,
                 codes::LISTENER_CONFLICT,
                 format!("listener {}: {}", listener.name, conflict.text),
-                "none of the listeners in a conflict is served: Gateway API forbids to pick a winner".into(),
+                conflict.hint.into(),
             ));
             conditions.push(Condition::new(
                 "Conflicted",

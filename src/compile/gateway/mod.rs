@@ -124,7 +124,7 @@ impl Group {
             new_fronts = self.update_skeleton(catalog, &mut new);
         }
         if new_fronts {
-            self.tables.reset(&self.skeleton.fronts);
+            self.tables.reset(&self.skeleton);
         }
         let mut todo: BTreeSet<ObjectKey> = stale
             .iter()

@@ -1,40 +1,121 @@
-//! What the status of a Gateway and of its routes says.
+//! What the status of a Gateway, of its ListenerSets and of its routes says.
 
-use model::{Condition, GatewayStatus, ListenerStatus, ObjectKey, ParentStatus};
+use model::{
+    AllowedNamespaces, Condition, GatewayStatus, ListenerSetStatus, ListenerStatus, ObjectKey,
+    ParentStatus,
+};
 
 use super::Group;
+use super::listeners::Back;
 
 impl Group {
     /// The Gateway's own status; `None` if it is not ours.
     pub(crate) fn gateway_status(&self) -> Option<GatewayStatus> {
         let gateway = self.skeleton.gateway.as_ref()?;
-        let total = self.skeleton.fronts.len();
-        let good = self.skeleton.backs.iter().filter(|back| back.programmed).count();
-        let accepted = self.skeleton.fronts.iter().filter(|front| front.accepted).count();
-        let refused: Vec<&str> =
-            self.skeleton.fronts.iter().filter(|f| !f.accepted).map(|f| f.name.as_ref()).collect();
-        let mut conditions = vec![match accepted {
+        let attached = self.skeleton.sets.iter().filter(|set| self.usable(&set.key)).count();
+        let addresses =
+            gateway.addresses.iter().map(|address| address.to_string().into()).collect();
+        Some(GatewayStatus {
+            addresses,
+            conditions: vec![self.accepted(), self.programmed(), self.resolved()],
+            listeners: self.listener_statuses(&gateway.meta.key),
+            attached_listener_sets: (gateway.allowed_listeners != AllowedNamespaces::None)
+                .then(|| u32::try_from(attached).unwrap_or(u32::MAX)),
+        })
+    }
+
+    /// Listeners of ListenerSets count as the Gateway's own (`ListenerSetSpec.listeners`: "MUST treat the parent Gateway
+    /// as having the merged list").
+    fn accepted(&self) -> Condition {
+        let fronts = &self.skeleton.fronts;
+        let refused: Vec<_> =
+            fronts.iter().filter(|f| !f.accepted).map(|f| f.label().to_string()).collect();
+        match fronts.len() - refused.len() {
             0 => Condition::new("Accepted", false, "ListenersNotValid", "no listener is valid"),
-            n if n < total => Condition::new(
+            n if n < fronts.len() => Condition::new(
                 "Accepted",
                 true,
                 "ListenersNotValid",
-                format!("{n} of {total} listeners are valid; not valid: {}", refused.join(", ")),
+                format!(
+                    "{n} of {} listeners are valid; not valid: {}",
+                    fronts.len(),
+                    refused.join(", ")
+                ),
             ),
             _ => Condition::new("Accepted", true, "Accepted", "the Gateway is valid"),
-        }];
-        conditions.push(if good > 0 {
-            Condition::new(
+        }
+    }
+
+    fn programmed(&self) -> Condition {
+        let total = self.skeleton.backs.len();
+        match self.skeleton.backs.iter().filter(|back| back.programmed).count() {
+            0 => Condition::new("Programmed", false, "Invalid", "no listener is served"),
+            good => Condition::new(
                 "Programmed",
                 true,
                 "Programmed",
                 format!("{good} of {total} listeners are served"),
-            )
+            ),
+        }
+    }
+
+    fn resolved(&self) -> Condition {
+        let fronts = self.skeleton.fronts.iter().zip(&self.skeleton.backs);
+        let broken: Vec<_> =
+            fronts.filter(|(_, b)| !b.resolved()).map(|(f, _)| f.label().to_string()).collect();
+        if broken.is_empty() {
+            return Condition::new(
+                "ResolvedRefs",
+                true,
+                "ResolvedRefs",
+                "all references are resolved",
+            );
+        }
+        let text = format!("listeners with references that are not: {}", broken.join(", "));
+        Condition::new("ResolvedRefs", false, "ListenersNotResolved", text)
+    }
+
+    /// The status of a ListenerSet that names this Gateway; `None` if it does not, or the Gateway is not ours.
+    pub(crate) fn set_status(&self, key: &ObjectKey) -> Option<ListenerSetStatus> {
+        let gateway = &self.skeleton.gateway.as_ref()?.meta.key;
+        let set = self.skeleton.sets.iter().find(|set| set.key == *key)?;
+        let both = |status: bool, reason: (&'static str, &'static str), text: String| {
+            vec![
+                Condition::new("Accepted", status, reason.0, text.clone()),
+                Condition::new("Programmed", status, reason.1, text),
+            ]
+        };
+        let listeners = self.listener_statuses(key);
+        let good = self.backs_of(key).filter(|back| back.programmed).count();
+        let conditions = if !set.allowed {
+            let text =
+                format!("{gateway} admits no ListenerSet from namespace {}", key.name.namespace);
+            both(false, ("NotAllowed", "NotAllowed"), text)
+        } else if good == 0 {
+            let text = "no listener is served: see their conditions".into();
+            both(false, ("ListenersNotValid", "ListenersNotValid"), text)
         } else {
-            Condition::new("Programmed", false, "Invalid", "no listener is served")
-        });
-        let listeners = self.skeleton.fronts.iter().zip(&self.skeleton.backs).enumerate();
-        let listeners = listeners
+            let text = format!("{good} of {} listeners are served", listeners.len());
+            let accepted = if good < listeners.len() { "ListenersNotValid" } else { "Accepted" };
+            both(true, (accepted, "Programmed"), text)
+        };
+        Some(ListenerSetStatus { conditions, listeners })
+    }
+
+    /// Whether at least one listener of a set is served.
+    fn usable(&self, set: &ObjectKey) -> bool {
+        self.backs_of(set).any(|back| back.programmed)
+    }
+
+    fn backs_of(&self, parent: &ObjectKey) -> impl Iterator<Item = &Back> {
+        let fronts = self.skeleton.fronts.iter().zip(&self.skeleton.backs);
+        fronts.filter(move |(front, _)| front.parent == *parent).map(|(_, back)| back)
+    }
+
+    fn listener_statuses(&self, parent: &ObjectKey) -> Vec<ListenerStatus> {
+        let fronts = self.skeleton.fronts.iter().zip(&self.skeleton.backs).enumerate();
+        fronts
+            .filter(|(_, (front, _))| front.parent == *parent)
             .map(|(index, (front, back))| {
                 // `ListenerStatus.attachedRoutes`: only routes with Accepted "True" may be counted.
                 let attached = self
@@ -43,19 +124,16 @@ impl Group {
                     .filter(|state| state.attachment.fronts.contains_key(&index))
                     .filter(|state| !state.rules.values().any(|rules| rules.none_served()));
                 let kinds = front.kinds.iter();
-                let supported =
-                    kinds.map(|kind| (kind.group().into(), kind.as_str().into())).collect();
                 ListenerStatus {
                     name: front.name.clone(),
-                    supported_kinds: supported,
+                    supported_kinds: kinds
+                        .map(|kind| (kind.group().into(), kind.as_str().into()))
+                        .collect(),
                     attached_routes: u32::try_from(attached.count()).unwrap_or(u32::MAX),
                     conditions: back.conditions.clone(),
                 }
             })
-            .collect();
-        let addresses =
-            gateway.addresses.iter().map(|address| address.to_string().into()).collect();
-        Some(GatewayStatus { addresses, conditions, listeners })
+            .collect()
     }
 
     /// What this Gateway says about a route, for each of the route's references to it.
