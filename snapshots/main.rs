@@ -41,6 +41,7 @@ areas! {
     "fleet" => fleet,
     "grants" => grants,
     "grpc" => grpc,
+    "grpcroute" => grpcroute,
     "history" => history,
     "hosts" => hosts,
     "http" => http,
@@ -49,6 +50,7 @@ areas! {
     "listener" => listener,
     "match" => matching,
     "registry" => registry,
+    "session" => session,
     "status" => status,
     "tls" => tls,
 }

@@ -254,6 +254,10 @@ impl Builder<'_> {
             filters: Vec::new(),
             backends: backend.map(|backend| self.backend(backend)).into_iter().collect(),
             timeouts: Timeouts::default(),
+            retry: None,
+            session: None,
+            fault: None,
+            fault: None,
         }
     }
 

@@ -18,7 +18,9 @@ mod merge;
 mod now;
 mod pattern;
 mod questions;
+mod references;
 mod view;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
@@ -32,4 +34,5 @@ pub use import::is_import;
 pub use ingress::INGRESS_CONTROLLER;
 pub use merge::{Applied, Merger};
 pub use now::Now;
+pub use references::is_fetched_by_name;
 pub use view::View;

@@ -24,6 +24,7 @@ mod grpc;
 mod join;
 mod plan;
 mod references;
+mod refused;
 mod register;
 mod tracker;
 

@@ -106,6 +106,36 @@ pub(crate) fn read(
     if report.is_rejected() { Outcome::Rejected(key) } else { Outcome::Object(object) }
 }
 
+/// Reads an object of an API server, which has given it its form: what is wrong in one rule of a route costs that rule,
+/// and what is wrong elsewhere refuses the object, of which then as much is returned as could be read.
+pub(crate) fn read_served(root: &Rc<Node>, kind: Kind, report: &mut Report) -> Option<Object> {
+    if kind == Kind::Secret {
+        report.hide_values();
+    }
+    let key = object_key(root, kind, report)?;
+    report.identify(key.clone());
+    // Kubernetes' own kinds are typed in the API server itself.
+    let schema = SCHEMAS.iter().find(|(k, _)| *k == kind && is_custom(kind));
+    let checked = match schema {
+        Some((_, schema)) => schema.check(root, root.mark, Path::Root, report),
+        None => root.clone(),
+    };
+    let meta = meta(key, report.source(), None, root);
+    let mut object = convert(kind, meta, At::root(&checked), report);
+    let faults = report.take_faults();
+    if let (false, Some(route)) = (faults.is_empty(), object.as_route_mut()) {
+        for (index, fault) in faults {
+            if let Some(rule) = route.rules.get_mut(index) {
+                let whole = |place: usize| !fault.all_matches && !fault.matches.contains(&place);
+                let mut place = 0..;
+                rule.matches.retain(|_| place.next().is_some_and(whole));
+                rule.fault = Some(fault.text);
+            }
+        }
+    }
+    Some(object)
+}
+
 fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
     match kind {
         Kind::BackendTlsPolicy => {
@@ -167,7 +197,7 @@ pub(crate) fn versions(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-fn api_version(kind: Kind, version: &str) -> String {
+pub(crate) fn api_version(kind: Kind, version: &str) -> String {
     if kind.group().is_empty() { version.to_owned() } else { format!("{}/{version}", kind.group()) }
 }
 

@@ -39,6 +39,8 @@ mod report;
 mod scalar;
 mod schema;
 mod secret;
+mod served;
+mod session;
 mod stream_route;
 #[cfg(test)]
 mod tests;
@@ -48,3 +50,4 @@ mod yaml;
 
 pub use crd::crds;
 pub use parse::{Limits, Parsed, decode, parse, redact};
+pub use served::{Served, served, served_again, versions};

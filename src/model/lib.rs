@@ -23,7 +23,7 @@ mod registry;
 mod route;
 mod service;
 
-pub use change::{Batch, Change, Health};
+pub use change::{Batch, Change, Health, Refused};
 pub use condition::{
     Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, ListenerSetStatus,
     ListenerStatus, ObjectStatus, ParentStatus,
@@ -47,8 +47,8 @@ pub use registry::{
 };
 pub use route::{
     Backend, BackendRef, Cors, Filter, Fraction, HeaderEdit, HeaderMatch, HeaderValue, ParentRef,
-    PathMatch, PathModifier, QueryMatch, Redirect, Rewrite, Route, RouteMatch, Rule, StringMatch,
-    Timeouts,
+    PathMatch, PathModifier, QueryMatch, Redirect, Retry, Rewrite, Route, RouteMatch, Rule,
+    SessionPersistence, SessionToken, StringMatch, Timeouts,
 };
 pub use service::{
     AppProtocol, DnsResolution, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality,

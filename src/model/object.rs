@@ -308,4 +308,16 @@ impl Object {
             _ => None,
         }
     }
+
+    /// Copies the route first where it is shared.
+    pub fn as_route_mut(&mut self) -> Option<&mut Route> {
+        match self {
+            Self::GrpcRoute(route)
+            | Self::HttpRoute(route)
+            | Self::TcpRoute(route)
+            | Self::TlsRoute(route)
+            | Self::UdpRoute(route) => Some(Arc::make_mut(route)),
+            _ => None,
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod conflicts;
 mod fleet;
 mod listeners;
 mod rules;
+mod session;
 mod sockets;
 mod status;
 mod tables;
@@ -321,7 +322,11 @@ impl Group {
 
     fn update_tables(&mut self) {
         let chains = self.plan.listeners.values().flat_map(|listener| &listener.chains);
-        let used: BTreeSet<Name> = chains.map(|chain| chain.http.route_table.clone()).collect();
+        let tables = chains.filter_map(|chain| match &chain.handler {
+            ir::Handler::Http(http) => Some(http.route_table.clone()),
+            ir::Handler::Tcp(_) => None,
+        });
+        let used: BTreeSet<Name> = tables.collect();
         let gateway = self.skeleton.gateway.iter();
         let origin: Vec<ObjectRef> = gateway.map(|gateway| gateway.meta.at("")).collect();
         let mut kept = BTreeSet::new();

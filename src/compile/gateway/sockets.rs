@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use ir::{FilterChain, FilterSlot, HttpConnection, Listener, Name, TlsTermination};
+use ir::{
+    ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Listener, Name, TlsTermination,
+};
 
 use super::Group;
 
@@ -30,18 +32,17 @@ impl Group {
                 front.entrance.tls().then(|| TlsTermination { secrets: back.secrets.clone() });
             chains.push(FilterChain {
                 name: name.clone(),
-                server_names: front
-                    .hostname
-                    .iter()
-                    .filter(|_| front.entrance.tls())
-                    .cloned()
-                    .collect(),
+                matches: if front.entrance.tls() {
+                    ChainMatch::Tls(front.hostname.iter().cloned().collect())
+                } else {
+                    ChainMatch::Any
+                },
                 tls,
-                http: HttpConnection {
+                handler: Handler::Http(HttpConnection {
                     stat_prefix: format!("{port}_{name}").into(),
                     route_table: table.clone(),
-                    filters: vec![FilterSlot::Cors],
-                },
+                    filters: vec![FilterSlot::Cors, FilterSlot::Session],
+                }),
                 origin: back.origin.clone(),
             });
         }
