@@ -257,7 +257,6 @@ impl Builder<'_> {
             retry: None,
             session: None,
             fault: None,
-            fault: None,
         }
     }
 
