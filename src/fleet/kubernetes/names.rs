@@ -11,6 +11,8 @@ pub(super) const GATEWAY: &str = "gateway.networking.k8s.io/gateway-name";
 pub(super) const CLASS: &str = "gateway.networking.k8s.io/gateway-class-name";
 /// Of the content that was written last.
 pub(super) const HASH: &str = "isthmus.dev/content";
+/// Fields that were left out because somebody else has set them.
+pub(super) const KEPT: &str = "isthmus.dev/kept-fields";
 
 pub(super) const ISTHMUS: &str = "isthmus";
 
@@ -38,6 +40,11 @@ pub(super) fn labels(gateway: &Gateway, controller: &str) -> BTreeMap<String, St
     labels.insert(CLASS.into(), label_value(&gateway.class));
     labels.insert("app.kubernetes.io/name".into(), "isthmus-gateway".into());
     labels
+}
+
+/// Finds everything that this controller has made.
+pub(super) fn watch_selector(controller: &str) -> String {
+    format!("{MANAGED_BY}={ISTHMUS},{CONTROLLER}={}", label_value(controller))
 }
 
 /// The labels that pods are told by. They are written once and cannot be changed.
