@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ApiResource, DynamicObject};
-use kube::core::PartialObjectMeta;
+use kube::core::{DynamicResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource};
@@ -116,7 +116,10 @@ pub(super) async fn follow(
     }
 }
 
-fn api<K: Resource<DynamicType = ApiResource>>(client: Client, watch: &Watch) -> Api<K> {
+fn api<K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>>(
+    client: Client,
+    watch: &Watch,
+) -> Api<K> {
     let resource = watch.kind.api();
     match &watch.namespace {
         None => Api::all_with(client, &resource),
