@@ -149,12 +149,12 @@ impl Catalog {
         typed!(self, GatewayClass, name)
     }
 
-    pub(crate) fn ingress(&self, name: &NamespacedName) -> Option<&Arc<Ingress>> {
-        typed!(self, Ingress, name)
-    }
-
     pub(crate) fn gateway_config(&self, name: &NamespacedName) -> Option<&Arc<GatewayConfig>> {
         typed!(self, GatewayConfig, name)
+    }
+
+    pub(crate) fn ingress(&self, name: &NamespacedName) -> Option<&Arc<Ingress>> {
+        typed!(self, Ingress, name)
     }
 
     pub(crate) fn listener_set(&self, name: &NamespacedName) -> Option<&Arc<ListenerSet>> {
