@@ -128,6 +128,17 @@ codes! {
     /// so its status may be that of the other one.
     STATUS_CONTESTED = 1522, "status written by two";
 
+    /// The API server does not take an object of a Gateway's fleet. What was written before stays; it is tried again.
+    FLEET_WRITING = 1601, "object of a fleet cannot be written";
+    /// The control plane's ServiceAccount may not do what the fleet of a Gateway needs. It is tried again; everything else
+    /// goes on.
+    FLEET_FORBIDDEN = 1602, "permission for a fleet is missing";
+    /// An object has the name that a Gateway's fleet needs, and was not made for it. It is left alone, and the fleet is not
+    /// complete without it.
+    FLEET_FOREIGN = 1603, "object belongs to somebody else";
+    /// Somebody has set fields of a fleet's object that Isthmus would set otherwise. They stay as they are.
+    FLEET_KEPT = 1604, "fields kept as somebody set them";
+
     /// A proxy refused what it was sent. The text is the proxy's own.
     PROXY_REJECTED = 3101, "proxy rejected the configuration";
 }
