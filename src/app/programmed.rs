@@ -18,12 +18,8 @@ use model::ObjectKey;
 use snapshot::{ResourceType, Snapshot, Version};
 use status::{Table, Waiting};
 
-const KINDS: [ResourceType; 4] = [
-    ResourceType::Cluster,
-    ResourceType::Listener,
-    ResourceType::Route,
-    ResourceType::Secret,
-];
+const KINDS: [ResourceType; 4] =
+    [ResourceType::Cluster, ResourceType::Listener, ResourceType::Route, ResourceType::Secret];
 /// Proxies subscribe to these whatever there is; to the others once something refers to them.
 const ALWAYS: usize = 2;
 /// Versions of a type that are remembered. A proxy that acknowledges an older one is not believed to have anything.
@@ -136,9 +132,8 @@ impl Programmed {
         }
         self.settle(&mut group);
         drop(group);
-        let forgotten = |group: &Group| {
-            group.proxies.is_empty() && group.number == 0 && group.needs.is_empty()
-        };
+        let forgotten =
+            |group: &Group| group.proxies.is_empty() && group.number == 0 && group.needs.is_empty();
         self.groups.remove_if(name, |_, group| forgotten(group));
     }
 
@@ -188,9 +183,8 @@ impl Programmed {
         let mut group = self.groups.entry(group.clone()).or_default();
         let state = group.state(key, generation, listeners);
         let need = group.needs.get_mut(key)?;
-        let waiting = |reason, text: &str| {
-            Some(Waiting { reason, text: text.into(), since: need.since })
-        };
+        let waiting =
+            |reason, text: &str| Some(Waiting { reason, text: text.into(), since: need.since });
         match state {
             Some(State::Taken) => None,
             Some(State::Refused(text)) => waiting("Invalid", &text),
@@ -295,9 +289,11 @@ impl Group {
             return None;
         }
         for (name, proxy) in &self.proxies {
-            let refused = proxy.refused.iter().enumerate().find_map(|(place, text)| {
-                Some((KINDS[place].short(), text.as_ref()?))
-            });
+            let refused = proxy
+                .refused
+                .iter()
+                .enumerate()
+                .find_map(|(place, text)| Some((KINDS[place].short(), text.as_ref()?)));
             if let Some((kind, text)) = refused {
                 return Some(State::Refused(format!("proxy {name} refused {kind}: {text}")));
             }
@@ -464,9 +460,8 @@ mod tests {
         let mut bench = Bench::new();
         bench.publish(&[(LISTENER, "1")]);
         assert_eq!(bench.waiting(2, &["http"]), Some("Pending"));
-        let report = |generation, state| {
-            BTreeMap::from([(key(), vec![Report { generation, state }])])
-        };
+        let report =
+            |generation, state| BTreeMap::from([(key(), vec![Report { generation, state }])]);
         bench.programmed.set_peers(report(1, State::Taken));
         assert_eq!(bench.waiting(2, &["http"]), Some("Pending"));
         bench.programmed.set_peers(report(2, State::Refused("no".into())));

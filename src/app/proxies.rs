@@ -263,9 +263,9 @@ impl Observer for Proxies {
                 text: nacked.error.clone(),
                 origins: refs.iter().map(ToString::to_string).collect(),
             });
-        if let Some(group) = group {
-            self.programmed.nacked(&group, &client.node.id, nacked.kind, &nacked.error);
-        }
+            if let Some(group) = group {
+                self.programmed.nacked(&group, &client.node.id, nacked.kind, &nacked.error);
+            }
         });
     }
 

@@ -127,6 +127,12 @@ impl Table {
         self.lock().present.get(key).cloned()
     }
 
+    /// What the object says in its `status`.
+    #[must_use]
+    pub fn told(&self, key: &ObjectKey) -> Option<Value> {
+        Some(self.present(key)?.status())
+    }
+
     /// What was touched, one at a time, for tests.
     #[must_use]
     pub fn next_touched(&self) -> Option<ObjectKey> {
@@ -146,7 +152,7 @@ impl Table {
     }
 
     /// Ends when something was told since the last call.
-    pub(crate) async fn told(&self) {
+    pub(crate) async fn rung(&self) {
         self.0.bell.notified().await;
     }
 

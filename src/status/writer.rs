@@ -157,7 +157,7 @@ impl Writer {
             tokio::select! {
                 () = &mut shutdown => return,
                 Ok(()) = self.leader.changed() => {}
-                () = table.told() => {}
+                () = table.rung() => {}
                 Some(done) = self.writes.join_next(), if !self.writes.is_empty() => match done {
                     Ok((key, wanted, outcome)) => self.done(key, wanted, outcome),
                     Err(error) => tracing::error!(%error, "writing a status failed, a bug"),

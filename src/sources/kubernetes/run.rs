@@ -71,7 +71,8 @@ impl Source {
             again,
             sent: 0,
         };
-        let starter = Starter { client, source: source.clone(), ear, made: made_seen, out: news_in };
+        let starter =
+            Starter { client, source: source.clone(), ear, made: made_seen, out: news_in };
         let mut retry = tokio::time::interval(FETCH_AGAIN);
         loop {
             let (done, batch) = desk.round(&taken.borrow_and_update().clone());
