@@ -4,9 +4,9 @@ use std::sync::Arc;
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
-    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass, Health,
-    Kind, ListenerSet, MeshService, Namespace, NamespacedName, Node, Object, ObjectKey, Question,
-    ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
+    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass,
+    GatewayConfig, Health, Kind, ListenerSet, MeshService, Namespace, NamespacedName, Node, Object,
+    ObjectKey, Question, ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::guard::ServedService;
@@ -108,6 +108,10 @@ impl Catalog {
         all!(self, GatewayClass)
     }
 
+    pub fn listener_sets(&self) -> impl Iterator<Item = &Arc<ListenerSet>> {
+        all!(self, ListenerSet)
+    }
+
     /// The routes of every kind, a kind after the other.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         Kind::ROUTES.into_iter().flat_map(|kind| self.list(kind)).filter_map(Object::as_route)
@@ -137,6 +141,10 @@ impl Catalog {
 
     pub(crate) fn gateway_class(&self, name: &NamespacedName) -> Option<&Arc<GatewayClass>> {
         typed!(self, GatewayClass, name)
+    }
+
+    pub(crate) fn gateway_config(&self, name: &NamespacedName) -> Option<&Arc<GatewayConfig>> {
+        typed!(self, GatewayConfig, name)
     }
 
     pub(crate) fn listener_set(&self, name: &NamespacedName) -> Option<&Arc<ListenerSet>> {

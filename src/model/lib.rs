@@ -13,6 +13,7 @@ pub mod codes;
 mod condition;
 mod dns;
 mod finding;
+mod fleet;
 mod gateway;
 mod hostname;
 mod object;
@@ -28,10 +29,12 @@ pub use condition::{
 };
 pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
 pub use finding::{Code, Finding, Severity};
+pub use fleet::{Fleet, FleetMode, FleetPort, GatewayConfig, Infrastructure, ParametersRef};
 pub use gateway::{
-    AllowedNamespaces, Authorities, CertificateRef, ConfigMap, Gateway, GatewayClass, GrantFrom,
-    GrantTo, Listener, ListenerProtocol, ListenerSet, Namespace, Node, ReferenceGrant, RouteKind,
-    Secret, SecretData, Selector, SelectorOperator, SelectorRequirement, TlsMode,
+    AllowedNamespaces, Authorities, CertificateRef, ClientValidation, ConfigMap, FrontendTls,
+    Gateway, GatewayAddress, GatewayClass, GrantFrom, GrantTo, Listener, ListenerProtocol,
+    ListenerSet, Namespace, Node, ReferenceGrant, RouteKind, Secret, SecretData, Selector,
+    SelectorOperator, SelectorRequirement, TlsMode, WantedAddress,
 };
 pub use hostname::{Hostname, InvalidHostname};
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};

@@ -128,8 +128,10 @@ pub(crate) fn chain(name: &str, hosts: &[&str], secrets: &[&str], table: &str) -
     FilterChain {
         name: name.into(),
         matches: if secrets.is_empty() { ChainMatch::Any } else { server_names(hosts) },
-        tls: (!secrets.is_empty())
-            .then(|| TlsTermination { secrets: secrets.iter().map(|s| (*s).into()).collect() }),
+        tls: (!secrets.is_empty()).then(|| TlsTermination {
+            secrets: secrets.iter().map(|s| (*s).into()).collect(),
+            client: None,
+        }),
         handler: Handler::Http(http),
         origin: origin("gateway"),
     }
@@ -245,7 +247,7 @@ pub(crate) fn rich_plan() -> Plan {
             chain("shop", &["shop.example", "*.shop.example"], &["shop/cert"], "https-443"),
             stream_chain("passed", server_names(&["passed.example"]), streams(&[("search", 1)])),
             FilterChain {
-                tls: Some(TlsTermination { secrets: vec!["shop/cert".into()] }),
+                tls: Some(TlsTermination { secrets: vec!["shop/cert".into()], client: None }),
                 ..stream_chain(
                     "ended",
                     server_names(&["ended.example"]),

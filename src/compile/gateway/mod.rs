@@ -1,8 +1,10 @@
 //! The gateway role: one Gateway and everything attached to it → the plan of its proxies.
 
+mod addresses;
 mod attach;
 mod certificates;
 mod conflicts;
+mod fleet;
 mod listeners;
 mod rules;
 mod session;
@@ -14,14 +16,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
-use ir::{Name, Plan, RouteTable};
-use model::{Kind, NamespacedName, ObjectKey, ObjectRef, Route};
+use ir::{Handler, Name, Plan, RouteTable, TlsTermination};
+use model::{Fleet, Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
 use crate::backend::{self, BackendKey};
 use crate::complaint::Complaint;
-use crate::plan::{keep, put_all};
+use crate::plan::{keep, put, put_all};
 use crate::tracker::Tracker;
+pub use addresses::Bind;
 use attach::Attachment;
+pub(crate) use fleet::class_parameters;
 use listeners::{Entrance, Skeleton};
 use rules::RouteRules;
 pub use rules::route_origin;
@@ -46,16 +50,20 @@ struct RouteState {
 /// Which parts of the plan may differ after a step.
 #[derive(Clone, Copy, Debug, Default)]
 struct New {
-    /// Route tables, and which back ends are in use.
-    routes: bool,
+    /// Which back ends are in use.
+    backends: bool,
+    tables: bool,
     sockets: bool,
 }
 
 impl New {
     /// A route is another, or attached otherwise. Those of whole connections are served by the listeners themselves.
     fn routes(&mut self, kind: Kind) {
-        self.routes = true;
-        self.sockets |= !matches!(kind, Kind::HttpRoute | Kind::GrpcRoute);
+        self.backends = true;
+        match kind {
+            Kind::HttpRoute | Kind::GrpcRoute => self.tables = true,
+            _ => self.sockets = true,
+        }
     }
 }
 
@@ -64,6 +72,7 @@ impl New {
 pub(crate) struct Group {
     name: NamespacedName,
     controller: Arc<str>,
+    bind: Bind,
     started: bool,
     tracker: Tracker<Piece>,
     skeleton: Skeleton,
@@ -73,14 +82,17 @@ pub(crate) struct Group {
     /// Back ends whose number of users changed.
     touched: BTreeSet<BackendKey>,
     tables: Tables,
+    /// Those of the plan's secrets that are of listeners or of the Gateway.
+    secrets: BTreeSet<Name>,
     plan: Plan,
 }
 
 impl Group {
-    pub(crate) fn new(name: NamespacedName, controller: Arc<str>) -> Self {
+    pub(crate) fn new(name: NamespacedName, controller: Arc<str>, bind: Bind) -> Self {
         Self {
             name,
             controller,
+            bind,
             started: false,
             tracker: Tracker::new(),
             skeleton: Skeleton::default(),
@@ -88,12 +100,19 @@ impl Group {
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
             tables: Tables::default(),
+            secrets: BTreeSet::new(),
             plan: Plan::default(),
         }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What its proxies are made from; `None` where it is not ours, or its parameters are not known.
+    pub(crate) fn fleet(&self) -> Option<Fleet> {
+        let skeleton = &self.skeleton;
+        fleet::fleet(skeleton.gateway.as_ref()?, &skeleton.parameters, &skeleton.fronts)
     }
 
     /// Whether the Gateway exists and its class is ours.
@@ -118,7 +137,7 @@ impl Group {
             new_fronts = self.update_skeleton(catalog, &mut new);
         }
         if new_fronts {
-            self.tables.reset(&self.skeleton.fronts);
+            self.tables.reset(&self.skeleton);
         }
         let mut todo: BTreeSet<ObjectKey> = stale
             .iter()
@@ -143,14 +162,14 @@ impl Group {
                 self.update_backend(catalog, key);
             }
         }
-        if new.routes {
+        if new.backends {
             self.sweep_backends(catalog);
         }
         if new.sockets {
             let sockets = self.sockets();
             put_all(&mut self.plan.listeners, sockets.into_iter().map(|l| (l.name.clone(), l)));
         }
-        if new.routes || new.sockets {
+        if new.tables {
             self.update_tables();
         }
         true
@@ -164,16 +183,27 @@ impl Group {
         let new_fronts = next.fronts != self.skeleton.fronts
             || next.sets != self.skeleton.sets
             || next.gateway.is_some() != self.served();
-        self.skeleton = next;
         new.sockets = true;
-        let secrets = std::mem::take(&mut self.skeleton.secrets);
-        let backs = self.skeleton.backs.iter();
-        let used: BTreeSet<_> =
-            backs.filter(|back| back.programmed).flat_map(|b| b.secrets.iter().cloned()).collect();
-        put_all(
-            &mut self.plan.secrets,
-            secrets.into_iter().filter(|(name, _)| used.contains(name)),
-        );
+        new.tables |= new_fronts || next.backs != self.skeleton.backs;
+        self.skeleton = next;
+        let backs = self.skeleton.backs.iter().filter(|back| back.programmed);
+        let mut used: BTreeSet<Name> = backs
+            .flat_map(|back| {
+                let TlsTermination { secrets, client } = &back.tls;
+                secrets.iter().chain(client.as_ref().map(|client| &client.authorities)).cloned()
+            })
+            .collect();
+        used.extend(self.skeleton.client_certificate.clone());
+        // Back ends have secrets of their own in the plan.
+        for name in self.secrets.difference(&used) {
+            self.plan.secrets.remove(name);
+        }
+        for (name, secret) in std::mem::take(&mut self.skeleton.secrets) {
+            if used.contains(&name) {
+                put(&mut self.plan.secrets, &name, secret);
+            }
+        }
+        self.secrets = used;
         new_fronts
     }
 
@@ -315,11 +345,12 @@ impl Group {
 
     fn update_tables(&mut self) {
         let chains = self.plan.listeners.values().flat_map(|listener| &listener.chains);
-        let tables = chains.filter_map(|chain| match &chain.handler {
-            ir::Handler::Http(http) => Some(http.route_table.clone()),
-            ir::Handler::Tcp(_) => None,
-        });
-        let used: BTreeSet<Name> = tables.collect();
+        let used: BTreeSet<Name> = chains
+            .filter_map(|chain| match &chain.handler {
+                Handler::Http(http) => Some(http.route_table.clone()),
+                Handler::Tcp(_) => None,
+            })
+            .collect();
         let gateway = self.skeleton.gateway.iter();
         let origin: Vec<ObjectRef> = gateway.map(|gateway| gateway.meta.at("")).collect();
         let mut kept = BTreeSet::new();

@@ -1,11 +1,8 @@
 //! Listeners that are served → the proxy's sockets.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 
-use ir::{
-    ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Listener, Name, TlsTermination,
-};
+use ir::{ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Listener, Name};
 
 use super::Group;
 
@@ -13,10 +10,7 @@ impl Group {
     /// One socket for each port; a filter chain for each TLS listener on it, one for all plain listeners.
     pub(super) fn sockets(&self) -> Vec<Listener> {
         let Some(gateway) = &self.skeleton.gateway else { return Vec::new() };
-        let addresses = match gateway.addresses.as_slice() {
-            [] => vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
-            given => given.to_vec(),
-        };
+        let addresses = self.bind.addresses(gateway);
         let mut ports: BTreeMap<u16, Vec<FilterChain>> = BTreeMap::new();
         for (front, back) in
             self.skeleton.fronts.iter().zip(&self.skeleton.backs).filter(|(_, b)| b.programmed)
@@ -28,15 +22,15 @@ impl Group {
             if chains.iter().any(|chain| chain.name == name) {
                 continue;
             }
-            let tls =
-                front.entrance.tls().then(|| TlsTermination { secrets: back.secrets.clone() });
+            let (matches, tls) = if front.entrance.tls() {
+                let names = front.hostname.iter().cloned().collect();
+                (ChainMatch::Tls(names), Some(back.tls.clone()))
+            } else {
+                (ChainMatch::Any, None)
+            };
             chains.push(FilterChain {
                 name: name.clone(),
-                matches: if front.entrance.tls() {
-                    ChainMatch::Tls(front.hostname.iter().cloned().collect())
-                } else {
-                    ChainMatch::Any
-                },
+                matches,
                 tls,
                 handler: Handler::Http(HttpConnection {
                     stat_prefix: format!("{port}_{name}").into(),
