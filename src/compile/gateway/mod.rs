@@ -7,13 +7,14 @@ mod listeners;
 mod rules;
 mod sockets;
 mod status;
+mod streams;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
-use ir::{Name, Plan, RouteTable};
+use ir::{Handler, Name, Plan, RouteTable};
 use model::{Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
 use crate::backend::{self, BackendKey};
@@ -24,6 +25,7 @@ use attach::Attachment;
 use listeners::{Entrance, Skeleton};
 use rules::RouteRules;
 pub use rules::route_origin;
+use sockets::Sockets;
 use tables::Tables;
 
 /// What is compiled, and compiled again, by itself.
@@ -72,6 +74,8 @@ pub(crate) struct Group {
     /// Back ends whose number of users changed.
     touched: BTreeSet<BackendKey>,
     tables: Tables,
+    /// What the making of sockets found.
+    outranked: Vec<Complaint>,
     plan: Plan,
 }
 
@@ -87,6 +91,7 @@ impl Group {
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
             tables: Tables::default(),
+            outranked: Vec::new(),
             plan: Plan::default(),
         }
     }
@@ -146,8 +151,10 @@ impl Group {
             self.sweep_backends(catalog);
         }
         if new.sockets {
-            let sockets = self.sockets();
-            put_all(&mut self.plan.listeners, sockets.into_iter().map(|l| (l.name.clone(), l)));
+            let Sockets { tcp, udp, outranked } = self.sockets();
+            put_all(&mut self.plan.listeners, tcp.into_iter().map(|l| (l.name.clone(), l)));
+            put_all(&mut self.plan.udp_listeners, udp.into_iter().map(|l| (l.name.clone(), l)));
+            self.outranked = outranked;
         }
         if new.routes || new.sockets {
             self.update_tables();
@@ -255,7 +262,10 @@ impl Group {
             }
             let view = View::new(catalog);
             let route = view.route(name);
-            let next = route.map(|route: &Arc<Route>| rules::rules(&view, route, entrance));
+            let next = route.map(|route: &Arc<Route>| match name.kind {
+                Kind::HttpRoute | Kind::GrpcRoute => rules::rules(&view, route, entrance),
+                _ => streams::rules(&view, route, entrance),
+            });
             self.tracker.set(piece, view.into_reads());
             let Some(next) = next else { continue };
             if state.rules.get(&entrance).is_some_and(|old| **old == next) {
@@ -314,7 +324,12 @@ impl Group {
 
     fn update_tables(&mut self) {
         let chains = self.plan.listeners.values().flat_map(|listener| &listener.chains);
-        let used: BTreeSet<Name> = chains.map(|chain| chain.http.route_table.clone()).collect();
+        let used: BTreeSet<Name> = chains
+            .filter_map(|chain| match &chain.handler {
+                Handler::Http(http) => Some(http.route_table.clone()),
+                Handler::Tcp(_) => None,
+            })
+            .collect();
         let gateway = self.skeleton.gateway.iter();
         let origin: Vec<ObjectRef> = gateway.map(|gateway| gateway.meta.at("")).collect();
         let mut kept = BTreeSet::new();
@@ -335,7 +350,8 @@ impl Group {
 
     /// All findings about this Gateway, its routes and their references.
     pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
-        self.skeleton.findings.iter().chain(self.routes.values().flat_map(|state| {
+        let own = self.skeleton.findings.iter().chain(&self.outranked);
+        own.chain(self.routes.values().flat_map(|state| {
             // Behind each entrance a route has the same findings.
             state
                 .attachment
