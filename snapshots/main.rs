@@ -47,6 +47,7 @@ areas! {
     "match" => matching,
     "registry" => registry,
     "status" => status,
+    "stream" => stream,
     "tls" => tls,
 }
 

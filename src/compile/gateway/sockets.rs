@@ -193,8 +193,9 @@ fn decide<'a>(
             code: codes::ROUTE_OUTRANKED,
             severity: Severity::Warning,
             text: format!("{} goes first at listener {}{host}", winner.0, front.label()),
-            hint: "the older route has the connections; use another listener or another hostname"
-                .into(),
+            hint:
+                "what comes there goes to the other route; use another listener or another hostname"
+                    .into(),
         };
         outranked.push(finding.into());
     }
