@@ -47,7 +47,13 @@ impl World {
         let mut merger = Merger::default();
         merger.seed(seeds);
         let findings = OnceLock::new();
-        Self { merger, compiler: Compiler::new(controller), fresh, findings, feed }
+        Self {
+            merger,
+            compiler: Compiler::new(controller, compile::Bind::Given),
+            fresh,
+            findings,
+            feed,
+        }
     }
 
     fn apply(&mut self, batch: Batch, now: SystemTime) -> Vec<Key> {

@@ -108,6 +108,10 @@ impl Catalog {
         all!(self, GatewayClass)
     }
 
+    pub fn listener_sets(&self) -> impl Iterator<Item = &Arc<ListenerSet>> {
+        all!(self, ListenerSet)
+    }
+
     /// The routes of every kind, a kind after the other.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         Kind::ROUTES.into_iter().flat_map(|kind| self.list(kind)).filter_map(Object::as_route)

@@ -31,6 +31,6 @@ mod tracker;
 mod tests;
 
 pub use compiler::{Compiler, Update};
-pub use gateway::route_origin;
+pub use gateway::{Bind, route_origin};
 pub use group::GroupKey;
 pub use register::Registered;

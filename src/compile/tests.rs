@@ -176,7 +176,7 @@ fn shown(compiler: &Compiler, catalog: &Catalog) -> String {
 }
 
 fn from_scratch(catalog: &Catalog) -> Compiler {
-    let mut compiler = Compiler::new(CONTROLLER.into());
+    let mut compiler = Compiler::new(CONTROLLER.into(), crate::Bind::Given);
     compiler.update(catalog, &[]);
     compiler
 }
@@ -188,7 +188,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { merger: Merger::default(), compiler: Compiler::new(CONTROLLER.into()) }
+        Self {
+            merger: Merger::default(),
+            compiler: Compiler::new(CONTROLLER.into(), crate::Bind::Given),
+        }
     }
 
     #[track_caller]

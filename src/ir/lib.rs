@@ -21,8 +21,8 @@ pub use cluster::{
     Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, UpstreamProtocol,
 };
 pub use listener::{
-    ApiListener, ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Listener, Secret,
-    StreamForward, StreamTarget, TlsTermination, UdpListener,
+    ApiListener, ChainMatch, ClientValidation, FilterChain, FilterSlot, Handler, HttpConnection,
+    Listener, Secret, SecretContent, StreamForward, StreamTarget, TlsTermination, UdpListener,
 };
 pub use route::{
     Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Route, RouteTable, Target,

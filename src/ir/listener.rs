@@ -83,10 +83,20 @@ pub struct StreamTarget {
     pub weight: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsTermination {
     /// Names in [`crate::Plan::secrets`]; several where a listener has certificates of several kinds (RSA and ECDSA).
     pub secrets: Vec<Name>,
+    /// Whether and how clients show certificates too.
+    pub client: Option<ClientValidation>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientValidation {
+    /// Name in [`crate::Plan::secrets`].
+    pub authorities: Name,
+    /// Else a client without a certificate, or with one of somebody else, is served as well.
+    pub required: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,15 +114,20 @@ pub enum FilterSlot {
     Cors,
 }
 
-/// A certificate with its key, delivered by SDS.
+/// What TLS needs and what is delivered by SDS, so that it changes without the listener or cluster that names it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     pub name: Name,
-    /// PEM.
-    pub chain: Arc<[u8]>,
-    /// PEM.
-    pub key: Arc<[u8]>,
+    pub content: SecretContent,
     pub origin: ObjectRef,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretContent {
+    /// A certificate chain with its private key, PEM.
+    Certificate { chain: Arc<[u8]>, key: Arc<[u8]> },
+    /// The certificates that those of the other side must come from, PEM.
+    Authorities(Arc<[u8]>),
 }
 
 impl std::fmt::Debug for Secret {

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
@@ -8,7 +9,7 @@ use model::{
 use crate::at::{At, Fields};
 use crate::node::Value;
 use crate::report::Report;
-use crate::{register, values};
+use crate::{certificate, register, values};
 
 pub(crate) fn namespace(meta: Meta) -> Namespace {
     Namespace { meta }
@@ -21,7 +22,9 @@ pub(crate) fn node(meta: Meta) -> Node {
 
 pub(crate) fn config_map(meta: Meta, root: At<'_>) -> ConfigMap {
     let data = root.fields().take("data").map(|at| at.strings()).unwrap_or_default();
-    ConfigMap { meta, data: data.into_iter().collect() }
+    let data: BTreeMap<_, _> = data.into_iter().collect();
+    let authorities = certificate::authorities(data.get("ca.crt").map(|text| text.as_bytes()));
+    ConfigMap { meta, data, authorities }
 }
 
 /// Base64 text may be broken into lines.

@@ -29,9 +29,10 @@ pub use condition::{
 pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
 pub use finding::{Code, Finding, Severity};
 pub use gateway::{
-    AllowedNamespaces, CertificateRef, ConfigMap, Gateway, GatewayClass, GrantFrom, GrantTo,
-    Listener, ListenerProtocol, ListenerSet, Namespace, Node, ReferenceGrant, RouteKind, Secret,
-    SecretData, Selector, SelectorOperator, SelectorRequirement, TlsMode,
+    AllowedNamespaces, Authorities, CertificateRef, ClientValidation, ConfigMap, FrontendTls,
+    Gateway, GatewayAddress, GatewayClass, GrantFrom, GrantTo, Listener, ListenerProtocol,
+    ListenerSet, Namespace, Node, ReferenceGrant, RouteKind, Secret, SecretData, Selector,
+    SelectorOperator, SelectorRequirement, TlsMode, WantedAddress,
 };
 pub use hostname::{Hostname, InvalidHostname};
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};

@@ -7,8 +7,9 @@ use std::time::Duration;
 use ir::{
     Action, ApiListener, ChainMatch, Cluster, EndpointSet, FilterChain, FilterSlot, Forward,
     Handler, HostRewrite, HttpConnection, LbEndpoint, Listener, LocalityEndpoints, Mirror, Name,
-    PathRewrite, Plan, Redirect, Route, RouteTable, Secret, StreamForward, StreamTarget, Target,
-    TlsTermination, UdpListener, UpstreamProtocol, VirtualHost, WeightedTarget,
+    PathRewrite, Plan, Redirect, Route, RouteTable, Secret, SecretContent, StreamForward,
+    StreamTarget, Target, TlsTermination, UdpListener, UpstreamProtocol, VirtualHost,
+    WeightedTarget,
 };
 use model::{
     Cors, EndpointHealth, Fraction, HeaderEdit, HeaderMatch, HeaderValue, Hostname, Kind, Locality,
@@ -124,8 +125,10 @@ pub(crate) fn chain(name: &str, hosts: &[&str], secrets: &[&str], table: &str) -
     FilterChain {
         name: name.into(),
         matches: if secrets.is_empty() { ChainMatch::Any } else { server_names(hosts) },
-        tls: (!secrets.is_empty())
-            .then(|| TlsTermination { secrets: secrets.iter().map(|s| (*s).into()).collect() }),
+        tls: (!secrets.is_empty()).then(|| TlsTermination {
+            secrets: secrets.iter().map(|s| (*s).into()).collect(),
+            client: None,
+        }),
         handler: Handler::Http(http),
         origin: origin("gateway"),
     }
@@ -186,8 +189,10 @@ pub(crate) fn certificate(name: &str, host: &str) -> Secret {
     let pair = rcgen::generate_simple_self_signed([host.to_string()]).unwrap();
     Secret {
         name: name.into(),
-        chain: pair.cert.pem().into_bytes().into(),
-        key: pair.signing_key.serialize_pem().into_bytes().into(),
+        content: SecretContent::Certificate {
+            chain: pair.cert.pem().into_bytes().into(),
+            key: pair.signing_key.serialize_pem().into_bytes().into(),
+        },
         origin: origin(name),
     }
 }
@@ -243,7 +248,7 @@ pub(crate) fn rich_plan() -> Plan {
             chain("shop", &["shop.example", "*.shop.example"], &["shop/cert"], "https-443"),
             stream_chain("passed", server_names(&["passed.example"]), streams(&[("search", 1)])),
             FilterChain {
-                tls: Some(TlsTermination { secrets: vec!["shop/cert".into()] }),
+                tls: Some(TlsTermination { secrets: vec!["shop/cert".into()], client: None }),
                 ..stream_chain(
                     "ended",
                     server_names(&["ended.example"]),

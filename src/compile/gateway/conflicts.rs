@@ -2,12 +2,19 @@
 
 use model::{Hostname, Listener, ListenerProtocol};
 
-use super::listeners::unsupported;
+use super::listeners::{Problem, unsupported};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Conflict {
     pub(crate) reason: &'static str,
     pub(crate) text: String,
+    pub(crate) hint: &'static str,
+}
+
+impl Conflict {
+    pub(crate) fn problem(&self) -> Problem {
+        Problem { reason: self.reason, text: self.text.clone() }
+    }
 }
 
 /// What keeps a listener of one document from being served beside the others: `before` are accepted listeners of
@@ -35,24 +42,28 @@ fn between(listener: &Listener, other: &Listener, own: bool) -> Option<Conflict>
     if listener.port != other.port || transport(*a) != transport(*b) {
         return None;
     }
-    let by = if own {
-        format!("listener {}", other.name)
+    let (by, hint) = if own {
+        let hint =
+            "none of the listeners in a conflict is served: Gateway API forbids to pick a winner";
+        (format!("listener {}", other.name), hint)
     } else {
-        "a listener that goes before it".to_owned()
+        let hint = "the Gateway's own listeners go before those of ListenerSets, and older sets \
+                    before younger ones";
+        ("a listener that goes before it".to_owned(), hint)
     };
     let port = listener.port;
     if told_apart_by(*a) != told_apart_by(*b) {
         let text = format!("port {port} is also used by {by} with another protocol");
-        return Some(Conflict { reason: "ProtocolConflict", text });
+        return Some(Conflict { reason: "ProtocolConflict", text, hint });
     }
     if told_apart_by(*a) == Apart::Nothing {
         let text = format!("port {port} is also used by {by}");
-        return Some(Conflict { reason: "ListenerConflict", text });
+        return Some(Conflict { reason: "ListenerConflict", text, hint });
     }
     (listener.hostname == other.hostname).then(|| {
         let host = listener.hostname.as_ref().map_or("every hostname", Hostname::as_str);
         let text = format!("port {port} with {host} is also used by {by}");
-        Conflict { reason: "HostnameConflict", text }
+        Conflict { reason: "HostnameConflict", text, hint }
     })
 }
 

@@ -1,5 +1,6 @@
 //! The gateway role: one Gateway and everything attached to it → the plan of its proxies.
 
+mod addresses;
 mod attach;
 mod certificates;
 mod conflicts;
@@ -14,13 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
-use ir::{Handler, Name, Plan, RouteTable};
+use ir::{Handler, Name, Plan, RouteTable, TlsTermination};
 use model::{Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
 use crate::backend::{self, BackendKey};
 use crate::complaint::Complaint;
-use crate::plan::{keep, put_all};
+use crate::plan::{keep, put, put_all};
 use crate::tracker::Tracker;
+pub use addresses::Bind;
 use attach::Attachment;
 use listeners::{Entrance, Skeleton};
 use rules::RouteRules;
@@ -47,16 +49,20 @@ struct RouteState {
 /// Which parts of the plan may differ after a step.
 #[derive(Clone, Copy, Debug, Default)]
 struct New {
-    /// Route tables, and which back ends are in use.
-    routes: bool,
+    /// Which back ends are in use.
+    backends: bool,
+    tables: bool,
     sockets: bool,
 }
 
 impl New {
     /// A route is another, or attached otherwise. Those of whole connections are served by the listeners themselves.
     fn routes(&mut self, kind: Kind) {
-        self.routes = true;
-        self.sockets |= !matches!(kind, Kind::HttpRoute | Kind::GrpcRoute);
+        self.backends = true;
+        match kind {
+            Kind::HttpRoute | Kind::GrpcRoute => self.tables = true,
+            _ => self.sockets = true,
+        }
     }
 }
 
@@ -65,6 +71,7 @@ impl New {
 pub(crate) struct Group {
     name: NamespacedName,
     controller: Arc<str>,
+    bind: Bind,
     started: bool,
     tracker: Tracker<Piece>,
     skeleton: Skeleton,
@@ -76,14 +83,17 @@ pub(crate) struct Group {
     tables: Tables,
     /// What the making of sockets found.
     outranked: Vec<Complaint>,
+    /// Those of the plan's secrets that are of listeners or of the Gateway.
+    secrets: BTreeSet<Name>,
     plan: Plan,
 }
 
 impl Group {
-    pub(crate) fn new(name: NamespacedName, controller: Arc<str>) -> Self {
+    pub(crate) fn new(name: NamespacedName, controller: Arc<str>, bind: Bind) -> Self {
         Self {
             name,
             controller,
+            bind,
             started: false,
             tracker: Tracker::new(),
             skeleton: Skeleton::default(),
@@ -92,6 +102,7 @@ impl Group {
             touched: BTreeSet::new(),
             tables: Tables::default(),
             outranked: Vec::new(),
+            secrets: BTreeSet::new(),
             plan: Plan::default(),
         }
     }
@@ -122,7 +133,7 @@ impl Group {
             new_fronts = self.update_skeleton(catalog, &mut new);
         }
         if new_fronts {
-            self.tables.reset(&self.skeleton.fronts);
+            self.tables.reset(&self.skeleton);
         }
         let mut todo: BTreeSet<ObjectKey> = stale
             .iter()
@@ -147,7 +158,7 @@ impl Group {
                 self.update_backend(catalog, key);
             }
         }
-        if new.routes {
+        if new.backends {
             self.sweep_backends(catalog);
         }
         if new.sockets {
@@ -156,7 +167,7 @@ impl Group {
             put_all(&mut self.plan.udp_listeners, udp.into_iter().map(|l| (l.name.clone(), l)));
             self.outranked = outranked;
         }
-        if new.routes || new.sockets {
+        if new.tables {
             self.update_tables();
         }
         true
@@ -170,16 +181,27 @@ impl Group {
         let new_fronts = next.fronts != self.skeleton.fronts
             || next.sets != self.skeleton.sets
             || next.gateway.is_some() != self.served();
-        self.skeleton = next;
         new.sockets = true;
-        let secrets = std::mem::take(&mut self.skeleton.secrets);
-        let backs = self.skeleton.backs.iter();
-        let used: BTreeSet<_> =
-            backs.filter(|back| back.programmed).flat_map(|b| b.secrets.iter().cloned()).collect();
-        put_all(
-            &mut self.plan.secrets,
-            secrets.into_iter().filter(|(name, _)| used.contains(name)),
-        );
+        new.tables |= new_fronts || next.backs != self.skeleton.backs;
+        self.skeleton = next;
+        let backs = self.skeleton.backs.iter().filter(|back| back.programmed);
+        let mut used: BTreeSet<Name> = backs
+            .flat_map(|back| {
+                let TlsTermination { secrets, client } = &back.tls;
+                secrets.iter().chain(client.as_ref().map(|client| &client.authorities)).cloned()
+            })
+            .collect();
+        used.extend(self.skeleton.client_certificate.clone());
+        // Back ends have secrets of their own in the plan.
+        for name in self.secrets.difference(&used) {
+            self.plan.secrets.remove(name);
+        }
+        for (name, secret) in std::mem::take(&mut self.skeleton.secrets) {
+            if used.contains(&name) {
+                put(&mut self.plan.secrets, &name, secret);
+            }
+        }
+        self.secrets = used;
         new_fronts
     }
 

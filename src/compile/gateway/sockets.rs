@@ -1,11 +1,10 @@
 //! Listeners that are served, and the routes of whole connections → the proxy's sockets.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 
 use ir::{
     ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Listener, Name, StreamForward,
-    TlsTermination, UdpListener,
+    UdpListener,
 };
 use model::{Finding, Hostname, ObjectKey, ObjectRef, Severity, codes};
 
@@ -32,10 +31,7 @@ impl Group {
     pub(super) fn sockets(&self) -> Sockets {
         let mut out = Sockets { tcp: Vec::new(), udp: Vec::new(), outranked: Vec::new() };
         let Some(gateway) = &self.skeleton.gateway else { return out };
-        let addresses = match gateway.addresses.as_slice() {
-            [] => vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
-            given => given.to_vec(),
-        };
+        let addresses = self.bind.addresses(gateway);
         let mut ports: BTreeMap<u16, Vec<FilterChain>> = BTreeMap::new();
         for (index, (front, back)) in self.served_fronts() {
             let port = front.entrance.port;
@@ -131,7 +127,7 @@ impl Group {
                 FilterChain {
                     name,
                     matches: ChainMatch::Tls(Vec::new()),
-                    tls: terminate.then(|| TlsTermination { secrets: back.secrets.clone() }),
+                    tls: terminate.then(|| back.tls.clone()),
                     handler: Handler::Tcp(forward),
                     origin: back.origin.clone(),
                 }
@@ -220,7 +216,7 @@ fn http_chain(front: &Front, back: &Back, table: &Name) -> FilterChain {
         } else {
             ChainMatch::Any
         },
-        tls: tls.then(|| TlsTermination { secrets: back.secrets.clone() }),
+        tls: tls.then(|| back.tls.clone()),
         handler: Handler::Http(HttpConnection {
             stat_prefix: format!("{}_{name}", front.entrance.port).into(),
             route_table: table.clone(),

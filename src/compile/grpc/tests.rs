@@ -110,7 +110,7 @@ struct World {
 }
 
 fn compiler() -> Compiler {
-    let mut compiler = Compiler::new("isthmus.dev/gateway-controller".into());
+    let mut compiler = Compiler::new("isthmus.dev/gateway-controller".into(), crate::Bind::Given);
     compiler.want(&BTreeSet::from([everything(), of("shop")]));
     compiler
 }
