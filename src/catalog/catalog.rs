@@ -4,9 +4,9 @@ use std::sync::Arc;
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
-    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass, Health,
-    Kind, ListenerSet, MeshService, Namespace, NamespacedName, Node, Object, ObjectKey, Question,
-    ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
+    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass,
+    GatewayConfig, Health, Kind, ListenerSet, MeshService, Namespace, NamespacedName, Node, Object,
+    ObjectKey, Question, ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::guard::ServedService;
@@ -141,6 +141,10 @@ impl Catalog {
 
     pub(crate) fn gateway_class(&self, name: &NamespacedName) -> Option<&Arc<GatewayClass>> {
         typed!(self, GatewayClass, name)
+    }
+
+    pub(crate) fn gateway_config(&self, name: &NamespacedName) -> Option<&Arc<GatewayConfig>> {
+        typed!(self, GatewayConfig, name)
     }
 
     pub(crate) fn listener_set(&self, name: &NamespacedName) -> Option<&Arc<ListenerSet>> {

@@ -2,13 +2,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use catalog::{Catalog, Key};
+use catalog::{Catalog, Key, View};
 use model::{
-    Condition, Finding, GatewayClassStatus, Kind, ListenerSet, NamespacedName, ObjectKey,
+    Condition, Finding, Fleet, GatewayClassStatus, Kind, ListenerSet, NamespacedName, ObjectKey,
     ObjectStatus, ParentStatus, Route, Severity, codes,
 };
 
 use crate::complaint::{Complaint, refused};
+use crate::features::SUPPORTED;
 use crate::register::{Register, Registered};
 use crate::{Bind, GroupKey, gateway, grpc, references};
 
@@ -122,6 +123,11 @@ impl Compiler {
         self.register.written()
     }
 
+    /// What the proxies of each Gateway are made from, in order of name.
+    pub fn fleets(&self) -> impl Iterator<Item = Fleet> {
+        self.gateways.values().filter_map(gateway::Group::fleet)
+    }
+
     /// Whether there is such a group, and it is ours to serve.
     #[must_use]
     pub fn served(&self, key: &GroupKey) -> bool {
@@ -137,6 +143,9 @@ impl Compiler {
         let refused = refused(catalog);
         let mut all: Vec<_> =
             self.gateways.values().flat_map(gateway::Group::complaints).cloned().collect();
+        let classes = catalog.gateway_classes().filter(|c| c.controller == self.controller);
+        let view = View::new(catalog);
+        all.extend(classes.filter_map(|class| gateway::class_parameters(&view, class).err()));
         all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route)));
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
@@ -155,12 +164,22 @@ impl Compiler {
         match key.kind {
             Kind::GatewayClass => {
                 let class = catalog.gateway_classes().find(|class| class.meta.key == *key)?;
-                let ours = class.controller == self.controller;
-                let accepted =
-                    Condition::new("Accepted", true, "Accepted", "served by this controller");
-                let status =
-                    GatewayClassStatus { conditions: vec![accepted], supported_features: vec![] };
-                ours.then(|| ObjectStatus::GatewayClass(status))
+                if class.controller != self.controller {
+                    return None;
+                }
+                let accepted = match gateway::class_parameters(&View::new(catalog), class) {
+                    Ok(_) => {
+                        Condition::new("Accepted", true, "Accepted", "served by this controller")
+                    }
+                    Err(complaint) => {
+                        let text = complaint.finding.text;
+                        Condition::new("Accepted", false, "InvalidParameters", text)
+                    }
+                };
+                Some(ObjectStatus::GatewayClass(GatewayClassStatus {
+                    conditions: vec![accepted],
+                    supported_features: SUPPORTED.to_vec(),
+                }))
             }
             Kind::Gateway => {
                 self.gateways.get(&key.name)?.gateway_status().map(ObjectStatus::Gateway)

@@ -18,6 +18,7 @@
 mod backend;
 mod compiler;
 mod complaint;
+mod features;
 mod gateway;
 mod group;
 mod grpc;

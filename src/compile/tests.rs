@@ -29,7 +29,11 @@ fn meta(kind: Kind, namespace: &str, name: &str) -> Meta {
 
 fn class() -> Object {
     let meta = meta(Kind::GatewayClass, "", "isthmus");
-    Object::GatewayClass(Arc::new(GatewayClass { meta, controller: CONTROLLER.into() }))
+    Object::GatewayClass(Arc::new(GatewayClass {
+        meta,
+        controller: CONTROLLER.into(),
+        parameters: None,
+    }))
 }
 
 fn listener(
@@ -59,6 +63,9 @@ fn gateway(listeners: Vec<Listener>) -> Object {
         listeners,
         addresses: vec![],
         allowed_listeners: model::AllowedNamespaces::None,
+        infrastructure: model::Infrastructure::default(),
+        frontend: model::FrontendTls::default(),
+        client_certificate: None,
     }))
 }
 

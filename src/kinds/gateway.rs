@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use model::{
     AllowedNamespaces, CertificateRef, ClientValidation, FrontendTls, Gateway, GatewayAddress,
-    GatewayClass, GrantFrom, GrantTo, Listener, ListenerProtocol, ListenerSet, Meta, ParentRef,
-    ReferenceGrant, RouteKind, Selector, SelectorOperator, SelectorRequirement, TlsMode,
-    WantedAddress, codes,
+    GatewayClass, GrantFrom, GrantTo, Infrastructure, Listener, ListenerProtocol, ListenerSet,
+    Meta, NamespacedName, ParametersRef, ParentRef, ReferenceGrant, RouteKind, Selector,
+    SelectorOperator, SelectorRequirement, TlsMode, WantedAddress, codes,
 };
 
 use crate::at::{At, Fields};
@@ -18,12 +18,38 @@ const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 
 pub(crate) fn gateway_class(meta: Meta, root: At<'_>, report: &mut Report) -> GatewayClass {
     let mut controller = "".into();
+    let mut parameters = None;
     if let Some(mut spec) = root.fields().object("spec") {
         controller = spec.shared("controllerName").unwrap_or(controller);
+        parameters = spec.take("parametersRef").map(|at| parameters_ref(at, &"".into(), report));
         spec.ignore(&["description"]);
         spec.finish(report);
     }
-    GatewayClass { meta, controller }
+    GatewayClass { meta, controller, parameters }
+}
+
+fn parameters_ref(at: At<'_>, namespace: &Arc<str>, report: &mut Report) -> ParametersRef {
+    let pointer = at.shared_pointer();
+    let mut f = at.fields();
+    let reference = ParametersRef {
+        pointer,
+        group: f.shared("group").unwrap_or_default(),
+        kind: f.shared("kind").unwrap_or_default(),
+        name: NamespacedName {
+            namespace: f.shared("namespace").unwrap_or_else(|| namespace.clone()),
+            name: f.shared("name").unwrap_or_default(),
+        },
+    };
+    f.finish(report);
+    reference
+}
+
+fn infrastructure(mut f: Fields<'_>, namespace: &Arc<str>, report: &mut Report) -> Infrastructure {
+    let mut strings = |name| f.take(name).map(|at| at.strings()).unwrap_or_default();
+    let (labels, annotations) = (strings("labels"), strings("annotations"));
+    let parameters = f.take("parametersRef").map(|at| parameters_ref(at, namespace, report));
+    f.finish(report);
+    Infrastructure { labels, annotations, parameters }
 }
 
 pub(crate) fn reference_grant(meta: Meta, root: At<'_>, report: &mut Report) -> ReferenceGrant {
@@ -88,6 +114,7 @@ pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway 
         allowed_listeners: AllowedNamespaces::None,
         frontend: FrontendTls::default(),
         client_certificate: None,
+        infrastructure: Infrastructure::default(),
     };
     let Some(mut spec) = root.fields().object("spec") else { return gateway };
     gateway.class = spec.shared("gatewayClassName").unwrap_or_default();
@@ -103,6 +130,10 @@ pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway 
     }
     if let Some(tls) = spec.object("tls") {
         gateway_tls(tls, &mut gateway, report);
+    }
+    if let Some(f) = spec.object("infrastructure") {
+        let namespace = gateway.meta.namespace().clone();
+        gateway.infrastructure = infrastructure(f, &namespace, report);
     }
     if let Some(mut allowed) = spec.object("allowedListeners") {
         if let Some(namespaces) = allowed.object("namespaces") {

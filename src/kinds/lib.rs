@@ -22,6 +22,7 @@ mod core;
 mod document;
 mod filter;
 mod gateway;
+mod gateway_config;
 mod grpc_route;
 mod http_route;
 mod mesh;

@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{Hostname, Meta, ParentRef};
+use crate::{Hostname, Infrastructure, Meta, ParametersRef, ParentRef};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatewayClass {
     pub meta: Meta,
     pub controller: Arc<str>,
+    pub parameters: Option<ParametersRef>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,7 @@ pub struct Gateway {
     pub addresses: Vec<GatewayAddress>,
     /// From which namespaces ListenerSets may add listeners.
     pub allowed_listeners: AllowedNamespaces,
+    pub infrastructure: Infrastructure,
     pub frontend: FrontendTls,
     /// What proxies show to back ends that they call with TLS.
     pub client_certificate: Option<CertificateRef>,
@@ -58,6 +60,7 @@ pub struct ClientValidation {
     pub pointer: Arc<str>,
     /// Clients without a certificate, or with one of somebody else, are served as well (`AllowInsecureFallback`).
     pub insecure_fallback: bool,
+    pub infrastructure: Infrastructure,
 }
 
 /// More listeners for a Gateway, kept by somebody else.

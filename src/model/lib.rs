@@ -13,6 +13,7 @@ pub mod codes;
 mod condition;
 mod dns;
 mod finding;
+mod fleet;
 mod gateway;
 mod hostname;
 mod object;
@@ -28,6 +29,7 @@ pub use condition::{
 };
 pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
 pub use finding::{Code, Finding, Severity};
+pub use fleet::{Fleet, FleetMode, FleetPort, GatewayConfig, Infrastructure, ParametersRef};
 pub use gateway::{
     AllowedNamespaces, Authorities, CertificateRef, ClientValidation, ConfigMap, FrontendTls,
     Gateway, GatewayAddress, GatewayClass, GrantFrom, GrantTo, Listener, ListenerProtocol,

@@ -186,6 +186,7 @@ fn documents(kind: Kind) -> Vec<Value> {
         Kind::Namespace => vec![named("v1", "demo", json!({}))],
         Kind::BackendTlsPolicy
         | Kind::ConfigMap
+        | Kind::GatewayConfig
         | Kind::GrpcRoute
         | Kind::ListenerSet
         | Kind::Node

@@ -15,7 +15,8 @@ use model::{
 use super::addresses;
 use super::attach::admits;
 use super::certificates::{Asked, certificates, client_certificate, client_validation};
-use super::conflicts::{Conflict, conflict};
+use super::conflicts::{Conflict, conflict, say_overlaps};
+use super::fleet::{Parameters, parameters};
 use crate::complaint::Complaint;
 
 /// What a listener does with a connection.
@@ -124,6 +125,7 @@ pub(crate) struct Set {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Skeleton {
     pub(crate) gateway: Option<Arc<Gateway>>,
+    pub(crate) parameters: Parameters,
     /// In order of precedence.
     pub(crate) sets: Vec<Set>,
     /// Of the Gateway first, then of the sets in their order.
@@ -144,8 +146,8 @@ pub(crate) struct Skeleton {
 /// Reads the Gateway and all that its listeners name. Empty if the Gateway is not there or not ours.
 pub(crate) fn skeleton(view: &View<'_>, name: &NamespacedName, controller: &str) -> Skeleton {
     let Some(gateway) = view.gateway(name) else { return Skeleton::default() };
-    match view.gateway_class(&gateway.class) {
-        Some(class) if &*class.controller == controller => {}
+    let class = match view.gateway_class(&gateway.class) {
+        Some(class) if &*class.controller == controller => class,
         Some(_) => return Skeleton::default(),
         None => {
             let finding = finding(
@@ -161,9 +163,14 @@ pub(crate) fn skeleton(view: &View<'_>, name: &NamespacedName, controller: &str)
                 ..Skeleton::default()
             };
         }
-    }
+    };
     let mut out = Skeleton { gateway: Some(gateway.clone()), ..Skeleton::default() };
-    out.refused = addresses::check(gateway, &mut out);
+    out.parameters = parameters(view, class, gateway, &mut out.findings);
+    let Parameters { of_class, of_gateway, configs: _ } = &out.parameters;
+    let refused = of_gateway.clone().or_else(|| of_class.clone());
+    out.refused = refused.map(|text| Problem { reason: "InvalidParameters", text });
+    let unsupported = addresses::check(gateway, &mut out);
+    out.refused = out.refused.take().or(unsupported);
     out.unresolved = client_certificate(view, gateway, &mut out);
     let frontend = Frontend::new(view, gateway, &mut out);
     let mut before = Vec::new();
@@ -187,6 +194,7 @@ pub(crate) fn skeleton(view: &View<'_>, name: &NamespacedName, controller: &str)
         }
         out.sets.push(Set { key: set.meta.key.clone(), allowed });
     }
+    say_overlaps(&out.fronts, &mut out.backs);
     out
 }
 

@@ -4,6 +4,7 @@ mod addresses;
 mod attach;
 mod certificates;
 mod conflicts;
+mod fleet;
 mod listeners;
 mod rules;
 mod sockets;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
 use ir::{Handler, Name, Plan, RouteTable, TlsTermination};
-use model::{Kind, NamespacedName, ObjectKey, ObjectRef, Route};
+use model::{Fleet, Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
 use crate::backend::{self, BackendKey};
 use crate::complaint::Complaint;
@@ -24,6 +25,7 @@ use crate::plan::{keep, put, put_all};
 use crate::tracker::Tracker;
 pub use addresses::Bind;
 use attach::Attachment;
+pub(crate) use fleet::class_parameters;
 use listeners::{Entrance, Skeleton};
 use rules::RouteRules;
 pub use rules::route_origin;
@@ -109,6 +111,12 @@ impl Group {
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What its proxies are made from; `None` where it is not ours, or its parameters are not known.
+    pub(crate) fn fleet(&self) -> Option<Fleet> {
+        let skeleton = &self.skeleton;
+        fleet::fleet(skeleton.gateway.as_ref()?, &skeleton.parameters, &skeleton.fronts)
     }
 
     /// Whether the Gateway exists and its class is ours.

@@ -17,7 +17,7 @@ impl Group {
         } else {
             self.skeleton.sets.iter().filter(|set| self.usable(&set.key)).count()
         };
-        let mut conditions = vec![self.accepted(gateway), self.programmed(), self.resolved()];
+        let mut conditions = vec![self.accepted(), self.programmed(), self.resolved()];
         conditions.extend(insecure(gateway));
         let addresses = match self.bind {
             Bind::Given => addresses::ips(gateway).map(|ip| ip.to_string().into()).collect(),
@@ -32,7 +32,7 @@ impl Group {
         })
     }
 
-    fn accepted(&self, gateway: &Gateway) -> Condition {
+    fn accepted(&self) -> Condition {
         if let Some(problem) = self.skeleton.refused.clone() {
             return problem.condition("Accepted");
         }
