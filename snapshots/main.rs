@@ -49,6 +49,7 @@ areas! {
     "registry" => registry,
     "session" => session,
     "status" => status,
+    "stream" => stream,
     "tls" => tls,
 }
 
