@@ -36,6 +36,7 @@ macro_rules! areas {
 
 areas! {
     "backend" => backend,
+    "backend_tls" => backend_tls,
     "filter" => filter,
     "grants" => grants,
     "grpc" => grpc,

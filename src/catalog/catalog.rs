@@ -117,6 +117,10 @@ impl Catalog {
         Kind::ROUTES.into_iter().flat_map(|kind| self.list(kind)).filter_map(Object::as_route)
     }
 
+    pub fn backend_tls_policies(&self) -> impl Iterator<Item = &Arc<BackendTlsPolicy>> {
+        all!(self, BackendTlsPolicy)
+    }
+
     pub fn mesh_services(&self) -> impl Iterator<Item = &Arc<MeshService>> {
         all!(self, MeshService)
     }

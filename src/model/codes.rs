@@ -115,6 +115,9 @@ codes! {
     /// The file with a password, token or key of a registry cannot be read.
     REGISTRY_SECRET = 1413, "secret of a registry cannot be read";
 
+    /// Another policy for the same target has precedence: the older one, else the first by namespace and name.
+    POLICY_CONFLICT = 1501, "policy stands behind another";
+
     /// A proxy refused what it was sent. The text is the proxy's own.
     PROXY_REJECTED = 3101, "proxy rejected the configuration";
 }

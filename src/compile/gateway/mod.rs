@@ -2,6 +2,7 @@
 
 mod addresses;
 mod attach;
+mod backend_tls;
 mod certificates;
 mod conflicts;
 mod fleet;
@@ -26,6 +27,7 @@ use crate::plan::{keep, put, put_all};
 use crate::tracker::Tracker;
 pub use addresses::Bind;
 use attach::Attachment;
+use backend_tls::{BackendTls, Policies};
 pub(crate) use fleet::class_parameters;
 use listeners::{Entrance, Skeleton};
 use rules::RouteRules;
@@ -56,6 +58,8 @@ struct New {
     backends: bool,
     tables: bool,
     sockets: bool,
+    /// What back ends are shown.
+    client_certificate: bool,
 }
 
 impl New {
@@ -88,6 +92,7 @@ pub(crate) struct Group {
     outranked: Vec<Complaint>,
     /// Those of the plan's secrets that are of listeners or of the Gateway.
     secrets: BTreeSet<Name>,
+    policies: Policies,
     plan: Plan,
 }
 
@@ -106,6 +111,7 @@ impl Group {
             tables: Tables::default(),
             outranked: Vec::new(),
             secrets: BTreeSet::new(),
+            policies: Policies::default(),
             plan: Plan::default(),
         }
     }
@@ -160,12 +166,21 @@ impl Group {
         for route in todo {
             self.update_route(catalog, &route, new_fronts, &stale, &mut new);
         }
-        for piece in &stale {
-            if let Piece::Backend(key) = piece
-                && self.backends.contains_key(key)
-            {
-                self.update_backend(catalog, key);
-            }
+        let stale = stale.into_iter().filter_map(|piece| match piece {
+            Piece::Backend(key) => Some(key),
+            _ => None,
+        });
+        let mut backends: BTreeSet<_> = stale.collect();
+        if new.client_certificate {
+            backends.extend(self.policies.backends().cloned());
+        }
+        for key in backends
+            .iter()
+            .filter(|key| self.backends.contains_key(key))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            self.update_backend(catalog, &key);
         }
         if new.backends {
             self.sweep_backends(catalog);
@@ -191,6 +206,7 @@ impl Group {
             || next.sets != self.skeleton.sets
             || next.gateway.is_some() != self.served();
         new.sockets = true;
+        new.client_certificate = next.client_certificate != self.skeleton.client_certificate;
         new.tables |= new_fronts || next.backs != self.skeleton.backs;
         self.skeleton = next;
         let backs = self.skeleton.backs.iter().filter(|back| back.programmed);
@@ -332,7 +348,9 @@ impl Group {
 
     fn update_backend(&mut self, catalog: &Catalog, key: &BackendKey) {
         let view = View::new(catalog);
-        backend::update(&view, key, &mut self.plan);
+        let next = backend_tls::judge(&view, key, self.skeleton.client_certificate.as_ref());
+        backend::update(&view, key, next.tls.clone(), &mut self.plan);
+        self.policies.set(key, next, &mut self.plan.secrets);
         self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
     }
 
@@ -348,6 +366,7 @@ impl Group {
                 self.backends.remove(&key);
                 self.plan.clusters.remove(&name);
                 self.plan.endpoints.remove(&name);
+                self.policies.set(&key, BackendTls::default(), &mut self.plan.secrets);
                 self.tracker.forget(&Piece::Backend(key));
             }
         }
@@ -382,6 +401,7 @@ impl Group {
     /// All findings about this Gateway, its routes and their references.
     pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
         let own = self.skeleton.findings.iter().chain(&self.outranked);
+        let own = own.chain(self.policies.complaints());
         own.chain(self.routes.values().flat_map(|state| {
             // Behind each entrance a route has the same findings.
             state
