@@ -114,9 +114,15 @@ impl Read for Reader {
             fields.insert("status".into(), registry_json(&registry));
         }
         kinds::redact(kind, &mut document);
-        if let Some(status) = status
+        if let Some(mut status) = status
             && let Value::Object(fields) = &mut document
         {
+            let waiting = statuses::waiting(&self.programmed, &object, &status, generation);
+            if let Some(waiting) = waiting {
+                let told = self.table.as_ref().and_then(|table| table.told(&key));
+                let told = told.unwrap_or_default();
+                status::hold_back(&mut status, &waiting, generation, &told);
+            }
             fields.insert("status".into(), status::render(&status, generation, &self.controller));
         }
         Some(document)

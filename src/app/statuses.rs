@@ -39,8 +39,9 @@ impl status::Statuses for Statuses {
         }
         let status = world.compiler.status(catalog, key)?;
         drop(world);
-        let waiting = waiting(&self.programmed, &object, &status);
-        Some(Computed { generation: object.meta().generation, status, waiting })
+        let generation = object.meta().generation;
+        let waiting = waiting(&self.programmed, &object, &status, generation);
+        Some(Computed { generation, status, waiting })
     }
 }
 
@@ -49,6 +50,7 @@ pub(crate) fn waiting(
     programmed: &Programmed,
     object: &Object,
     status: &ObjectStatus,
+    generation: i64,
 ) -> Option<Waiting> {
     let listeners = match status {
         ObjectStatus::Gateway(gateway) => &gateway.listeners,
@@ -63,8 +65,7 @@ pub(crate) fn waiting(
     };
     let listeners: BTreeSet<_> =
         listeners.iter().filter(is_programmed).map(|listener| listener.name.clone()).collect();
-    let meta = object.meta();
-    programmed.waiting(&group(object)?, &meta.key, meta.generation, listeners)
+    programmed.waiting(&group(object)?, object.key(), generation, listeners)
 }
 
 /// The proxies that serve the listeners of this object.

@@ -13,6 +13,9 @@ use crate::features::SUPPORTED;
 use crate::register::{Register, Registered};
 use crate::{Bind, GroupKey, gateway, grpc, references, refused};
 
+/// `PolicyStatus.ancestors`: more are not to be written.
+const MOST_ANCESTORS: usize = 16;
+
 /// Compiles every Gateway of the catalog, and whatever other groups are wanted, step by step.
 #[derive(Debug)]
 pub struct Compiler {
@@ -74,6 +77,12 @@ impl Compiler {
             Key::Object(key) if Kind::WITH_STATUS.contains(&key.kind) => Some(key.clone()),
             _ => None,
         }));
+        // The parameters of classes are read each time that a class is looked at.
+        let is_config =
+            |key: &Key| matches!(key, Key::Object(key) if key.kind == Kind::GatewayConfig);
+        if changed.iter().any(is_config) {
+            out.statuses.extend(catalog.gateway_classes().map(|class| class.meta.key.clone()));
+        }
         let controller = &self.controller;
         for (name, group) in &mut self.gateways {
             let key = GroupKey::Gateway(name.clone());
@@ -159,6 +168,7 @@ impl Compiler {
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
         all.extend(references::broken(catalog));
+        all.extend(references::untargeted(catalog));
         all.extend(self.register.complaints());
         all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
         let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();
@@ -217,6 +227,10 @@ impl Compiler {
             Kind::ListenerSet => {
                 let mut groups = self.gateways.values();
                 groups.find_map(|group| group.set_status(key)).map(ObjectStatus::ListenerSet)
+            }
+            Kind::BackendTlsPolicy => {
+                let ancestors = self.gateways.values().filter_map(|group| group.policy_status(key));
+                Some(ObjectStatus::Policy(ancestors.take(MOST_ANCESTORS).collect()))
             }
             kind if Kind::ROUTES.contains(&kind) => {
                 let parents: Vec<ParentStatus> =
