@@ -60,7 +60,6 @@ pub struct ClientValidation {
     pub pointer: Arc<str>,
     /// Clients without a certificate, or with one of somebody else, are served as well (`AllowInsecureFallback`).
     pub insecure_fallback: bool,
-    pub infrastructure: Infrastructure,
 }
 
 /// More listeners for a Gateway, kept by somebody else.
