@@ -126,6 +126,7 @@ impl World {
     /// Every object that has a status, in order of kind and name.
     pub(crate) fn statuses(&self) -> Vec<(ObjectKey, ObjectStatus)> {
         let objects = Kind::WITH_STATUS.into_iter().flat_map(|kind| self.catalog().list(kind));
+        let objects = objects.filter(|object| object.meta().written() == *object.key());
         objects
             .filter_map(|object| {
                 let status = self.compiler.status(self.catalog(), object.key())?;

@@ -127,6 +127,9 @@ fn write(store: &mut Store, kept: &mut Kept, step: Step) {
 
 fn stored(object: &Object) -> Option<StoredDocument> {
     let meta = object.meta();
+    if meta.written() != meta.key {
+        return None;
+    }
     Some(StoredDocument {
         source: meta.source.clone(),
         file: meta.locations.file.clone()?,

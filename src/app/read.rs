@@ -80,7 +80,9 @@ fn age(time: SystemTime) -> u64 {
 impl Read for Reader {
     fn names(&self, kind: Kind, namespace: Option<&str>) -> Vec<NamespacedName> {
         let world = self.world();
-        let names = world.catalog().list(kind).map(|object| object.key().name.clone());
+        let written = |object: &&Object| object.meta().written() == *object.key();
+        let listed = world.catalog().list(kind).filter(written);
+        let names = listed.map(|object| object.key().name.clone());
         names.filter(|name| namespace.is_none_or(|wanted| *name.namespace == *wanted)).collect()
     }
 

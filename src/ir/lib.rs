@@ -25,8 +25,8 @@ pub use listener::{
     Listener, Secret, SecretContent, StreamForward, StreamTarget, TlsTermination, UdpListener,
 };
 pub use route::{
-    Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Route, RouteTable, Target,
-    VirtualHost, WeightedTarget,
+    Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Route, RouteTable, Session,
+    Target, VirtualHost, WeightedTarget,
 };
 
 /// The name of a resource as the proxy sees it.

@@ -112,6 +112,7 @@ pub struct HttpConnection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FilterSlot {
     Cors,
+    Session,
 }
 
 /// What TLS needs and what is delivered by SDS, so that it changes without the listener or cluster that names it.

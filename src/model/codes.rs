@@ -63,6 +63,8 @@ codes! {
     NOT_ALLOWED_BY_LISTENER = 1206, "not allowed by listener";
     /// No hostname of the route overlaps with the listener's hostname.
     NO_MATCHING_HOSTNAME = 1207, "no matching hostname";
+    /// The port that a reference names speaks something that the route cannot forward: an HTTPRoute and a UDP port, say.
+    REFERENCE_PROTOCOL = 1208, "port of another protocol";
 
     /// Two listeners of a Gateway share port and hostname, or a port with protocols that do not go together.
     LISTENER_CONFLICT = 1301, "listener conflict";

@@ -77,6 +77,9 @@ pub(crate) fn forward(targets: Vec<WeightedTarget>) -> Forward {
         host: None,
         timeout: Duration::ZERO,
         try_timeout: Duration::ZERO,
+        retry: None,
+        session: None,
+        broken_status: 500,
     }
 }
 

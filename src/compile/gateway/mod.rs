@@ -7,6 +7,7 @@ mod conflicts;
 mod fleet;
 mod listeners;
 mod rules;
+mod session;
 mod sockets;
 mod status;
 mod streams;

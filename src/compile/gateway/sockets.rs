@@ -220,7 +220,7 @@ fn http_chain(front: &Front, back: &Back, table: &Name) -> FilterChain {
         handler: Handler::Http(HttpConnection {
             stat_prefix: format!("{}_{name}", front.entrance.port).into(),
             route_table: table.clone(),
-            filters: vec![FilterSlot::Cors],
+            filters: vec![FilterSlot::Cors, FilterSlot::Session],
         }),
         origin: back.origin.clone(),
     }

@@ -355,6 +355,7 @@ fn a_slice() {
         health,
         locality: Locality { region: s(""), zone: s(zone) },
         pod: None,
+        node: None,
     };
     assert_eq!(
         slice.endpoints,
@@ -400,6 +401,7 @@ fn a_mesh_service() {
         health: EndpointHealth::Healthy,
         locality: Locality { region: s(region), zone: s(zone) },
         pod: None,
+        node: None,
     };
     let fixed =
         |endpoints: Vec<Endpoint>| Source { from: SourceFrom::Static(endpoints), percent: 0.0 };

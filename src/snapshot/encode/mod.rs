@@ -15,6 +15,7 @@ mod redirect;
 mod route;
 mod rules;
 mod secret;
+mod session;
 mod stream;
 #[cfg(test)]
 mod tests;
