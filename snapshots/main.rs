@@ -37,6 +37,7 @@ macro_rules! areas {
 areas! {
     "backend" => backend,
     "filter" => filter,
+    "gateway" => gateway,
     "grants" => grants,
     "grpc" => grpc,
     "grpcroute" => grpcroute,
@@ -46,6 +47,7 @@ areas! {
     "ingress" => ingress,
     "input" => input,
     "listener" => listener,
+    "listenerset" => listenerset,
     "match" => matching,
     "registry" => registry,
     "session" => session,
