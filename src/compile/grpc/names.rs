@@ -104,7 +104,7 @@ fn of_host(service: &MeshService, host: &Hostname) -> Vec<(Name, Claim)> {
         if service.ports.len() == 1 {
             out.push((host.shared(), claim.clone()));
         }
-        out.push((format!("{host}:{}", port.port).into(), claim));
+        out.push((format!("{host}:{}", port).into(), claim));
     }
     out
 }
