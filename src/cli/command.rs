@@ -5,7 +5,9 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::{Exit, Outcome};
 use crate::io::Io;
-use crate::{bootstrap, completion, dev, explain, get, proxy, registry, serve, validate, version};
+use crate::{
+    bootstrap, completion, crds, dev, explain, get, proxy, registry, serve, validate, version,
+};
 
 /// An Envoy control plane that joins Kubernetes and legacy service registries in one service model
 #[derive(Debug, Parser)]
@@ -32,6 +34,7 @@ enum Command {
     #[command(subcommand)]
     Registry(registry::Command),
     Explain(explain::Args),
+    Crds(crds::Args),
     Completion(completion::Args),
     Version(version::Args),
 }
@@ -54,6 +57,7 @@ pub(crate) fn dispatch(
         Command::Get(args) => get::run(&args, io),
         Command::Proxy(command) => proxy::run(&command, io),
         Command::Registry(command) => registry::run(&command, io),
+        Command::Crds(args) => crds::run(&args, io),
         Command::Explain(args) => explain::run(&args, io),
         Command::Completion(args) => completion::run(&args, io),
         Command::Version(args) => version::run(&args, io),

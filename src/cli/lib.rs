@@ -13,6 +13,7 @@ mod bootstrap;
 mod client;
 mod command;
 mod completion;
+mod crds;
 mod dev;
 mod exit;
 mod explain;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
 use model::{
-    Condition, Finding, Fleet, GatewayClassStatus, Kind, ListenerSet, NamespacedName, ObjectKey,
-    ObjectStatus, ParentStatus, Route, Severity, codes,
+    Condition, Finding, Fleet, GatewayClassStatus, Kind, ListenerSet, NamespacedName, Object,
+    ObjectKey, ObjectStatus, ParentStatus, Route, Severity, codes,
 };
 
-use crate::complaint::{Complaint, refused};
+use crate::complaint::{self, Complaint};
 use crate::features::SUPPORTED;
 use crate::register::{Register, Registered};
-use crate::{Bind, GroupKey, gateway, grpc, references};
+use crate::{Bind, GroupKey, gateway, grpc, references, refused};
 
 /// `PolicyStatus.ancestors`: more are not to be written.
 const MOST_ANCESTORS: usize = 16;
@@ -143,7 +143,7 @@ impl Compiler {
     /// All findings of the compile stage, in order of place.
     #[must_use]
     pub fn findings(&self, catalog: &Catalog) -> Vec<Finding> {
-        let refused = refused(catalog);
+        let refused = complaint::refused(catalog);
         let mut all: Vec<_> =
             self.gateways.values().flat_map(gateway::Group::complaints).cloned().collect();
         let classes = catalog.gateway_classes().filter(|c| c.controller == self.controller);
@@ -165,6 +165,27 @@ impl Compiler {
     /// The computed status of an object; `None` for kinds without one and for objects that are not ours.
     #[must_use]
     pub fn status(&self, catalog: &Catalog, key: &ObjectKey) -> Option<ObjectStatus> {
+        let status = self.status_in_use(catalog, key);
+        let Some(refused) = catalog.refused(key) else { return status };
+        let route = refused.object.as_route();
+        let named = route.into_iter().flat_map(|route| &route.parents);
+        let ours = named.filter(|parent| {
+            Kind::find(&parent.group, &parent.kind) == Some(Kind::Gateway)
+                && self.served(&GroupKey::Gateway(parent.name.clone()))
+        });
+        let parents =
+            ours.map(|parent| ParentStatus { parent: parent.clone(), conditions: vec![] });
+        let gateway = match &refused.object {
+            Object::Gateway(gateway) => catalog
+                .gateway_classes()
+                .any(|c| c.meta.key.name.name == gateway.class && c.controller == self.controller),
+            _ => false,
+        };
+        refused::overlay(status, refused, parents.collect(), gateway)
+    }
+
+    /// That of the version of the object that is in use.
+    fn status_in_use(&self, catalog: &Catalog, key: &ObjectKey) -> Option<ObjectStatus> {
         match key.kind {
             Kind::GatewayClass => {
                 let class = catalog.gateway_classes().find(|class| class.meta.key == *key)?;

@@ -25,6 +25,7 @@ mod grpc;
 mod join;
 mod plan;
 mod references;
+mod refused;
 mod register;
 mod tracker;
 

@@ -93,6 +93,7 @@ fn slice(service: &str, hosts: &[u8]) -> Object {
         health: EndpointHealth::Healthy,
         locality: Locality::default(),
         pod: None,
+        node: None,
     };
     Object::EndpointSlice(Arc::new(EndpointSlice {
         meta: meta(Kind::EndpointSlice, "shop", service),
@@ -142,6 +143,7 @@ fn route(spec: &RouteSpec<'_>) -> Object {
             filters: vec![],
             backends: vec![Backend { target, weight: 1, filters: vec![] }],
             timeouts: Timeouts { request: Some(Duration::from_secs(1)), backend_request: None },
+            fault: None,
             retry: None,
             session: None,
         }],

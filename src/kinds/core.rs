@@ -168,6 +168,7 @@ fn endpoints(
         (false, ..) => EndpointHealth::Unhealthy,
     };
     let zone: Arc<str> = f.shared("zone").unwrap_or_default();
+    let node = f.shared("nodeName").filter(|name| !name.is_empty());
     let pod = f.object("targetRef").and_then(|mut target| {
         let is_pod = target.text("kind") == Some("Pod");
         let namespace = target.shared("namespace").unwrap_or_else(|| namespace.clone());
@@ -180,6 +181,6 @@ fn endpoints(
     // The addresses of one endpoint are interchangeable, and clients take the first.
     if let Some(address) = addresses.first().and_then(|at| values::address(at, report)) {
         let locality = Locality { region: "".into(), zone };
-        out.push(Endpoint { address, port: None, weight: 1.0, health, locality, pod });
+        out.push(Endpoint { address, port: None, weight: 1.0, health, locality, pod, node });
     }
 }

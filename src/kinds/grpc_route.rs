@@ -58,7 +58,7 @@ fn rule<'a>(
     let session = session::persistence(&mut f, &backends, report);
     f.finish(report);
     let timeouts = Timeouts::default();
-    Rule { name, pointer, matches, filters, backends, timeouts, retry: None, session }
+    Rule { name, pointer, matches, filters, backends, timeouts, retry: None, session, fault: None }
 }
 
 fn grpc_match(mut f: Fields<'_>, report: &mut Report) -> RouteMatch {

@@ -142,7 +142,7 @@ fn rule<'a>(
     let retry = f.object("retry").map(|f| retry(f, report));
     let session = session::persistence(&mut f, &backends, report);
     f.finish(report);
-    Rule { name, pointer, matches, filters, backends, timeouts, retry, session }
+    Rule { name, pointer, matches, filters, backends, timeouts, retry, session, fault: None }
 }
 
 pub(crate) fn rule_name<'a>(
@@ -243,7 +243,7 @@ fn path_match(mut f: Fields<'_>, report: &mut Report) -> Option<PathMatch> {
 }
 
 /// HTTPPathMatch: a trailing slash of a prefix does not count.
-fn without_trailing_slash(path: &Arc<str>) -> Arc<str> {
+pub(crate) fn without_trailing_slash(path: &Arc<str>) -> Arc<str> {
     match path.strip_suffix('/') {
         Some("") | None => path.clone(),
         Some(rest) => rest.into(),

@@ -16,13 +16,14 @@ mod finding;
 mod fleet;
 mod gateway;
 mod hostname;
+mod ingress;
 mod object;
 mod policy;
 mod registry;
 mod route;
 mod service;
 
-pub use change::{Batch, Change, Health};
+pub use change::{Batch, Change, Health, Refused};
 pub use condition::{
     Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, ListenerSetStatus,
     ListenerStatus, ObjectStatus, ParentStatus,
@@ -37,6 +38,7 @@ pub use gateway::{
     SelectorOperator, SelectorRequirement, TlsMode, WantedAddress,
 };
 pub use hostname::{Hostname, InvalidHostname};
+pub use ingress::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls};
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};
 pub use policy::{BackendAuthorities, BackendTlsPolicy, CertificateName, PolicyTarget};
 pub use registry::{

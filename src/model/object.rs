@@ -2,8 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayConfig, ListenerSet,
-    MeshService, Namespace, Node, ReferenceGrant, Registry, Route, Secret, Service,
+    BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayConfig, Ingress,
+    IngressClass, ListenerSet, MeshService, Namespace, Node, ReferenceGrant, Registry, Route,
+    Secret, Service,
 };
 
 const CORE: &str = "";
@@ -75,6 +76,8 @@ kinds! {
     GatewayConfig(GatewayConfig) = "GatewayConfig", ISTHMUS, "gatewayconfigs", true;
     GrpcRoute(Route) = "GRPCRoute", GATEWAY_API, "grpcroutes", true;
     HttpRoute(Route) = "HTTPRoute", GATEWAY_API, "httproutes", true;
+    Ingress(Ingress) = "Ingress", "networking.k8s.io", "ingresses", true;
+    IngressClass(IngressClass) = "IngressClass", "networking.k8s.io", "ingressclasses", false;
     ListenerSet(ListenerSet) = "ListenerSet", GATEWAY_API, "listenersets", true;
     MeshService(MeshService) = "MeshService", ISTHMUS, "meshservices", true;
     Namespace(Namespace) = "Namespace", CORE, "namespaces", false;
@@ -261,12 +264,21 @@ impl Meta {
         &self.key.name.namespace
     }
 
+    /// The document that this object was written in: not itself where it stands for a part of an Ingress.
+    #[must_use]
+    pub fn written(&self) -> ObjectKey {
+        match self.source.strip_prefix("ingress:") {
+            Some(name) => ObjectKey::new(Kind::Ingress, self.namespace(), name),
+            None => self.key.clone(),
+        }
+    }
+
     /// A reference to a part of this object, with its line and column where known.
     #[must_use]
     pub fn at(&self, pointer: &str) -> ObjectRef {
         ObjectRef {
             source: self.source.clone(),
-            object: Some(self.key.clone()),
+            object: Some(self.written()),
             pointer: pointer.into(),
             location: self.locations.find(pointer),
         }
@@ -293,6 +305,18 @@ impl Object {
             | Self::TcpRoute(route)
             | Self::TlsRoute(route)
             | Self::UdpRoute(route) => Some(route),
+            _ => None,
+        }
+    }
+
+    /// Copies the route first where it is shared.
+    pub fn as_route_mut(&mut self) -> Option<&mut Route> {
+        match self {
+            Self::GrpcRoute(route)
+            | Self::HttpRoute(route)
+            | Self::TcpRoute(route)
+            | Self::TlsRoute(route)
+            | Self::UdpRoute(route) => Some(Arc::make_mut(route)),
             _ => None,
         }
     }

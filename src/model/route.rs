@@ -35,6 +35,9 @@ pub struct Rule {
     pub filters: Vec<Filter>,
     pub backends: Vec<Backend>,
     pub timeouts: Timeouts,
+    /// What is wrong in the document of this rule, where the rest of the document is used all the same: its requests are
+    /// answered 500. What of its matches could be read is kept, and there may be none.
+    pub fault: Option<Arc<str>>,
     pub retry: Option<Retry>,
     pub session: Option<SessionPersistence>,
 }

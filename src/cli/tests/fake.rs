@@ -188,6 +188,8 @@ fn documents(kind: Kind) -> Vec<Value> {
         | Kind::ConfigMap
         | Kind::GatewayConfig
         | Kind::GrpcRoute
+        | Kind::Ingress
+        | Kind::IngressClass
         | Kind::ListenerSet
         | Kind::Node
         | Kind::TcpRoute

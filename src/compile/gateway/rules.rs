@@ -150,7 +150,8 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn parts(&mut self, rule: &Rule) -> Parts {
-        let mut parts = Parts::default();
+        let unsupported = rule.fault.as_ref().map(ToString::to_string);
+        let mut parts = Parts { unsupported, ..Parts::default() };
         for filter in &rule.filters {
             match filter {
                 Filter::RequestHeaders(edit) => extend(&mut parts.request_headers, edit),

@@ -5,19 +5,21 @@ use model::{
     ListenerStatus, ObjectKey, ParentRef, ParentStatus,
 };
 
-use super::listeners::Back;
+use super::listeners::{Back, Front};
 use super::{Bind, Group, addresses};
 
 impl Group {
     /// The Gateway's own status; `None` if it is not ours.
     pub(crate) fn gateway_status(&self) -> Option<GatewayStatus> {
         let gateway = self.skeleton.gateway.as_ref()?;
-        let attached = if self.skeleton.refused.is_some() {
-            0
-        } else {
-            self.skeleton.sets.iter().filter(|set| self.usable(&set.key)).count()
-        };
-        let mut conditions = vec![self.accepted(), self.programmed(), self.resolved()];
+        let attached = self
+            .skeleton
+            .sets
+            .iter()
+            .filter(|set| self.skeleton.refused.is_none() && self.usable(&set.key))
+            .count();
+        let mut conditions =
+            vec![self.accepted(gateway), self.programmed(gateway), self.resolved(gateway)];
         conditions.extend(insecure(gateway));
         let addresses = match self.bind {
             Bind::Given => addresses::ips(gateway).map(|ip| ip.to_string().into()).collect(),
@@ -32,18 +34,20 @@ impl Group {
         })
     }
 
-    fn accepted(&self) -> Condition {
+    fn accepted(&self, gateway: &Gateway) -> Condition {
         if let Some(problem) = self.skeleton.refused.clone() {
             return problem.condition("Accepted");
         }
-        // Listeners of ListenerSets count as the Gateway's own (`ListenerSetSpec.listeners`: "MUST treat the parent
-        // Gateway as having the merged list").
-        let all = self.skeleton.fronts.iter().zip(&self.skeleton.backs);
-        let total = all.len();
+        let own = self.own(gateway);
         let refused: Vec<_> =
-            all.filter(|(_, b)| !b.is_true("Accepted")).map(|(f, _)| f.label()).collect();
+            own.iter().filter(|(_, b)| !b.is_true("Accepted")).map(|(f, _)| &*f.name).collect();
+        // `ListenerSetSpec.listeners`: "MUST treat the parent Gateway as having the merged list".
+        let any = self.skeleton.backs.iter().any(|back| back.is_true("Accepted"));
+        let total = own.len();
         match total - refused.len() {
-            0 => Condition::new("Accepted", false, "ListenersNotValid", "no listener is valid"),
+            0 if !any => {
+                Condition::new("Accepted", false, "ListenersNotValid", "no listener is valid")
+            }
             n if n < total => Condition::new(
                 "Accepted",
                 true,
@@ -54,31 +58,38 @@ impl Group {
         }
     }
 
-    fn programmed(&self) -> Condition {
+    /// The Gateway's own listeners. What is wrong in a ListenerSet is its owner's business.
+    fn own(&self, gateway: &Gateway) -> Vec<(&Front, &Back)> {
+        let all = self.skeleton.fronts.iter().zip(&self.skeleton.backs);
+        all.filter(|(front, _)| front.parent == gateway.meta.key).collect()
+    }
+
+    fn programmed(&self, gateway: &Gateway) -> Condition {
         if self.skeleton.refused.is_some() {
             let text = "the Gateway is not accepted";
             return Condition::new("Programmed", false, "Invalid", text);
         }
-        let total = self.skeleton.backs.len();
-        match self.skeleton.backs.iter().filter(|back| back.programmed).count() {
+        let own = self.own(gateway);
+        let good = own.iter().filter(|(_, back)| back.programmed).count();
+        let all = self.skeleton.backs.iter().filter(|back| back.programmed).count();
+        let mut text = format!("{good} of {} listeners are served", own.len());
+        if all > good {
+            text = format!("{text}, and {} of ListenerSets", all - good);
+        }
+        match all {
             0 => Condition::new("Programmed", false, "Invalid", "no listener is served"),
-            good => Condition::new(
-                "Programmed",
-                true,
-                "Programmed",
-                format!("{good} of {total} listeners are served"),
-            ),
+            _ => Condition::new("Programmed", true, "Programmed", text),
         }
     }
 
     /// What the Gateway refers to itself, and a summary of its listeners.
-    fn resolved(&self) -> Condition {
+    fn resolved(&self, gateway: &Gateway) -> Condition {
         if let Some(problem) = self.skeleton.unresolved.clone() {
             return problem.condition("ResolvedRefs");
         }
-        let fronts = self.skeleton.fronts.iter().zip(&self.skeleton.backs);
+        let own = self.own(gateway);
         let broken: Vec<_> =
-            fronts.filter(|(_, b)| !b.is_true("ResolvedRefs")).map(|(f, _)| f.label()).collect();
+            own.iter().filter(|(_, b)| !b.is_true("ResolvedRefs")).map(|(f, _)| &*f.name).collect();
         if broken.is_empty() {
             return Condition::new(
                 "ResolvedRefs",

@@ -61,6 +61,7 @@ fn endpoint(host: u8) -> Endpoint {
         health: EndpointHealth::Healthy,
         locality: Locality::default(),
         pod: None,
+        node: None,
     }
 }
 

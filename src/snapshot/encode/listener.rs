@@ -41,7 +41,7 @@ pub(crate) fn listener(listener: &ir::Listener) -> Resource {
             Handler::Http(http) => refs.extend(keys(ResourceType::Route, [&http.route_table])),
             Handler::Tcp(to) => refs.extend(keys(ResourceType::Cluster, stream::clusters(to))),
         }
-        for tls in &chain.tls {
+        if let Some(tls) = &chain.tls {
             let authorities = tls.client.iter().map(|client| &client.authorities);
             refs.extend(keys(ResourceType::Secret, tls.secrets.iter().chain(authorities)));
         }

@@ -1,0 +1,146 @@
+//! One container's process: started with a network and a root of its own, its output kept line by line.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use k8s_openapi::jiff::Timestamp;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tracing::warn;
+
+use crate::plan::Process;
+
+const LAUNCH: &str = include_str!("launch.sh");
+
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) pid: u32,
+}
+
+/// Where things of a container lie.
+pub(crate) struct Places<'a> {
+    /// Its own, empty folder.
+    pub(crate) folder: &'a Path,
+    /// The folder of the pod's volumes.
+    pub(crate) volumes: &'a Path,
+    /// Name of the pod's network namespace.
+    pub(crate) network: &'a str,
+    pub(crate) log: PathBuf,
+}
+
+impl Running {
+    pub(crate) fn start(process: &Process, places: &Places<'_>) -> anyhow::Result<Self> {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net=/run/netns/{}", places.network))
+            .args(["unshare", "--mount", "sh", "-c", LAUNCH, "launch"])
+            .arg(places.folder)
+            .arg(&process.directory);
+        let program = process.program.canonicalize();
+        let program =
+            program.with_context(|| format!("no program at {}", process.program.display()))?;
+        for at in &process.program_at {
+            command.arg(&program).arg(at).arg("ro");
+        }
+        for mount in &process.mounts {
+            let source = places.volumes.join(&mount.volume).join(&mount.sub_path);
+            if !mount.sub_path.is_empty() && !source.exists() {
+                std::fs::create_dir_all(&source)
+                    .with_context(|| format!("cannot make {}", source.display()))?;
+            }
+            // Links of a volume lead within it, those of a machine's path to that path.
+            let source = source
+                .canonicalize()
+                .with_context(|| format!("no volume at {}", source.display()))?;
+            command.arg(source).arg(&mount.target).arg(if mount.read_only { "ro" } else { "rw" });
+        }
+        let mut child = command
+            .arg("--")
+            .args(&process.arguments)
+            .env_clear()
+            .envs(&process.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start nsenter")?;
+        let pid = child.id().context("it ended at once")?;
+        let output = child.stdout.take().expect("it is piped");
+        let errors = child.stderr.take().expect("it is piped");
+        tokio::spawn(keep_log(output, "stdout", places.log.clone()));
+        tokio::spawn(keep_log(errors, "stderr", places.log.clone()));
+        Ok(Self { child, pid })
+    }
+
+    pub(crate) async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// Asks it to end, and ends it when it does not within `grace`.
+    pub(crate) async fn stop(&mut self, grace: Duration) -> std::io::Result<ExitStatus> {
+        if !grace.is_zero() {
+            // It is not reaped yet, so the number is still its own.
+            let sent = Command::new("kill")
+                .args(["-TERM", &self.pid.to_string()])
+                .stderr(Stdio::null())
+                .status()
+                .await;
+            if let Err(failure) = sent {
+                warn!(pid = self.pid, %failure, "cannot send SIGTERM");
+            }
+            if let Ok(status) = tokio::time::timeout(grace, self.child.wait()).await {
+                return status;
+            }
+        }
+        self.child.start_kill()?;
+        self.child.wait().await
+    }
+}
+
+/// Runs a command in a running container, and tells whether it succeeded.
+pub(crate) async fn execute(pid: u32, command: &[String]) -> bool {
+    let status = Command::new("nsenter")
+        .args(["--target", &pid.to_string(), "--mount", "--net", "--root", "--wdns=/", "--"])
+        .args(command)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .status()
+        .await;
+    status.is_ok_and(|status| status.success())
+}
+
+pub(crate) async fn mount_tmpfs(at: &Path) -> anyhow::Result<()> {
+    let at = at.to_str().context("the work folder's name is no text")?;
+    crate::network::run("mount".as_ref(), &["-t", "tmpfs", "tmpfs", at], "").await
+}
+
+/// Each line with its time, as container engines write it: `sinceTime` of a request for logs goes by it.
+async fn keep_log(from: impl AsyncRead + Unpin, stream: &str, log: PathBuf) {
+    let kept = async {
+        let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(&log).await?;
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            if from.read_until(b'\n', &mut line).await? == 0 {
+                return file.flush().await;
+            }
+            if line.last() != Some(&b'\n') {
+                line.push(b'\n');
+            }
+            // In one piece, since both streams write to the same file.
+            let mut entry = format!("{:.9} {stream} F ", Timestamp::now()).into_bytes();
+            entry.extend_from_slice(&line);
+            file.write_all(&entry).await?;
+            file.flush().await?;
+        }
+    };
+    if let Err(failure) = kept.await {
+        warn!(log = %log.display(), %failure, "a container's output is lost");
+    }
+}

@@ -1,0 +1,83 @@
+{{/* What is read and written in each namespace that is watched. */}}
+{{- define "isthmus.rules.namespaced" -}}
+# What users write.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [backendtlspolicies, gateways, grpcroutes, httproutes, listenersets, referencegrants, tcproutes, tlsroutes, udproutes]
+  verbs: [get, list, watch]
+- apiGroups: [isthmus.dev]
+  resources: [gatewayconfigs, meshservices, registries]
+  verbs: [get, list, watch]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch]
+# What routes lead to, and the certificates of listeners: of Secrets and ConfigMaps the names are watched, and only those
+# that are referred to are read.
+- apiGroups: [""]
+  resources: [configmaps, secrets, services]
+  verbs: [get, list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [get, list, watch]
+# What Isthmus found out about them, and nothing else of them, is written back.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [backendtlspolicies/status, gateways/status, grpcroutes/status, httproutes/status, listenersets/status, tcproutes/status, tlsroutes/status, udproutes/status]
+  verbs: [patch, update]
+- apiGroups: [isthmus.dev]
+  resources: [gatewayconfigs/status, meshservices/status, registries/status]
+  verbs: [patch, update]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses/status]
+  verbs: [patch, update]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- if .Values.fleet.enabled }}
+# The Envoys of each Gateway, in the Gateway's namespace.
+- apiGroups: [apps]
+  resources: [daemonsets, deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [configmaps, serviceaccounts, services]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+# The Gateway is the owner of its Envoys; some clusters ask for this before they let an owner be named.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways/finalizers]
+  verbs: [update]
+{{- end }}
+{{- end -}}
+
+{{/* What has no namespace. */}}
+{{- define "isthmus.rules.cluster" -}}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gatewayclasses]
+  verbs: [get, list, watch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gatewayclasses/status]
+  verbs: [patch, update]
+- apiGroups: [networking.k8s.io]
+  resources: [ingressclasses]
+  verbs: [get, list, watch]
+# Labels of namespaces say which routes a listener takes, those of nodes where an endpoint is.
+- apiGroups: [""]
+  resources: [namespaces, nodes]
+  verbs: [get, list, watch]
+# Which kinds are there, and in which version.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  verbs: [get, list, watch]
+{{- if .Values.fleet.enabled }}
+# Whether the token that an Envoy shows is real, and whose it is.
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+{{- end }}
+{{- end -}}
