@@ -6,7 +6,7 @@ use model::{
 };
 
 use super::listeners::{Back, Front};
-use super::{Bind, Group, addresses};
+use super::{Bind, Group};
 
 impl Group {
     /// The Gateway's own status; `None` if it is not ours.
@@ -22,7 +22,7 @@ impl Group {
             vec![self.accepted(gateway), self.programmed(gateway), self.resolved(gateway)];
         conditions.extend(insecure(gateway));
         let addresses = match self.bind {
-            Bind::Given => addresses::ips(gateway).map(|ip| ip.to_string().into()).collect(),
+            Bind::Given => gateway.asked_ips().map(|ip| ip.to_string().into()).collect(),
             Bind::Any => Vec::new(),
         };
         Some(GatewayStatus {
