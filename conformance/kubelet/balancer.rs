@@ -68,7 +68,8 @@ async fn tell(client: &Client, service: &Service, address: Option<&Ipv4Addr>) ->
     if !is_balanced(service) || told(service) == address.copied() {
         return true;
     }
-    let ingress: Vec<_> = address.iter().map(|address| json!({"ip": address.to_string()})).collect();
+    let ingress: Vec<_> =
+        address.iter().map(|address| json!({"ip": address.to_string()})).collect();
     let status = json!({"status": {"loadBalancer": {"ingress": ingress}}});
     let (namespace, name) = name(service);
     let api: Api<Service> = Api::namespaced(client.clone(), &namespace);
@@ -92,11 +93,24 @@ fn name(service: &Service) -> Name {
 fn is_balanced(service: &Service) -> bool {
     let spec = service.spec.as_ref();
     // A class names an implementation, and none of them is this one.
-    spec.is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer") && spec.load_balancer_class.is_none())
+    spec.is_some_and(|spec| {
+        spec.type_.as_deref() == Some("LoadBalancer") && spec.load_balancer_class.is_none()
+    })
 }
 
 fn told(service: &Service) -> Option<Ipv4Addr> {
-    service.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref()?.first()?.ip.as_ref()?.parse().ok()
+    service
+        .status
+        .as_ref()?
+        .load_balancer
+        .as_ref()?
+        .ingress
+        .as_ref()?
+        .first()?
+        .ip
+        .as_ref()?
+        .parse()
+        .ok()
 }
 
 /// Each Service's address: the one that it asks for if that can be had, else the one that it has, else the next free one.
@@ -107,9 +121,15 @@ fn assign(services: &[Arc<Service>], last: &mut u8) -> Addresses {
     let mut taken = BTreeSet::new();
     let mut without = Vec::new();
     for service in services {
-        let asked = service.spec.as_ref().and_then(|spec| spec.load_balancer_ip.as_ref()).filter(|asked| !asked.is_empty());
+        let asked = service
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.load_balancer_ip.as_ref())
+            .filter(|asked| !asked.is_empty());
         let wanted = match asked {
-            Some(asked) => asked.parse().ok().filter(|address: &Ipv4Addr| address.octets().starts_with(&POOL)),
+            Some(asked) => {
+                asked.parse().ok().filter(|address: &Ipv4Addr| address.octets().starts_with(&POOL))
+            }
             None => told(service),
         };
         match wanted {
@@ -135,7 +155,11 @@ fn assign(services: &[Arc<Service>], last: &mut u8) -> Addresses {
 }
 
 /// The whole table, which replaces the one before in a single step.
-fn rules(services: &[Arc<Service>], slices: &[Arc<EndpointSlice>], addresses: &Addresses) -> String {
+fn rules(
+    services: &[Arc<Service>],
+    slices: &[Arc<EndpointSlice>],
+    addresses: &Addresses,
+) -> String {
     let mut lines = BTreeSet::new();
     for service in services {
         let Some(address) = addresses.get(&name(service)) else { continue };
@@ -146,20 +170,28 @@ fn rules(services: &[Arc<Service>], slices: &[Arc<EndpointSlice>], addresses: &A
                 Some(_) => continue,
             };
             if let Some(target) = target(&endpoints(service, port.name.as_deref(), slices)) {
-                lines.insert(format!("ip daddr {address} {protocol} dport {} dnat to {target}", port.port));
+                lines.insert(format!(
+                    "ip daddr {address} {protocol} dport {} dnat to {target}",
+                    port.port
+                ));
             }
         }
     }
     let [a, b, c, _] = BRIDGE_ADDRESS.octets();
     let pods = format!("{a}.{b}.{c}.0/24");
     let pool = format!("{}.{}.{}.0/24", POOL[0], POOL[1], POOL[2]);
-    let mut table = String::from("table ip balancers\ndelete table ip balancers\ntable ip balancers {\n  chain services {\n");
+    let mut table = String::from(
+        "table ip balancers\ndelete table ip balancers\ntable ip balancers {\n  chain services {\n",
+    );
     for line in lines {
         _ = writeln!(table, "    {line}");
     }
     table += "  }\n";
     // From the bed itself, from pods; a pod that talks to a neighbour this way gets its answer by the same way back.
-    for (chain, hook) in [("output", "nat hook output priority -100"), ("prerouting", "nat hook prerouting priority -100")] {
+    for (chain, hook) in [
+        ("output", "nat hook output priority -100"),
+        ("prerouting", "nat hook prerouting priority -100"),
+    ] {
         _ = writeln!(table, "  chain {chain} {{ type {hook}; jump services; }}");
     }
     _ = writeln!(
@@ -168,23 +200,34 @@ fn rules(services: &[Arc<Service>], slices: &[Arc<EndpointSlice>], addresses: &A
     );
     // Where no rule led on: refused at once, not lost.
     for hook in ["output", "forward"] {
-        _ = writeln!(table, "  chain refuse_{hook} {{ type filter hook {hook} priority 0; ip daddr {pool} reject; }}");
+        _ = writeln!(
+            table,
+            "  chain refuse_{hook} {{ type filter hook {hook} priority 0; ip daddr {pool} reject; }}"
+        );
     }
     table + "}\n"
 }
 
 /// Endpoints that take new connections: the ready ones, and only if there are none those that are on their way out.
-fn endpoints(service: &Service, port: Option<&str>, slices: &[Arc<EndpointSlice>]) -> BTreeSet<(Ipv4Addr, i32)> {
+fn endpoints(
+    service: &Service,
+    port: Option<&str>,
+    slices: &[Arc<EndpointSlice>],
+) -> BTreeSet<(Ipv4Addr, i32)> {
     let (namespace, name) = name(service);
     let mut ready = BTreeSet::new();
     let mut leaving = BTreeSet::new();
     for slice in slices {
         let of = slice.labels().get("kubernetes.io/service-name");
-        if slice.address_type != "IPv4" || slice.namespace().as_ref() != Some(&namespace) || of != Some(&name) {
+        if slice.address_type != "IPv4"
+            || slice.namespace().as_ref() != Some(&namespace)
+            || of != Some(&name)
+        {
             continue;
         }
         let mut ports = slice.ports.iter().flatten();
-        let port = ports.find(|of| of.name.as_deref().unwrap_or_default() == port.unwrap_or_default());
+        let port =
+            ports.find(|of| of.name.as_deref().unwrap_or_default() == port.unwrap_or_default());
         let Some(port) = port.and_then(|port| port.port) else { continue };
         for endpoint in &slice.endpoints {
             let group = match endpoint_state(endpoint) {
@@ -192,7 +235,9 @@ fn endpoints(service: &Service, port: Option<&str>, slices: &[Arc<EndpointSlice>
                 (false, true) => &mut leaving,
                 (false, false) => continue,
             };
-            group.extend(endpoint.addresses.iter().filter_map(|address| Some((address.parse().ok()?, port))));
+            group.extend(
+                endpoint.addresses.iter().filter_map(|address| Some((address.parse().ok()?, port))),
+            );
         }
     }
     if ready.is_empty() { leaving } else { ready }

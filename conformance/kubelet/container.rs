@@ -44,10 +44,13 @@ impl Running {
         for mount in &process.mounts {
             let source = places.volumes.join(&mount.volume).join(&mount.sub_path);
             if !mount.sub_path.is_empty() && !source.exists() {
-                std::fs::create_dir_all(&source).with_context(|| format!("cannot make {}", source.display()))?;
+                std::fs::create_dir_all(&source)
+                    .with_context(|| format!("cannot make {}", source.display()))?;
             }
             // Links of a volume lead within it, those of a machine's path to that path.
-            let source = source.canonicalize().with_context(|| format!("no volume at {}", source.display()))?;
+            let source = source
+                .canonicalize()
+                .with_context(|| format!("no volume at {}", source.display()))?;
             command.arg(source).arg(&mount.target).arg(if mount.read_only { "ro" } else { "rw" });
         }
         let mut child = command
@@ -77,7 +80,11 @@ impl Running {
     pub(crate) async fn stop(&mut self, grace: Duration) -> std::io::Result<ExitStatus> {
         if !grace.is_zero() {
             // It is not reaped yet, so the number is still its own.
-            let sent = Command::new("kill").args(["-TERM", &self.pid.to_string()]).stderr(Stdio::null()).status().await;
+            let sent = Command::new("kill")
+                .args(["-TERM", &self.pid.to_string()])
+                .stderr(Stdio::null())
+                .status()
+                .await;
             if let Err(failure) = sent {
                 warn!(pid = self.pid, %failure, "cannot send SIGTERM");
             }

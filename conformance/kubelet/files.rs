@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, ServiceAccount, ServiceAccountTokenProjection, Volume,
+    ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, ServiceAccount,
+    ServiceAccountTokenProjection, Volume,
 };
+use kube::Client;
 use kube::api::{Api, PostParams};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::Client;
 use tokio::sync::watch;
 
 use crate::follow::follow;
@@ -45,12 +46,21 @@ impl Sources {
         let mut objects = Objects::default();
         for name in names(pod) {
             if let Some(found) = self.secrets.get(&ObjectRef::new(&name).within(&namespace)) {
-                let data = found.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
+                let data =
+                    found.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
                 objects.secrets.insert(name.clone(), data.collect());
             }
             if let Some(found) = self.config_maps.get(&ObjectRef::new(&name).within(&namespace)) {
-                let text = found.data.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
-                let binary = found.binary_data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
+                let text = found
+                    .data
+                    .iter()
+                    .flatten()
+                    .map(|(key, value)| (key.clone(), value.clone().into_bytes()));
+                let binary = found
+                    .binary_data
+                    .iter()
+                    .flatten()
+                    .map(|(key, value)| (key.clone(), value.0.clone()));
                 objects.config_maps.insert(name, text.chain(binary).collect());
             }
         }
@@ -65,7 +75,9 @@ fn names(pod: &Pod) -> Vec<String> {
     for volume in spec.volumes.iter().flatten() {
         names.extend(volume.secret.iter().filter_map(|secret| secret.secret_name.clone()));
         names.extend(volume.config_map.iter().map(|map| map.name.clone()));
-        for source in volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten()) {
+        for source in
+            volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten())
+        {
             names.extend(source.secret.iter().map(|secret| secret.name.clone()));
             names.extend(source.config_map.iter().map(|map| map.name.clone()));
         }
@@ -75,7 +87,9 @@ fn names(pod: &Pod) -> Vec<String> {
             names.extend(from.secret_ref.iter().map(|secret| secret.name.clone()));
             names.extend(from.config_map_ref.iter().map(|map| map.name.clone()));
         }
-        for from in container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref()) {
+        for from in
+            container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref())
+        {
             names.extend(from.secret_key_ref.iter().map(|key| key.name.clone()));
             names.extend(from.config_map_key_ref.iter().map(|key| key.name.clone()));
         }
@@ -124,15 +138,20 @@ struct Token {
 
 impl Volumes {
     /// What the pod refers to, with tokens that are valid for some time.
-    pub(crate) async fn gather(&mut self, client: &Client, sources: &Sources, pod: &Pod) -> Result<Objects, Waiting> {
+    pub(crate) async fn gather(
+        &mut self,
+        client: &Client,
+        sources: &Sources,
+        pod: &Pod,
+    ) -> Result<Objects, Waiting> {
         let mut objects = sources.objects(pod);
         let now = Instant::now();
         for wanted in token_projections(pod) {
             let key = token_key(wanted);
             if self.tokens.get(&key).is_none_or(|token| token.renew <= now) {
-                let token = request_token(client, pod, wanted)
-                    .await
-                    .map_err(|failure| Waiting::config(format!("no token of the ServiceAccount: {failure}")))?;
+                let token = request_token(client, pod, wanted).await.map_err(|failure| {
+                    Waiting::config(format!("no token of the ServiceAccount: {failure}"))
+                })?;
                 self.tokens.insert(key.clone(), token);
             }
             objects.tokens.insert(key.clone(), self.tokens[&key].text.clone());
@@ -147,7 +166,10 @@ impl Volumes {
             let done = match contents(volume, facts)? {
                 Contents::Scratch => std::fs::create_dir_all(&place),
                 Contents::Machine(path) if place.is_symlink() => {
-                    debug_assert_eq!(std::fs::read_link(&place).ok().as_deref(), Some(path.as_ref()));
+                    debug_assert_eq!(
+                        std::fs::read_link(&place).ok().as_deref(),
+                        Some(path.as_ref())
+                    );
                     Ok(())
                 }
                 Contents::Machine(path) => symlink(path, &place),
@@ -167,12 +189,17 @@ impl Volumes {
 
 fn token_projections(pod: &Pod) -> impl Iterator<Item = &ServiceAccountTokenProjection> {
     let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-    let sources = volumes.filter_map(|volume| volume.projected.as_ref()?.sources.as_ref()).flatten();
+    let sources =
+        volumes.filter_map(|volume| volume.projected.as_ref()?.sources.as_ref()).flatten();
     sources.filter_map(|source| source.service_account_token.as_ref())
 }
 
 fn token_key(wanted: &ServiceAccountTokenProjection) -> String {
-    format!("{}/{}", wanted.audience.as_deref().unwrap_or_default(), wanted.expiration_seconds.unwrap_or_default())
+    format!(
+        "{}/{}",
+        wanted.audience.as_deref().unwrap_or_default(),
+        wanted.expiration_seconds.unwrap_or_default()
+    )
 }
 
 async fn request_token(
@@ -180,8 +207,13 @@ async fn request_token(
     pod: &Pod,
     wanted: &ServiceAccountTokenProjection,
 ) -> Result<Token, kube::Error> {
-    let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone()).unwrap_or_else(|| "default".into());
-    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), pod.metadata.namespace.as_deref().unwrap_or_default());
+    let account = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.service_account_name.clone())
+        .unwrap_or_else(|| "default".into());
+    let api: Api<ServiceAccount> =
+        Api::namespaced(client.clone(), pod.metadata.namespace.as_deref().unwrap_or_default());
     let expiry = wanted.expiration_seconds.unwrap_or(3600);
     let mut request = TokenRequest {
         spec: TokenRequestSpec {
@@ -192,13 +224,15 @@ async fn request_token(
         ..Default::default()
     };
     // A token that dies with its pod, as a kubelet's do.
-    request.spec.bound_object_ref = Some(k8s_openapi::api::authentication::v1::BoundObjectReference {
-        api_version: Some("v1".into()),
-        kind: Some("Pod".into()),
-        name: pod.metadata.name.clone(),
-        uid: pod.metadata.uid.clone(),
-    });
-    let made: TokenRequest = api.create_subresource("token", &account, &PostParams::default(), &request).await?;
+    request.spec.bound_object_ref =
+        Some(k8s_openapi::api::authentication::v1::BoundObjectReference {
+            api_version: Some("v1".into()),
+            kind: Some("Pod".into()),
+            name: pod.metadata.name.clone(),
+            uid: pod.metadata.uid.clone(),
+        });
+    let made: TokenRequest =
+        api.create_subresource("token", &account, &PostParams::default(), &request).await?;
     let text = made.status.map(|status| status.token).unwrap_or_default();
     let life = Duration::from_secs(u64::try_from(expiry).unwrap_or(3600));
     Ok(Token { text, renew: Instant::now() + life * 4 / 5 })
@@ -221,9 +255,21 @@ fn contents(volume: &Volume, facts: &Facts<'_>) -> Result<Contents, Waiting> {
         return Ok(Contents::Machine(path.path.clone()));
     } else if let Some(secret) = &volume.secret {
         let name = secret.secret_name.as_deref().unwrap_or_default();
-        pick(&mut files, name, facts.objects.secret(name), secret.items.as_deref(), secret.optional)?;
+        pick(
+            &mut files,
+            name,
+            facts.objects.secret(name),
+            secret.items.as_deref(),
+            secret.optional,
+        )?;
     } else if let Some(map) = &volume.config_map {
-        pick(&mut files, &map.name, facts.objects.config_map(&map.name), map.items.as_deref(), map.optional)?;
+        pick(
+            &mut files,
+            &map.name,
+            facts.objects.config_map(&map.name),
+            map.items.as_deref(),
+            map.optional,
+        )?;
     } else if let Some(fields) = &volume.downward_api {
         pick_fields(&mut files, fields.items.iter().flatten(), facts)?;
     } else if let Some(projected) = &volume.projected {
@@ -245,7 +291,10 @@ fn contents(volume: &Volume, facts: &Facts<'_>) -> Result<Contents, Waiting> {
             }
         }
     } else {
-        return Err(Waiting::config(format!("volume {}: a kind that the bed does not know", volume.name)));
+        return Err(Waiting::config(format!(
+            "volume {}: a kind that the bed does not know",
+            volume.name
+        )));
     }
     Ok(Contents::Files(files))
 }
@@ -259,7 +308,11 @@ fn pick(
 ) -> Result<(), Waiting> {
     let optional = optional == Some(true);
     let Some(data) = data else {
-        return if optional { Ok(()) } else { Err(Waiting::config(format!("{name} is not there"))) };
+        return if optional {
+            Ok(())
+        } else {
+            Err(Waiting::config(format!("{name} is not there")))
+        };
     };
     let Some(items) = items.filter(|items| !items.is_empty()) else {
         files.extend(data.clone());
@@ -282,7 +335,9 @@ fn pick_fields<'a>(
 ) -> Result<(), Waiting> {
     for item in items {
         let field = item.field_ref.as_ref();
-        let field = field.ok_or_else(|| Waiting::config(format!("{}: only fields of the pod are known", item.path)))?;
+        let field = field.ok_or_else(|| {
+            Waiting::config(format!("{}: only fields of the pod are known", item.path))
+        })?;
         files.insert(item.path.clone(), field_of(facts, &field.field_path)?.into_bytes());
     }
     Ok(())

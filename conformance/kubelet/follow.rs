@@ -11,7 +11,13 @@ use tracing::warn;
 /// Watches them for ever, and says on `changed` that something did.
 pub(crate) fn follow<K>(api: Api<K>, changed: watch::Sender<()>) -> Store<K>
 where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
 {
     let (store, writer) = reflector::store();
     tokio::spawn(async move {

@@ -34,15 +34,22 @@ struct Wanted {
 
 /// Serves them, for ever. Nobody checks the certificate: an API server does not ask its kubelets for a known one.
 pub(crate) async fn serve(folder: PathBuf) -> anyhow::Result<()> {
-    let own = rcgen::generate_simple_self_signed([BRIDGE_ADDRESS.to_string()]).context("cannot make a certificate")?;
+    let own = rcgen::generate_simple_self_signed([BRIDGE_ADDRESS.to_string()])
+        .context("cannot make a certificate")?;
     let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
     let tls = rustls::ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![own.cert.der().clone()], key)
         .context("the certificate cannot be used")?;
-    let listener = TcpListener::bind((BRIDGE_ADDRESS, PORT)).await.context("cannot listen for requests for logs")?;
-    let routes = Router::new().route("/containerLogs/{namespace}/{pod}/{container}", get(answer)).with_state(folder);
-    axum::serve(Tls { listener, acceptor: TlsAcceptor::from(Arc::new(tls)) }, routes).await.context("cannot serve logs")
+    let listener = TcpListener::bind((BRIDGE_ADDRESS, PORT))
+        .await
+        .context("cannot listen for requests for logs")?;
+    let routes = Router::new()
+        .route("/containerLogs/{namespace}/{pod}/{container}", get(answer))
+        .with_state(folder);
+    axum::serve(Tls { listener, acceptor: TlsAcceptor::from(Arc::new(tls)) }, routes)
+        .await
+        .context("cannot serve logs")
 }
 
 async fn answer(
@@ -57,7 +64,10 @@ async fn answer(
 
 /// The lines that are wanted, without what was put before each when it was kept.
 fn select(log: &str, wanted: &Wanted, now: Timestamp) -> String {
-    let since = wanted.since_seconds.map(|seconds| now - SignedDuration::from_secs(seconds)).or(wanted.since_time);
+    let since = wanted
+        .since_seconds
+        .map(|seconds| now - SignedDuration::from_secs(seconds))
+        .or(wanted.since_time);
     let mut lines: Vec<(&str, &str)> = log
         .lines()
         .filter_map(|line| {
@@ -65,7 +75,9 @@ fn select(log: &str, wanted: &Wanted, now: Timestamp) -> String {
             let time = parts.next()?;
             Some((time, parts.nth(2)?))
         })
-        .filter(|(time, _)| since.is_none_or(|since| time.parse::<Timestamp>().is_ok_and(|time| time >= since)))
+        .filter(|(time, _)| {
+            since.is_none_or(|since| time.parse::<Timestamp>().is_ok_and(|time| time >= since))
+        })
         .collect();
     if let Some(tail) = wanted.tail_lines {
         lines.drain(..lines.len().saturating_sub(tail));
@@ -121,8 +133,17 @@ mod tests {
     #[test]
     fn only_what_is_wanted_is_given() {
         check(&Wanted::default(), "one\ntwo words\nthree\n");
-        check(&Wanted { since_time: Some("2026-11-24T10:00:01Z".parse().unwrap()), ..Wanted::default() }, "two words\nthree\n");
+        check(
+            &Wanted {
+                since_time: Some("2026-11-24T10:00:01Z".parse().unwrap()),
+                ..Wanted::default()
+            },
+            "two words\nthree\n",
+        );
         check(&Wanted { since_seconds: Some(1), ..Wanted::default() }, "three\n");
-        check(&Wanted { tail_lines: Some(1), timestamps: true, ..Wanted::default() }, "2026-11-24T10:00:02.000000000Z three\n");
+        check(
+            &Wanted { tail_lines: Some(1), timestamps: true, ..Wanted::default() },
+            "2026-11-24T10:00:02.000000000Z three\n",
+        );
     }
 }

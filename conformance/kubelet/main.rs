@@ -55,7 +55,9 @@ struct Options {
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    text.split_once('=').map(|(left, right)| (left.into(), right.into())).ok_or_else(|| "not NAME=VALUE".into())
+    text.split_once('=')
+        .map(|(left, right)| (left.into(), right.into()))
+        .ok_or_else(|| "not NAME=VALUE".into())
 }
 
 /// The bridge that all pods hang on, and the address of everything that is no pod.
@@ -82,10 +84,13 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     // The only one in the tree, but rustls wants it said.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = kube::Client::try_default().await.context("cannot make a client of the API server")?;
+    let client =
+        kube::Client::try_default().await.context("cannot make a client of the API server")?;
 
-    std::fs::create_dir_all(&options.work).with_context(|| format!("cannot make {}", options.work.display()))?;
-    std::fs::create_dir_all(&options.logs).with_context(|| format!("cannot make {}", options.logs.display()))?;
+    std::fs::create_dir_all(&options.work)
+        .with_context(|| format!("cannot make {}", options.work.display()))?;
+    std::fs::create_dir_all(&options.logs)
+        .with_context(|| format!("cannot make {}", options.logs.display()))?;
     // A layer over the machine's root cannot lie in that file system itself.
     container::mount_tmpfs(&options.work).await?;
     let files = files::Sources::watch(&client).await?;

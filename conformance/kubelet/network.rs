@@ -43,9 +43,15 @@ pub(crate) struct Place {
 
 impl Network {
     pub(crate) async fn add(&self) -> anyhow::Result<Place> {
-        let host = self.0.lock().expect("nothing panics while it holds this").next().context("no address is free")?;
+        let host = self
+            .0
+            .lock()
+            .expect("nothing panics while it holds this")
+            .next()
+            .context("no address is free")?;
         let [a, b, c, _] = BRIDGE_ADDRESS.octets();
-        let place = Place { address: Ipv4Addr::new(a, b, c, host), namespace: format!("pod-{host}") };
+        let place =
+            Place { address: Ipv4Addr::new(a, b, c, host), namespace: format!("pod-{host}") };
         let (namespace, address) = (&place.namespace, place.address);
         ip(&["netns", "add", namespace], "").await?;
         ip(
@@ -91,7 +97,11 @@ async fn ip(arguments: &[&str], input: &str) -> anyhow::Result<()> {
 }
 
 /// Runs a program to its end with `input` on its standard input; what it complained about is the error.
-pub(crate) async fn run(program: &std::path::Path, arguments: &[&str], input: &str) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    program: &std::path::Path,
+    arguments: &[&str],
+    input: &str,
+) -> anyhow::Result<()> {
     let name = program.display();
     let mut child = Command::new(program)
         .args(arguments)
@@ -103,7 +113,8 @@ pub(crate) async fn run(program: &std::path::Path, arguments: &[&str], input: &s
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(input.as_bytes()).await.with_context(|| format!("cannot write to {name}"))?;
     drop(stdin);
-    let output = child.wait_with_output().await.with_context(|| format!("cannot wait for {name}"))?;
+    let output =
+        child.wait_with_output().await.with_context(|| format!("cannot wait for {name}"))?;
     if !output.status.success() {
         bail!("{name} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -45,7 +45,9 @@ impl Nodes {
         let ours = PatchParams::apply("isthmus-kubelet").force();
         for Place { name, labels } in &self.0 {
             let head = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}});
-            api.patch(name, &ours, &Patch::Apply(&head)).await.with_context(|| format!("cannot make node {name}"))?;
+            api.patch(name, &ours, &Patch::Apply(&head))
+                .await
+                .with_context(|| format!("cannot make node {name}"))?;
             let room = json!({"cpu": "64", "memory": "64Gi", "pods": "250"});
             let status = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": {
                 "addresses": [
@@ -67,9 +69,12 @@ impl Nodes {
 
     /// Binds pods without a node, for ever.
     pub(crate) async fn bind(&self, client: Client) -> anyhow::Result<()> {
-        let unbound = watcher(Api::<Pod>::all(client.clone()), watcher::Config::default().fields("spec.nodeName="))
-            .default_backoff()
-            .applied_objects();
+        let unbound = watcher(
+            Api::<Pod>::all(client.clone()),
+            watcher::Config::default().fields("spec.nodeName="),
+        )
+        .default_backoff()
+        .applied_objects();
         let mut unbound = std::pin::pin!(unbound);
         let mut turn = 0;
         while let Some(pod) = unbound.try_next().await.transpose() {
@@ -108,17 +113,28 @@ impl Nodes {
             .affinity
             .as_ref()
             .and_then(|affinity| affinity.node_affinity.as_ref())
-            .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref())
+            .and_then(|affinity| {
+                affinity.required_during_scheduling_ignored_during_execution.as_ref()
+            })
             .and_then(|required| {
-                let fields = required.node_selector_terms.iter().filter_map(|term| term.match_fields.as_ref()).flatten();
-                let names: Vec<_> =
-                    fields.filter(|field| field.key == "metadata.name").filter_map(|field| field.values.clone()).flatten().collect();
+                let fields = required
+                    .node_selector_terms
+                    .iter()
+                    .filter_map(|term| term.match_fields.as_ref())
+                    .flatten();
+                let names: Vec<_> = fields
+                    .filter(|field| field.key == "metadata.name")
+                    .filter_map(|field| field.values.clone())
+                    .flatten()
+                    .collect();
                 (!names.is_empty()).then_some(names)
             });
         let fit: Vec<&Place> = self
             .0
             .iter()
-            .filter(|place| selector.iter().all(|(key, value)| place.labels.get(key) == Some(value)))
+            .filter(|place| {
+                selector.iter().all(|(key, value)| place.labels.get(key) == Some(value))
+            })
             .filter(|place| named.as_ref().is_none_or(|names| names.contains(&place.name)))
             .collect();
         (!fit.is_empty()).then(|| fit[turn % fit.len()].name.as_str())
@@ -140,8 +156,12 @@ mod tests {
     #[test]
     fn pods_are_spread_over_the_nodes_that_fit() {
         let anywhere = pod(json!({"containers": []}));
-        assert_eq!([nodes().choose(&anywhere, 0), nodes().choose(&anywhere, 1)], [Some("a"), Some("b")]);
-        let zoned = pod(json!({"containers": [], "nodeSelector": {"topology.kubernetes.io/zone": "two"}}));
+        assert_eq!(
+            [nodes().choose(&anywhere, 0), nodes().choose(&anywhere, 1)],
+            [Some("a"), Some("b")]
+        );
+        let zoned =
+            pod(json!({"containers": [], "nodeSelector": {"topology.kubernetes.io/zone": "two"}}));
         assert_eq!([nodes().choose(&zoned, 0), nodes().choose(&zoned, 1)], [Some("b"), Some("b")]);
         let nowhere = pod(json!({"containers": [], "nodeSelector": {"disk": "fast"}}));
         assert_eq!(nodes().choose(&nowhere, 0), None);

@@ -19,7 +19,10 @@ impl Images {
             Some((name, tag)) if !tag.contains('/') => name,
             _ => name,
         };
-        self.0.iter().find(|(part, _)| name.contains(part.as_str())).map(|(_, program)| Path::new(program))
+        self.0
+            .iter()
+            .find(|(part, _)| name.contains(part.as_str()))
+            .map(|(_, program)| Path::new(program))
     }
 }
 
@@ -67,7 +70,11 @@ pub(crate) struct Mount {
 const PROGRAMS: &str = "/usr/local/bin";
 
 impl Process {
-    pub(crate) fn new(container: &Container, facts: &Facts<'_>, images: &Images) -> Result<Self, Waiting> {
+    pub(crate) fn new(
+        container: &Container,
+        facts: &Facts<'_>,
+        images: &Images,
+    ) -> Result<Self, Waiting> {
         let image = container.image.as_deref().unwrap_or_default();
         let Some(program) = images.program(image) else {
             let message = format!("no --image names a program for {image}");
@@ -125,7 +132,10 @@ impl Process {
     }
 }
 
-fn environment(container: &Container, facts: &Facts<'_>) -> Result<BTreeMap<String, String>, Waiting> {
+fn environment(
+    container: &Container,
+    facts: &Facts<'_>,
+) -> Result<BTreeMap<String, String>, Waiting> {
     let mut all = BTreeMap::from([
         ("HOME".to_owned(), "/root".to_owned()),
         ("HOSTNAME".to_owned(), facts.pod.metadata.name.clone().unwrap_or_default()),
@@ -168,7 +178,11 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// None where an optional thing is missing.
-fn value_from(source: &EnvVarSource, container: &Container, facts: &Facts<'_>) -> Result<Option<String>, Waiting> {
+fn value_from(
+    source: &EnvVarSource,
+    container: &Container,
+    facts: &Facts<'_>,
+) -> Result<Option<String>, Waiting> {
     let (name, key, optional, data) = if let Some(field) = &source.field_ref {
         return field_of(facts, &field.field_path).map(Some);
     } else if let Some(resource) = &source.resource_field_ref {
@@ -193,7 +207,11 @@ pub(crate) fn field_of(facts: &Facts<'_>, path: &str) -> Result<String, Waiting>
     let spec = facts.pod.spec.as_ref();
     let own = |value: &Option<String>| value.clone().unwrap_or_default();
     let lines = |map: &Option<BTreeMap<String, String>>| {
-        map.iter().flatten().map(|(key, value)| format!("{key}={value:?}")).collect::<Vec<_>>().join("\n")
+        map.iter()
+            .flatten()
+            .map(|(key, value)| format!("{key}={value:?}"))
+            .collect::<Vec<_>>()
+            .join("\n")
     };
     Ok(match path {
         "metadata.name" => own(&meta.name),
@@ -202,7 +220,9 @@ pub(crate) fn field_of(facts: &Facts<'_>, path: &str) -> Result<String, Waiting>
         "metadata.labels" => lines(&meta.labels),
         "metadata.annotations" => lines(&meta.annotations),
         "spec.nodeName" => spec.and_then(|spec| spec.node_name.clone()).unwrap_or_default(),
-        "spec.serviceAccountName" => spec.and_then(|spec| spec.service_account_name.clone()).unwrap_or_default(),
+        "spec.serviceAccountName" => {
+            spec.and_then(|spec| spec.service_account_name.clone()).unwrap_or_default()
+        }
         "status.podIP" | "status.podIPs" => facts.address.clone(),
         "status.hostIP" | "status.hostIPs" => BRIDGE_ADDRESS.to_string(),
         _ => {
@@ -222,7 +242,8 @@ pub(crate) fn field_of(facts: &Facts<'_>, path: &str) -> Result<String, Waiting>
 /// A request or limit in units of its divisor, rounded up. What is not limited is limited by the node: 2 cores and 2 GiB
 /// are said, which is what a program should make use of here, and not the node's invented size.
 fn resource_of(container: &Container, selector: &ResourceFieldSelector) -> Result<String, Waiting> {
-    let unknown = || Waiting::config(format!("the bed does not know the resource {}", selector.resource));
+    let unknown =
+        || Waiting::config(format!("the bed does not know the resource {}", selector.resource));
     let (kind, name) = selector.resource.split_once('.').ok_or_else(unknown)?;
     let resources = container.resources.as_ref();
     let quantities = match kind {
@@ -235,10 +256,12 @@ fn resource_of(container: &Container, selector: &ResourceFieldSelector) -> Resul
         "memory" | "ephemeral-storage" => "2Gi",
         _ => return Err(unknown()),
     };
-    let quantity = quantities.and_then(|all| all.get(name)).map_or(unlimited, |quantity| quantity.0.as_str());
+    let quantity =
+        quantities.and_then(|all| all.get(name)).map_or(unlimited, |quantity| quantity.0.as_str());
     let divisor = selector.divisor.as_ref().map_or("1", |divisor| divisor.0.as_str());
     let divisor = if divisor == "0" { "1" } else { divisor };
-    let (thousandths, by) = (quantity_of(quantity).ok_or_else(unknown)?, quantity_of(divisor).ok_or_else(unknown)?);
+    let (thousandths, by) =
+        (quantity_of(quantity).ok_or_else(unknown)?, quantity_of(divisor).ok_or_else(unknown)?);
     Ok(thousandths.div_ceil(by).to_string())
 }
 

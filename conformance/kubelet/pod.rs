@@ -47,7 +47,9 @@ pub(crate) async fn run(bed: Arc<Bed>, mut pods: watch::Receiver<Arc<Pod>>) {
     let place = loop {
         match bed.network.add().await {
             Ok(place) => break place,
-            Err(failure) => warn!(%namespace, pod = %name, failure = format!("{failure:#}"), "no network yet"),
+            Err(failure) => {
+                warn!(%namespace, pod = %name, failure = format!("{failure:#}"), "no network yet")
+            }
         }
         sleep(RETRY).await;
     };
@@ -162,7 +164,8 @@ impl Shared {
         for (index, container) in spec.init_containers.iter().flatten().enumerate() {
             let slot = Slot { init: true, index };
             if container.restart_policy.as_deref() != Some("Always") {
-                let restart = if let Restart::Always = restart { Restart::OnFailure } else { restart };
+                let restart =
+                    if let Restart::Always = restart { Restart::OnFailure } else { restart };
                 if self.keep(slot, container, restart, stop.clone()).await != Some(0) {
                     return;
                 }
@@ -170,22 +173,33 @@ impl Shared {
             }
             let mut states = self.state.subscribe();
             let (shared, sidecar, until) = (self.clone(), container.clone(), stop_sidecars.clone());
-            sidecars.push(tokio::spawn(async move { shared.keep(slot, &sidecar, Restart::Always, until).await }));
+            sidecars.push(tokio::spawn(async move {
+                shared.keep(slot, &sidecar, Restart::Always, until).await
+            }));
             let started = states.wait_for(|state| {
                 let state = &state.init[index];
-                matches!(state.now, Now::Running(_)) && (state.ready || container.startup_probe.is_none())
+                matches!(state.now, Now::Running(_))
+                    && (state.ready || container.startup_probe.is_none())
             });
             tokio::select! {
                 _ = started => {}
                 _ = stopping(&mut stop) => return,
             }
         }
-        let keep = |(index, container)| self.keep(Slot { init: false, index }, container, restart, stop.clone());
+        let keep = |(index, container)| {
+            self.keep(Slot { init: false, index }, container, restart, stop.clone())
+        };
         join_all(spec.containers.iter().enumerate().map(keep)).await;
     }
 
     /// Runs one container, again and again if that is wanted. The code of its last end, unless it was stopped.
-    async fn keep(&self, slot: Slot, container: &Container, restart: Restart, mut stop: Stop) -> Option<i32> {
+    async fn keep(
+        &self,
+        slot: Slot,
+        container: &Container,
+        restart: Restart,
+        mut stop: Stop,
+    ) -> Option<i32> {
         let name = self.pod.name_any();
         let mut failures = 0;
         for count in 0.. {
@@ -202,14 +216,18 @@ impl Shared {
             let started = Timestamp::now();
             let began = Instant::now();
             let folder = self.folder.join(format!("{}-{count}", container.name));
-            let (status, stopped) = match self.one_life(slot, container, &process, &folder, &mut stop).await {
+            let (status, stopped) = match self
+                .one_life(slot, container, &process, &folder, &mut stop)
+                .await
+            {
                 Ok(end) => end,
                 Err(failure) => {
                     warn!(pod = %name, container = container.name, failure = format!("{failure:#}"), "not started");
                     (ExitStatus::from_raw(128 << 8), false)
                 }
             };
-            let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(128);
+            let code =
+                status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(128);
             let exit = Exit { code, started, finished: Timestamp::now() };
             // Its mounts went with its namespace.
             let _ = tokio::fs::remove_dir_all(&folder).await;
@@ -303,7 +321,11 @@ impl Shared {
     fn update(&self, slot: Slot, change: impl FnOnce(&mut ContainerState)) {
         self.state.send_modify(|state| {
             let before = state.ready();
-            change(if slot.init { &mut state.init[slot.index] } else { &mut state.main[slot.index] });
+            change(if slot.init {
+                &mut state.init[slot.index]
+            } else {
+                &mut state.main[slot.index]
+            });
             if state.ready() != before {
                 state.turned = Some(Timestamp::now());
             }
@@ -313,7 +335,8 @@ impl Shared {
     /// Keeps the pod's status told.
     async fn tell(self: Arc<Self>) {
         let name = self.pod.name_any();
-        let api: Api<Pod> = Api::namespaced(self.bed.client.clone(), &self.pod.namespace().unwrap_or_default());
+        let api: Api<Pod> =
+            Api::namespaced(self.bed.client.clone(), &self.pod.namespace().unwrap_or_default());
         let mut states = self.state.subscribe();
         loop {
             let status = status::of(&self.pod, &states.borrow_and_update());
@@ -361,7 +384,9 @@ async fn deleted(pods: &mut watch::Receiver<Arc<Pod>>) -> Duration {
         let grace = {
             let pod = pods.borrow_and_update();
             let meta = &pod.metadata;
-            meta.deletion_timestamp.as_ref().map(|_| meta.deletion_grace_period_seconds.unwrap_or_default())
+            meta.deletion_timestamp
+                .as_ref()
+                .map(|_| meta.deletion_grace_period_seconds.unwrap_or_default())
         };
         if let Some(seconds) = grace {
             return Duration::from_secs(u64::try_from(seconds).unwrap_or_default());

@@ -15,7 +15,8 @@ use crate::Bed;
 
 /// Runs pods, for ever. All nodes of the cluster are ours, so every pod that has a node is.
 pub(crate) async fn run(bed: Arc<Bed>) -> anyhow::Result<()> {
-    let events = watcher::watcher(Api::<Pod>::all(bed.client.clone()), watcher::Config::default()).default_backoff();
+    let events = watcher::watcher(Api::<Pod>::all(bed.client.clone()), watcher::Config::default())
+        .default_backoff();
     let mut events = std::pin::pin!(events);
     // A pod's task lives longer than its place here: it ends by itself once the sender is dropped.
     let mut pods: BTreeMap<String, watch::Sender<Arc<Pod>>> = BTreeMap::new();

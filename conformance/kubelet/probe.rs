@@ -62,14 +62,16 @@ impl Target<'_> {
 
     /// What the container wants done before it is asked to end.
     pub(crate) async fn pre_stop(&self) {
-        let hook = self.container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+        let hook =
+            self.container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
         let Some(hook) = hook else { return };
         if let Some(exec) = &hook.exec {
             execute(self.pid, exec.command.as_deref().unwrap_or_default()).await;
         } else if let Some(get) = &hook.http_get {
             self.http(get).await;
         } else if let Some(sleep) = &hook.sleep {
-            tokio::time::sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0))).await;
+            tokio::time::sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0)))
+                .await;
         }
     }
 
@@ -98,13 +100,15 @@ impl Target<'_> {
             return true;
         }
         let path = get.path.as_deref().unwrap_or("/");
-        let mut request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
+        let mut request =
+            format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
         for header in get.http_headers.iter().flatten() {
             request += &format!("{}: {}\r\n", header.name, header.value);
         }
         request += "\r\n";
         let mut answer = [0; 12];
-        let answered = stream.write_all(request.as_bytes()).await.is_ok() && stream.read_exact(&mut answer).await.is_ok();
+        let answered = stream.write_all(request.as_bytes()).await.is_ok()
+            && stream.read_exact(&mut answer).await.is_ok();
         answered && is_success(&answer)
     }
 
@@ -126,7 +130,10 @@ fn is_success(answer: &[u8; 12]) -> bool {
 }
 
 fn seconds(value: Option<i32>, otherwise: u64) -> u64 {
-    value.and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0).unwrap_or(otherwise)
+    value
+        .and_then(|value| u64::try_from(value).ok())
+        .filter(|value| *value > 0)
+        .unwrap_or(otherwise)
 }
 
 /// A probe that is asked again and again.
@@ -178,7 +185,9 @@ async fn listens(pid: u32) {
         if network(&pid.to_string()) == network("self") {
             continue;
         }
-        let table = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
+        let table = |name: &str| {
+            std::fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default()
+        };
         if ["tcp", "tcp6"].iter().any(|name| has_listener(&table(name)))
             || ["udp", "udp6"].iter().any(|name| table(name).lines().count() > 1)
         {

@@ -53,7 +53,12 @@ impl State {
         let spec = pod.spec.as_ref();
         let init = spec.and_then(|spec| spec.init_containers.as_ref()).map_or(0, Vec::len);
         let main = spec.map_or(0, |spec| spec.containers.len());
-        Self { address, init: vec![ContainerState::default(); init], main: vec![ContainerState::default(); main], turned: None }
+        Self {
+            address,
+            init: vec![ContainerState::default(); init],
+            main: vec![ContainerState::default(); main],
+            turned: None,
+        }
     }
 
     pub(crate) fn ready(&self) -> bool {
@@ -61,13 +66,19 @@ impl State {
     }
 
     fn phase(&self) -> &'static str {
-        let started = |container: &ContainerState| !matches!(container.now, Now::Waiting(_)) || container.last.is_some();
+        let started = |container: &ContainerState| {
+            !matches!(container.now, Now::Waiting(_)) || container.last.is_some()
+        };
         let code = |container: &ContainerState| match &container.now {
             Now::Ended(exit) => Some(exit.code),
             Now::Waiting(_) | Now::Running(_) => None,
         };
         if !self.main.is_empty() && self.main.iter().all(|container| code(container).is_some()) {
-            if self.main.iter().all(|container| code(container) == Some(0)) { "Succeeded" } else { "Failed" }
+            if self.main.iter().all(|container| code(container) == Some(0)) {
+                "Succeeded"
+            } else {
+                "Failed"
+            }
         } else if self.main.iter().any(started) {
             "Running"
         } else if self.init.iter().any(|container| code(container).is_some_and(|code| code != 0)) {
@@ -91,7 +102,12 @@ pub(crate) fn of(pod: &Pod, state: &State) -> Value {
             "lastTransitionTime": state.turned.map(|at| at.to_string())})
     };
     let containers = |specs: Option<&Vec<_>>, states: &[ContainerState], init| {
-        specs.into_iter().flatten().zip(states).map(|(container, state)| one(pod, container, state, init)).collect::<Vec<_>>()
+        specs
+            .into_iter()
+            .flatten()
+            .zip(states)
+            .map(|(container, state)| one(pod, container, state, init))
+            .collect::<Vec<_>>()
     };
     json!({"status": {
         "phase": state.phase(),
@@ -123,7 +139,11 @@ fn one(pod: &Pod, container: &Container, state: &ContainerState, init: bool) -> 
         }})
     };
     let (now, running, completed) = match &state.now {
-        Now::Waiting(waiting) => (json!({"waiting": {"reason": waiting.reason, "message": waiting.message}}), false, false),
+        Now::Waiting(waiting) => (
+            json!({"waiting": {"reason": waiting.reason, "message": waiting.message}}),
+            false,
+            false,
+        ),
         Now::Running(since) => (json!({"running": {"startedAt": since.to_string()}}), true, false),
         Now::Ended(exit) => (ended(exit), false, exit.code == 0),
     };
@@ -161,7 +181,9 @@ mod tests {
 
     fn condition<'a>(status: &'a Value, kind: &str) -> &'a str {
         let conditions = status["status"]["conditions"].as_array().unwrap();
-        conditions.iter().find(|condition| condition["type"] == kind).unwrap()["status"].as_str().unwrap()
+        conditions.iter().find(|condition| condition["type"] == kind).unwrap()["status"]
+            .as_str()
+            .unwrap()
     }
 
     #[test]

@@ -45,4 +45,5 @@ mod values;
 mod yaml;
 
 pub use crd::crds;
+pub use document::versions;
 pub use parse::{Limits, Parsed, decode, parse, redact};

@@ -9,7 +9,11 @@ fn service(name: &str, spec: serde_json::Value, told: Option<&str>) -> Arc<Servi
     Arc::new(serde_json::from_value(service).unwrap())
 }
 
-fn slice(service: &str, ports: serde_json::Value, endpoints: serde_json::Value) -> Arc<EndpointSlice> {
+fn slice(
+    service: &str,
+    ports: serde_json::Value,
+    endpoints: serde_json::Value,
+) -> Arc<EndpointSlice> {
     Arc::new(
         serde_json::from_value(json!({
             "metadata": {"name": "s", "namespace": "shop", "labels": {"kubernetes.io/service-name": service}},
@@ -21,7 +25,10 @@ fn slice(service: &str, ports: serde_json::Value, endpoints: serde_json::Value) 
 
 fn assigned(services: &[Arc<Service>]) -> Vec<(String, String)> {
     let mut last = 0;
-    assign(services, &mut last).into_iter().map(|((_, name), address)| (name, address.to_string())).collect()
+    assign(services, &mut last)
+        .into_iter()
+        .map(|((_, name), address)| (name, address.to_string()))
+        .collect()
 }
 
 fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
@@ -57,7 +64,11 @@ fn an_address_is_not_given_again_at_once() {
 fn rule(ports: serde_json::Value, slices: &[Arc<EndpointSlice>], expected: &[&str]) {
     let services = [service("edge", json!({"ports": ports}), Some("10.244.1.9"))];
     let rules = rules(&services, slices, &assign(&services, &mut 0));
-    let lines: Vec<_> = rules.lines().map(str::trim).filter(|line| line.starts_with("ip daddr 10.244.1.9")).collect();
+    let lines: Vec<_> = rules
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("ip daddr 10.244.1.9"))
+        .collect();
     assert_eq!(lines, expected);
 }
 
@@ -75,7 +86,11 @@ fn each_port_leads_to_the_ready_endpoints_by_its_name() {
                     {"addresses": ["10.244.0.7"], "conditions": {"ready": false, "serving": true, "terminating": true}},
                 ]),
             ),
-            slice("other", json!([{"name": "http", "port": 1}]), json!([{"addresses": ["10.244.0.9"]}])),
+            slice(
+                "other",
+                json!([{"name": "http", "port": 1}]),
+                json!([{"addresses": ["10.244.0.9"]}]),
+            ),
         ],
         &[
             "ip daddr 10.244.1.9 tcp dport 80 dnat to numgen random mod 2 map { 0 : 10.244.0.5 . 10080, 1 : 10.244.0.6 . 10080 }",

@@ -9,9 +9,16 @@ fn process(container: serde_json::Value) -> Result<Process, Waiting> {
     .unwrap();
     let mut objects = Objects::default();
     objects.add_secret("login", [("user", "ann")]);
-    let facts =
-        Facts { pod: &pod, address: "10.244.0.9".into(), api: "10.244.0.1:6443".parse().unwrap(), objects: &objects };
-    let images = Images(vec![("envoyproxy/".into(), "/cache/envoy".into()), ("isthmus".into(), "/bin/isthmus".into())]);
+    let facts = Facts {
+        pod: &pod,
+        address: "10.244.0.9".into(),
+        api: "10.244.0.1:6443".parse().unwrap(),
+        objects: &objects,
+    };
+    let images = Images(vec![
+        ("envoyproxy/".into(), "/cache/envoy".into()),
+        ("isthmus".into(), "/bin/isthmus".into()),
+    ]);
     Process::new(&serde_json::from_value(container).unwrap(), &facts, &images)
 }
 
@@ -22,7 +29,8 @@ fn arguments(container: serde_json::Value, expected: &[&str]) {
 
 #[test]
 fn an_image_is_known_by_a_part_of_its_name_and_never_by_its_tag() {
-    let program = |image: &str| process(json!({"name": "c", "image": image})).map(|process| process.program);
+    let program =
+        |image: &str| process(json!({"name": "c", "image": image})).map(|process| process.program);
     assert_eq!(program("docker.io/envoyproxy/envoy:v1.40.0").unwrap(), Path::new("/cache/envoy"));
     assert_eq!(program("registry:5000/isthmus@sha256:00").unwrap(), Path::new("/bin/isthmus"));
     assert_eq!(program("other:isthmus").unwrap_err().reason, "ErrImageNeverPull");
@@ -31,10 +39,20 @@ fn an_image_is_known_by_a_part_of_its_name_and_never_by_its_tag() {
 #[test]
 fn command_and_arguments_are_those_of_the_container_or_the_program() {
     let envoy = "envoyproxy/envoy";
-    arguments(json!({"name": "c", "image": envoy, "args": ["-c", "x"]}), &["/usr/local/bin/envoy", "-c", "x"]);
-    arguments(json!({"name": "c", "image": envoy, "args": ["envoy", "-c"]}), &["/usr/local/bin/envoy", "-c"]);
-    arguments(json!({"name": "c", "image": envoy, "command": ["sh", "-c", "envoy"]}), &["sh", "-c", "envoy"]);
-    let elsewhere = process(json!({"name": "c", "image": envoy, "command": ["/opt/envoy"]})).unwrap();
+    arguments(
+        json!({"name": "c", "image": envoy, "args": ["-c", "x"]}),
+        &["/usr/local/bin/envoy", "-c", "x"],
+    );
+    arguments(
+        json!({"name": "c", "image": envoy, "args": ["envoy", "-c"]}),
+        &["/usr/local/bin/envoy", "-c"],
+    );
+    arguments(
+        json!({"name": "c", "image": envoy, "command": ["sh", "-c", "envoy"]}),
+        &["sh", "-c", "envoy"],
+    );
+    let elsewhere =
+        process(json!({"name": "c", "image": envoy, "command": ["/opt/envoy"]})).unwrap();
     assert_eq!(elsewhere.program_at, ["/usr/local/bin/envoy", "/opt/envoy"]);
 }
 
@@ -54,7 +72,10 @@ fn variables_come_from_values_fields_resources_and_objects() {
         ],
     }))
     .unwrap();
-    assert_eq!(process.arguments, ["/usr/local/bin/isthmus", "--node=node-a", "$(NODE)", "$(NOBODY)"]);
+    assert_eq!(
+        process.arguments,
+        ["/usr/local/bin/isthmus", "--node=node-a", "$(NODE)", "$(NOBODY)"]
+    );
     let value = |name: &str| process.environment.get(name).map(String::as_str);
     assert_eq!(value("WHERE"), Some("edge@node-a"));
     assert_eq!(value("USER"), Some("ann"));
@@ -66,7 +87,9 @@ fn variables_come_from_values_fields_resources_and_objects() {
 
 #[test]
 fn a_missing_secret_is_waited_for() {
-    let missing = process(json!({"name": "c", "image": "isthmus", "envFrom": [{"secretRef": {"name": "later"}}]}));
+    let missing = process(
+        json!({"name": "c", "image": "isthmus", "envFrom": [{"secretRef": {"name": "later"}}]}),
+    );
     assert_eq!(missing.unwrap_err(), Waiting::config("later is not there"));
 }
 
@@ -77,6 +100,9 @@ fn a_mount_within_another_comes_after_it() {
         {"name": "outer", "mountPath": "/etc/isthmus"},
     ]}))
     .unwrap();
-    assert_eq!(process.mounts.iter().map(|mount| mount.volume.as_str()).collect::<Vec<_>>(), ["outer", "inner"]);
+    assert_eq!(
+        process.mounts.iter().map(|mount| mount.volume.as_str()).collect::<Vec<_>>(),
+        ["outer", "inner"]
+    );
     assert!(process.mounts[1].read_only);
 }
