@@ -1,8 +1,6 @@
 mod after;
 mod before;
 mod permissions;
-#[cfg(test)]
-mod tests;
 
 use reqwest::Url;
 use serde::Serialize;

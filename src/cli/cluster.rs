@@ -63,6 +63,8 @@ impl ClusterArgs {
         })?;
         config.connect_timeout = Some(CONNECT_LIMIT);
         config.read_timeout = Some(LIMIT);
+        // What is behind the proxy of the API server has a 503 of its own.
+        config.default_retry = false;
         let url = config.cluster_url.to_string();
         // The client has a worker of its own.
         let client = runtime.block_on(async { kube::Client::try_from(config) });

@@ -165,16 +165,9 @@ fn class(cluster: &Cluster, controller: &str) -> Check {
     }
 }
 
-/// One question to the API server.
-struct Question {
-    verb: &'static str,
-    namespace: String,
-}
-
 fn allowed(args: &Args, cluster: &Cluster) -> Result<Vec<Check>, Failure> {
     let account = args.service_account.as_deref().map(account).transpose()?;
-    let mut needed = permissions::all();
-    needed.retain(|permission| !(permission.fleet && args.without_fleet));
+    let needed = permissions::all(!args.without_fleet);
     cluster
         .run(
             stream::iter(needed)
@@ -209,23 +202,18 @@ async fn one(
     };
     let mut refused: Vec<String> = Vec::new();
     for namespace in namespaces {
-        for &verb in permission.verbs {
-            let question = Question { verb, namespace: namespace.to_owned() };
-            let allowed =
-                ask(&permission, &question, account, cluster).await.map_err(|refusal| {
-                    Failure::new(
-                        Exit::Unreachable,
-                        format!("cannot ask for permissions: {refusal}"),
-                    )
-                })?;
+        for verb in &permission.verbs {
+            let allowed = ask(&permission, verb, namespace, account, cluster).await;
+            let allowed = allowed.map_err(|refusal| {
+                Failure::new(Exit::Unreachable, format!("cannot ask for permissions: {refusal}"))
+            })?;
             if !allowed {
                 let place = if namespace.is_empty() { "" } else { " in " };
                 refused.push(format!("{verb}{place}{namespace}"));
             }
         }
     }
-    let group = if permission.group.is_empty() { "" } else { "." };
-    let name = format!("may {}{group}{}", permission.resource, permission.group);
+    let name = format!("may {}", full_name(&permission));
     Ok(if refused.is_empty() {
         Check::ok(name, permission.verbs.join(", "))
     } else {
@@ -234,20 +222,32 @@ async fn one(
     })
 }
 
+/// As kubectl writes it: `gateways.gateway.networking.k8s.io/status`.
+fn full_name(permission: &Permission) -> String {
+    let (resource, subresource) = parts(permission);
+    let group = if permission.group.is_empty() { "" } else { "." };
+    let slash = if subresource.is_empty() { "" } else { "/" };
+    format!("{resource}{group}{}{slash}{subresource}", permission.group)
+}
+
+fn parts(permission: &Permission) -> (&str, &str) {
+    permission.resource.split_once('/').unwrap_or((&permission.resource, ""))
+}
+
 async fn ask(
     permission: &Permission,
-    question: &Question,
+    verb: &str,
+    namespace: &str,
     account: Option<&str>,
     cluster: &Cluster,
 ) -> Result<bool, Refusal> {
-    let (resource, subresource) =
-        permission.resource.split_once('/').unwrap_or((&permission.resource, ""));
+    let (resource, subresource) = parts(permission);
     let mut spec = json!({"resourceAttributes": {
         "group": permission.group,
         "resource": resource,
         "subresource": subresource,
-        "verb": question.verb,
-        "namespace": question.namespace,
+        "verb": verb,
+        "namespace": namespace,
     }});
     let (kind, path) = match account {
         None => ("SelfSubjectAccessReview", "selfsubjectaccessreviews"),

@@ -13,20 +13,19 @@ pub(super) enum Scope {
     Own,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Permission {
     pub scope: Scope,
     pub group: &'static str,
     /// With its subresource, as in `gateways/status`.
     pub resource: String,
-    pub verbs: &'static [&'static str],
-    /// Only what runs Envoys needs it.
-    pub fleet: bool,
+    pub verbs: Vec<&'static str>,
 }
 
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE_STATUS: &[&str] = &["patch", "update"];
 const OWN: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
+const LEASES: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete"];
 
 /// What is read and is no kind of document.
 const READ_ELSE: [(Scope, &str, &str); 3] = [
@@ -59,36 +58,110 @@ const FLEET: [(&str, &str); 7] = [
     ("autoscaling", "horizontalpodautoscalers"),
 ];
 
-pub(super) fn all() -> Vec<Permission> {
+/// All that is needed, once for each resource; without the fleet, what a control plane needs that runs no Envoys.
+pub(super) fn all(fleet: bool) -> Vec<Permission> {
     let scope = |kind: Kind| if kind.namespaced() { Scope::Watched } else { Scope::Cluster };
-    let need = |scope, group, resource: &str, verbs, fleet| Permission {
-        scope,
-        group,
-        resource: resource.to_owned(),
-        verbs,
-        fleet,
+    let mut all: Vec<Permission> = Vec::new();
+    let mut need = |scope, group, resource: &str, verbs: &[&'static str]| {
+        let known = all.iter_mut().find(|p| (p.group, p.resource.as_str()) == (group, resource));
+        match known {
+            Some(known) => {
+                for verb in verbs {
+                    if !known.verbs.contains(verb) {
+                        known.verbs.push(verb);
+                    }
+                }
+            }
+            None => {
+                let (resource, verbs) = (resource.to_owned(), verbs.to_vec());
+                all.push(Permission { scope, group, resource, verbs });
+            }
+        }
     };
-    let mut all = Vec::new();
     for kind in Kind::ALL {
-        all.push(need(scope(kind), kind.group(), kind.plural(), READ, false));
+        need(scope(kind), kind.group(), kind.plural(), READ);
     }
     for (scope, group, resource) in READ_ELSE {
-        all.push(need(scope, group, resource, READ, false));
+        need(scope, group, resource, READ);
     }
     for kind in WITH_STATUS {
-        let resource = format!("{}/status", kind.plural());
-        all.push(need(scope(kind), kind.group(), &resource, WRITE_STATUS, false));
+        need(scope(kind), kind.group(), &format!("{}/status", kind.plural()), WRITE_STATUS);
     }
-    all.push(need(Scope::Watched, "networking.k8s.io", "ingresses/status", WRITE_STATUS, false));
-    let leases = &["get", "list", "watch", "create", "update", "patch", "delete"];
-    all.push(need(Scope::Own, "coordination.k8s.io", "leases", leases, false));
-    for (group, resource) in FLEET {
-        all.push(need(Scope::Watched, group, resource, OWN, true));
+    need(Scope::Watched, "networking.k8s.io", "ingresses/status", WRITE_STATUS);
+    need(Scope::Own, "coordination.k8s.io", "leases", LEASES);
+    if fleet {
+        for (group, resource) in FLEET {
+            need(Scope::Watched, group, resource, OWN);
+        }
+        need(Scope::Watched, "", "pods", READ);
+        let gateway = Kind::Gateway;
+        let finalizers = format!("{}/finalizers", gateway.plural());
+        need(Scope::Watched, gateway.group(), &finalizers, &["update"]);
+        need(Scope::Cluster, "authentication.k8s.io", "tokenreviews", &["create"]);
     }
-    all.push(need(Scope::Watched, "", "pods", READ, true));
-    let gateway = Kind::Gateway;
-    let finalizers = format!("{}/finalizers", gateway.plural());
-    all.push(need(Scope::Watched, gateway.group(), &finalizers, &["update"], true));
-    all.push(need(Scope::Cluster, "authentication.k8s.io", "tokenreviews", &["create"], true));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::Deserialize;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// (in the own namespace only, group, resource, verb)
+    type Grant = (bool, String, String, String);
+
+    /// What a manifest grants by roles of these names.
+    fn granted(manifest: &str) -> BTreeSet<Grant> {
+        let mut all = BTreeSet::new();
+        for document in serde_yaml::Deserializer::from_str(manifest) {
+            let role = Value::deserialize(document).unwrap();
+            let own = match role["kind"].as_str() {
+                Some("ClusterRole") => false,
+                Some("Role") => true,
+                _ => continue,
+            };
+            let texts = |rule: &Value, field: &str| -> Vec<String> {
+                rule[field].as_array().unwrap().iter().map(|v| v.as_str().unwrap().into()).collect()
+            };
+            for rule in role["rules"].as_array().unwrap() {
+                // The one Secret that Isthmus writes is a matter of `isthmus certificate`.
+                if own && texts(rule, "resources") == ["secrets"] {
+                    continue;
+                }
+                for group in texts(rule, "apiGroups") {
+                    for resource in texts(rule, "resources") {
+                        for verb in texts(rule, "verbs") {
+                            all.insert((own, group.clone(), resource.clone(), verb));
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// A new kind, or a new thing that is written, is granted by the chart, or this fails; and the other way round.
+    #[test]
+    fn the_manifests_grant_what_is_needed_and_no_more() {
+        let manifest = include_str!("../../../deploy/kubernetes/rbac.yaml");
+        let needed: BTreeSet<Grant> = all(true)
+            .into_iter()
+            .flat_map(|Permission { scope, group, resource, verbs }| {
+                verbs.into_iter().map(move |verb| {
+                    (scope == Scope::Own, group.into(), resource.clone(), verb.into())
+                })
+            })
+            .collect();
+        let granted = granted(manifest);
+        let missing: Vec<_> = needed.difference(&granted).collect();
+        let surplus: Vec<_> = granted.difference(&needed).collect();
+        assert!(
+            missing.is_empty() && surplus.is_empty(),
+            "missing {missing:?}, surplus {surplus:?}: change deploy/helm/isthmus/templates/_rules.tpl, then `make manifests`"
+        );
+    }
 }
