@@ -8,10 +8,10 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries bench bench-gate fuzz fmt lint manifests manifests-check envoy
+.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api bench bench-gate fuzz fmt lint manifests manifests-check envoy
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: ## build, fetch a real Envoy, run control plane + gateway + three echo services
 	$(CARGO) build --release --locked --package isthmus
@@ -20,7 +20,7 @@ dev: ## build, fetch a real Envoy, run control plane + gateway + three echo serv
 test: ## all tests, real Envoy included
 	$(WITH_ENVOY) $(CARGO) test --workspace --locked
 
-conformance: conformance-envoy conformance-xds conformance-registries ## all outside judges: real Envoy, the xDS protocol on the wire, real registries
+conformance: conformance-envoy conformance-xds conformance-registries conformance-gateway-api ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
 
 conformance-envoy: ## real Envoy: routing, edits under load, restarts, mistakes
 	$(WITH_ENVOY) $(CARGO) test --locked --package isthmus --test envoy
@@ -30,6 +30,12 @@ conformance-xds: ## the protocol's scenarios, five releases of Envoy in eight va
 
 conformance-registries: ## real Nacos, Eureka, ZooKeeper and Consul behind a real Envoy; writes conformance/registries/REPORT.md
 	conformance/registries/run.sh
+
+conformance-kubernetes: ## the test bed itself: a real API server, pods as processes, load balancers
+	conformance/kubernetes/check.sh
+
+conformance-gateway-api: ## the upstream Gateway API suite, all profiles, real Envoys run by the fleet; writes conformance/gateway-api/REPORT.md
+	conformance/gateway-api/run.sh
 
 # What the load benchmarks start.
 BENCH_PROGRAMS = $(CARGO) build --release --locked --package isthmus --example judge --example floor --example load

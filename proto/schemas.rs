@@ -25,6 +25,8 @@ const TEXTS: &[(&str, &str, &str)] = &[
     embed!("gateway.networking.k8s.io", "gateway.networking.k8s.io", "TCPRoute"),
     embed!("gateway.networking.k8s.io", "gateway.networking.k8s.io", "TLSRoute"),
     embed!("gateway.networking.k8s.io", "gateway.networking.k8s.io", "UDPRoute"),
+    embed!("networking.k8s.io", "networking.k8s.io", "Ingress"),
+    embed!("networking.k8s.io", "networking.k8s.io", "IngressClass"),
 ];
 
 /// A list and not a map: it is short, and a map with `'static` keys cannot be asked with shorter-lived ones.

@@ -63,6 +63,8 @@ fn every_schema_parses_and_describes_an_object() {
         "TCPRoute",
         "TLSRoute",
         "UDPRoute",
+        "Ingress",
+        "IngressClass",
     ];
     assert_eq!(kinds, expected);
     assert!(schema("core", "Secret").is_none(), "the core group is empty, as in apiVersion: v1");

@@ -109,27 +109,39 @@ pub(crate) fn xds(steps: &[(&str, Mapping)]) -> String {
 }
 
 /// The fields of Gateway API's statuses, a line for each condition. Left out: what is the same everywhere
-/// (`observedGeneration`, `controllerName`) and what belongs to whoever writes it down (`lastTransitionTime`).
+/// (`observedGeneration`, `controllerName`, `supportedFeatures`) and what belongs to whoever writes it down (`lastTransitionTime`).
 pub(crate) fn status(world: &World) -> String {
     let mut out = String::new();
     for (key, status) in world.statuses() {
         let _ = writeln!(out, "{key}:");
         match status {
-            ObjectStatus::GatewayClass(all) => conditions(&mut out, "  ", &all),
+            ObjectStatus::GatewayClass(class) => conditions(&mut out, "  ", &class.conditions),
             ObjectStatus::Gateway(gateway) => {
                 if !gateway.addresses.is_empty() {
                     let _ = writeln!(out, "  addresses: [{}]", gateway.addresses.join(", "));
                 }
+                if let Some(count) = gateway.attached_listener_sets {
+                    let _ = writeln!(out, "  attachedListenerSets: {count}");
+                }
                 conditions(&mut out, "  ", &gateway.conditions);
                 let _ = writeln!(out, "  listeners:");
                 gateway.listeners.iter().for_each(|one| listener(&mut out, one));
+            }
+            ObjectStatus::ListenerSet(set) => {
+                conditions(&mut out, "  ", &set.conditions);
+                let _ = writeln!(out, "  listeners:");
+                set.listeners.iter().for_each(|one| listener(&mut out, one));
+            }
+            ObjectStatus::Policy(ancestors) => {
+                let _ = writeln!(out, "  ancestors:");
+                ancestors.iter().for_each(|one| parent(&mut out, one, "ancestorRef"));
             }
             ObjectStatus::Route(parents) if parents.is_empty() => {
                 let _ = writeln!(out, "  parents: []");
             }
             ObjectStatus::Route(parents) => {
                 let _ = writeln!(out, "  parents:");
-                parents.iter().for_each(|one| parent(&mut out, one));
+                parents.iter().for_each(|one| parent(&mut out, one, "parentRef"));
             }
         }
     }
@@ -145,7 +157,7 @@ fn listener(out: &mut String, status: &ListenerStatus) {
     conditions(out, "    ", all);
 }
 
-fn parent(out: &mut String, status: &ParentStatus) {
+fn parent(out: &mut String, status: &ParentStatus, field: &str) {
     let ParentStatus { parent, conditions: all } = status;
     let ParentRef { group: _, kind, name, section, port, pointer: _ } = parent;
     let mut fields = vec![format!("kind: {kind}")];
@@ -153,7 +165,7 @@ fn parent(out: &mut String, status: &ParentStatus) {
     fields.push(format!("name: {}", name.name));
     fields.extend(section.iter().map(|section| format!("sectionName: {section}")));
     fields.extend(port.iter().map(|port| format!("port: {port}")));
-    let _ = writeln!(out, "  - parentRef: {{{}}}", fields.join(", "));
+    let _ = writeln!(out, "  - {field}: {{{}}}", fields.join(", "));
     conditions(out, "    ", all);
 }
 
@@ -172,4 +184,23 @@ fn conditions(out: &mut String, indent: &str, all: &[Condition]) {
 
 pub(crate) fn findings(findings: &[Finding]) -> String {
     findings.iter().map(|finding| format!("{finding}\n")).collect()
+}
+
+/// The objects of fleets, each as a document. Kinds that are not shown are names.
+pub(crate) fn objects(fleets: &[fleet::kubernetes::Rendered], kinds: &[String]) -> String {
+    let mut out = String::new();
+    for fleet in fleets {
+        for object in &fleet.objects {
+            let kind = object["kind"].as_str().unwrap();
+            if kinds.iter().any(|shown| shown == kind) {
+                write!(out, "---\n{}", serde_yaml::to_string(object).unwrap()).unwrap();
+            } else {
+                writeln!(out, "---\n# {kind} {}", fleet.name).unwrap();
+            }
+        }
+        for finding in &fleet.findings {
+            writeln!(out, "# {finding}").unwrap();
+        }
+    }
+    out
 }

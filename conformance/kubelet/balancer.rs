@@ -160,16 +160,25 @@ fn rules(
     slices: &[Arc<EndpointSlice>],
     addresses: &Addresses,
 ) -> String {
+    let mut by_service: BTreeMap<Name, Vec<&EndpointSlice>> = BTreeMap::new();
+    for slice in slices.iter().filter(|slice| slice.address_type == "IPv4") {
+        let Some(service) = slice.labels().get("kubernetes.io/service-name") else { continue };
+        by_service
+            .entry((slice.namespace().unwrap_or_default(), service.clone()))
+            .or_default()
+            .push(slice);
+    }
     let mut lines = BTreeSet::new();
     for service in services {
         let Some(address) = addresses.get(&name(service)) else { continue };
+        let slices = by_service.get(&name(service)).map_or(&[][..], Vec::as_slice);
         for port in service.spec.iter().flat_map(|spec| spec.ports.iter().flatten()) {
             let protocol = match port.protocol.as_deref() {
                 None | Some("TCP") => "tcp",
                 Some("UDP") => "udp",
                 Some(_) => continue,
             };
-            if let Some(target) = target(&endpoints(service, port.name.as_deref(), slices)) {
+            if let Some(target) = target(&endpoints(port.name.as_deref(), slices)) {
                 lines.insert(format!(
                     "ip daddr {address} {protocol} dport {} dnat to {target}",
                     port.port
@@ -209,22 +218,10 @@ fn rules(
 }
 
 /// Endpoints that take new connections: the ready ones, and only if there are none those that are on their way out.
-fn endpoints(
-    service: &Service,
-    port: Option<&str>,
-    slices: &[Arc<EndpointSlice>],
-) -> BTreeSet<(Ipv4Addr, i32)> {
-    let (namespace, name) = name(service);
+fn endpoints(port: Option<&str>, slices: &[&EndpointSlice]) -> BTreeSet<(Ipv4Addr, i32)> {
     let mut ready = BTreeSet::new();
     let mut leaving = BTreeSet::new();
     for slice in slices {
-        let of = slice.labels().get("kubernetes.io/service-name");
-        if slice.address_type != "IPv4"
-            || slice.namespace().as_ref() != Some(&namespace)
-            || of != Some(&name)
-        {
-            continue;
-        }
         let mut ports = slice.ports.iter().flatten();
         let port =
             ports.find(|of| of.name.as_deref().unwrap_or_default() == port.unwrap_or_default());

@@ -38,8 +38,11 @@ impl Running {
             .args(["unshare", "--mount", "sh", "-c", LAUNCH, "launch"])
             .arg(places.folder)
             .arg(&process.directory);
+        let program = process.program.canonicalize();
+        let program =
+            program.with_context(|| format!("no program at {}", process.program.display()))?;
         for at in &process.program_at {
-            command.arg(&process.program).arg(at).arg("ro");
+            command.arg(&program).arg(at).arg("ro");
         }
         for mount in &process.mounts {
             let source = places.volumes.join(&mount.volume).join(&mount.sub_path);

@@ -12,6 +12,7 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use crate::BRIDGE_ADDRESS;
+use crate::follow::events;
 
 pub(crate) struct Nodes(Vec<Place>);
 
@@ -69,11 +70,10 @@ impl Nodes {
 
     /// Binds pods without a node, for ever.
     pub(crate) async fn bind(&self, client: Client) -> anyhow::Result<()> {
-        let unbound = watcher(
+        let unbound = events(
             Api::<Pod>::all(client.clone()),
             watcher::Config::default().fields("spec.nodeName="),
         )
-        .default_backoff()
         .applied_objects();
         let mut unbound = std::pin::pin!(unbound);
         let mut turn = 0;
@@ -149,27 +149,27 @@ mod tests {
         Nodes::new(vec![("a".into(), "one".into()), ("b".into(), "two".into())])
     }
 
-    fn pod(spec: serde_json::Value) -> Pod {
+    fn pod(spec: &serde_json::Value) -> Pod {
         serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec})).unwrap()
     }
 
     #[test]
     fn pods_are_spread_over_the_nodes_that_fit() {
-        let anywhere = pod(json!({"containers": []}));
+        let anywhere = pod(&json!({"containers": []}));
         assert_eq!(
             [nodes().choose(&anywhere, 0), nodes().choose(&anywhere, 1)],
             [Some("a"), Some("b")]
         );
         let zoned =
-            pod(json!({"containers": [], "nodeSelector": {"topology.kubernetes.io/zone": "two"}}));
+            pod(&json!({"containers": [], "nodeSelector": {"topology.kubernetes.io/zone": "two"}}));
         assert_eq!([nodes().choose(&zoned, 0), nodes().choose(&zoned, 1)], [Some("b"), Some("b")]);
-        let nowhere = pod(json!({"containers": [], "nodeSelector": {"disk": "fast"}}));
+        let nowhere = pod(&json!({"containers": [], "nodeSelector": {"disk": "fast"}}));
         assert_eq!(nodes().choose(&nowhere, 0), None);
     }
 
     #[test]
     fn a_pod_of_a_daemonset_goes_to_its_node() {
-        let daemon = pod(json!({"containers": [], "affinity": {"nodeAffinity": {
+        let daemon = pod(&json!({"containers": [], "affinity": {"nodeAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
                 {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["b"]}]}]}}}}));
         assert_eq!(nodes().choose(&daemon, 0), Some("b"));

@@ -48,7 +48,7 @@ pub(crate) async fn run(bed: Arc<Bed>, mut pods: watch::Receiver<Arc<Pod>>) {
         match bed.network.add().await {
             Ok(place) => break place,
             Err(failure) => {
-                warn!(%namespace, pod = %name, failure = format!("{failure:#}"), "no network yet")
+                warn!(%namespace, pod = %name, failure = format!("{failure:#}"), "no network yet");
             }
         }
         sleep(RETRY).await;
@@ -300,7 +300,7 @@ impl Shared {
             status = end => Ok((status?, stopped)),
             () = async {
                 alive.await;
-                std::future::pending().await
+                std::future::pending::<()>().await;
             } => unreachable!("it never ends"),
         }
     }

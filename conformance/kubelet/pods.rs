@@ -6,17 +6,16 @@ use std::sync::Arc;
 use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch;
 use tracing::warn;
 
 use crate::Bed;
+use crate::follow::events;
 
 /// Runs pods, for ever. All nodes of the cluster are ours, so every pod that has a node is.
 pub(crate) async fn run(bed: Arc<Bed>) -> anyhow::Result<()> {
-    let events = watcher::watcher(Api::<Pod>::all(bed.client.clone()), watcher::Config::default())
-        .default_backoff();
+    let events = events(Api::<Pod>::all(bed.client.clone()), watcher::Config::default());
     let mut events = std::pin::pin!(events);
     // A pod's task lives longer than its place here: it ends by itself once the sender is dropped.
     let mut pods: BTreeMap<String, watch::Sender<Arc<Pod>>> = BTreeMap::new();

@@ -41,7 +41,7 @@ impl Target<'_> {
                 None => {
                     _ = timeout(QUIET, listens(self.pid)).await;
                     ready(true);
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             }
         };

@@ -102,6 +102,7 @@ control_plane() {
     --initial-advertise-peer-urls http://127.0.0.1:2380 --initial-cluster default=http://127.0.0.1:2380 \
     >"$logs/etcd.log" 2>&1 &
   "$work/apiserver.sh" >"$logs/kube-apiserver.log" 2>&1 &
+  echo $! >"$work/apiserver.pid"
   until_true "the API server is ready" "$logs/kube-apiserver.log" kubectl get --raw /readyz
   "$bin/kube-controller-manager" --kubeconfig "$work/admin.kubeconfig" --leader-elect=false --bind-address=127.0.0.1 \
     --service-account-private-key-file="$pki/accounts.key" --root-ca-file="$pki/ca.crt" \
@@ -134,21 +135,16 @@ SH
 }
 
 definitions() {
-  local folder
   # Not client-side: HTTPRoute is larger than what an annotation may hold.
   kubectl apply --server-side -f "$bin/crds/$BED_CHANNEL" >"$logs/crds.log" || die "the Gateway API's CRDs: see $logs/crds.log"
-  for folder in "$BED_ROOT/deploy/kubernetes/crds"; do
-    if [[ -d "$folder" ]]; then kubectl apply --server-side -f "$folder" >>"$logs/crds.log"; fi
-  done
+  kubectl apply --server-side -f "$BED_ROOT/deploy/kubernetes/crds" >>"$logs/crds.log" || die "the CRDs of Isthmus: see $logs/crds.log"
   kubectl wait --for condition=established --timeout "${limit}s" crd --all >>"$logs/crds.log"
 }
 
 # Isthmus with what its installation grants it, never more: a permission that is missing must show.
 account() {
-  local rbac=$BED_ROOT/deploy/kubernetes/rbac.yaml
-  [[ -f "$rbac" ]] || rbac=$BED_ROOT/conformance/kubernetes/rbac.yaml
   kubectl get namespace isthmus-system >/dev/null 2>&1 || kubectl create namespace isthmus-system >/dev/null
-  kubectl apply --server-side -f "$rbac" >"$logs/rbac.log" || die "the permissions of Isthmus: see $logs/rbac.log"
+  kubectl apply --server-side -f "$BED_ROOT/deploy/kubernetes/rbac.yaml" >"$logs/rbac.log" || die "the permissions of Isthmus: see $logs/rbac.log"
   kubeconfig "$work/isthmus.kubeconfig" isthmus "$(kubectl create token isthmus --namespace isthmus-system --duration 24h)"
 }
 

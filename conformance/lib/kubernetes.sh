@@ -18,7 +18,7 @@ kubectl_version=1.36.3
 
 cache_need go "build the Kubernetes API server (the version is named in $pins/go.mod)"
 # A toolchain that go.mod asks for and that is not here would be downloaded; what is here is to do.
-export GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0
+export GOTOOLCHAIN=local GOFLAGS="-mod=readonly -buildvcs=false" CGO_ENABLED=0
 
 pinned() { awk -v module="$1" '$1 == "require" && $2 == module { print $3 } $1 == module && $2 ~ /^v/ { print $2 }' "$pins/go.mod" | head -1; }
 

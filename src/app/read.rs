@@ -10,8 +10,8 @@ use api::{
 use catalog::RegistryView;
 use futures::future::BoxFuture;
 use model::{
-    Batch, Change, Condition, EndpointHealth, Finding, GatewayStatus, Health, Kind, NamespacedName,
-    Object, ObjectKey, ObjectStatus, ParentRef, ParentStatus, RegistryServiceId, Steer,
+    Batch, Change, EndpointHealth, Finding, Health, Kind, NamespacedName, Object, ObjectKey,
+    RegistryServiceId, Steer,
 };
 use serde_json::{Value, json};
 use snapshot::ResourceType;
@@ -38,6 +38,8 @@ pub(crate) struct Reader {
     pub(crate) stopping: watch::Receiver<bool>,
     /// Where the file source reads.
     pub(crate) folder: String,
+    /// Where the API server is, if one is read.
+    pub(crate) api_server: String,
     pub(crate) controller: Arc<str>,
 }
 
@@ -80,7 +82,9 @@ fn age(time: SystemTime) -> u64 {
 impl Read for Reader {
     fn names(&self, kind: Kind, namespace: Option<&str>) -> Vec<NamespacedName> {
         let world = self.world();
-        let names = world.catalog().list(kind).map(|object| object.key().name.clone());
+        let written = |object: &&Object| object.meta().written() == *object.key();
+        let listed = world.catalog().list(kind).filter(written);
+        let names = listed.map(|object| object.key().name.clone());
         names.filter(|name| namespace.is_none_or(|wanted| *name.namespace == *wanted)).collect()
     }
 
@@ -89,6 +93,7 @@ impl Read for Reader {
         let world = self.world();
         let object = world.catalog().get(&key)?.clone();
         let status = world.compiler.status(world.catalog(), &key);
+        let generation = world.catalog().generation_of(&key).unwrap_or_default();
         let source: Arc<str> = name.to_string().into();
         let registry = (kind == Kind::Registry)
             .then(|| world.merger.registries().into_iter().find(|r| r.name == source))
@@ -107,10 +112,7 @@ impl Read for Reader {
         if let Some(status) = status
             && let Value::Object(fields) = &mut document
         {
-            fields.insert(
-                "status".into(),
-                status_json(&status, object.meta().generation, &self.controller),
-            );
+            fields.insert("status".into(), status::render(&status, generation, &self.controller));
         }
         Some(document)
     }
@@ -149,7 +151,10 @@ impl Read for Reader {
             let found = all.find(|registry| *registry.meta.name().to_string() == *name);
             found.map(|registry| registry.addresses.join(",")).unwrap_or_default()
         };
-        let objects: usize = Kind::ALL.into_iter().map(|kind| catalog.count(kind)).sum();
+        let of = |source: &Arc<str>| {
+            let all = Kind::ALL.into_iter().flat_map(|kind| catalog.list(kind));
+            all.filter(|object| object.meta().source == *source).count()
+        };
         catalog
             .sources()
             .map(|(name, state)| {
@@ -159,7 +164,10 @@ impl Read for Reader {
                     None if **name == *sources::dns::NAME => {
                         ("dns".into(), String::new(), world.merger.questions().len())
                     }
-                    None => ("file".into(), self.folder.clone(), objects),
+                    None if **name == *sources::kubernetes::NAME => {
+                        ("kubernetes".into(), self.api_server.clone(), of(name))
+                    }
+                    None => ("file".into(), self.folder.clone(), of(name)),
                 };
                 let (label, reason) = match &state.health {
                     Health::Syncing => ("syncing", ""),
@@ -323,56 +331,4 @@ fn registry_json(view: &RegistryView) -> Value {
             "returned": view.counts.returned,
         },
     })
-}
-
-fn status_json(status: &ObjectStatus, generation: i64, controller: &str) -> Value {
-    let conditions =
-        |all: &[Condition]| all.iter().map(|c| condition_json(c, generation)).collect::<Vec<_>>();
-    match status {
-        ObjectStatus::GatewayClass(all) => json!({"conditions": conditions(all)}),
-        ObjectStatus::Gateway(GatewayStatus { addresses, conditions: all, listeners }) => json!({
-            "addresses": addresses.iter().map(|a| json!({"type": "IPAddress", "value": &**a})).collect::<Vec<_>>(),
-            "conditions": conditions(all),
-            "listeners": listeners.iter().map(|listener| json!({
-                "name": &*listener.name,
-                "supportedKinds": listener.supported_kinds.iter()
-                    .map(|(group, kind)| json!({"group": &**group, "kind": &**kind})).collect::<Vec<_>>(),
-                "attachedRoutes": listener.attached_routes,
-                "conditions": conditions(&listener.conditions),
-            })).collect::<Vec<_>>(),
-        }),
-        ObjectStatus::Route(parents) => json!({
-            "parents": parents.iter().map(|ParentStatus { parent, conditions: all }| json!({
-                "parentRef": parent_json(parent),
-                "controllerName": controller,
-                "conditions": conditions(all),
-            })).collect::<Vec<_>>(),
-        }),
-    }
-}
-
-fn condition_json(condition: &Condition, generation: i64) -> Value {
-    json!({
-        "type": condition.kind,
-        "status": condition.status.as_str(),
-        "reason": condition.reason,
-        "message": condition.message,
-        "observedGeneration": generation,
-    })
-}
-
-fn parent_json(parent: &ParentRef) -> Value {
-    let mut out = json!({
-        "group": &*parent.group,
-        "kind": &*parent.kind,
-        "namespace": &*parent.name.namespace,
-        "name": &*parent.name.name,
-    });
-    if let Some(section) = &parent.section {
-        out["sectionName"] = json!(&**section);
-    }
-    if let Some(port) = parent.port {
-        out["port"] = json!(port);
-    }
-    out
 }

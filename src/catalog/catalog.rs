@@ -4,9 +4,10 @@ use std::sync::Arc;
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
-    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass, Health,
-    Kind, ListenerSet, MeshService, Namespace, NamespacedName, Node, Object, ObjectKey, Question,
-    ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
+    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass,
+    GatewayConfig, Health, Ingress, IngressClass, Kind, ListenerSet, MeshService, Namespace,
+    NamespacedName, Node, Object, ObjectKey, Question, ReferenceGrant, Refused, Registry,
+    RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::guard::ServedService;
@@ -54,6 +55,7 @@ pub struct Catalog {
     pub(crate) registry_services: OrdMap<RegistryServiceId, Arc<ServedService>>,
     pub(crate) resolved: OrdMap<Question, Arc<[DnsRecord]>>,
     pub(crate) sources: OrdMap<Arc<str>, SourceState>,
+    pub(crate) refused: OrdMap<ObjectKey, Refused>,
     /// By what they name as parent, of whichever kind and whether it is there or not.
     routes_of: Index<ObjectKey, ObjectKey>,
     /// By Gateway.
@@ -108,9 +110,17 @@ impl Catalog {
         all!(self, GatewayClass)
     }
 
+    pub fn listener_sets(&self) -> impl Iterator<Item = &Arc<ListenerSet>> {
+        all!(self, ListenerSet)
+    }
+
     /// The routes of every kind, a kind after the other.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         Kind::ROUTES.into_iter().flat_map(|kind| self.list(kind)).filter_map(Object::as_route)
+    }
+
+    pub(crate) fn ingress_classes(&self) -> impl Iterator<Item = &Arc<IngressClass>> {
+        all!(self, IngressClass)
     }
 
     pub fn mesh_services(&self) -> impl Iterator<Item = &Arc<MeshService>> {
@@ -137,6 +147,14 @@ impl Catalog {
 
     pub(crate) fn gateway_class(&self, name: &NamespacedName) -> Option<&Arc<GatewayClass>> {
         typed!(self, GatewayClass, name)
+    }
+
+    pub(crate) fn gateway_config(&self, name: &NamespacedName) -> Option<&Arc<GatewayConfig>> {
+        typed!(self, GatewayConfig, name)
+    }
+
+    pub(crate) fn ingress(&self, name: &NamespacedName) -> Option<&Arc<Ingress>> {
+        typed!(self, Ingress, name)
     }
 
     pub(crate) fn listener_set(&self, name: &NamespacedName) -> Option<&Arc<ListenerSet>> {
@@ -188,6 +206,43 @@ impl Catalog {
             DiffItem::Remove(id, _) => (id, None),
             DiffItem::Update { new: (id, service), .. } => (id, Some(service)),
         })
+    }
+
+    /// Why an object of an API server cannot be used as it is there now. Its last good version may still be in use.
+    #[must_use]
+    pub fn refused(&self, key: &ObjectKey) -> Option<&Refused> {
+        self.refused.get(key)
+    }
+
+    pub fn all_refused(&self) -> impl Iterator<Item = &Refused> {
+        self.refused.values()
+    }
+
+    /// The generation of what was read last of an object, be it in use or refused: that which a status is about.
+    #[must_use]
+    pub fn generation_of(&self, key: &ObjectKey) -> Option<i64> {
+        let refused = self.refused(key).map(|refused| &refused.object);
+        refused.or_else(|| self.get(key)).map(|object| object.meta().generation)
+    }
+
+    /// Empty where the object is not there.
+    pub(crate) fn source_of(&self, key: &ObjectKey) -> Arc<str> {
+        self.get(key).map_or_else(|| "".into(), |object| object.meta().source.clone())
+    }
+
+    /// What this source refused of the object is no more. Returns whether there was something.
+    pub(crate) fn accept(
+        &mut self,
+        key: &ObjectKey,
+        source: &Arc<str>,
+        changed: &mut Vec<Key>,
+    ) -> bool {
+        let known = self.refused.get(key).is_some_and(|r| r.object.meta().source == *source);
+        if known {
+            self.refused.remove(key);
+            changed.push(Key::Object(key.clone()));
+        }
+        known
     }
 
     /// Sources by name, with their health and what they have to say about their input.

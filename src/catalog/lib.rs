@@ -13,11 +13,14 @@
 mod catalog;
 mod guard;
 mod import;
+mod ingress;
 mod merge;
 mod now;
 mod pattern;
 mod questions;
+mod references;
 mod view;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +31,8 @@ pub use guard::{
     What, settle_time,
 };
 pub use import::is_import;
+pub use ingress::INGRESS_CONTROLLER;
 pub use merge::{Applied, Merger};
 pub use now::Now;
+pub use references::is_fetched_by_name;
 pub use view::View;

@@ -1,16 +1,19 @@
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::OrdMap;
 use model::{
     Ask, Batch, Change, Finding, Health, Kind, NamespacedName, Object, ObjectKey, Question,
-    RegistryServiceId, Resolved,
+    RegistryServiceId, Resolved, Severity, codes,
 };
 
 use crate::guard::{Guard, Outcome};
 use crate::import::{self, Imports};
-use crate::questions::{self, Asker, Questions};
+use crate::ingress::Ingresses;
+use crate::questions::{self, Asker};
+use crate::references;
+use crate::wanted::Wanted;
 use crate::{Catalog, Event, InstanceView, Key, Now, RegistryView, Seed, ServiceView, SourceState};
 
 /// Holds the current catalog and takes batches in.
@@ -21,7 +24,11 @@ pub struct Merger {
     listing: HashMap<Arc<str>, HashSet<ObjectKey>>,
     guard: Guard,
     imports: Imports,
-    questions: Questions,
+    questions: Wanted<Asker, Question>,
+    references: Wanted<ObjectKey, ObjectKey>,
+    /// Objects that another source has too, and whose own does not count.
+    shadowed: BTreeMap<(ObjectKey, Arc<str>), Object>,
+    ingresses: Ingresses,
 }
 
 /// The outcome of one batch.
@@ -59,6 +66,12 @@ impl Merger {
     #[must_use]
     pub fn questions(&self) -> &Arc<BTreeSet<Question>> {
         self.questions.all()
+    }
+
+    /// The Secrets and ConfigMaps that some object names, whether they are there or not.
+    #[must_use]
+    pub fn references(&self) -> &Arc<BTreeSet<ObjectKey>> {
+        self.references.all()
     }
 
     #[must_use]
@@ -103,28 +116,33 @@ impl Merger {
         for change in changes {
             match change {
                 Change::Init => drop(self.listing.insert(source.clone(), HashSet::new())),
-                Change::InitApply(object) => {
-                    if let Some(named) = self.listing.get_mut(&source) {
-                        named.insert(object.key().clone());
-                    }
-                    next.put(object, &mut changed);
-                }
                 Change::InitDone => {
                     let named = self.listing.remove(&source).unwrap_or_default();
-                    for key in owned_by(&next, &source)
-                        .filter(|key| !named.contains(key))
-                        .collect::<Vec<_>>()
-                    {
-                        next.delete(&key, &mut changed);
+                    for key in self.owned_by(&next, &source) {
+                        if !named.contains(&key) {
+                            sources_changed |= self.remove(&mut next, &source, &key, &mut changed);
+                        }
                     }
                 }
-                Change::Apply(object) => {
+                Change::InitApply(object) | Change::Apply(object) => {
                     if let Some(named) = self.listing.get_mut(&source) {
                         named.insert(object.key().clone());
                     }
-                    next.put(object, &mut changed);
+                    sources_changed |= self.put(&mut next, &source, object, &mut changed);
                 }
-                Change::Delete(key) => next.delete(&key, &mut changed),
+                Change::Delete(key) => {
+                    sources_changed |= self.remove(&mut next, &source, &key, &mut changed);
+                }
+                Change::Refused(refused) => {
+                    let key = refused.object.key().clone();
+                    if let Some(named) = self.listing.get_mut(&source) {
+                        named.insert(key.clone());
+                    }
+                    if next.refused.get(&key) != Some(&refused) {
+                        next.refused.insert(key.clone(), refused);
+                        changed.push(Key::Object(key));
+                    }
+                }
                 // What comes late from a source whose document is gone.
                 Change::Findings { .. } | Change::Health(_) if self.is_gone(&source) => {}
                 Change::Findings { scope, findings } => {
@@ -183,13 +201,99 @@ impl Merger {
             let wanted = service.map(|s| questions::of_mesh_service(s)).unwrap_or_default();
             self.want(&mut next, Asker::MeshService(name), &wanted, &mut changed);
         }
+        self.ingresses.settle(&mut next, &mut changed);
         changed.sort();
         changed.dedup();
+        for key in &changed {
+            if let Key::Object(key) = key {
+                let wanted = next.get(key).map(references::of).unwrap_or_default();
+                self.references.set(key.clone(), &wanted);
+            }
+        }
         if !changed.is_empty() || sources_changed {
             next.generation += 1;
         }
         self.current = next.clone();
         Applied { catalog: next, changed, sources_changed, asks: out.asks, events: out.events }
+    }
+
+    /// Where several sources have an object, that of the source whose name sorts first counts: a file goes before
+    /// Kubernetes. The others are told, and stand in when it goes. Returns whether there is something else to tell.
+    fn put(
+        &mut self,
+        next: &mut Catalog,
+        source: &Arc<str>,
+        object: Object,
+        changed: &mut Vec<Key>,
+    ) -> bool {
+        let key = object.key().clone();
+        let mut told = next.accept(&key, source, changed);
+        let written = next.get(&key).filter(|old| !is_unwritten(old));
+        let loser = match written.filter(|old| old.meta().source != object.meta().source) {
+            None => None,
+            Some(old) if old.meta().source < object.meta().source => Some(object.clone()),
+            Some(old) => Some(old.clone()),
+        };
+        let wins = loser.as_ref().is_none_or(|loser| *loser.meta().source != *object.meta().source);
+        match loser {
+            Some(loser) => {
+                let of = if wins { object.meta().source.clone() } else { next.source_of(&key) };
+                told |= say(next, &loser.meta().source, twice(&key), vec![shadow(&loser, &of)]);
+                self.shadowed.insert((key, loser.meta().source.clone()), loser);
+            }
+            // It may have lost before to one that is gone.
+            None if !self.shadowed.is_empty() => told |= self.unshadow(next, &key, source),
+            None => {}
+        }
+        if wins {
+            next.put(object, changed);
+        }
+        told
+    }
+
+    /// Returns whether there is something else to tell.
+    fn remove(
+        &mut self,
+        next: &mut Catalog,
+        source: &Arc<str>,
+        key: &ObjectKey,
+        changed: &mut Vec<Key>,
+    ) -> bool {
+        let mut told = next.accept(key, source, changed);
+        if self.shadowed.contains_key(&(key.clone(), source.clone())) {
+            return told | self.unshadow(next, key, source);
+        }
+        if next.get(key).is_some_and(|object| object.meta().source != *source) {
+            return told;
+        }
+        let first = (key.clone(), Arc::from(""));
+        let heir = self.shadowed.range(first..).next().filter(|((of, _), _)| of == key);
+        match heir.map(|((_, source), object)| (source.clone(), object.clone())) {
+            Some((heir, object)) => {
+                told |= self.unshadow(next, key, &heir);
+                next.put(object, changed);
+            }
+            None => next.delete(key, changed),
+        }
+        told
+    }
+
+    fn unshadow(&mut self, next: &mut Catalog, key: &ObjectKey, source: &Arc<str>) -> bool {
+        let known = self.shadowed.remove(&(key.clone(), source.clone())).is_some();
+        known && say(next, source, twice(key), Vec::new())
+    }
+
+    fn owned_by(&self, catalog: &Catalog, source: &Arc<str>) -> Vec<ObjectKey> {
+        let live = Kind::ALL.into_iter().flat_map(|kind| catalog.list(kind));
+        let live = live.filter(|object| object.meta().source == *source && !is_unwritten(object));
+        let shadowed = self.shadowed.keys().filter(|(_, of)| of == source).map(|(key, _)| key);
+        let refused = catalog.all_refused().filter(|r| r.object.meta().source == *source);
+        let all: BTreeSet<&ObjectKey> = live
+            .map(Object::key)
+            .chain(shadowed)
+            .chain(refused.map(|refused| refused.object.key()))
+            .collect();
+        all.into_iter().cloned().collect()
     }
 
     /// Only sources that are registries have a slash in their name.
@@ -292,6 +396,26 @@ impl Merger {
     }
 }
 
+/// The scope of what is said of an object that another source has too.
+fn twice(key: &ObjectKey) -> Arc<str> {
+    format!("another source has {key}").into()
+}
+
+fn shadow(loser: &Object, winner: &str) -> Finding {
+    Finding {
+        at: loser.meta().at(""),
+        code: codes::DUPLICATE_OBJECT,
+        severity: Severity::Warning,
+        text: format!("the source `{winner}` has this object too, and that one counts"),
+        hint: "remove one of them".into(),
+    }
+}
+
+/// What stands for a service of a registry, and nobody wrote.
+fn is_unwritten(object: &Object) -> bool {
+    matches!(object, Object::MeshService(service) if import::is_import(service))
+}
+
 fn mesh_services(changed: &[Key]) -> impl Iterator<Item = NamespacedName> {
     changed.iter().filter_map(|key| match key {
         Key::Object(key) if key.kind == Kind::MeshService => Some(key.name.clone()),
@@ -323,15 +447,4 @@ fn state<'a>(catalog: &'a mut Catalog, source: &Arc<str>) -> &'a mut SourceState
         .sources
         .entry(source.clone())
         .or_insert_with(|| SourceState { health: Health::Syncing, findings: OrdMap::new() })
-}
-
-fn owned_by<'a>(
-    catalog: &'a Catalog,
-    source: &'a Arc<str>,
-) -> impl Iterator<Item = ObjectKey> + 'a {
-    Kind::ALL
-        .into_iter()
-        .flat_map(|kind| catalog.list(kind))
-        .filter(move |object| object.meta().source == *source)
-        .map(|object| object.key().clone())
 }

@@ -1,4 +1,6 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+//! What is to be asked of the DNS.
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{
@@ -11,50 +13,6 @@ use model::{
 pub(crate) enum Asker {
     MeshService(NamespacedName),
     Service(RegistryServiceId),
-}
-
-/// What is to be asked of the DNS, kept as things come and go.
-#[derive(Debug, Default)]
-pub(crate) struct Questions {
-    by: HashMap<Asker, BTreeSet<Question>>,
-    counts: BTreeMap<Question, usize>,
-    all: Arc<BTreeSet<Question>>,
-}
-
-impl Questions {
-    /// Returns what nobody wants to know any more.
-    pub(crate) fn set(&mut self, asker: Asker, wanted: &BTreeSet<Question>) -> Vec<Question> {
-        let old = if wanted.is_empty() {
-            self.by.remove(&asker).unwrap_or_default()
-        } else {
-            for question in wanted {
-                *self.counts.entry(question.clone()).or_default() += 1;
-            }
-            self.by.insert(asker, wanted.clone()).unwrap_or_default()
-        };
-        let mut gone = Vec::new();
-        for question in &old {
-            if let Some(count) = self.counts.get_mut(question) {
-                *count -= 1;
-                if *count == 0 {
-                    self.counts.remove(question);
-                    gone.push(question.clone());
-                }
-            }
-        }
-        if old != *wanted {
-            self.all = Arc::new(self.counts.keys().cloned().collect());
-        }
-        gone
-    }
-
-    pub(crate) fn wants(&self, question: &Question) -> bool {
-        self.counts.contains_key(question)
-    }
-
-    pub(crate) fn all(&self) -> &Arc<BTreeSet<Question>> {
-        &self.all
-    }
 }
 
 pub(crate) fn of_mesh_service(service: &MeshService) -> BTreeSet<Question> {

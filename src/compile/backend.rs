@@ -28,19 +28,29 @@ pub(crate) struct BackendKey {
     pub(crate) kind: Kind,
     pub(crate) name: NamespacedName,
     pub(crate) port: u16,
+    pub(crate) speech: Speech,
+}
+
+/// What is spoken to a back end; whatever it may be, the endpoints are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Speech {
+    /// What its port says.
+    #[default]
+    Declared,
+    /// HTTP/2 although its port does not say so: gRPC is nothing else.
+    Http2,
 }
 
 impl BackendKey {
     /// The cluster's name.
     pub(crate) fn cluster(&self) -> Name {
-        format!(
-            "{}/{}/{}/{}",
-            self.kind.as_str().to_ascii_lowercase(),
-            self.name.namespace,
-            self.name.name,
-            self.port
-        )
-        .into()
+        let Self { kind, name, port, speech } = self;
+        let kind = kind.as_str().to_ascii_lowercase();
+        let speech = match speech {
+            Speech::Declared => "",
+            Speech::Http2 => "/http2",
+        };
+        format!("{kind}/{}/{}/{port}{speech}", name.namespace, name.name).into()
     }
 }
 
@@ -106,10 +116,10 @@ pub(crate) fn resolve(
             missing: None,
         });
     }
-    let ports: Option<Vec<u16>> = match kind {
+    let ports: Option<Vec<(u16, AppProtocol)>> = match kind {
         Kind::MeshService => view
             .mesh_service(&target.name)
-            .map(|service| service.ports.iter().map(|p| p.port).collect()),
+            .map(|service| service.ports.iter().map(|p| (p.port, p.protocol)).collect()),
         _ => match view.service(&target.name) {
             Some(service) if service.external_name.is_some() => {
                 return Err(Broken {
@@ -122,7 +132,9 @@ pub(crate) fn resolve(
             missing: None,
                 });
             }
-            service => service.map(|service| service.ports.iter().map(|p| p.port).collect()),
+            service => {
+                service.map(|service| service.ports.iter().map(|p| (p.port, p.protocol)).collect())
+            }
         },
     };
     let Some(ports) = ports else {
@@ -134,30 +146,42 @@ pub(crate) fn resolve(
             missing: Some(ObjectKey { kind, name: target.name.clone() }),
         });
     };
-    let listed = || ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-    match target.port {
-        Some(port) if ports.contains(&port) => {
-            Ok(BackendKey { kind, name: target.name.clone(), port })
-        }
-        Some(port) => Err(Broken {
-            reason: "BackendNotFound",
-            code: codes::PORT_NOT_FOUND,
-            text: format!("{kind} {} has no port {port}", target.name),
-            hint: format!("its ports are: {}", listed()),
-            missing: None,
-        }),
+    let listed = || ports.iter().map(|(port, _)| port.to_string()).collect::<Vec<_>>().join(", ");
+    let no_port = |text| Broken {
+        reason: "BackendNotFound",
+        code: codes::PORT_NOT_FOUND,
+        text,
+        hint: format!("its ports are: {}", listed()),
+        missing: None,
+    };
+    let (port, protocol) = match target.port {
+        Some(number) => ports
+            .iter()
+            .find(|(port, _)| *port == number)
+            .ok_or_else(|| no_port(format!("{kind} {} has no port {number}", target.name)))?,
         // Only our own kind may leave the port out, and only where there is no choice.
-        None if kind == Kind::MeshService && ports.len() == 1 => {
-            Ok(BackendKey { kind, name: target.name.clone(), port: ports[0] })
+        None if kind == Kind::MeshService && ports.len() == 1 => &ports[0],
+        None => {
+            let text = format!("the reference to {kind} {} names no port", target.name);
+            return Err(no_port(text));
         }
-        None => Err(Broken {
-            reason: "BackendNotFound",
-            code: codes::PORT_NOT_FOUND,
-            text: format!("the reference to {kind} {} names no port", target.name),
-            hint: format!("its ports are: {}", listed()),
+    };
+    let http = matches!(route.key.kind, Kind::HttpRoute | Kind::GrpcRoute);
+    if http && *protocol == AppProtocol::Udp {
+        return Err(Broken {
+            reason: "UnsupportedProtocol",
+            code: codes::REFERENCE_PROTOCOL,
+            text: format!("port {port} of {kind} {} is for UDP", target.name),
+            hint: format!("an {} needs a port for TCP", route.key.kind),
             missing: None,
-        }),
+        });
     }
+    let speech = if route.key.kind == Kind::GrpcRoute && *protocol != AppProtocol::H2c {
+        Speech::Http2
+    } else {
+        Speech::Declared
+    };
+    Ok(BackendKey { kind, name: target.name.clone(), port: *port, speech })
 }
 
 /// Brings a back end's cluster and endpoints in a plan up to date. A cluster stays while something may still refer to it,
@@ -186,11 +210,12 @@ fn cluster(view: &View<'_>, key: &BackendKey) -> Option<Cluster> {
             (port.protocol, service.meta.at(""))
         }
     };
-    let protocol = match protocol {
-        AppProtocol::H2c => UpstreamProtocol::Http2,
-        AppProtocol::Http1 | AppProtocol::WebSocket | AppProtocol::Tcp | AppProtocol::Udp => {
-            UpstreamProtocol::Http1
-        }
+    let protocol = match (key.speech, protocol) {
+        (Speech::Http2, _) | (Speech::Declared, AppProtocol::H2c) => UpstreamProtocol::Http2,
+        (
+            Speech::Declared,
+            AppProtocol::Http1 | AppProtocol::WebSocket | AppProtocol::Tcp | AppProtocol::Udp,
+        ) => UpstreamProtocol::Http1,
     };
     let stat_name = format!("{}.{}.{}", key.name.namespace, key.name.name, key.port).into();
     Some(Cluster {

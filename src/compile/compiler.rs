@@ -2,20 +2,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use catalog::{Catalog, Key};
+use catalog::{Catalog, Key, View};
 use model::{
-    Condition, Finding, Kind, NamespacedName, ObjectKey, ObjectStatus, ParentStatus, Route,
-    Severity, codes,
+    Condition, Finding, Fleet, GatewayClassStatus, Kind, ListenerSet, NamespacedName, Object,
+    ObjectKey, ObjectStatus, ParentStatus, Route, Severity, codes,
 };
 
-use crate::complaint::{Complaint, refused};
+use crate::complaint::{self, Complaint};
+use crate::features::SUPPORTED;
 use crate::register::{Register, Registered};
-use crate::{GroupKey, gateway, grpc, references};
+use crate::{Bind, GroupKey, gateway, grpc, references, refused};
 
 /// Compiles every Gateway of the catalog, and whatever other groups are wanted, step by step.
 #[derive(Debug)]
 pub struct Compiler {
     controller: Arc<str>,
+    bind: Bind,
     gateways: BTreeMap<NamespacedName, gateway::Group>,
     /// By namespace.
     grpc: BTreeMap<Option<Arc<str>>, grpc::Group>,
@@ -35,9 +37,9 @@ pub struct Update {
 
 impl Compiler {
     #[must_use]
-    pub fn new(controller: Arc<str>) -> Self {
+    pub fn new(controller: Arc<str>, bind: Bind) -> Self {
         let register = Register::new();
-        Self { controller, gateways: BTreeMap::new(), grpc: BTreeMap::new(), register }
+        Self { controller, bind, gateways: BTreeMap::new(), grpc: BTreeMap::new(), register }
     }
 
     /// Says which groups there are beside those of the Gateways, which are compiled always. Groups that are new are
@@ -69,7 +71,7 @@ impl Compiler {
         for (name, group) in &mut self.gateways {
             let key = GroupKey::Gateway(name.clone());
             out.note(key, || group.update(catalog, changed)).unwrap_or_else(|| {
-                *group = gateway::Group::new(name.clone(), controller.clone());
+                *group = gateway::Group::new(name.clone(), controller.clone(), self.bind);
             });
         }
         for (namespace, group) in &mut self.grpc {
@@ -93,7 +95,7 @@ impl Compiler {
         for gateway in catalog.gateways() {
             let name = &gateway.meta.key.name;
             if !self.gateways.contains_key(name) {
-                let group = gateway::Group::new(name.clone(), self.controller.clone());
+                let group = gateway::Group::new(name.clone(), self.controller.clone(), self.bind);
                 self.gateways.insert(name.clone(), group);
             }
         }
@@ -121,6 +123,11 @@ impl Compiler {
         self.register.written()
     }
 
+    /// What the proxies of each Gateway are made from, in order of name.
+    pub fn fleets(&self) -> impl Iterator<Item = Fleet> {
+        self.gateways.values().filter_map(gateway::Group::fleet)
+    }
+
     /// Whether there is such a group, and it is ours to serve.
     #[must_use]
     pub fn served(&self, key: &GroupKey) -> bool {
@@ -133,10 +140,14 @@ impl Compiler {
     /// All findings of the compile stage, in order of place.
     #[must_use]
     pub fn findings(&self, catalog: &Catalog) -> Vec<Finding> {
-        let refused = refused(catalog);
+        let refused = complaint::refused(catalog);
         let mut all: Vec<_> =
             self.gateways.values().flat_map(gateway::Group::complaints).cloned().collect();
+        let classes = catalog.gateway_classes().filter(|c| c.controller == self.controller);
+        let view = View::new(catalog);
+        all.extend(classes.filter_map(|class| gateway::class_parameters(&view, class).err()));
         all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route)));
+        all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
         all.extend(references::broken(catalog));
         all.extend(self.register.complaints());
@@ -150,16 +161,53 @@ impl Compiler {
     /// The computed status of an object; `None` for kinds without one and for objects that are not ours.
     #[must_use]
     pub fn status(&self, catalog: &Catalog, key: &ObjectKey) -> Option<ObjectStatus> {
+        let status = self.status_in_use(catalog, key);
+        let Some(refused) = catalog.refused(key) else { return status };
+        let route = refused.object.as_route();
+        let named = route.into_iter().flat_map(|route| &route.parents);
+        let ours = named.filter(|parent| {
+            Kind::find(&parent.group, &parent.kind) == Some(Kind::Gateway)
+                && self.served(&GroupKey::Gateway(parent.name.clone()))
+        });
+        let parents =
+            ours.map(|parent| ParentStatus { parent: parent.clone(), conditions: vec![] });
+        let gateway = match &refused.object {
+            Object::Gateway(gateway) => catalog
+                .gateway_classes()
+                .any(|c| c.meta.key.name.name == gateway.class && c.controller == self.controller),
+            _ => false,
+        };
+        refused::overlay(status, refused, parents.collect(), gateway)
+    }
+
+    /// That of the version of the object that is in use.
+    fn status_in_use(&self, catalog: &Catalog, key: &ObjectKey) -> Option<ObjectStatus> {
         match key.kind {
             Kind::GatewayClass => {
                 let class = catalog.gateway_classes().find(|class| class.meta.key == *key)?;
-                let ours = class.controller == self.controller;
-                let accepted =
-                    Condition::new("Accepted", true, "Accepted", "served by this controller");
-                ours.then(|| ObjectStatus::GatewayClass(vec![accepted]))
+                if class.controller != self.controller {
+                    return None;
+                }
+                let accepted = match gateway::class_parameters(&View::new(catalog), class) {
+                    Ok(_) => {
+                        Condition::new("Accepted", true, "Accepted", "served by this controller")
+                    }
+                    Err(complaint) => {
+                        let text = complaint.finding.text;
+                        Condition::new("Accepted", false, "InvalidParameters", text)
+                    }
+                };
+                Some(ObjectStatus::GatewayClass(GatewayClassStatus {
+                    conditions: vec![accepted],
+                    supported_features: SUPPORTED.to_vec(),
+                }))
             }
             Kind::Gateway => {
                 self.gateways.get(&key.name)?.gateway_status().map(ObjectStatus::Gateway)
+            }
+            Kind::ListenerSet => {
+                let mut groups = self.gateways.values();
+                groups.find_map(|group| group.set_status(key)).map(ObjectStatus::ListenerSet)
             }
             kind if Kind::ROUTES.contains(&kind) => {
                 let parents: Vec<ParentStatus> =
@@ -187,6 +235,30 @@ impl Update {
     }
 }
 
+/// A finding for a ListenerSet without a Gateway.
+fn homeless(catalog: &Catalog, set: &ListenerSet) -> Option<Complaint> {
+    let parent = &set.parent;
+    let (code, text, missing) = match Kind::find(&parent.group, &parent.kind) {
+        Some(Kind::Gateway) if catalog.gateway(&parent.name).is_some() => return None,
+        Some(kind @ Kind::Gateway) => {
+            let key = ObjectKey { kind, name: parent.name.clone() };
+            (codes::PARENT_NOT_FOUND, format!("{key} does not exist"), Some(key))
+        }
+        _ => {
+            let text = format!("listeners cannot be added to kind {}", parent.kind);
+            (codes::REFERENCE_KIND, text, None)
+        }
+    };
+    let finding = Finding {
+        at: set.meta.at(&parent.pointer),
+        code,
+        severity: Severity::Error,
+        text,
+        hint: "the listeners are not served".into(),
+    };
+    Some(Complaint { finding, missing })
+}
+
 /// Findings for parents that no Gateway of the catalog is.
 fn orphaned(catalog: &Catalog, route: &Arc<Route>) -> Vec<Complaint> {
     let finding = |pointer: &str, code, text: String, hint: &str| Finding {
@@ -210,17 +282,20 @@ fn orphaned(catalog: &Catalog, route: &Arc<Route>) -> Vec<Complaint> {
     }
     let mut out = Vec::new();
     for parent in &route.parents {
-        if Kind::find(&parent.group, &parent.kind) != Some(Kind::Gateway) {
+        let Some(kind @ (Kind::Gateway | Kind::ListenerSet)) =
+            Kind::find(&parent.group, &parent.kind)
+        else {
             let text = format!("a route cannot be attached to kind {}", parent.kind);
-            out.push(
-                finding(&parent.pointer, codes::REFERENCE_KIND, text, "use kind Gateway").into(),
-            );
-        } else if catalog.gateway(&parent.name).is_none() {
-            let text = format!("Gateway {} does not exist", parent.name);
+            let hint = "use kind Gateway or ListenerSet";
+            out.push(finding(&parent.pointer, codes::REFERENCE_KIND, text, hint).into());
+            continue;
+        };
+        let key = ObjectKey { kind, name: parent.name.clone() };
+        if catalog.get(&key).is_none() {
+            let text = format!("{key} does not exist");
             let hint = "the route serves nothing through this parent until it exists";
-            let missing = Some(ObjectKey { kind: Kind::Gateway, name: parent.name.clone() });
             let finding = finding(&parent.pointer, codes::PARENT_NOT_FOUND, text, hint);
-            out.push(Complaint { finding, missing });
+            out.push(Complaint { finding, missing: Some(key) });
         }
     }
     out

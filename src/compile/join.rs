@@ -60,10 +60,28 @@ pub(crate) fn of_service(
             // A slice's port has the name of the Service's port (Kubernetes API, EndpointPort.name).
             let Some(target) = slice.ports.iter().find(|p| p.name == port.name) else { continue };
             let endpoints = slice.endpoints.iter();
-            found.extend(endpoints.map(|e| (e.clone(), e.port.unwrap_or(target.port))));
+            found.extend(endpoints.map(|e| (placed(view, e), e.port.unwrap_or(target.port))));
         }
     }
     found
+}
+
+/// With the region of its Node, and its zone where the slice does not say it.
+fn placed(view: &View<'_>, endpoint: &Endpoint) -> Endpoint {
+    let mut endpoint = endpoint.clone();
+    let Some(node) = endpoint.node.as_ref().and_then(|name| view.node(name)) else {
+        return endpoint;
+    };
+    let locality = &mut endpoint.locality;
+    for (part, label) in [
+        (&mut locality.region, "topology.kubernetes.io/region"),
+        (&mut locality.zone, "topology.kubernetes.io/zone"),
+    ] {
+        if let (true, Some(value)) = (part.is_empty(), node.meta.label(label)) {
+            *part = value.into();
+        }
+    }
+    endpoint
 }
 
 pub(crate) fn of_source(
@@ -139,6 +157,7 @@ fn of_registry(view: &View<'_>, reference: &RegistryRef) -> Vec<Found> {
                 health,
                 locality: instance.locality.clone(),
                 pod: pod.clone(),
+                node: None,
             };
             found.push((endpoint, instance.port));
         };
@@ -168,6 +187,7 @@ fn endpoint(address: IpAddr, weight: f64) -> Endpoint {
         health: EndpointHealth::Healthy,
         locality: model::Locality::default(),
         pod: None,
+        node: None,
     }
 }
 

@@ -18,12 +18,14 @@
 mod backend;
 mod compiler;
 mod complaint;
+mod features;
 mod gateway;
 mod group;
 mod grpc;
 mod join;
 mod plan;
 mod references;
+mod refused;
 mod register;
 mod tracker;
 
@@ -31,6 +33,6 @@ mod tracker;
 mod tests;
 
 pub use compiler::{Compiler, Update};
-pub use gateway::route_origin;
+pub use gateway::{Bind, route_origin};
 pub use group::GroupKey;
 pub use register::Registered;

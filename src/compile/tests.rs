@@ -29,7 +29,11 @@ fn meta(kind: Kind, namespace: &str, name: &str) -> Meta {
 
 fn class() -> Object {
     let meta = meta(Kind::GatewayClass, "", "isthmus");
-    Object::GatewayClass(Arc::new(GatewayClass { meta, controller: CONTROLLER.into() }))
+    Object::GatewayClass(Arc::new(GatewayClass {
+        meta,
+        controller: CONTROLLER.into(),
+        parameters: None,
+    }))
 }
 
 fn listener(
@@ -58,6 +62,10 @@ fn gateway(listeners: Vec<Listener>) -> Object {
         class: "isthmus".into(),
         listeners,
         addresses: vec![],
+        allowed_listeners: model::AllowedNamespaces::None,
+        infrastructure: model::Infrastructure::default(),
+        frontend: model::FrontendTls::default(),
+        client_certificate: None,
     }))
 }
 
@@ -85,6 +93,7 @@ fn slice(service: &str, hosts: &[u8]) -> Object {
         health: EndpointHealth::Healthy,
         locality: Locality::default(),
         pod: None,
+        node: None,
     };
     Object::EndpointSlice(Arc::new(EndpointSlice {
         meta: meta(Kind::EndpointSlice, "shop", service),
@@ -134,6 +143,9 @@ fn route(spec: &RouteSpec<'_>) -> Object {
             filters: vec![],
             backends: vec![Backend { target, weight: 1, filters: vec![] }],
             timeouts: Timeouts { request: Some(Duration::from_secs(1)), backend_request: None },
+            fault: None,
+            retry: None,
+            session: None,
         }],
     }))
 }
@@ -175,7 +187,7 @@ fn shown(compiler: &Compiler, catalog: &Catalog) -> String {
 }
 
 fn from_scratch(catalog: &Catalog) -> Compiler {
-    let mut compiler = Compiler::new(CONTROLLER.into());
+    let mut compiler = Compiler::new(CONTROLLER.into(), crate::Bind::Given);
     compiler.update(catalog, &[]);
     compiler
 }
@@ -187,7 +199,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { merger: Merger::default(), compiler: Compiler::new(CONTROLLER.into()) }
+        Self {
+            merger: Merger::default(),
+            compiler: Compiler::new(CONTROLLER.into(), crate::Bind::Given),
+        }
     }
 
     #[track_caller]

@@ -21,11 +21,12 @@ pub use cluster::{
     Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, UpstreamProtocol,
 };
 pub use listener::{
-    ApiListener, FilterChain, FilterSlot, HttpConnection, Listener, Secret, TlsTermination,
+    ApiListener, ChainMatch, ClientValidation, FilterChain, FilterSlot, Handler, HttpConnection,
+    Listener, Secret, SecretContent, StreamForward, StreamTarget, TlsTermination, UdpListener,
 };
 pub use route::{
-    Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Route, RouteTable, Target,
-    VirtualHost, WeightedTarget,
+    Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Route, RouteTable, Session,
+    Target, VirtualHost, WeightedTarget,
 };
 
 /// The name of a resource as the proxy sees it.
@@ -35,7 +36,9 @@ pub type Name = Arc<str>;
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     pub listeners: OrdMap<Name, Arc<Listener>>,
-    /// One type with `listeners` on the wire, so no name is in both. A role has either sockets or names to dial.
+    /// One type with `listeners` on the wire, so no name is in both.
+    pub udp_listeners: OrdMap<Name, Arc<UdpListener>>,
+    /// Likewise one type with `listeners`. A role has either sockets or names to dial.
     pub api_listeners: OrdMap<Name, Arc<ApiListener>>,
     pub route_tables: OrdMap<Name, Arc<RouteTable>>,
     pub clusters: OrdMap<Name, Arc<Cluster>>,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use model::{Hostname, ObjectRef};
 
-use crate::Name;
+use crate::{Name, Target};
 
 /// A socket on which the proxy accepts connections. It is a skeleton: what people edit daily travels in route tables,
 /// clusters, endpoints and secrets, because a changed listener drains its connections.
@@ -29,20 +29,72 @@ pub struct ApiListener {
     pub origin: Vec<ObjectRef>,
 }
 
+/// A socket on which the proxy takes datagrams.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FilterChain {
+pub struct UdpListener {
     pub name: Name,
-    /// TLS server names that choose this chain; empty means any connection.
-    pub server_names: Vec<Hostname>,
-    pub tls: Option<TlsTermination>,
-    pub http: HttpConnection,
-    pub origin: ObjectRef,
+    /// Never empty; the first is the main address.
+    pub addresses: Vec<IpAddr>,
+    pub port: u16,
+    pub forward: StreamForward,
+    pub origin: Vec<ObjectRef>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterChain {
+    pub name: Name,
+    pub matches: ChainMatch,
+    /// `None` leaves the bytes as they are, also those of a TLS connection.
+    pub tls: Option<TlsTermination>,
+    pub handler: Handler,
+    pub origin: ObjectRef,
+}
+
+/// The connections that choose a chain. No two chains of a listener may say the same, else a proxy refuses the listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChainMatch {
+    Any,
+    /// TLS connections for these server names; of several chains the one with the most specific name is chosen. Empty
+    /// means any name, or none.
+    Tls(Vec<Hostname>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handler {
+    Http(HttpConnection),
+    Tcp(StreamForward),
+}
+
+/// Where whole connections go, or the datagrams of one sender. Its weights are part of the listener, as a proxy has no
+/// other place for them; a proxy that is given a listener with one chain changed drains the connections of that chain only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamForward {
+    pub stat_prefix: Arc<str>,
+    /// Shares of the connections; that of a broken target is closed. Empty closes all of them.
+    pub targets: Vec<StreamTarget>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamTarget {
+    pub target: Target,
+    /// Above 0.
+    pub weight: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsTermination {
     /// Names in [`crate::Plan::secrets`]; several where a listener has certificates of several kinds (RSA and ECDSA).
     pub secrets: Vec<Name>,
+    /// Whether and how clients show certificates too.
+    pub client: Option<ClientValidation>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientValidation {
+    /// Name in [`crate::Plan::secrets`].
+    pub authorities: Name,
+    /// Else a client without a certificate, or with one of somebody else, is served as well.
+    pub required: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,17 +110,23 @@ pub struct HttpConnection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FilterSlot {
     Cors,
+    Session,
 }
 
-/// A certificate with its key, delivered by SDS.
+/// What TLS needs and what is delivered by SDS, so that it changes without the listener or cluster that names it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     pub name: Name,
-    /// PEM.
-    pub chain: Arc<[u8]>,
-    /// PEM.
-    pub key: Arc<[u8]>,
+    pub content: SecretContent,
     pub origin: ObjectRef,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretContent {
+    /// A certificate chain with its private key, PEM.
+    Certificate { chain: Arc<[u8]>, key: Arc<[u8]> },
+    /// The certificates that those of the other side must come from, PEM.
+    Authorities(Arc<[u8]>),
 }
 
 impl std::fmt::Debug for Secret {

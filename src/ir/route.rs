@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Cors, Fraction, HeaderEdit, ObjectRef, RouteMatch};
+use model::{Cors, Fraction, HeaderEdit, ObjectRef, Retry, RouteMatch};
 
 use crate::Name;
 
@@ -56,6 +56,25 @@ pub struct Forward {
     pub timeout: Duration,
     /// Of one try; zero means no limit of its own.
     pub try_timeout: Duration,
+    pub retry: Option<Retry>,
+    pub session: Option<Session>,
+    /// What the share of a broken target is answered.
+    pub broken_status: u16,
+}
+
+/// Requests with the same token go to the same endpoint; the proxy gives one out with the first response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Session {
+    Cookie {
+        name: Arc<str>,
+        /// Paths beneath it belong to the session.
+        path: Arc<str>,
+        /// `None`: until the client ends its session.
+        lifetime: Option<Duration>,
+    },
+    Header {
+        name: Arc<str>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +89,9 @@ pub struct WeightedTarget {
 pub enum Target {
     /// Name in [`crate::Plan::clusters`].
     Cluster(Name),
-    /// A reference that cannot be resolved: exactly its share of the requests is answered 500.
+    /// A reference that cannot be resolved: exactly its share of the requests is answered with an error, of the
+    /// connections closed,
+    /// of the datagrams dropped.
     Broken,
 }
 

@@ -1,3 +1,4 @@
+use model::Authorities;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
@@ -12,24 +13,8 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 /// Not checked: validity in time (nothing here reads the clock), signatures within the chain, and the key of curves
 /// that `ring` does not have (P-521).
 pub(crate) fn check(chain: &[u8], key: &[u8]) -> Result<(), String> {
-    let chain: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<_, _>>()
-        .map_err(|_| "tls.crt is not valid PEM".to_owned())?;
-    let Some(leaf) = chain.first() else {
-        return Err("tls.crt holds no CERTIFICATE in PEM form".to_owned());
-    };
-    for (index, certificate) in chain.iter().enumerate() {
-        match X509Certificate::from_der(certificate) {
-            Ok(([], _)) => {}
-            _ => {
-                return Err(format!(
-                    "certificate {} of tls.crt is not an X.509 certificate",
-                    index + 1
-                ));
-            }
-        }
-    }
-    let (_, leaf) = X509Certificate::from_der(leaf)
+    let chain = certificates("tls.crt", chain)?;
+    let (_, leaf) = X509Certificate::from_der(&chain[0])
         .map_err(|_| "tls.crt is not an X.509 certificate".to_owned())?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
         "tls.key holds no private key in PEM form (encrypted keys cannot be used)".to_owned()
@@ -39,6 +24,32 @@ pub(crate) fn check(chain: &[u8], key: &[u8]) -> Result<(), String> {
         Ok(false) => Err("tls.key does not belong to the first certificate of tls.crt".to_owned()),
         Err(reason) => Err(reason.to_owned()),
     }
+}
+
+/// What stands under `ca.crt`. Text between the certificates is a comment; nothing but certificates may be among them,
+/// because a proxy refuses the whole then.
+pub(crate) fn authorities(pem: Option<&[u8]>) -> Authorities {
+    match pem.map(|pem| (pem, certificates("ca.crt", pem))) {
+        None => Authorities::None,
+        Some((pem, Ok(_))) => Authorities::Pem(pem.into()),
+        Some((_, Err(reason))) => Authorities::Invalid { reason },
+    }
+}
+
+/// All certificates of a PEM text, of which there is at least one.
+fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| format!("{name} is not valid PEM"))?;
+    if all.is_empty() {
+        return Err(format!("{name} holds no CERTIFICATE in PEM form"));
+    }
+    for (index, certificate) in all.iter().enumerate() {
+        if !matches!(X509Certificate::from_der(certificate), Ok(([], _))) {
+            return Err(format!("certificate {} of {name} is not an X.509 certificate", index + 1));
+        }
+    }
+    Ok(all)
 }
 
 fn belongs(leaf: &X509Certificate<'_>, key: &PrivateKeyDer<'_>) -> Result<bool, &'static str> {

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use crate::at::At;
 use crate::core::without_breaks;
 use crate::node::{Key, Mark, Node, Path, Value};
-use crate::report::{Place, Report, nearest};
+use crate::report::{Matching, Place, Report, nearest};
 use crate::schema::{Format, Schema, Type};
 use crate::time;
 
@@ -82,7 +82,11 @@ impl Schema {
                 |n| format!("did you mean {n}?"),
             );
             let text = format!("{} is not one of the permitted values", report.show(node));
-            report.error(codes::INVALID_VALUE, value(), text, hint);
+            if tolerated(path, report) {
+                report.unknown(value(), text, hint);
+            } else {
+                report.error(codes::INVALID_VALUE, value(), text, hint);
+            }
         }
         let node = match &node.value {
             Value::Map(entries) => self.check_map(node, entries, key, path, report),
@@ -149,6 +153,12 @@ impl Schema {
             }
             if self.open {
                 out.push((key.clone(), child.clone()));
+                continue;
+            }
+            if report.is_served() && !in_match(path, report) {
+                let at = Place { pointer: path.pointer(), mark: key.mark };
+                let text = format!("the field `{}` is not known to this version", key.text);
+                report.unknown(at, text, "it has no effect".to_owned());
                 continue;
             }
             if report.is_full() {
@@ -350,6 +360,18 @@ impl Schema {
             report.error(codes::INVALID_VALUE, at, "the value has none of the permitted forms", "");
         }
     }
+}
+
+/// Whether a value that is not known here is no mistake: it may be one of a later version. In a rule of a route it
+/// could be anything, so it costs the rule.
+fn tolerated(path: Path<'_>, report: &Report) -> bool {
+    report.is_served() && report.in_rule(&path.pointer()).is_none()
+}
+
+/// A condition that is left out makes a rule fit more requests than its author meant.
+fn in_match(path: Path<'_>, report: &Report) -> bool {
+    let rule = report.in_rule(&path.pointer());
+    rule.is_some_and(|rule| matches!(rule.matching, Matching::One(_)))
 }
 
 /// Defaults stand where the object stands that lacks them.

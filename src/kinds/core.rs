@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
@@ -8,7 +9,7 @@ use model::{
 use crate::at::{At, Fields};
 use crate::node::Value;
 use crate::report::Report;
-use crate::{register, values};
+use crate::{certificate, register, values};
 
 pub(crate) fn namespace(meta: Meta) -> Namespace {
     Namespace { meta }
@@ -21,7 +22,9 @@ pub(crate) fn node(meta: Meta) -> Node {
 
 pub(crate) fn config_map(meta: Meta, root: At<'_>) -> ConfigMap {
     let data = root.fields().take("data").map(|at| at.strings()).unwrap_or_default();
-    ConfigMap { meta, data: data.into_iter().collect() }
+    let data: BTreeMap<_, _> = data.into_iter().collect();
+    let authorities = certificate::authorities(data.get("ca.crt").map(|text| text.as_bytes()));
+    ConfigMap { meta, data, authorities }
 }
 
 /// Base64 text may be broken into lines.
@@ -165,6 +168,7 @@ fn endpoints(
         (false, ..) => EndpointHealth::Unhealthy,
     };
     let zone: Arc<str> = f.shared("zone").unwrap_or_default();
+    let node = f.shared("nodeName").filter(|name| !name.is_empty());
     let pod = f.object("targetRef").and_then(|mut target| {
         let is_pod = target.text("kind") == Some("Pod");
         let namespace = target.shared("namespace").unwrap_or_else(|| namespace.clone());
@@ -177,6 +181,6 @@ fn endpoints(
     // The addresses of one endpoint are interchangeable, and clients take the first.
     if let Some(address) = addresses.first().and_then(|at| values::address(at, report)) {
         let locality = Locality { region: "".into(), zone };
-        out.push(Endpoint { address, port: None, weight: 1.0, health, locality, pod });
+        out.push(Endpoint { address, port: None, weight: 1.0, health, locality, pod, node });
     }
 }

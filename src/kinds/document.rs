@@ -8,7 +8,8 @@ use crate::node::{Key, Mark, Node, Path, Value, push_segment};
 use crate::report::{Place, Report, distance, nearest};
 use crate::schema::Schema;
 use crate::{
-    core, gateway, grpc_route, http_route, mesh, policy, registry, secret, stream_route, time,
+    core, gateway, gateway_config, grpc_route, http_route, ingress, mesh, policy, registry, secret,
+    stream_route, time,
 };
 
 const DEFAULT_NAMESPACE: &str = "default";
@@ -24,6 +25,9 @@ static SCHEMAS: LazyLock<Vec<(Kind, Schema)>> =
 /// The schema of a kind: upstream's, or our own.
 pub(crate) fn schema_json(kind: Kind) -> serde_json::Value {
     let schema = match kind {
+        Kind::GatewayConfig => {
+            serde_json::from_str(include_str!("schemas/isthmus.dev/GatewayConfig.json")).ok()
+        }
         Kind::MeshService => {
             serde_json::from_str(include_str!("schemas/isthmus.dev/MeshService.json")).ok()
         }
@@ -102,6 +106,36 @@ pub(crate) fn read(
     if report.is_rejected() { Outcome::Rejected(key) } else { Outcome::Object(object) }
 }
 
+/// Reads an object of an API server, which has given it its form: what is wrong in one rule of a route costs that rule,
+/// and what is wrong elsewhere refuses the object, of which then as much is returned as could be read.
+pub(crate) fn read_served(root: &Rc<Node>, kind: Kind, report: &mut Report) -> Option<Object> {
+    if kind == Kind::Secret {
+        report.hide_values();
+    }
+    let key = object_key(root, kind, report)?;
+    report.identify(key.clone());
+    // Kubernetes' own kinds are typed in the API server itself.
+    let schema = SCHEMAS.iter().find(|(k, _)| *k == kind && is_custom(kind));
+    let checked = match schema {
+        Some((_, schema)) => schema.check(root, root.mark, Path::Root, report),
+        None => root.clone(),
+    };
+    let meta = meta(key, report.source(), None, root);
+    let mut object = convert(kind, meta, At::root(&checked), report);
+    let faults = report.take_faults();
+    if let (false, Some(route)) = (faults.is_empty(), object.as_route_mut()) {
+        for (index, fault) in faults {
+            if let Some(rule) = route.rules.get_mut(index) {
+                let whole = |place: usize| !fault.all_matches && !fault.matches.contains(&place);
+                let mut place = 0..;
+                rule.matches.retain(|_| place.next().is_some_and(whole));
+                rule.fault = Some(fault.text);
+            }
+        }
+    }
+    Some(object)
+}
+
 fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
     match kind {
         Kind::BackendTlsPolicy => {
@@ -115,8 +149,15 @@ fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
         Kind::GatewayClass => {
             Object::GatewayClass(Arc::new(gateway::gateway_class(meta, at, report)))
         }
+        Kind::GatewayConfig => {
+            Object::GatewayConfig(Arc::new(gateway_config::gateway_config(meta, at, report)))
+        }
         Kind::GrpcRoute => Object::GrpcRoute(Arc::new(grpc_route::grpc_route(meta, at, report))),
         Kind::HttpRoute => Object::HttpRoute(Arc::new(http_route::http_route(meta, at, report))),
+        Kind::Ingress => Object::Ingress(Arc::new(ingress::ingress(meta, at, report))),
+        Kind::IngressClass => {
+            Object::IngressClass(Arc::new(ingress::ingress_class(meta, at, report)))
+        }
         Kind::ListenerSet => Object::ListenerSet(Arc::new(gateway::listener_set(meta, at, report))),
         Kind::MeshService => Object::MeshService(Arc::new(mesh::mesh_service(meta, at, report))),
         Kind::Namespace => Object::Namespace(Arc::new(core::namespace(meta))),
@@ -143,10 +184,12 @@ pub fn versions(kind: Kind) -> &'static [&'static str] {
         Kind::BackendTlsPolicy => &["v1", "v1alpha3"],
         Kind::TcpRoute | Kind::UdpRoute => &["v1", "v1alpha2"],
         Kind::TlsRoute => &["v1", "v1alpha3", "v1alpha2"],
-        Kind::MeshService | Kind::Registry => &["v1alpha1"],
+        Kind::GatewayConfig | Kind::MeshService | Kind::Registry => &["v1alpha1"],
         Kind::ConfigMap
         | Kind::EndpointSlice
         | Kind::GrpcRoute
+        | Kind::Ingress
+        | Kind::IngressClass
         | Kind::ListenerSet
         | Kind::Namespace
         | Kind::Node
@@ -155,7 +198,7 @@ pub fn versions(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-fn api_version(kind: Kind, version: &str) -> String {
+pub(crate) fn api_version(kind: Kind, version: &str) -> String {
     if kind.group().is_empty() { version.to_owned() } else { format!("{}/{version}", kind.group()) }
 }
 

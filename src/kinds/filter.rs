@@ -24,7 +24,7 @@ pub(crate) struct Filters {
 }
 
 /// The field that belongs to each filter type, as the schema lists them.
-const TYPES: [(&str, &str); 7] = [
+const TYPES: [(&str, &str); 8] = [
     ("RequestHeaderModifier", "requestHeaderModifier"),
     ("ResponseHeaderModifier", "responseHeaderModifier"),
     ("RequestMirror", "requestMirror"),
@@ -32,6 +32,7 @@ const TYPES: [(&str, &str); 7] = [
     ("URLRewrite", "urlRewrite"),
     ("CORS", "cors"),
     ("ExtensionRef", "extensionRef"),
+    ("ExternalAuth", "externalAuth"),
 ];
 
 pub(crate) fn filters(

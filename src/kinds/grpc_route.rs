@@ -1,24 +1,30 @@
-//! GRPCRoute: a gRPC method is the path `/SERVICE/METHOD`, so its rules are those of HTTP.
+//! GRPCRoute: gRPC is HTTP whose path is `/SERVICE/METHOD`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::{Meta, PathMatch, Route, RouteMatch, Rule, Timeouts};
+use model::{Meta, PathMatch, Route, RouteMatch, Rule, Timeouts, codes};
 
 use crate::at::{At, Fields};
 use crate::filter::{self, Filters};
-use crate::http_route::{backend, empty, head, header_matches, rule_name};
+use crate::http_route::{backend, check_matches, empty, head, header_matches, rule_name};
 use crate::report::Report;
-use crate::values;
+use crate::{session, values};
+
+/// Every method of every service.
+const ANY: PathMatch = PathMatch::Method { service: None, method: None };
 
 pub(crate) fn grpc_route(meta: Meta, root: At<'_>, report: &mut Report) -> Route {
     let Some(mut spec) = root.fields().object("spec") else { return empty(meta) };
     let mut route = head(meta, &mut spec, report);
     let namespace = route.meta.namespace().clone();
     let mut names = HashSet::new();
-    for item in spec.items("rules") {
-        let rule = rule(item, &namespace, &mut names, report);
-        route.rules.push(rule);
+    if let Some(rules) = spec.take("rules") {
+        for item in rules.items() {
+            let rule = rule(item, &namespace, &mut names, report);
+            route.rules.push(rule);
+        }
+        check_matches(&route, rules.place(), report);
     }
     spec.finish(report);
     route
@@ -36,50 +42,55 @@ fn rule<'a>(
     let mut matches: Vec<RouteMatch> =
         f.items("matches").into_iter().map(|item| grpc_match(item.fields(), report)).collect();
     if matches.is_empty() {
-        matches.push(any_method(Vec::new()));
+        matches.push(RouteMatch {
+            path: ANY,
+            method: None,
+            headers: Vec::new(),
+            query: Vec::new(),
+        });
     }
     // No filter of a GRPCRoute looks at the path.
     let context = filter::Context { namespace, single_prefix: false };
     let Filters { filters, redirect: _ } =
         filter::filters(f.take("filters").as_ref(), &context, report);
-    let backends =
+    let backends: Vec<_> =
         f.items("backendRefs").into_iter().map(|item| backend(item, &context, report)).collect();
+    let session = session::persistence(&mut f, &backends, report);
     f.finish(report);
-    Rule { name, pointer, matches, filters, backends, timeouts: Timeouts::default() }
-}
-
-fn any_method(headers: Vec<model::HeaderMatch>) -> RouteMatch {
-    RouteMatch { path: PathMatch::Prefix("/".into()), method: None, headers, query: Vec::new() }
+    let timeouts = Timeouts::default();
+    Rule { name, pointer, matches, filters, backends, timeouts, retry: None, session, fault: None }
 }
 
 fn grpc_match(mut f: Fields<'_>, report: &mut Report) -> RouteMatch {
-    let path = f.object("method").and_then(|method| method_path(method, report));
+    let path = f.object("method").map_or(ANY, |method| method_match(method, report));
     let headers = header_matches(&mut f, report);
     f.finish(report);
-    let any = any_method(headers);
-    RouteMatch { path: path.unwrap_or_else(|| any.path.clone()), ..any }
+    RouteMatch { path, method: None, headers, query: Vec::new() }
 }
 
-fn method_path(mut f: Fields<'_>, report: &mut Report) -> Option<PathMatch> {
-    let regex = f.text("type") == Some("RegularExpression");
+fn method_match(mut f: Fields<'_>, report: &mut Report) -> PathMatch {
+    let kind = f.text("type");
     let (service, method) = (f.take("service"), f.take("method"));
     f.finish(report);
-    if !regex {
-        let service = service.as_ref().map(At::text).filter(|text| !text.is_empty());
-        let method = method.as_ref().map(At::text).filter(|text| !text.is_empty());
-        return Some(match (service, method) {
-            (Some(service), Some(method)) => {
-                PathMatch::Exact(format!("/{service}/{method}").into())
-            }
-            (Some(service), None) => PathMatch::Prefix(format!("/{service}").into()),
-            // The same method of every service; names of methods have no special characters.
-            (None, Some(method)) => PathMatch::Regex(format!("/[^/]+/{method}").into()),
-            (None, None) => return None,
-        });
-    }
-    let mut part = |at: Option<At<'_>>| match at {
-        Some(at) if !at.text().is_empty() => values::regex(&at, report),
-        _ => Some("[^/]+".into()),
+    let mut part = |at: Option<At<'_>>, allowed: fn(&str) -> bool| {
+        let at = at.filter(|at| !at.text().is_empty())?;
+        if kind != Some("RegularExpression") && !allowed(at.text()) {
+            let text = format!("{} is not a name in gRPC", report.quote(at.text()));
+            let hint = "letters, digits and '_', in a service also '.', no digit first";
+            report.error(codes::INVALID_VALUE, at.value(), text, hint);
+        }
+        values::string_match(kind, &at, report)
     };
-    Some(PathMatch::Regex(format!("/{}/{}", part(service)?, part(method)?).into()))
+    PathMatch::Method { service: part(service, is_service), method: part(method, is_name) }
+}
+
+/// GRPCMethodMatch (CEL rules): names separated by dots, of which one may stand before them.
+fn is_service(text: &str) -> bool {
+    text.strip_prefix('.').unwrap_or(text).split('.').all(is_name)
+}
+
+fn is_name(text: &str) -> bool {
+    !text.starts_with(|c: char| c.is_ascii_digit())
+        && !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

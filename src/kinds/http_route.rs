@@ -3,13 +3,13 @@ use std::sync::Arc;
 
 use model::{
     Backend, BackendRef, HeaderMatch, Meta, NamespacedName, ParentRef, PathMatch, QueryMatch,
-    Route, RouteMatch, Rule, Timeouts, codes,
+    Retry, Route, RouteMatch, Rule, Severity, Timeouts, codes,
 };
 
 use crate::at::{At, Fields};
 use crate::filter::{self, Filters};
 use crate::report::{Place, Report};
-use crate::values;
+use crate::{session, values};
 
 /// Gateway API's bound on the matches of all rules together.
 const MOST_MATCHES: usize = 128;
@@ -24,15 +24,21 @@ pub(crate) fn http_route(meta: Meta, root: At<'_>, report: &mut Report) -> Route
         let rule = rule(item, &namespace, &mut names, report);
         route.rules.push(rule);
     }
-    let matches: usize = route.rules.iter().map(|rule| rule.matches.len()).sum();
-    if let (true, Some(rules)) = (matches > MOST_MATCHES, rules) {
-        let text = format!(
-            "{matches} matches in all rules together; at most {MOST_MATCHES} are permitted"
-        );
-        report.error(codes::INVALID_VALUE, rules.place(), text, "split the route");
+    if let Some(rules) = rules {
+        check_matches(&route, rules.place(), report);
     }
     spec.finish(report);
     route
+}
+
+pub(crate) fn check_matches(route: &Route, rules: Place, report: &mut Report) {
+    let matches: usize = route.rules.iter().map(|rule| rule.matches.len()).sum();
+    if matches > MOST_MATCHES {
+        let text = format!(
+            "{matches} matches in all rules together; at most {MOST_MATCHES} are permitted"
+        );
+        report.error(codes::INVALID_VALUE, rules, text, "split the route");
+    }
 }
 
 pub(crate) fn empty(meta: Meta) -> Route {
@@ -130,11 +136,13 @@ fn rule<'a>(
         let text = "a RequestRedirect answers by itself, so the rule cannot have backendRefs too";
         report.error(codes::CONFLICTING_FILTERS, redirect, text, "remove either");
     }
-    let backends =
+    let backends: Vec<_> =
         backends.iter().flat_map(At::items).map(|item| backend(item, &context, report)).collect();
     let timeouts = f.object("timeouts").map(|t| timeouts(t, report)).unwrap_or_default();
+    let retry = f.object("retry").map(|f| retry(f, report));
+    let session = session::persistence(&mut f, &backends, report);
     f.finish(report);
-    Rule { name, pointer, matches, filters, backends, timeouts }
+    Rule { name, pointer, matches, filters, backends, timeouts, retry, session, fault: None }
 }
 
 pub(crate) fn rule_name<'a>(
@@ -163,6 +171,19 @@ fn timeouts(mut f: Fields<'_>, report: &mut Report) -> Timeouts {
     }
     f.finish(report);
     Timeouts { request, backend_request }
+}
+
+fn retry(mut f: Fields<'_>, report: &mut Report) -> Retry {
+    let codes = f.items("codes").iter().filter_map(|at| u16::try_from(at.int()).ok()).collect();
+    let attempts = f.take("attempts").map(|at| u32::try_from(at.int()).unwrap_or(u32::MAX));
+    let backoff = f.take("backoff");
+    if let Some(at) = &backoff {
+        let text = "the proxy waits a random time of up to this long before the first retry";
+        report.say(Severity::Info, codes::UNSUPPORTED_FIELD, at.value(), text, "");
+    }
+    let backoff = backoff.and_then(|at| values::duration(&at, report));
+    f.finish(report);
+    Retry { codes, attempts, backoff }
 }
 
 fn route_match(mut f: Fields<'_>, report: &mut Report) -> RouteMatch {
@@ -222,7 +243,7 @@ fn path_match(mut f: Fields<'_>, report: &mut Report) -> Option<PathMatch> {
 }
 
 /// HTTPPathMatch: a trailing slash of a prefix does not count.
-fn without_trailing_slash(path: &Arc<str>) -> Arc<str> {
+pub(crate) fn without_trailing_slash(path: &Arc<str>) -> Arc<str> {
     match path.strip_suffix('/') {
         Some("") | None => path.clone(),
         Some(rest) => rest.into(),

@@ -170,5 +170,5 @@ fn endpoint(item: At<'_>, report: &mut Report) -> Option<Endpoint> {
     };
     f.finish(report);
     let health = EndpointHealth::Healthy;
-    Some(Endpoint { address: address?, port, weight, health, locality, pod: None })
+    Some(Endpoint { address: address?, port, weight, health, locality, pod: None, node: None })
 }

@@ -1,6 +1,7 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Code, Finding, Location, ObjectKey, ObjectRef, Severity, codes};
+use model::{Code, Finding, Kind, Location, ObjectKey, ObjectRef, Severity, codes};
 
 use crate::node::{Mark, Node, Value};
 
@@ -14,6 +15,17 @@ pub(crate) struct Place {
     pub mark: Mark,
 }
 
+pub(crate) struct InRule {
+    rule: usize,
+    pub matching: Matching,
+}
+
+pub(crate) enum Matching {
+    None,
+    One(usize),
+    All,
+}
+
 /// Collects what is to be said about one document.
 pub(crate) struct Report {
     source: Arc<str>,
@@ -22,11 +34,71 @@ pub(crate) struct Report {
     /// Messages must not repeat values.
     secret: bool,
     rejected: bool,
+    /// Whether the document comes from an API server, which has accepted it: see [`Report::served`].
+    served: bool,
+    /// Rules of a route that cannot be used, by position.
+    faults: BTreeMap<usize, Fault>,
     dropped: usize,
     findings: Vec<Finding>,
 }
 
+/// What is wrong in one rule of a route.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// The first of it.
+    pub text: Arc<str>,
+    /// The places in `matches` of those that cannot be used.
+    pub matches: Vec<usize>,
+    /// None of them can.
+    pub all_matches: bool,
+}
+
 impl Report {
+    /// For a document of an API server. Nobody is there to send it back to, so that it is used as far as it goes: a
+    /// mistake in one rule of a route costs that rule, and what only a later version of its kind has costs nothing.
+    pub(crate) fn served(source: &Arc<str>) -> Self {
+        Self { served: true, ..Self::new(source, None) }
+    }
+
+    pub(crate) fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    pub(crate) fn is_served(&self) -> bool {
+        self.served
+    }
+
+    pub(crate) fn take_faults(&mut self) -> BTreeMap<usize, Fault> {
+        std::mem::take(&mut self.faults)
+    }
+
+    /// Whether this place is in a rule of a route, and in one of its matches.
+    pub(crate) fn in_rule(&self, pointer: &str) -> Option<InRule> {
+        let is_route = |key: &ObjectKey| Kind::ROUTES.contains(&key.kind);
+        if !self.object.as_ref().is_some_and(is_route) {
+            return None;
+        }
+        let mut parts = pointer.strip_prefix("/spec/rules/")?.split('/');
+        let rule = parts.next()?.parse().ok()?;
+        let matching = match (parts.next(), parts.next()) {
+            // The rule as a whole, or the list of matches as a whole, has another form than a rule has.
+            (None, _) | (Some("matches"), None) => Matching::All,
+            (Some("matches"), Some(index)) => index.parse().map_or(Matching::All, Matching::One),
+            _ => Matching::None,
+        };
+        Some(InRule { rule, matching })
+    }
+
+    fn fault(&mut self, at: &InRule, text: &str) {
+        let new = || Fault { text: text.into(), matches: Vec::new(), all_matches: false };
+        let fault = self.faults.entry(at.rule).or_insert_with(new);
+        match at.matching {
+            Matching::None => {}
+            Matching::One(index) => fault.matches.push(index),
+            Matching::All => fault.all_matches = true,
+        }
+    }
+
     pub(crate) fn new(source: &Arc<str>, file: Option<&Arc<str>>) -> Self {
         Self {
             source: source.clone(),
@@ -34,6 +106,8 @@ impl Report {
             object: None,
             secret: false,
             rejected: false,
+            served: false,
+            faults: BTreeMap::new(),
             dropped: 0,
             findings: Vec::new(),
         }
@@ -63,7 +137,7 @@ impl Report {
         self.dropped += 1;
     }
 
-    /// A mistake that keeps the document from being used.
+    /// A mistake that keeps the document from being used; or, of a document of an API server, the rule that it stands in.
     pub(crate) fn error(
         &mut self,
         code: Code,
@@ -71,8 +145,17 @@ impl Report {
         text: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        self.rejected = true;
+        let text = text.into();
+        match self.in_rule(&at.pointer).filter(|_| self.served) {
+            Some(rule) => self.fault(&rule, &text),
+            None => self.rejected = true,
+        }
         self.say(Severity::Error, code, at, text, hint);
+    }
+
+    /// What the document has and this version does not know, where nothing else is known to be wrong.
+    pub(crate) fn unknown(&mut self, at: Place, text: String, hint: String) {
+        self.say(Severity::Warning, codes::UNSUPPORTED_FIELD, at, text, hint);
     }
 
     /// A thing to know about a document that is used nevertheless.

@@ -11,8 +11,9 @@ use crate::report::Report;
 pub(crate) fn secret(meta: Meta, root: At<'_>, report: &mut Report) -> Secret {
     let mut f = root.fields();
     let kind = f.shared("type").filter(|kind| !kind.is_empty()).unwrap_or_else(|| "Opaque".into());
+    let authorities = certificate::authorities(bytes(&mut f, "ca.crt").as_deref());
     if kind.as_ref() != "kubernetes.io/tls" {
-        return Secret { meta, data: SecretData::Other { kind } };
+        return Secret { meta, data: SecretData::Other { kind }, authorities };
     }
     let (chain, key) = (bytes(&mut f, "tls.crt"), bytes(&mut f, "tls.key"));
     let data = match (chain, key) {
@@ -31,7 +32,7 @@ pub(crate) fn secret(meta: Meta, root: At<'_>, report: &mut Report) -> Secret {
         let hint = "tls.crt holds the certificate and its chain, tls.key its private key, both PEM";
         report.say(Severity::Error, codes::INVALID_CERTIFICATE, at, reason.clone(), hint);
     }
-    Secret { meta, data }
+    Secret { meta, data, authorities }
 }
 
 /// Kubernetes: `stringData` wins over `data`.

@@ -33,6 +33,9 @@ pub(crate) fn stream_route(meta: Meta, root: At<'_>, report: &mut Report) -> Rou
             filters: Vec::new(),
             backends,
             timeouts: Timeouts::default(),
+            fault: None,
+            retry: None,
+            session: None,
         });
     }
     spec.finish(report);

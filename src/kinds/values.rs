@@ -49,6 +49,16 @@ pub(crate) fn header_name(at: &At<'_>, report: &mut Report) -> Option<Arc<str>> 
     Some(at.text().to_ascii_lowercase().into())
 }
 
+/// A name as HTTP has it for cookies and others, in the letters that were written.
+pub(crate) fn token<'a>(at: &At<'a>, report: &mut Report) -> Option<&'a str> {
+    if !is_token(at.text()) {
+        let text = format!("{} is not a name that HTTP allows", report.quote(at.text()));
+        report.error(codes::INVALID_VALUE, at.value(), text, "letters, digits and !#$%&'*+-.^_`|~");
+        return None;
+    }
+    Some(at.text())
+}
+
 /// RFC 9110 §5.6.2.
 fn is_token(text: &str) -> bool {
     !text.is_empty()

@@ -19,6 +19,9 @@ pub enum Change {
     InitDone,
     Apply(Object),
     Delete(ObjectKey),
+    /// The object is there and cannot be used as it is now: its last good version stays. Ends with the next `Apply` or
+    /// `Delete` of the same object.
+    Refused(Refused),
     /// All that the source has to say about one part of its input (for files: one path). Replaces what it said before.
     Findings {
         scope: Arc<str>,
@@ -32,6 +35,15 @@ pub enum Change {
     Resolved(Resolved),
     /// The source's own state. A lost session is said here and never as a `Delete`.
     Health(Health),
+}
+
+/// An object of an API server that cannot be used as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// As much of it as could be read: its status must be written where it can be seen.
+    pub object: Object,
+    /// What is wrong with it, for that status.
+    pub reason: Arc<str>,
 }
 
 /// How fresh a source's view is. The source reports facts; the catalog decides what follows from them.

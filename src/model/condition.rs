@@ -45,14 +45,32 @@ impl Condition {
 /// What is to be said in the `status` of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObjectStatus {
-    GatewayClass(Vec<Condition>),
+    GatewayClass(GatewayClassStatus),
     Gateway(GatewayStatus),
+    ListenerSet(ListenerSetStatus),
+    /// What each ancestor says about a policy.
+    Policy(Vec<ParentStatus>),
     Route(Vec<ParentStatus>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GatewayClassStatus {
+    pub conditions: Vec<Condition>,
+    /// Names of Gateway API features, in order of name.
+    pub supported_features: Vec<&'static str>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GatewayStatus {
     pub addresses: Vec<Arc<str>>,
+    pub conditions: Vec<Condition>,
+    pub listeners: Vec<ListenerStatus>,
+    /// Number of ListenerSets of which at least one listener is accepted; `None` where the Gateway admits none.
+    pub attached_listener_sets: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenerSetStatus {
     pub conditions: Vec<Condition>,
     pub listeners: Vec<ListenerStatus>,
 }
@@ -66,7 +84,7 @@ pub struct ListenerStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// What one parent says about a route.
+/// What one parent says about a route, or one ancestor about a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParentStatus {
     pub parent: ParentRef,

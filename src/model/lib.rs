@@ -13,26 +13,32 @@ pub mod codes;
 mod condition;
 mod dns;
 mod finding;
+mod fleet;
 mod gateway;
 mod hostname;
+mod ingress;
 mod object;
 mod policy;
 mod registry;
 mod route;
 mod service;
 
-pub use change::{Batch, Change, Health};
+pub use change::{Batch, Change, Health, Refused};
 pub use condition::{
-    Condition, ConditionStatus, GatewayStatus, ListenerStatus, ObjectStatus, ParentStatus,
+    Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, ListenerSetStatus,
+    ListenerStatus, ObjectStatus, ParentStatus,
 };
 pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
 pub use finding::{Code, Finding, Severity};
+pub use fleet::{Fleet, FleetMode, FleetPort, GatewayConfig, Infrastructure, ParametersRef};
 pub use gateway::{
-    AllowedNamespaces, CertificateRef, ConfigMap, Gateway, GatewayClass, GrantFrom, GrantTo,
-    Listener, ListenerProtocol, ListenerSet, Namespace, Node, ReferenceGrant, RouteKind, Secret,
-    SecretData, Selector, SelectorOperator, SelectorRequirement, TlsMode,
+    AllowedNamespaces, Authorities, CertificateRef, ClientValidation, ConfigMap, FrontendTls,
+    Gateway, GatewayAddress, GatewayClass, GrantFrom, GrantTo, Listener, ListenerProtocol,
+    ListenerSet, Namespace, Node, ReferenceGrant, RouteKind, Secret, SecretData, Selector,
+    SelectorOperator, SelectorRequirement, TlsMode, WantedAddress,
 };
 pub use hostname::{Hostname, InvalidHostname};
+pub use ingress::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls};
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};
 pub use policy::{BackendTlsPolicy, PolicyTarget};
 pub use registry::{
@@ -42,8 +48,8 @@ pub use registry::{
 };
 pub use route::{
     Backend, BackendRef, Cors, Filter, Fraction, HeaderEdit, HeaderMatch, HeaderValue, ParentRef,
-    PathMatch, PathModifier, QueryMatch, Redirect, Rewrite, Route, RouteMatch, Rule, StringMatch,
-    Timeouts,
+    PathMatch, PathModifier, QueryMatch, Redirect, Retry, Rewrite, Route, RouteMatch, Rule,
+    SessionPersistence, SessionToken, StringMatch, Timeouts,
 };
 pub use service::{
     AppProtocol, DnsResolution, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality,

@@ -2,8 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, ListenerSet, MeshService,
-    Namespace, Node, ReferenceGrant, Registry, Route, Secret, Service,
+    BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayConfig, Ingress,
+    IngressClass, ListenerSet, MeshService, Namespace, Node, ReferenceGrant, Registry, Route,
+    Secret, Service,
 };
 
 const CORE: &str = "";
@@ -72,8 +73,11 @@ kinds! {
     EndpointSlice(EndpointSlice) = "EndpointSlice", "discovery.k8s.io", "endpointslices", true;
     Gateway(Gateway) = "Gateway", GATEWAY_API, "gateways", true;
     GatewayClass(GatewayClass) = "GatewayClass", GATEWAY_API, "gatewayclasses", false;
+    GatewayConfig(GatewayConfig) = "GatewayConfig", ISTHMUS, "gatewayconfigs", true;
     GrpcRoute(Route) = "GRPCRoute", GATEWAY_API, "grpcroutes", true;
     HttpRoute(Route) = "HTTPRoute", GATEWAY_API, "httproutes", true;
+    Ingress(Ingress) = "Ingress", "networking.k8s.io", "ingresses", true;
+    IngressClass(IngressClass) = "IngressClass", "networking.k8s.io", "ingressclasses", false;
     ListenerSet(ListenerSet) = "ListenerSet", GATEWAY_API, "listenersets", true;
     MeshService(MeshService) = "MeshService", ISTHMUS, "meshservices", true;
     Namespace(Namespace) = "Namespace", CORE, "namespaces", false;
@@ -91,6 +95,19 @@ impl Kind {
     /// Those whose objects are a [`Route`].
     pub const ROUTES: [Self; 5] =
         [Self::GrpcRoute, Self::HttpRoute, Self::TcpRoute, Self::TlsRoute, Self::UdpRoute];
+
+    /// Those whose objects are told their status, in the order in which it matters to others.
+    pub const WITH_STATUS: [Self; 9] = [
+        Self::GatewayClass,
+        Self::Gateway,
+        Self::ListenerSet,
+        Self::GrpcRoute,
+        Self::HttpRoute,
+        Self::TcpRoute,
+        Self::TlsRoute,
+        Self::UdpRoute,
+        Self::BackendTlsPolicy,
+    ];
 
     #[must_use]
     pub fn find(group: &str, kind: &str) -> Option<Self> {
@@ -247,12 +264,21 @@ impl Meta {
         &self.key.name.namespace
     }
 
+    /// The document that this object was written in: not itself where it stands for a part of an Ingress.
+    #[must_use]
+    pub fn written(&self) -> ObjectKey {
+        match self.source.strip_prefix("ingress:") {
+            Some(name) => ObjectKey::new(Kind::Ingress, self.namespace(), name),
+            None => self.key.clone(),
+        }
+    }
+
     /// A reference to a part of this object, with its line and column where known.
     #[must_use]
     pub fn at(&self, pointer: &str) -> ObjectRef {
         ObjectRef {
             source: self.source.clone(),
-            object: Some(self.key.clone()),
+            object: Some(self.written()),
             pointer: pointer.into(),
             location: self.locations.find(pointer),
         }
@@ -279,6 +305,18 @@ impl Object {
             | Self::TcpRoute(route)
             | Self::TlsRoute(route)
             | Self::UdpRoute(route) => Some(route),
+            _ => None,
+        }
+    }
+
+    /// Copies the route first where it is shared.
+    pub fn as_route_mut(&mut self) -> Option<&mut Route> {
+        match self {
+            Self::GrpcRoute(route)
+            | Self::HttpRoute(route)
+            | Self::TcpRoute(route)
+            | Self::TlsRoute(route)
+            | Self::UdpRoute(route) => Some(Arc::make_mut(route)),
             _ => None,
         }
     }

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use crate::{Hostname, Meta, NamespacedName};
 
-/// A route of any kind; `meta.key.kind` says which. HTTPRoute and GRPCRoute differ only in how documents write matches: a
-/// gRPC method is a path. TLSRoute, TCPRoute and UDPRoute have rules without matches, filters and timeouts, and of them only
+/// A route of any kind; `meta.key.kind` says which. HTTPRoute and GRPCRoute differ in how they match paths and in what
+/// their back ends speak. TLSRoute, TCPRoute and UDPRoute have rules without matches, filters and timeouts, and of them only
 /// TLSRoute has host names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
@@ -35,6 +35,11 @@ pub struct Rule {
     pub filters: Vec<Filter>,
     pub backends: Vec<Backend>,
     pub timeouts: Timeouts,
+    /// What is wrong in the document of this rule, where the rest of the document is used all the same: its requests are
+    /// answered 500. What of its matches could be read is kept, and there may be none.
+    pub fault: Option<Arc<str>>,
+    pub retry: Option<Retry>,
+    pub session: Option<SessionPersistence>,
 }
 
 /// All parts must hold.
@@ -53,6 +58,11 @@ pub enum PathMatch {
     Prefix(Arc<str>),
     /// RE2, must match the whole path.
     Regex(Arc<str>),
+    /// A gRPC method, whose path is `/SERVICE/METHOD`; `None` is any. GRPCRoutes have no other, and HTTPRoutes not this.
+    Method {
+        service: Option<StringMatch>,
+        method: Option<StringMatch>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,4 +187,31 @@ pub struct BackendRef {
 pub struct Timeouts {
     pub request: Option<Duration>,
     pub backend_request: Option<Duration>,
+}
+
+/// When a request to a back end is tried again. Lost connections and tries that are over time always are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// Status codes of responses.
+    pub codes: Vec<u16>,
+    /// How many times after the first try; `None` leaves it to the gateway.
+    pub attempts: Option<u32>,
+    pub backoff: Option<Duration>,
+}
+
+/// Requests of one client go to one endpoint, as long as it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionPersistence {
+    /// Of the cookie or header; `None` leaves it to the gateway.
+    pub name: Option<Arc<str>>,
+    pub token: SessionToken,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionToken {
+    /// With a lifetime, or until the client ends its session.
+    Cookie {
+        lifetime: Option<Duration>,
+    },
+    Header,
 }

@@ -70,6 +70,8 @@ pub struct Endpoint {
     pub locality: Locality,
     /// The pod that it is, where the source says so.
     pub pod: Option<NamespacedName>,
+    /// The Node that it runs on, where the source says so.
+    pub node: Option<Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -35,6 +35,9 @@ impl Encoder {
         step |= apply(&last.listeners, &plan.listeners, listeners, |_, new| {
             new.map(|listener| encode::listener(listener))
         });
+        step |= apply(&last.udp_listeners, &plan.udp_listeners, listeners, |_, new| {
+            new.map(|listener| encode::udp_listener(listener))
+        });
         step |= apply(&last.api_listeners, &plan.api_listeners, listeners, |_, new| {
             new.map(|listener| encode::api_listener(listener))
         });

@@ -13,7 +13,9 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, http_connection_manager::RouteSpecifier,
 };
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    DownstreamTlsContext, common_tls_context::ValidationContextType as Validation,
+};
 use envoy_types::pb::google::protobuf::{self, Any, value::Kind};
 use prost::{Message, Name};
 
@@ -88,8 +90,16 @@ fn listener(mut listener: Listener, snapshot: &Snapshot) -> Listener {
         let socket = chain.transport_socket.as_mut().and_then(|s| s.config_type.as_mut());
         if let Some(SocketConfig::TypedConfig(any)) = socket {
             edit(any, |context: &mut DownstreamTlsContext| {
-                let common = context.common_tls_context.iter_mut();
-                for secret in common.flat_map(|c| &mut c.tls_certificate_sds_secret_configs) {
+                let Some(common) = &mut context.common_tls_context else { return };
+                let authorities = match &mut common.validation_context_type {
+                    Some(Validation::ValidationContextSdsSecretConfig(secret)) => Some(secret),
+                    Some(Validation::CombinedValidationContext(both)) => {
+                        both.validation_context_sds_secret_config.as_mut()
+                    }
+                    _ => None,
+                };
+                let certificates = common.tls_certificate_sds_secret_configs.iter_mut();
+                for secret in certificates.chain(authorities) {
                     // Without a source Envoy looks for a static secret of that name.
                     secret.sds_config = None;
                 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ir::{
-    Action, ApiListener, Cluster, EndpointSet, FilterChain, FilterSlot, Forward, HostRewrite,
-    HttpConnection, LbEndpoint, Listener, LocalityEndpoints, Mirror, Name, PathRewrite, Plan,
-    Redirect, Route, RouteTable, Secret, Target, TlsTermination, UpstreamProtocol, VirtualHost,
+    Action, ApiListener, ChainMatch, Cluster, EndpointSet, FilterChain, FilterSlot, Forward,
+    Handler, HostRewrite, HttpConnection, LbEndpoint, Listener, LocalityEndpoints, Mirror, Name,
+    PathRewrite, Plan, Redirect, Route, RouteTable, Secret, SecretContent, StreamForward,
+    StreamTarget, Target, TlsTermination, UdpListener, UpstreamProtocol, VirtualHost,
     WeightedTarget,
 };
 use model::{
@@ -76,6 +77,9 @@ pub(crate) fn forward(targets: Vec<WeightedTarget>) -> Forward {
         host: None,
         timeout: Duration::ZERO,
         try_timeout: Duration::ZERO,
+        retry: None,
+        session: None,
+        broken_status: 500,
     }
 }
 
@@ -116,17 +120,56 @@ pub(crate) fn header(name: &str, value: &str) -> HeaderValue {
 }
 
 pub(crate) fn chain(name: &str, hosts: &[&str], secrets: &[&str], table: &str) -> FilterChain {
+    let http = HttpConnection {
+        stat_prefix: name.into(),
+        route_table: table.into(),
+        filters: vec![FilterSlot::Cors],
+    };
     FilterChain {
         name: name.into(),
-        server_names: hosts.iter().map(|h| Hostname::parse(h).unwrap()).collect(),
-        tls: (!secrets.is_empty())
-            .then(|| TlsTermination { secrets: secrets.iter().map(|s| (*s).into()).collect() }),
-        http: HttpConnection {
-            stat_prefix: name.into(),
-            route_table: table.into(),
-            filters: vec![FilterSlot::Cors],
-        },
+        matches: if secrets.is_empty() { ChainMatch::Any } else { server_names(hosts) },
+        tls: (!secrets.is_empty()).then(|| TlsTermination {
+            secrets: secrets.iter().map(|s| (*s).into()).collect(),
+            client: None,
+        }),
+        handler: Handler::Http(http),
         origin: origin("gateway"),
+    }
+}
+
+pub(crate) fn server_names(hosts: &[&str]) -> ChainMatch {
+    ChainMatch::Tls(hosts.iter().map(|h| Hostname::parse(h).unwrap()).collect())
+}
+
+/// A chain that leaves the bytes as they are.
+pub(crate) fn stream_chain(
+    name: &str,
+    matches: ChainMatch,
+    targets: Vec<StreamTarget>,
+) -> FilterChain {
+    let handler = Handler::Tcp(StreamForward { stat_prefix: name.into(), targets });
+    FilterChain { name: name.into(), matches, tls: None, handler, origin: origin("gateway") }
+}
+
+/// `broken` is the one that leads nowhere.
+pub(crate) fn streams(targets: &[(&str, u32)]) -> Vec<StreamTarget> {
+    let target = |name: &str| match name {
+        "broken" => Target::Broken,
+        name => Target::Cluster(name.into()),
+    };
+    targets
+        .iter()
+        .map(|(name, weight)| StreamTarget { target: target(name), weight: *weight })
+        .collect()
+}
+
+pub(crate) fn udp_listener(name: &str, port: u16, targets: &[(&str, u32)]) -> UdpListener {
+    UdpListener {
+        name: name.into(),
+        addresses: vec![Ipv4Addr::UNSPECIFIED.into()],
+        port,
+        forward: StreamForward { stat_prefix: name.into(), targets: streams(targets) },
+        origin: vec![origin("gateway")],
     }
 }
 
@@ -145,8 +188,10 @@ pub(crate) fn certificate(name: &str, host: &str) -> Secret {
     let pair = rcgen::generate_simple_self_signed([host.to_string()]).unwrap();
     Secret {
         name: name.into(),
-        chain: pair.cert.pem().into_bytes().into(),
-        key: pair.signing_key.serialize_pem().into_bytes().into(),
+        content: SecretContent::Certificate {
+            chain: pair.cert.pem().into_bytes().into(),
+            key: pair.signing_key.serialize_pem().into_bytes().into(),
+        },
         origin: origin(name),
     }
 }
@@ -173,6 +218,7 @@ macro_rules! put {
 put! {
     ApiListener => api_listeners, Cluster => clusters, EndpointSet => endpoints,
     Listener => listeners, RouteTable => route_tables, Secret => secrets,
+    UdpListener => udp_listeners,
 }
 
 /// A gateway with a bit of everything that the encoder knows.
@@ -199,8 +245,19 @@ pub(crate) fn rich_plan() -> Plan {
         vec![
             chain("any", &[], &["shop/default"], "https-443"),
             chain("shop", &["shop.example", "*.shop.example"], &["shop/cert"], "https-443"),
+            stream_chain("passed", server_names(&["passed.example"]), streams(&[("search", 1)])),
+            FilterChain {
+                tls: Some(TlsTermination { secrets: vec!["shop/cert".into()], client: None }),
+                ..stream_chain(
+                    "ended",
+                    server_names(&["ended.example"]),
+                    streams(&[("orders", 7), ("broken", 3)]),
+                )
+            },
         ],
     ));
+    plan.put(listener("tcp-9000", 19000, vec![stream_chain("tcp", ChainMatch::Any, vec![])]));
+    plan.put(udp_listener("udp-9000", 19000, &[("orders", 3), ("search", 2), ("broken", 1)]));
     plan.put(certificate("shop/default", "example.com"));
     plan.put(certificate("shop/cert", "shop.example"));
     let to_https = Redirect { scheme: Some("https".into()), port: Some(443), ..redirect() };

@@ -5,3 +5,16 @@
 //! ```
 //!
 //! It must never feed anything back into what is compiled.
+
+mod apply;
+mod bucket;
+mod json;
+mod merge;
+mod programmed;
+mod table;
+mod writer;
+
+pub use json::render;
+pub use programmed::{Waiting, hold_back};
+pub use table::Table;
+pub use writer::{Computed, Statuses, Told, Trouble, TroubleKind, Writer};

@@ -1,6 +1,6 @@
 use super::*;
 
-fn service(name: &str, spec: serde_json::Value, told: Option<&str>) -> Arc<Service> {
+fn service(name: &str, spec: &serde_json::Value, told: Option<&str>) -> Arc<Service> {
     let mut service = json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec});
     service["spec"]["type"] = "LoadBalancer".into();
     if let Some(told) = told {
@@ -11,8 +11,8 @@ fn service(name: &str, spec: serde_json::Value, told: Option<&str>) -> Arc<Servi
 
 fn slice(
     service: &str,
-    ports: serde_json::Value,
-    endpoints: serde_json::Value,
+    ports: &serde_json::Value,
+    endpoints: &serde_json::Value,
 ) -> Arc<EndpointSlice> {
     Arc::new(
         serde_json::from_value(json!({
@@ -37,17 +37,17 @@ fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
 
 #[test]
 fn a_service_keeps_the_address_that_it_has() {
-    let services = [service("a", json!({}), None), service("b", json!({}), Some("10.244.1.1"))];
+    let services = [service("a", &json!({}), None), service("b", &json!({}), Some("10.244.1.1"))];
     assert_eq!(assigned(&services), pairs([("a", "10.244.1.2"), ("b", "10.244.1.1")]));
 }
 
 #[test]
 fn an_address_that_is_asked_for_is_given_or_none_is() {
     let services = [
-        service("has", json!({"loadBalancerIP": "10.244.1.250"}), None),
-        service("late", json!({"loadBalancerIP": "10.244.1.250"}), None),
-        service("outside", json!({"loadBalancerIP": "192.0.2.7"}), None),
-        service("other", json!({"loadBalancerClass": "cloud"}), None),
+        service("has", &json!({"loadBalancerIP": "10.244.1.250"}), None),
+        service("late", &json!({"loadBalancerIP": "10.244.1.250"}), None),
+        service("outside", &json!({"loadBalancerIP": "192.0.2.7"}), None),
+        service("other", &json!({"loadBalancerClass": "cloud"}), None),
     ];
     assert_eq!(assigned(&services), pairs([("has", "10.244.1.250")]));
 }
@@ -55,14 +55,14 @@ fn an_address_that_is_asked_for_is_given_or_none_is() {
 #[test]
 fn an_address_is_not_given_again_at_once() {
     let mut last = 0;
-    assign(&[service("a", json!({}), None)], &mut last);
-    let next = assign(&[service("b", json!({}), None)], &mut last);
+    assign(&[service("a", &json!({}), None)], &mut last);
+    let next = assign(&[service("b", &json!({}), None)], &mut last);
     assert_eq!(next.values().next().unwrap().to_string(), "10.244.1.2");
 }
 
 #[track_caller]
-fn rule(ports: serde_json::Value, slices: &[Arc<EndpointSlice>], expected: &[&str]) {
-    let services = [service("edge", json!({"ports": ports}), Some("10.244.1.9"))];
+fn rule(ports: &serde_json::Value, slices: &[Arc<EndpointSlice>], expected: &[&str]) {
+    let services = [service("edge", &json!({"ports": ports}), Some("10.244.1.9"))];
     let rules = rules(&services, slices, &assign(&services, &mut 0));
     let lines: Vec<_> = rules
         .lines()
@@ -75,12 +75,12 @@ fn rule(ports: serde_json::Value, slices: &[Arc<EndpointSlice>], expected: &[&st
 #[test]
 fn each_port_leads_to_the_ready_endpoints_by_its_name() {
     rule(
-        json!([{"name": "http", "port": 80}, {"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "none", "port": 9}]),
+        &json!([{"name": "http", "port": 80}, {"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "none", "port": 9}]),
         &[
             slice(
                 "edge",
-                json!([{"name": "http", "port": 10080}, {"name": "dns", "port": 10053}]),
-                json!([
+                &json!([{"name": "http", "port": 10080}, {"name": "dns", "port": 10053}]),
+                &json!([
                     {"addresses": ["10.244.0.5"]},
                     {"addresses": ["10.244.0.6"], "conditions": {"ready": true}},
                     {"addresses": ["10.244.0.7"], "conditions": {"ready": false, "serving": true, "terminating": true}},
@@ -88,8 +88,8 @@ fn each_port_leads_to_the_ready_endpoints_by_its_name() {
             ),
             slice(
                 "other",
-                json!([{"name": "http", "port": 1}]),
-                json!([{"addresses": ["10.244.0.9"]}]),
+                &json!([{"name": "http", "port": 1}]),
+                &json!([{"addresses": ["10.244.0.9"]}]),
             ),
         ],
         &[
@@ -107,8 +107,8 @@ fn when_none_is_ready_those_that_leave_still_serve() {
         {"addresses": ["10.244.0.9"], "conditions": {"ready": false}},
     ]);
     rule(
-        json!([{"port": 80}]),
-        &[slice("edge", json!([{"name": "", "port": 8080}]), leaving)],
+        &json!([{"port": 80}]),
+        &[slice("edge", &json!([{"name": "", "port": 8080}]), &leaving)],
         &["ip daddr 10.244.1.9 tcp dport 80 dnat to 10.244.0.7:8080"],
     );
 }

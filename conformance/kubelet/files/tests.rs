@@ -1,7 +1,7 @@
 use super::*;
 use serde_json::json;
 
-fn volume(volume: serde_json::Value) -> Result<Contents, Waiting> {
+fn volume(volume: &serde_json::Value) -> Result<Contents, Waiting> {
     let pod: Pod = serde_json::from_value(
         json!({"metadata": {"name": "p", "namespace": "shop", "labels": {"a": "b"}}}),
     )
@@ -15,7 +15,7 @@ fn volume(volume: serde_json::Value) -> Result<Contents, Waiting> {
         api: "10.244.0.1:6443".parse().unwrap(),
         objects: &objects,
     };
-    contents(&serde_json::from_value(volume).unwrap(), &facts)
+    contents(&serde_json::from_value(volume.clone()).unwrap(), &facts)
 }
 
 fn files<const N: usize>(files: [(&str, &str); N]) -> Data {
@@ -24,7 +24,7 @@ fn files<const N: usize>(files: [(&str, &str); N]) -> Data {
 
 #[test]
 fn a_projected_volume_holds_all_its_sources() {
-    let projected = volume(json!({"name": "v", "projected": {"sources": [
+    let projected = volume(&json!({"name": "v", "projected": {"sources": [
         {"serviceAccountToken": {"path": "token", "audience": "isthmus", "expirationSeconds": 600}},
         {"secret": {"name": "tls", "items": [{"key": "tls.crt", "path": "certs/own.crt"}]}},
         {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
@@ -39,11 +39,11 @@ fn a_projected_volume_holds_all_its_sources() {
 #[test]
 fn what_is_missing_is_waited_for() {
     assert_eq!(
-        volume(json!({"name": "v", "configMap": {"name": "later"}})).unwrap_err().message,
+        volume(&json!({"name": "v", "configMap": {"name": "later"}})).unwrap_err().message,
         "later is not there"
     );
     let key = volume(
-        json!({"name": "v", "secret": {"secretName": "tls", "items": [{"key": "ca", "path": "ca"}]}}),
+        &json!({"name": "v", "secret": {"secretName": "tls", "items": [{"key": "ca", "path": "ca"}]}}),
     );
     assert_eq!(key.unwrap_err().message, "tls has no ca");
 }

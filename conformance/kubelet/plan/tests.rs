@@ -1,7 +1,7 @@
 use super::*;
 use serde_json::json;
 
-fn process(container: serde_json::Value) -> Result<Process, Waiting> {
+fn process(container: &serde_json::Value) -> Result<Process, Waiting> {
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": "edge-1", "namespace": "shop", "uid": "u", "labels": {"app": "edge"}},
         "spec": {"containers": [], "nodeName": "node-a", "serviceAccountName": "edge"},
@@ -19,18 +19,18 @@ fn process(container: serde_json::Value) -> Result<Process, Waiting> {
         ("envoyproxy/".into(), "/cache/envoy".into()),
         ("isthmus".into(), "/bin/isthmus".into()),
     ]);
-    Process::new(&serde_json::from_value(container).unwrap(), &facts, &images)
+    Process::new(&serde_json::from_value(container.clone()).unwrap(), &facts, &images)
 }
 
 #[track_caller]
-fn arguments(container: serde_json::Value, expected: &[&str]) {
+fn arguments(container: &serde_json::Value, expected: &[&str]) {
     assert_eq!(process(container).unwrap().arguments, expected);
 }
 
 #[test]
 fn an_image_is_known_by_a_part_of_its_name_and_never_by_its_tag() {
     let program =
-        |image: &str| process(json!({"name": "c", "image": image})).map(|process| process.program);
+        |image: &str| process(&json!({"name": "c", "image": image})).map(|process| process.program);
     assert_eq!(program("docker.io/envoyproxy/envoy:v1.40.0").unwrap(), Path::new("/cache/envoy"));
     assert_eq!(program("registry:5000/isthmus@sha256:00").unwrap(), Path::new("/bin/isthmus"));
     assert_eq!(program("other:isthmus").unwrap_err().reason, "ErrImageNeverPull");
@@ -40,25 +40,25 @@ fn an_image_is_known_by_a_part_of_its_name_and_never_by_its_tag() {
 fn command_and_arguments_are_those_of_the_container_or_the_program() {
     let envoy = "envoyproxy/envoy";
     arguments(
-        json!({"name": "c", "image": envoy, "args": ["-c", "x"]}),
+        &json!({"name": "c", "image": envoy, "args": ["-c", "x"]}),
         &["/usr/local/bin/envoy", "-c", "x"],
     );
     arguments(
-        json!({"name": "c", "image": envoy, "args": ["envoy", "-c"]}),
+        &json!({"name": "c", "image": envoy, "args": ["envoy", "-c"]}),
         &["/usr/local/bin/envoy", "-c"],
     );
     arguments(
-        json!({"name": "c", "image": envoy, "command": ["sh", "-c", "envoy"]}),
+        &json!({"name": "c", "image": envoy, "command": ["sh", "-c", "envoy"]}),
         &["sh", "-c", "envoy"],
     );
     let elsewhere =
-        process(json!({"name": "c", "image": envoy, "command": ["/opt/envoy"]})).unwrap();
+        process(&json!({"name": "c", "image": envoy, "command": ["/opt/envoy"]})).unwrap();
     assert_eq!(elsewhere.program_at, ["/usr/local/bin/envoy", "/opt/envoy"]);
 }
 
 #[test]
 fn variables_come_from_values_fields_resources_and_objects() {
-    let process = process(json!({
+    let process = process(&json!({
         "name": "c", "image": "isthmus", "args": ["--node=$(NODE)", "$$(NODE)", "$(NOBODY)"],
         "resources": {"limits": {"cpu": "1500m", "memory": "512Mi"}},
         "env": [
@@ -88,14 +88,14 @@ fn variables_come_from_values_fields_resources_and_objects() {
 #[test]
 fn a_missing_secret_is_waited_for() {
     let missing = process(
-        json!({"name": "c", "image": "isthmus", "envFrom": [{"secretRef": {"name": "later"}}]}),
+        &json!({"name": "c", "image": "isthmus", "envFrom": [{"secretRef": {"name": "later"}}]}),
     );
     assert_eq!(missing.unwrap_err(), Waiting::config("later is not there"));
 }
 
 #[test]
 fn a_mount_within_another_comes_after_it() {
-    let process = process(json!({"name": "c", "image": "isthmus", "volumeMounts": [
+    let process = process(&json!({"name": "c", "image": "isthmus", "volumeMounts": [
         {"name": "inner", "mountPath": "/etc/isthmus/tls", "readOnly": true},
         {"name": "outer", "mountPath": "/etc/isthmus"},
     ]}))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes proto/schemas/core/*.json and proto/schemas/discovery.k8s.io/*.json from the OpenAPI documents that the Go module
+# Makes proto/schemas/core/*.json and proto/schemas/{discovery,networking}.k8s.io/*.json from the OpenAPI documents that the Go module
 # k8s.io/kubernetes carries. Needs Go; downloads the module (30 MB) on first use.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -21,4 +21,8 @@ for kind in ConfigMap Namespace Node Secret Service; do
 done
 go run . "$schemas/discovery.k8s.io/EndpointSlice.json" "$specs/apis__discovery.k8s.io__v1_openapi.json" \
   io.k8s.api.discovery.v1.EndpointSlice
-wc -c "$schemas"/core/*.json "$schemas"/discovery.k8s.io/*.json >&2
+mkdir -p "$schemas/networking.k8s.io"
+for kind in Ingress IngressClass; do
+  go run . "$schemas/networking.k8s.io/$kind.json" "$specs/apis__networking.k8s.io__v1_openapi.json" "io.k8s.api.networking.v1.$kind"
+done
+wc -c "$schemas"/networking.k8s.io/*.json "$schemas"/core/*.json "$schemas"/discovery.k8s.io/*.json >&2

@@ -186,7 +186,10 @@ fn documents(kind: Kind) -> Vec<Value> {
         Kind::Namespace => vec![named("v1", "demo", json!({}))],
         Kind::BackendTlsPolicy
         | Kind::ConfigMap
+        | Kind::GatewayConfig
         | Kind::GrpcRoute
+        | Kind::Ingress
+        | Kind::IngressClass
         | Kind::ListenerSet
         | Kind::Node
         | Kind::TcpRoute

@@ -1,15 +1,15 @@
-//! Which of a Gateway's listeners a route is attached to, under which host names.
+//! Which listeners of a Gateway and its ListenerSets a route is attached to, under which host names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use catalog::View;
 use model::{
-    AllowedNamespaces, Code, Finding, Hostname, Kind, NamespacedName, ParentRef, Route, Severity,
-    codes,
+    AllowedNamespaces, Code, Finding, Hostname, Kind, Meta, NamespacedName, ObjectKey, ParentRef,
+    Route, Severity, codes,
 };
 
-use super::listeners::Front;
+use super::listeners::{Front, Skeleton};
 use crate::complaint::Complaint;
 
 /// `None` stands for any host.
@@ -17,7 +17,7 @@ pub(crate) type Host = Option<Hostname>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Attachment {
-    /// Each reference to this Gateway, and why it was refused if it was.
+    /// Each reference to this Gateway or one of its ListenerSets, and why it was refused if it was.
     pub(crate) parents: Vec<(ParentRef, Option<Refusal>)>,
     /// Listeners by position, with the host names that route and listener share.
     pub(crate) fronts: BTreeMap<usize, Vec<Host>>,
@@ -33,18 +33,23 @@ pub(crate) struct Refusal {
 pub(crate) fn attach(
     view: &View<'_>,
     gateway: &NamespacedName,
-    fronts: &[Front],
+    skeleton: &Skeleton,
     route: &Arc<Route>,
 ) -> Attachment {
     let mut out = Attachment::default();
     for parent in &route.parents {
-        let ours = &*parent.kind == Kind::Gateway.as_str()
-            && &*parent.group == Kind::Gateway.group()
-            && parent.name == *gateway;
+        let Some(kind) = Kind::find(&parent.group, &parent.kind) else { continue };
+        let key = ObjectKey { kind, name: parent.name.clone() };
+        let ours = match kind {
+            Kind::Gateway => key.name == *gateway,
+            Kind::ListenerSet => skeleton.sets.iter().any(|set| set.key == key),
+            _ => false,
+        };
         if !ours {
             continue;
         }
-        let refusal = attach_parent(view, gateway, fronts, route, parent, &mut out.fronts).err();
+        let refusal =
+            attach_parent(view, &key, &skeleton.fronts, route, parent, &mut out.fronts).err();
         if let Some((code, refusal)) = &refusal {
             let finding = Finding {
                 at: route.meta.at(&parent.pointer),
@@ -60,9 +65,10 @@ pub(crate) fn attach(
     out
 }
 
+/// A route that names a Gateway gets that Gateway's own listeners, not those that a ListenerSet adds (GEP-1713).
 fn attach_parent(
     view: &View<'_>,
-    gateway: &NamespacedName,
+    key: &ObjectKey,
     fronts: &[Front],
     route: &Route,
     parent: &ParentRef,
@@ -71,29 +77,29 @@ fn attach_parent(
     let named: Vec<_> = fronts
         .iter()
         .enumerate()
+        .filter(|(_, f)| f.parent == *key)
         .filter(|(_, f)| parent.section.as_ref().is_none_or(|section| *section == f.name))
         .filter(|(_, f)| parent.port.is_none_or(|port| port == f.entrance.port))
         .collect();
     if named.is_empty() {
         let section = parent.section.as_ref().map(|s| format!(" named {s}")).unwrap_or_default();
         let port = parent.port.map(|p| format!(" on port {p}")).unwrap_or_default();
-        let text = format!("Gateway {gateway} has no listener{section}{port}");
+        let text = format!("{key} has no listener{section}{port}");
         return Err((codes::PARENT_NOT_FOUND, Refusal { reason: "NoMatchingParent", text }));
     }
     let valid: Vec<_> = named.into_iter().filter(|(_, f)| f.accepted).collect();
     let none_valid = valid.is_empty();
     let allowed: Vec<_> = valid
         .into_iter()
-        .filter(|(_, f)| f.http_routes && admits(view, gateway, &f.namespaces, route))
+        .filter(|(_, f)| f.kinds.contains(&route.meta.key.kind))
+        .filter(|(_, f)| admits(view, &key.name.namespace, &f.namespaces, &route.meta))
         .collect();
     if allowed.is_empty() {
         let text = if none_valid {
-            format!("no listener that the route refers to in Gateway {gateway} is valid")
+            format!("no listener that the route refers to in {key} is valid")
         } else {
-            let namespace = route.meta.namespace();
-            format!(
-                "no listener of Gateway {gateway} admits an HTTPRoute from namespace {namespace}"
-            )
+            let (kind, namespace) = (route.meta.key.kind, route.meta.namespace());
+            format!("no listener of {key} admits a route of kind {kind} from namespace {namespace}")
         };
         return Err((
             codes::NOT_ALLOWED_BY_LISTENER,
@@ -115,21 +121,22 @@ fn attach_parent(
     if any {
         return Ok(());
     }
-    let text = format!("no hostname of the route overlaps with a listener of Gateway {gateway}");
+    let text = format!("no hostname of the route overlaps with a listener of {key}");
     Err((codes::NO_MATCHING_HOSTNAME, Refusal { reason: "NoMatchingListenerHostname", text }))
 }
 
-fn admits(
+/// Whether an object may attach to one of namespace `own`.
+pub(super) fn admits(
     view: &View<'_>,
-    gateway: &NamespacedName,
+    own: &Arc<str>,
     allowed: &AllowedNamespaces,
-    route: &Route,
+    object: &Meta,
 ) -> bool {
-    let namespace = route.meta.namespace();
+    let namespace = object.namespace();
     match allowed {
         AllowedNamespaces::All => true,
         AllowedNamespaces::None => false,
-        AllowedNamespaces::Same => *namespace == gateway.namespace,
+        AllowedNamespaces::Same => namespace == own,
         AllowedNamespaces::Selector(selector) => {
             let known = view.namespace(namespace);
             // Kubernetes puts this label on every Namespace; a namespace that nobody declared has only this one.

@@ -1,26 +1,31 @@
 //! The gateway role: one Gateway and everything attached to it → the plan of its proxies.
 
+mod addresses;
 mod attach;
+mod certificates;
+mod conflicts;
+mod fleet;
 mod listeners;
 mod rules;
+mod session;
+mod sockets;
 mod status;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
-use ir::{
-    FilterChain, FilterSlot, HttpConnection, Listener, Name, Plan, RouteTable, TlsTermination,
-};
-use model::{Kind, NamespacedName, ObjectKey, ObjectRef, Route};
+use ir::{Handler, Name, Plan, RouteTable, TlsTermination};
+use model::{Fleet, Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
 use crate::backend::{self, BackendKey};
 use crate::complaint::Complaint;
-use crate::plan::{keep, put_all};
+use crate::plan::{keep, put, put_all};
 use crate::tracker::Tracker;
+pub use addresses::Bind;
 use attach::Attachment;
+pub(crate) use fleet::class_parameters;
 use listeners::{Entrance, Skeleton};
 use rules::RouteRules;
 pub use rules::route_origin;
@@ -42,11 +47,32 @@ struct RouteState {
     rules: BTreeMap<Entrance, Arc<RouteRules>>,
 }
 
+/// Which parts of the plan may differ after a step.
+#[derive(Clone, Copy, Debug, Default)]
+struct New {
+    /// Which back ends are in use.
+    backends: bool,
+    tables: bool,
+    sockets: bool,
+}
+
+impl New {
+    /// A route is another, or attached otherwise. Those of whole connections are served by the listeners themselves.
+    fn routes(&mut self, kind: Kind) {
+        self.backends = true;
+        match kind {
+            Kind::HttpRoute | Kind::GrpcRoute => self.tables = true,
+            _ => self.sockets = true,
+        }
+    }
+}
+
 /// A node group: the proxies of one Gateway, which all get the same.
 #[derive(Debug)]
 pub(crate) struct Group {
     name: NamespacedName,
     controller: Arc<str>,
+    bind: Bind,
     started: bool,
     tracker: Tracker<Piece>,
     skeleton: Skeleton,
@@ -56,14 +82,17 @@ pub(crate) struct Group {
     /// Back ends whose number of users changed.
     touched: BTreeSet<BackendKey>,
     tables: Tables,
+    /// Those of the plan's secrets that are of listeners or of the Gateway.
+    secrets: BTreeSet<Name>,
     plan: Plan,
 }
 
 impl Group {
-    pub(crate) fn new(name: NamespacedName, controller: Arc<str>) -> Self {
+    pub(crate) fn new(name: NamespacedName, controller: Arc<str>, bind: Bind) -> Self {
         Self {
             name,
             controller,
+            bind,
             started: false,
             tracker: Tracker::new(),
             skeleton: Skeleton::default(),
@@ -71,12 +100,19 @@ impl Group {
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
             tables: Tables::default(),
+            secrets: BTreeSet::new(),
             plan: Plan::default(),
         }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What its proxies are made from; `None` where it is not ours, or its parameters are not known.
+    pub(crate) fn fleet(&self) -> Option<Fleet> {
+        let skeleton = &self.skeleton;
+        fleet::fleet(skeleton.gateway.as_ref()?, &skeleton.parameters, &skeleton.fronts)
     }
 
     /// Whether the Gateway exists and its class is ours.
@@ -95,13 +131,13 @@ impl Group {
         if stale.is_empty() {
             return false;
         }
-        let (new_fronts, mut new_tables) = if stale.contains(&Piece::Skeleton) {
-            self.update_skeleton(catalog)
-        } else {
-            (false, false)
-        };
+        let mut new = New::default();
+        let mut new_fronts = false;
+        if stale.contains(&Piece::Skeleton) {
+            new_fronts = self.update_skeleton(catalog, &mut new);
+        }
         if new_fronts {
-            self.tables.reset(&self.skeleton.fronts);
+            self.tables.reset(&self.skeleton);
         }
         let mut todo: BTreeSet<ObjectKey> = stale
             .iter()
@@ -111,13 +147,13 @@ impl Group {
             })
             .collect();
         if new_fronts || stale.contains(&Piece::RouteList) {
-            new_tables |= self.update_route_list(catalog, &mut todo);
+            self.update_route_list(catalog, &mut todo, &mut new);
         }
         if new_fronts {
             todo.extend(self.routes.keys().cloned());
         }
         for route in todo {
-            new_tables |= self.update_route(catalog, &route, new_fronts, &stale);
+            self.update_route(catalog, &route, new_fronts, &stale, &mut new);
         }
         for piece in &stale {
             if let Piece::Backend(key) = piece
@@ -126,48 +162,71 @@ impl Group {
                 self.update_backend(catalog, key);
             }
         }
-        if new_tables {
+        if new.backends {
             self.sweep_backends(catalog);
+        }
+        if new.sockets {
+            let sockets = self.sockets();
+            put_all(&mut self.plan.listeners, sockets.into_iter().map(|l| (l.name.clone(), l)));
+        }
+        if new.tables {
             self.update_tables();
         }
         true
     }
 
-    /// Returns whether routes must be attached anew, and whether route tables may differ.
-    fn update_skeleton(&mut self, catalog: &Catalog) -> (bool, bool) {
+    /// Returns whether routes must be attached anew.
+    fn update_skeleton(&mut self, catalog: &Catalog, new: &mut New) -> bool {
         let view = View::new(catalog);
         let next = listeners::skeleton(&view, &self.name, &self.controller);
         self.tracker.set(Piece::Skeleton, view.into_reads());
-        let new_fronts =
-            next.fronts != self.skeleton.fronts || next.gateway.is_some() != self.served();
-        let new_tables = new_fronts || next.backs != self.skeleton.backs;
+        let new_fronts = next.fronts != self.skeleton.fronts
+            || next.sets != self.skeleton.sets
+            || next.gateway.is_some() != self.served();
+        new.sockets = true;
+        new.tables |= new_fronts || next.backs != self.skeleton.backs;
         self.skeleton = next;
-        let listeners = self.listeners();
-        put_all(&mut self.plan.listeners, listeners.into_iter().map(|l| (l.name.clone(), l)));
-        let secrets = std::mem::take(&mut self.skeleton.secrets);
-        let backs = self.skeleton.backs.iter();
-        let used: BTreeSet<_> =
-            backs.filter(|back| back.programmed).flat_map(|b| b.secrets.iter().cloned()).collect();
-        put_all(
-            &mut self.plan.secrets,
-            secrets.into_iter().filter(|(name, _)| used.contains(name)),
-        );
-        (new_fronts, new_tables)
+        let backs = self.skeleton.backs.iter().filter(|back| back.programmed);
+        let mut used: BTreeSet<Name> = backs
+            .flat_map(|back| {
+                let TlsTermination { secrets, client } = &back.tls;
+                secrets.iter().chain(client.as_ref().map(|client| &client.authorities)).cloned()
+            })
+            .collect();
+        used.extend(self.skeleton.client_certificate.clone());
+        // Back ends have secrets of their own in the plan.
+        for name in self.secrets.difference(&used) {
+            self.plan.secrets.remove(name);
+        }
+        for (name, secret) in std::mem::take(&mut self.skeleton.secrets) {
+            if used.contains(&name) {
+                put(&mut self.plan.secrets, &name, secret);
+            }
+        }
+        self.secrets = used;
+        new_fronts
     }
 
-    fn update_route_list(&mut self, catalog: &Catalog, todo: &mut BTreeSet<ObjectKey>) -> bool {
+    fn update_route_list(
+        &mut self,
+        catalog: &Catalog,
+        todo: &mut BTreeSet<ObjectKey>,
+        new: &mut New,
+    ) {
         let view = View::new(catalog);
-        let parent = ObjectKey { kind: Kind::Gateway, name: self.name.clone() };
-        let names: BTreeSet<_> = if self.served() {
-            view.routes_of(&parent).map(|route| route.meta.key.clone()).collect()
-        } else {
-            view.routes_of(&parent).for_each(drop);
-            BTreeSet::new()
-        };
+        let mut names = BTreeSet::new();
+        if self.served() {
+            let gateway = ObjectKey { kind: Kind::Gateway, name: self.name.clone() };
+            let sets = self.skeleton.sets.iter().map(|set| &set.key);
+            for parent in [&gateway].into_iter().chain(sets) {
+                names.extend(view.routes_of(parent).map(|route| route.meta.key.clone()));
+            }
+        }
         self.tracker.set(Piece::RouteList, view.into_reads());
         let gone: Vec<_> =
             self.routes.keys().filter(|name| !names.contains(*name)).cloned().collect();
         for name in &gone {
+            new.routes(name.kind);
             self.tracker.forget(&Piece::Attachment(name.clone()));
             let state = self.routes.remove(name).unwrap_or_default();
             self.tables.remove(name, &state);
@@ -183,25 +242,24 @@ impl Group {
                 todo.insert(name);
             }
         }
-        !gone.is_empty()
     }
 
-    /// Returns whether route tables may differ.
     fn update_route(
         &mut self,
         catalog: &Catalog,
         name: &ObjectKey,
         attach_anew: bool,
         stale: &BTreeSet<Piece>,
-    ) -> bool {
-        let Some(mut state) = self.routes.remove(name) else { return false };
+        new: &mut New,
+    ) {
+        let Some(mut state) = self.routes.remove(name) else { return };
         let old = state.clone();
         let mut differs = false;
         let piece = Piece::Attachment(name.clone());
         if attach_anew || stale.contains(&piece) || state.attachment.parents.is_empty() {
             let view = View::new(catalog);
             let next = match view.route(name) {
-                Some(route) => attach::attach(&view, &self.name, &self.skeleton.fronts, route),
+                Some(route) => attach::attach(&view, &self.name, &self.skeleton, route),
                 None => Attachment::default(),
             };
             self.tracker.set(piece, view.into_reads());
@@ -248,9 +306,9 @@ impl Group {
         }
         if differs || attach_anew {
             self.tables.insert(name, &state);
+            new.routes(name.kind);
         }
         self.routes.insert(name.clone(), state);
-        differs
     }
 
     fn release(&mut self, rules: &RouteRules) {
@@ -287,7 +345,12 @@ impl Group {
 
     fn update_tables(&mut self) {
         let chains = self.plan.listeners.values().flat_map(|listener| &listener.chains);
-        let used: BTreeSet<Name> = chains.map(|chain| chain.http.route_table.clone()).collect();
+        let used: BTreeSet<Name> = chains
+            .filter_map(|chain| match &chain.handler {
+                Handler::Http(http) => Some(http.route_table.clone()),
+                Handler::Tcp(_) => None,
+            })
+            .collect();
         let gateway = self.skeleton.gateway.iter();
         let origin: Vec<ObjectRef> = gateway.map(|gateway| gateway.meta.at("")).collect();
         let mut kept = BTreeSet::new();
@@ -304,55 +367,6 @@ impl Group {
             }
         }
         keep(&mut self.plan.route_tables, |name| kept.contains(name));
-    }
-
-    /// One socket for each port; a filter chain for each TLS listener on it, one for all plain listeners.
-    fn listeners(&self) -> Vec<Listener> {
-        let Some(gateway) = &self.skeleton.gateway else { return Vec::new() };
-        let addresses = match gateway.addresses.as_slice() {
-            [] => vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
-            given => given.to_vec(),
-        };
-        let mut ports: BTreeMap<u16, Vec<FilterChain>> = BTreeMap::new();
-        for (front, back) in
-            self.skeleton.fronts.iter().zip(&self.skeleton.backs).filter(|(_, b)| b.programmed)
-        {
-            let chains = ports.entry(front.entrance.port).or_default();
-            let name: Name = if front.entrance.tls { front.name.clone() } else { "http".into() };
-            if chains.iter().any(|chain| chain.name == name) {
-                continue;
-            }
-            let tls = front.entrance.tls.then(|| TlsTermination { secrets: back.secrets.clone() });
-            chains.push(FilterChain {
-                name: name.clone(),
-                server_names: front
-                    .hostname
-                    .iter()
-                    .filter(|_| front.entrance.tls)
-                    .cloned()
-                    .collect(),
-                tls,
-                http: HttpConnection {
-                    stat_prefix: format!("{}_{name}", front.entrance.port).into(),
-                    route_table: front.table.clone(),
-                    filters: vec![FilterSlot::Cors],
-                },
-                origin: gateway.meta.at(&back.pointer),
-            });
-        }
-        ports
-            .into_iter()
-            .map(|(port, mut chains)| {
-                chains.sort_by(|a, b| a.name.cmp(&b.name));
-                Listener {
-                    name: format!("listener/{port}").into(),
-                    addresses: addresses.clone(),
-                    port,
-                    origin: chains.iter().map(|chain| chain.origin.clone()).collect(),
-                    chains,
-                }
-            })
-            .collect()
     }
 
     /// All findings about this Gateway, its routes and their references.

@@ -9,18 +9,21 @@ use catalog::View;
 use ir::{Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Target, WeightedTarget};
 use model::{
     Backend, Condition, Cors, Filter, Finding, HeaderEdit, Kind, ObjectKey, PathMatch,
-    PathModifier, Route, RouteMatch, Rule, Severity, codes,
+    PathModifier, Route, RouteMatch, Rule, Severity, StringMatch, codes,
 };
 
 use super::listeners::Entrance;
+use super::session;
 use crate::backend::{BackendKey, Broken, resolve};
 use crate::complaint::Complaint;
 
-/// The place of a proxy route among others of the same host name, as Gateway API orders matches (`HTTPRouteRule.matches`):
-/// smaller goes first. Where regular expressions stand is left to implementations: between exact and prefix, longer first.
+/// The place of a proxy route among others of the same host name, as Gateway API orders matches (`HTTPRouteRule.matches`,
+/// `GRPCRouteRule.matches`): smaller goes first. Where regular expressions stand is left to implementations: between exact
+/// and prefix, longer first. Routes of both kinds are never under one host name, so that it does not matter how theirs
+/// compare.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
-    path: (u8, Reverse<usize>),
+    path: (u8, Reverse<usize>, Reverse<usize>),
     no_method: bool,
     headers: Reverse<usize>,
     query: Reverse<usize>,
@@ -95,10 +98,16 @@ pub(crate) fn rules(view: &View<'_>, route: &Arc<Route>, entrance: Entrance) -> 
 }
 
 fn rank(route: &Route, rule: usize, matching: usize, matches: &RouteMatch) -> Rank {
+    let length = |part: &Option<StringMatch>| {
+        Reverse(part.as_ref().map_or(0, |part| match part {
+            StringMatch::Exact(text) | StringMatch::Regex(text) => text.len(),
+        }))
+    };
     let path = match &matches.path {
-        PathMatch::Exact(path) => (0, Reverse(path.len())),
-        PathMatch::Regex(path) => (1, Reverse(path.len())),
-        PathMatch::Prefix(path) => (2, Reverse(path.len())),
+        PathMatch::Exact(path) => (0, Reverse(path.len()), Reverse(0)),
+        PathMatch::Regex(path) => (1, Reverse(path.len()), Reverse(0)),
+        PathMatch::Prefix(path) => (2, Reverse(path.len()), Reverse(0)),
+        PathMatch::Method { service, method } => (0, length(service), length(method)),
     };
     Rank {
         path,
@@ -140,7 +149,8 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn parts(&mut self, rule: &Rule) -> Parts {
-        let mut parts = Parts::default();
+        let unsupported = rule.fault.as_ref().map(ToString::to_string);
+        let mut parts = Parts { unsupported, ..Parts::default() };
         for filter in &rule.filters {
             match filter {
                 Filter::RequestHeaders(edit) => extend(&mut parts.request_headers, edit),
@@ -250,7 +260,7 @@ impl Builder<'_> {
         ir::Route {
             name: route_name(&self.route.meta.key, index, matching),
             matches: matches.clone(),
-            action: self.action(rule, matches, parts),
+            action: self.action(rule, index, matches, parts),
             request_headers: parts.request_headers.clone(),
             response_headers: parts.response_headers.clone(),
             cors: parts.cors.clone(),
@@ -258,17 +268,20 @@ impl Builder<'_> {
         }
     }
 
-    fn action(&self, rule: &Rule, matches: &RouteMatch, parts: &Parts) -> Action {
+    fn action(&self, rule: &Rule, index: usize, matches: &RouteMatch, parts: &Parts) -> Action {
         if parts.unsupported.is_some() {
-            return Action::Respond { status: 500 };
+            return Action::Respond { status: self.broken_status() };
         }
         if let Some(redirect) = &parts.redirect {
             return Action::Redirect(redirect_action(redirect, self.entrance, &matches.path));
         }
         // `HTTPRouteRule.backendRefs`: no back end, or none with a weight, is answered 500.
         if parts.targets.iter().map(|t| u64::from(t.weight)).sum::<u64>() == 0 {
-            return Action::Respond { status: 500 };
+            return Action::Respond { status: self.broken_status() };
         }
+        let session = rule.session.as_ref().map(|session| {
+            session::session(session, &self.route.meta.key, rule, index, &matches.path)
+        });
         Action::Forward(Forward {
             targets: parts.targets.iter().filter(|t| t.weight > 0).cloned().collect(),
             mirrors: parts.mirrors.clone(),
@@ -276,7 +289,16 @@ impl Builder<'_> {
             host: parts.rewrite.hostname.clone().map(HostRewrite::Literal),
             timeout: rule.timeouts.request.unwrap_or(Duration::ZERO),
             try_timeout: rule.timeouts.backend_request.unwrap_or(Duration::ZERO),
+            retry: rule.retry.clone(),
+            session,
+            broken_status: self.broken_status(),
         })
+    }
+
+    /// What requests get that Gateway API wants to fail. A proxy turns 503 into gRPC's UNAVAILABLE for gRPC requests
+    /// (`GRPCRouteRule.backendRefs`).
+    fn broken_status(&self) -> u16 {
+        if self.route.meta.key.kind == Kind::GrpcRoute { 503 } else { 500 }
     }
 }
 
@@ -309,8 +331,8 @@ fn path_rewrite(modifier: &PathModifier, path: &PathMatch) -> PathRewrite {
             PathModifier::ReplacePrefix(value),
             PathMatch::Prefix(matched) | PathMatch::Exact(matched),
         ) => PathRewrite::Prefix { matched: matched.clone(), replacement: value.clone() },
-        // Documents with a prefix replacement on a regular expression are refused when read.
-        (PathModifier::ReplacePrefix(value), PathMatch::Regex(_)) => {
+        // Documents with a prefix replacement on something else are refused when read.
+        (PathModifier::ReplacePrefix(value), PathMatch::Regex(_) | PathMatch::Method { .. }) => {
             PathRewrite::Full(value.clone())
         }
     }
@@ -323,7 +345,7 @@ fn redirect_action(redirect: &model::Redirect, entrance: Entrance, path: &PathMa
     let port = match redirect.scheme.as_deref() {
         Some(scheme) => redirect.port.or_else(|| well_known_port(scheme)).or(Some(entrance.port)),
         None => {
-            let own_scheme = if entrance.tls { "https" } else { "http" };
+            let own_scheme = if entrance.tls() { "https" } else { "http" };
             let wanted = redirect.port.unwrap_or(entrance.port);
             (Some(wanted) != well_known_port(own_scheme)).then_some(wanted)
         }

@@ -1,22 +1,53 @@
-//! What the status of a Gateway and of its routes says.
+//! What the status of a Gateway, of its ListenerSets and of its routes says.
 
-use std::sync::Arc;
+use model::{
+    AllowedNamespaces, Condition, FrontendTls, Gateway, GatewayStatus, ListenerSetStatus,
+    ListenerStatus, ObjectKey, ParentStatus,
+};
 
-use model::{Condition, GatewayStatus, Kind, ListenerStatus, ObjectKey, ParentStatus};
-
-use super::Group;
+use super::listeners::{Back, Front};
+use super::{Bind, Group, addresses};
 
 impl Group {
     /// The Gateway's own status; `None` if it is not ours.
     pub(crate) fn gateway_status(&self) -> Option<GatewayStatus> {
         let gateway = self.skeleton.gateway.as_ref()?;
-        let total = self.skeleton.fronts.len();
-        let good = self.skeleton.backs.iter().filter(|back| back.programmed).count();
-        let accepted = self.skeleton.fronts.iter().filter(|front| front.accepted).count();
-        let refused: Vec<&str> =
-            self.skeleton.fronts.iter().filter(|f| !f.accepted).map(|f| f.name.as_ref()).collect();
-        let mut conditions = vec![match accepted {
-            0 => Condition::new("Accepted", false, "ListenersNotValid", "no listener is valid"),
+        let attached = self
+            .skeleton
+            .sets
+            .iter()
+            .filter(|set| self.skeleton.refused.is_none() && self.usable(&set.key))
+            .count();
+        let mut conditions =
+            vec![self.accepted(gateway), self.programmed(gateway), self.resolved(gateway)];
+        conditions.extend(insecure(gateway));
+        let addresses = match self.bind {
+            Bind::Given => addresses::ips(gateway).map(|ip| ip.to_string().into()).collect(),
+            Bind::Any => Vec::new(),
+        };
+        Some(GatewayStatus {
+            addresses,
+            conditions,
+            listeners: self.listener_statuses(&gateway.meta.key),
+            attached_listener_sets: (gateway.allowed_listeners != AllowedNamespaces::None)
+                .then(|| u32::try_from(attached).unwrap_or(u32::MAX)),
+        })
+    }
+
+    fn accepted(&self, gateway: &Gateway) -> Condition {
+        if let Some(problem) = self.skeleton.refused.clone() {
+            return problem.condition("Accepted");
+        }
+        let own = self.own(gateway);
+        let refused: Vec<_> =
+            own.iter().filter(|(_, b)| !b.is_true("Accepted")).map(|(f, _)| &*f.name).collect();
+        // `ListenerSetSpec.listeners`: "MUST treat the parent Gateway as having the merged list".
+        let any = self.skeleton.backs.iter().any(|back| back.is_true("Accepted"));
+        let total = own.len();
+        match total - refused.len() {
+            0 if !any => {
+                Condition::new("Accepted", false, "ListenersNotValid", "no listener is valid")
+            }
             n if n < total => Condition::new(
                 "Accepted",
                 true,
@@ -24,19 +55,97 @@ impl Group {
                 format!("{n} of {total} listeners are valid; not valid: {}", refused.join(", ")),
             ),
             _ => Condition::new("Accepted", true, "Accepted", "the Gateway is valid"),
-        }];
-        conditions.push(if good > 0 {
-            Condition::new(
-                "Programmed",
+        }
+    }
+
+    /// The Gateway's own listeners. What is wrong in a ListenerSet is its owner's business.
+    fn own(&self, gateway: &Gateway) -> Vec<(&Front, &Back)> {
+        let all = self.skeleton.fronts.iter().zip(&self.skeleton.backs);
+        all.filter(|(front, _)| front.parent == gateway.meta.key).collect()
+    }
+
+    fn programmed(&self, gateway: &Gateway) -> Condition {
+        if self.skeleton.refused.is_some() {
+            let text = "the Gateway is not accepted";
+            return Condition::new("Programmed", false, "Invalid", text);
+        }
+        let own = self.own(gateway);
+        let good = own.iter().filter(|(_, back)| back.programmed).count();
+        let all = self.skeleton.backs.iter().filter(|back| back.programmed).count();
+        let mut text = format!("{good} of {} listeners are served", own.len());
+        if all > good {
+            text = format!("{text}, and {} of ListenerSets", all - good);
+        }
+        match all {
+            0 => Condition::new("Programmed", false, "Invalid", "no listener is served"),
+            _ => Condition::new("Programmed", true, "Programmed", text),
+        }
+    }
+
+    /// What the Gateway refers to itself, and a summary of its listeners.
+    fn resolved(&self, gateway: &Gateway) -> Condition {
+        if let Some(problem) = self.skeleton.unresolved.clone() {
+            return problem.condition("ResolvedRefs");
+        }
+        let own = self.own(gateway);
+        let broken: Vec<_> =
+            own.iter().filter(|(_, b)| !b.is_true("ResolvedRefs")).map(|(f, _)| &*f.name).collect();
+        if broken.is_empty() {
+            return Condition::new(
+                "ResolvedRefs",
                 true,
-                "Programmed",
-                format!("{good} of {total} listeners are served"),
-            )
+                "ResolvedRefs",
+                "all references are resolved",
+            );
+        }
+        let text = format!("listeners with references that are not: {}", broken.join(", "));
+        Condition::new("ResolvedRefs", false, "ListenersNotResolved", text)
+    }
+
+    /// The status of a ListenerSet that names this Gateway; `None` if it does not, or the Gateway is not ours.
+    pub(crate) fn set_status(&self, key: &ObjectKey) -> Option<ListenerSetStatus> {
+        let gateway = &self.skeleton.gateway.as_ref()?.meta.key;
+        let set = self.skeleton.sets.iter().find(|set| set.key == *key)?;
+        let both = |status: bool, reason: (&'static str, &'static str), text: String| {
+            vec![
+                Condition::new("Accepted", status, reason.0, text.clone()),
+                Condition::new("Programmed", status, reason.1, text),
+            ]
+        };
+        let listeners = self.listener_statuses(key);
+        let good = self.backs_of(key).filter(|back| back.programmed).count();
+        let conditions = if !set.allowed {
+            let text =
+                format!("{gateway} admits no ListenerSet from namespace {}", key.name.namespace);
+            both(false, ("NotAllowed", "NotAllowed"), text)
+        } else if self.skeleton.refused.is_some() {
+            let text = format!("{gateway} is not accepted");
+            both(false, ("ParentNotAccepted", "ParentNotProgrammed"), text)
+        } else if good == 0 {
+            let text = "no listener is served: see their conditions".into();
+            both(false, ("ListenersNotValid", "ListenersNotValid"), text)
         } else {
-            Condition::new("Programmed", false, "Invalid", "no listener is served")
-        });
-        let listeners = self.skeleton.fronts.iter().zip(&self.skeleton.backs).enumerate();
-        let listeners = listeners
+            let text = format!("{good} of {} listeners are served", listeners.len());
+            let accepted = if good < listeners.len() { "ListenersNotValid" } else { "Accepted" };
+            both(true, (accepted, "Programmed"), text)
+        };
+        Some(ListenerSetStatus { conditions, listeners })
+    }
+
+    /// Whether at least one listener of a set is served.
+    fn usable(&self, set: &ObjectKey) -> bool {
+        self.backs_of(set).any(|back| back.programmed)
+    }
+
+    fn backs_of(&self, parent: &ObjectKey) -> impl Iterator<Item = &Back> {
+        let fronts = self.skeleton.fronts.iter().zip(&self.skeleton.backs);
+        fronts.filter(move |(front, _)| front.parent == *parent).map(|(_, back)| back)
+    }
+
+    fn listener_statuses(&self, parent: &ObjectKey) -> Vec<ListenerStatus> {
+        let fronts = self.skeleton.fronts.iter().zip(&self.skeleton.backs).enumerate();
+        fronts
+            .filter(|(_, (front, _))| front.parent == *parent)
             .map(|(index, (front, back))| {
                 // `ListenerStatus.attachedRoutes`: only routes with Accepted "True" may be counted.
                 let attached = self
@@ -44,22 +153,17 @@ impl Group {
                     .values()
                     .filter(|state| state.attachment.fronts.contains_key(&index))
                     .filter(|state| !state.rules.values().any(|rules| rules.none_served()));
-                let supported = if front.http_routes {
-                    vec![(Arc::from(Kind::HttpRoute.group()), Arc::from(Kind::HttpRoute.as_str()))]
-                } else {
-                    Vec::new()
-                };
+                let kinds = front.kinds.iter();
                 ListenerStatus {
                     name: front.name.clone(),
-                    supported_kinds: supported,
+                    supported_kinds: kinds
+                        .map(|kind| (kind.group().into(), kind.as_str().into()))
+                        .collect(),
                     attached_routes: u32::try_from(attached.count()).unwrap_or(u32::MAX),
                     conditions: back.conditions.clone(),
                 }
             })
-            .collect();
-        let addresses =
-            gateway.addresses.iter().map(|address| address.to_string().into()).collect();
-        Some(GatewayStatus { addresses, conditions, listeners })
+            .collect()
     }
 
     /// What this Gateway says about a route, for each of the route's references to it.
@@ -105,4 +209,14 @@ impl Group {
             })
             .collect()
     }
+}
+
+/// There as long as some clients are served whatever certificate they show.
+fn insecure(gateway: &Gateway) -> Option<Condition> {
+    let FrontendTls { default, ports } = &gateway.frontend;
+    let mut all = ports.values().chain([default]).flatten();
+    all.any(|validation| validation.insecure_fallback).then(|| {
+        let text = "clients are served without a valid certificate: AllowInsecureFallback";
+        Condition::new("InsecureFrontendValidationMode", true, "ConfigurationChanged", text)
+    })
 }

@@ -6,13 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use ir::{Name, VirtualHost};
-use model::{Hostname, ObjectKey};
+use ir::{Action, Name, VirtualHost};
+use model::{HeaderEdit, Hostname, ObjectKey, ObjectRef, PathMatch, RouteMatch};
 
 use super::RouteState;
 use super::attach::Host;
-use super::listeners::Front;
+use super::conflicts::overlap;
+use super::listeners::{Front, Skeleton};
 use super::rules::RouteRules;
+
+/// How many listeners of a port know each other's names. Where there are more, the tables would be too large: a listener
+/// knows those with names of its own then, and answers 404 for the others, not 421.
+const FEW_PEERS: usize = 64;
 
 /// Routes attached to one listener, by host name.
 type ByHost = HashMap<Host, BTreeMap<ObjectKey, Arc<RouteRules>>>;
@@ -20,6 +25,8 @@ type ByHost = HashMap<Host, BTreeMap<ObjectKey, Arc<RouteRules>>>;
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     fronts: Vec<Front>,
+    /// For each of `fronts`.
+    origins: Vec<ObjectRef>,
     /// For each of `fronts`.
     attached: Vec<ByHost>,
     hosts: BTreeMap<Name, BTreeMap<Host, Arc<VirtualHost>>>,
@@ -29,17 +36,30 @@ pub(crate) struct Tables {
 
 impl Tables {
     /// Starts over with other listeners and no routes.
-    pub(crate) fn reset(&mut self, fronts: &[Front]) {
+    pub(crate) fn reset(&mut self, skeleton: &Skeleton) {
+        let Skeleton { fronts, backs, .. } = skeleton;
         *self = Self {
-            fronts: fronts.to_vec(),
+            fronts: fronts.clone(),
+            origins: backs.iter().map(|back| back.origin.clone()).collect(),
             attached: fronts.iter().map(|_| ByHost::new()).collect(),
             hosts: BTreeMap::new(),
             stale: BTreeMap::new(),
         };
         for front in fronts.iter().filter(|front| front.accepted) {
-            // A listener's own host name is there too, so that a request for a listener without a fitting route is
-            // answered 404 and does not fall to a less specific listener (listener isolation, GEP-3567).
-            self.stale.entry(front.table.clone()).or_default().insert(front.hostname.clone());
+            let Some(table) = &front.table else { continue };
+            // The host names of listeners are there too, so that a request for a listener without a fitting route is
+            // answered 404 and does not fall to a less specific listener (listener isolation, GEP-3567), and that one
+            // for a listener with another table is answered 421.
+            let peers: Vec<_> = fronts
+                .iter()
+                .filter(|peer| peer.accepted && peer.entrance == front.entrance)
+                .map(|peer| &peer.hostname)
+                .collect();
+            let few = peers.len() <= FEW_PEERS;
+            let known = peers
+                .into_iter()
+                .filter(|peer| few || overlap(front.hostname.as_ref(), peer.as_ref()));
+            self.stale.entry(table.clone()).or_default().extend(known.cloned());
         }
     }
 
@@ -67,12 +87,13 @@ impl Tables {
     ) {
         for (index, hosts) in &state.attachment.fronts {
             let Some(front) = self.fronts.get(*index) else { continue };
+            let Some(table) = &front.table else { continue };
             let Some(rules) = state.rules.get(&front.entrance) else { continue };
-            let stale = self.stale.entry(front.table.clone()).or_default();
+            let stale = self.stale.entry(table.clone()).or_default();
             for host in hosts {
                 change(&mut self.attached[*index], host, rules);
                 stale.insert(host.clone());
-                let beneath = self.hosts.get(&front.table).into_iter().flat_map(BTreeMap::keys);
+                let beneath = self.hosts.get(table).into_iter().flat_map(BTreeMap::keys);
                 match host {
                     None => stale.extend(beneath.cloned()),
                     Some(name) if name.is_wildcard() => {
@@ -89,21 +110,30 @@ impl Tables {
     /// Builds what is stale; returns the virtual hosts, in order of name, of each table that there is.
     pub(crate) fn build(&mut self) -> impl Iterator<Item = (&Name, Vec<Arc<VirtualHost>>)> {
         for (table, stale) in std::mem::take(&mut self.stale) {
-            let members: Vec<usize> = (0..self.fronts.len())
-                .filter(|i| self.fronts[*i].accepted && self.fronts[*i].table == table)
+            let in_table = |index: &usize| self.fronts[*index].table.as_ref() == Some(&table);
+            let all = 0..self.fronts.len();
+            let Some(first) = all.clone().find(in_table) else { continue };
+            let entrance = self.fronts[first].entrance;
+            // Those that share the port; with TLS, each has a table of its own.
+            let peers: Vec<usize> = all
+                .filter(|i| self.fronts[*i].accepted && self.fronts[*i].entrance == entrance)
                 .collect();
-            let hosts = self.hosts.entry(table).or_default();
+            let hosts = self.hosts.entry(table.clone()).or_default();
             for domain in stale {
-                let exists = members.iter().any(|index| {
+                let exists = peers.iter().any(|index| {
                     self.fronts[*index].hostname == domain
-                        || self.attached[*index].contains_key(&domain)
+                        || (in_table(index) && self.attached[*index].contains_key(&domain))
                 });
-                let owner = owner(&self.fronts, &members, &domain).filter(|_| exists);
+                let owner = owner(&self.fronts, &peers, &domain).filter(|_| exists);
                 let Some(owner) = owner else {
                     hosts.remove(&domain);
                     continue;
                 };
-                let new = virtual_host(&domain, &self.attached[owner]);
+                let new = if in_table(&owner) {
+                    virtual_host(&domain, &self.attached[owner])
+                } else {
+                    misdirected(&domain, &self.origins[owner])
+                };
                 if hosts.get(&domain).is_none_or(|old| **old != new) {
                     hosts.insert(domain, Arc::new(new));
                 }
@@ -152,6 +182,27 @@ fn virtual_host(domain: &Host, attached: &ByHost) -> VirtualHost {
     }
     let name: Name = domain.as_ref().map_or_else(|| "*".into(), Hostname::shared);
     VirtualHost { name: name.clone(), domains: vec![name], routes }
+}
+
+/// Requests for a listener that the server name of their connection did not choose: a client that uses a connection for
+/// several names has to make another one (`Listener.hostname`; RFC 9110, 15.5.20).
+fn misdirected(domain: &Host, listener: &ObjectRef) -> VirtualHost {
+    let name: Name = domain.as_ref().map_or_else(|| "*".into(), Hostname::shared);
+    let route = ir::Route {
+        name: "misdirected".into(),
+        matches: RouteMatch {
+            path: PathMatch::Prefix("/".into()),
+            method: None,
+            headers: Vec::new(),
+            query: Vec::new(),
+        },
+        action: Action::Respond { status: 421 },
+        request_headers: HeaderEdit::default(),
+        response_headers: HeaderEdit::default(),
+        cors: None,
+        origin: listener.clone(),
+    };
+    VirtualHost { name: name.clone(), domains: vec![name], routes: vec![Arc::new(route)] }
 }
 
 /// The host name and all wildcards around it, ending with any host.

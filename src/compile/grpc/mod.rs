@@ -173,6 +173,9 @@ fn table(backend: &BackendKey, origin: &ObjectRef) -> RouteTable {
         // The caller's own deadline counts.
         timeout: Duration::ZERO,
         try_timeout: Duration::ZERO,
+        retry: None,
+        session: None,
+        broken_status: 500,
     };
     let route = Route {
         name: name.clone(),

@@ -61,6 +61,7 @@ fn endpoint(host: u8) -> Endpoint {
         health: EndpointHealth::Healthy,
         locality: Locality::default(),
         pod: None,
+        node: None,
     }
 }
 
@@ -110,7 +111,7 @@ struct World {
 }
 
 fn compiler() -> Compiler {
-    let mut compiler = Compiler::new("isthmus.dev/gateway-controller".into());
+    let mut compiler = Compiler::new("isthmus.dev/gateway-controller".into(), crate::Bind::Given);
     compiler.want(&BTreeSet::from([everything(), of("shop")]));
     compiler
 }
@@ -194,6 +195,9 @@ fn a_port_of_a_service_is_two_names_a_table_a_cluster_and_its_endpoints() {
         host: None,
         timeout: Duration::ZERO,
         try_timeout: Duration::ZERO,
+        retry: None,
+        session: None,
+        broken_status: 500,
     };
     let path = PathMatch::Prefix("/".into());
     let route = Route {

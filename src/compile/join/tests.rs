@@ -51,6 +51,7 @@ fn fixed(hosts: &[u8], percent: f64) -> Source {
         health: EndpointHealth::Healthy,
         locality: Locality::default(),
         pod: None,
+        node: None,
     };
     Source { from: SourceFrom::Static(hosts.iter().map(endpoint).collect()), percent }
 }

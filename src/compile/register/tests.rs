@@ -54,6 +54,7 @@ fn endpoint(last: u8, health: EndpointHealth) -> Endpoint {
         health,
         locality: Locality::default(),
         pod: Some(NamespacedName::new("shop", &format!("pod-{last}"))),
+        node: None,
     }
 }
 

@@ -72,7 +72,9 @@ fn metadata() {
 fn a_gateway() {
     let gateway = get!(named(Kind::Gateway, "edge"), Gateway);
     assert_eq!(gateway.class.as_ref(), "isthmus");
-    assert_eq!(gateway.addresses, [address("127.0.0.1"), address("::1")]);
+    let wanted: Vec<_> = gateway.addresses.iter().map(|address| &address.wanted).collect();
+    let ip = |text| WantedAddress::Ip(Some(address(text)));
+    assert_eq!(wanted, [&ip("127.0.0.1"), &ip("::1")]);
     let requirement = |key: &str, operator, values: &[&str]| SelectorRequirement {
         key: s(key),
         operator,
@@ -353,6 +355,7 @@ fn a_slice() {
         health,
         locality: Locality { region: s(""), zone: s(zone) },
         pod: None,
+        node: None,
     };
     assert_eq!(
         slice.endpoints,
@@ -398,6 +401,7 @@ fn a_mesh_service() {
         health: EndpointHealth::Healthy,
         locality: Locality { region: s(region), zone: s(zone) },
         pod: None,
+        node: None,
     };
     let fixed =
         |endpoints: Vec<Endpoint>| Source { from: SourceFrom::Static(endpoints), percent: 0.0 };

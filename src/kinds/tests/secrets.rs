@@ -1,6 +1,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use model::{Kind, Object, SecretData};
+use model::{Authorities, Kind, Object, SecretData};
 
 use super::{check, read};
 use crate::{decode, redact};
@@ -109,6 +109,38 @@ fn plain_text_wins_over_base64() {
     let parsed = check(&text, &[]);
     let [Object::Secret(secret)] = &parsed.objects[..] else { panic!() };
     assert!(matches!(secret.data, SecretData::Tls { .. }));
+}
+
+#[test]
+fn authorities_of_config_maps_and_secrets() {
+    let config_map = |data: &str| {
+        let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\n{data}");
+        let parsed = check(&text, &[]);
+        let [Object::ConfigMap(object)] = &parsed.objects[..] else { panic!() };
+        object.authorities.clone()
+    };
+    let invalid = |reason: &str| Authorities::Invalid { reason: reason.into() };
+    let quoted = |text: &str| serde_json::to_string(text).unwrap();
+    assert_eq!(config_map("data: {a: b}\n"), Authorities::None);
+    let two = concat!(pem!("p256.crt"), "# the second\n", pem!("rsa.crt"));
+    assert_eq!(
+        config_map(&format!("data: {{ca.crt: {}}}\n", quoted(two))),
+        Authorities::Pem(two.as_bytes().into())
+    );
+    assert_eq!(
+        config_map("data: {ca.crt: ''}\n"),
+        invalid("ca.crt holds no CERTIFICATE in PEM form")
+    );
+    let spoilt = pem!("rsa.crt").replacen("MII", "MMM", 1);
+    assert_eq!(
+        config_map(&format!("data: {{ca.crt: {}}}\n", quoted(&spoilt))),
+        invalid("certificate 1 of ca.crt is not an X.509 certificate")
+    );
+
+    let head = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n";
+    let parsed = check(&format!("{head}data: {{ca.crt: {}}}\n", STANDARD.encode(two)), &[]);
+    let [Object::Secret(secret)] = &parsed.objects[..] else { panic!() };
+    assert_eq!(secret.authorities, Authorities::Pem(two.as_bytes().into()));
 }
 
 #[test]

@@ -2,13 +2,19 @@ use std::collections::BTreeSet;
 
 use envoy_types::pb::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
-use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::listener::v3::{Listener, listener_filter};
 use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, route, route_action};
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier as HttpRoutes;
+use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy, tcp_proxy};
+use envoy_types::pb::envoy::extensions::filters::udp::udp_proxy::v3::udp_proxy_config::RouteSpecifier;
+use envoy_types::pb::envoy::extensions::filters::udp::udp_proxy::v3::{Route, UdpProxyConfig};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    DownstreamTlsContext, common_tls_context::ValidationContextType,
+};
+use envoy_types::pb::xds::r#type::matcher::v3::matcher::{MatcherType, on_match};
 use prost::Message;
 
-use super::parsed::{Item, managers};
+use super::parsed::{Item, filters, managers, unpack};
 use super::{Flaw, Parsed};
 use crate::{BROKEN_REFERENCE, ResourceType};
 
@@ -20,6 +26,8 @@ pub(super) fn check(parsed: &Parsed) -> Vec<Flaw> {
         let (routes, secrets) = named_by_listener(&listener.inner);
         look(parsed, listener, ResourceType::Route, &routes, &mut flaws);
         look(parsed, listener, ResourceType::Secret, &secrets, &mut flaws);
+        let clusters = clusters_of(&listener.inner);
+        look(parsed, listener, ResourceType::Cluster, &clusters, &mut flaws);
     }
     for table in &parsed.routes {
         let clusters = named_by_table(&table.inner);
@@ -60,7 +68,7 @@ fn look<T>(
 
 fn named_by_listener(listener: &Listener) -> (BTreeSet<String>, BTreeSet<String>) {
     let routes = managers(listener).filter_map(|manager| match manager.route_specifier {
-        Some(RouteSpecifier::Rds(rds)) => Some(rds.route_config_name),
+        Some(HttpRoutes::Rds(rds)) => Some(rds.route_config_name),
         _ => None,
     });
     let sockets = listener.filter_chains.iter().filter_map(|chain| chain.transport_socket.as_ref());
@@ -70,8 +78,52 @@ fn named_by_listener(listener: &Listener) -> (BTreeSet<String>, BTreeSet<String>
         }
         None => None,
     });
-    let secrets = contexts.flat_map(|context| context.tls_certificate_sds_secret_configs);
+    let secrets = contexts.flat_map(|context| {
+        let authorities = match context.validation_context_type {
+            Some(ValidationContextType::ValidationContextSdsSecretConfig(secret)) => Some(secret),
+            Some(ValidationContextType::CombinedValidationContext(both)) => {
+                both.validation_context_sds_secret_config
+            }
+            _ => None,
+        };
+        context.tls_certificate_sds_secret_configs.into_iter().chain(authorities)
+    });
     (routes.collect(), secrets.map(|secret| secret.name).collect())
+}
+
+/// Where whole connections and datagrams go.
+fn clusters_of(listener: &Listener) -> BTreeSet<String> {
+    use tcp_proxy::ClusterSpecifier;
+    let mut names = BTreeSet::new();
+    for proxy in filters(listener).filter_map(unpack::<TcpProxy>) {
+        match proxy.cluster_specifier {
+            Some(ClusterSpecifier::Cluster(name)) => {
+                names.insert(name);
+            }
+            Some(ClusterSpecifier::WeightedClusters(weighted)) => {
+                names.extend(weighted.clusters.into_iter().map(|cluster| cluster.name));
+            }
+            None => {}
+        }
+    }
+    let filters = listener.listener_filters.iter().filter_map(|filter| match &filter.config_type {
+        Some(listener_filter::ConfigType::TypedConfig(any)) => Some(any),
+        _ => None,
+    });
+    for proxy in filters.filter_map(unpack::<UdpProxyConfig>) {
+        let Some(RouteSpecifier::Matcher(matcher)) = proxy.route_specifier else { continue };
+        let list = match matcher.matcher_type {
+            Some(MatcherType::MatcherList(list)) => list.matchers,
+            _ => Vec::new(),
+        };
+        let matched = list.into_iter().filter_map(|matcher| matcher.on_match);
+        for on_match in matched.chain(matcher.on_no_match.map(|last| *last)) {
+            let Some(on_match::OnMatch::Action(action)) = on_match.on_match else { continue };
+            names.extend(action.typed_config.iter().filter_map(unpack::<Route>).map(|r| r.cluster));
+        }
+    }
+    names.remove(BROKEN_REFERENCE);
+    names
 }
 
 fn named_by_table(table: &RouteConfiguration) -> BTreeSet<String> {

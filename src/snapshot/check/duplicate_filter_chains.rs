@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use envoy_types::pb::envoy::config::core::v3::{address::Address, socket_address::Protocol};
+
 use super::{Flaw, Parsed};
 
 /// Two chains that a connection could choose equally make Envoy reject the listener: the same server name (or none) for
@@ -25,7 +27,15 @@ pub(super) fn check(parsed: &Parsed) -> Vec<Flaw> {
                 }
             }
         }
-        if listener.inner.filter_chains.is_empty() && listener.inner.api_listener.is_none() {
+        let inner = &listener.inner;
+        let socket = inner.address.as_ref().and_then(|address| match &address.address {
+            Some(Address::SocketAddress(socket)) => Some(socket.protocol()),
+            _ => None,
+        });
+        if inner.filter_chains.is_empty()
+            && inner.api_listener.is_none()
+            && socket != Some(Protocol::Udp)
+        {
             let text = "has no filter chain".to_string();
             flaws.push(Flaw { at: listener.key.clone(), text });
         }

@@ -4,6 +4,7 @@ use envoy_types::pb::envoy::config::listener::v3::{Listener, filter::ConfigType}
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+use envoy_types::pb::google::protobuf::Any;
 use prost::{Message, Name};
 
 use super::Flaw;
@@ -44,17 +45,22 @@ impl<'a> Parsed<'a> {
 
 /// The HTTP connection managers of a listener: in order of chain, or the one for clients without a proxy.
 pub(crate) fn managers(listener: &Listener) -> impl Iterator<Item = HttpConnectionManager> {
-    let url = HttpConnectionManager::type_url();
+    let api = listener.api_listener.iter().filter_map(|api| api.api_listener.as_ref());
+    filters(listener).chain(api).filter_map(unpack)
+}
+
+/// The network filters of a listener, in order of chain.
+pub(crate) fn filters(listener: &Listener) -> impl Iterator<Item = &Any> {
     let filters = listener.filter_chains.iter().flat_map(|chain| &chain.filters);
-    let configs = filters.filter_map(|filter| match &filter.config_type {
+    filters.filter_map(|filter| match &filter.config_type {
         Some(ConfigType::TypedConfig(any)) => Some(any),
         _ => None,
-    });
-    let api = listener.api_listener.iter().filter_map(|api| api.api_listener.as_ref());
-    configs
-        .chain(api)
-        .filter(move |any| any.type_url == url)
-        .filter_map(|any| HttpConnectionManager::decode(any.value.as_slice()).ok())
+    })
+}
+
+/// The content of an `Any`, if it is of this type.
+pub(crate) fn unpack<T: Message + Name + Default>(any: &Any) -> Option<T> {
+    (any.type_url == T::type_url()).then(|| T::decode(any.value.as_slice()).ok()).flatten()
 }
 
 fn decode<T: Message + Default>(

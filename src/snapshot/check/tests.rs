@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use ir::{Action, Plan};
+use ir::{Action, ChainMatch, Plan};
 
 use super::*;
 use crate::testing::{
     Put, any_request, api_listener, chain, cluster, endpoint, endpoints, forward, host, listener,
-    rich_plan, route, table, to,
+    rich_plan, route, stream_chain, streams, table, to, udp_listener,
 };
 use crate::{Resource, ResourceType, encode};
 
@@ -51,6 +51,23 @@ fn dangling_references() {
     check(
         &without(ResourceType::Endpoint, "orders"),
         &["CDS orders: names EDS `orders`, which is not in the snapshot"],
+    );
+}
+
+#[test]
+fn listeners_that_name_clusters() {
+    let mut plan = Plan::default();
+    let chain = |cluster| stream_chain("any", ChainMatch::Any, streams(&[(cluster, 1)]));
+    plan.put(listener("tcp", 1, vec![chain("gone"), chain("broken")]));
+    plan.put(udp_listener("udp", 1, &[("lost", 1), ("broken", 1), ("away", 1)]));
+    check(
+        &encode(&plan),
+        &[
+            "LDS tcp: names CDS `gone`, which is not in the snapshot",
+            "LDS udp: names CDS `away`, which is not in the snapshot",
+            "LDS udp: names CDS `lost`, which is not in the snapshot",
+            "LDS tcp: filter chains `any` and `any` both match server name ``",
+        ],
     );
 }
 

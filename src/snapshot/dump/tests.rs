@@ -1,3 +1,5 @@
+use ir::SecretContent;
+
 use super::*;
 use crate::testing::{certificate, rich_plan};
 use crate::{ResourceType, encode};
@@ -7,7 +9,10 @@ fn a_private_key_is_never_shown() {
     let plan = rich_plan();
     let snapshot = encode(&plan);
     let json = resource(snapshot.get(ResourceType::Secret, "shop/cert").unwrap());
-    let chain = &plan.secrets.get("shop/cert").unwrap().chain;
+    let SecretContent::Certificate { chain, .. } = &plan.secrets.get("shop/cert").unwrap().content
+    else {
+        panic!()
+    };
     let expected = json!({
         "@type": ResourceType::Secret.url(),
         "name": "shop/cert",
@@ -28,7 +33,8 @@ fn a_judge_may_see_it() {
     let body = snapshot.get(ResourceType::Secret, "s").unwrap().body();
     let json = any(ResourceType::Secret.url(), body, Secrets::Show);
     let key = &json["tls_certificate"]["private_key"]["inline_bytes"];
-    assert_eq!(*key, json!(STANDARD.encode(&secret.key)));
+    let SecretContent::Certificate { key: expected, .. } = &secret.content else { panic!() };
+    assert_eq!(*key, json!(STANDARD.encode(expected)));
 }
 
 #[test]

@@ -116,14 +116,15 @@ fn load_balancing() -> pb::cluster::CommonLbConfig {
 }
 
 /// Envoy's 1,024 connections, pending requests and requests per worker set are a limit that nobody asked for and that
-/// streams reach first: they end in 503 "UO". Istio and others lift them likewise; a real limit is a policy.
-/// `max_retries` stays at 3: retries are off unless a policy asks for them.
+/// streams reach first: they end in 503 "UO". Istio and others lift them likewise; a real limit is a policy. The same goes
+/// for 3 retries at a time: whoever writes `attempts: 2` does not expect that the fourth client gets none.
 fn circuit_breakers() -> pb::CircuitBreakers {
     pb::CircuitBreakers {
         thresholds: vec![pb::circuit_breakers::Thresholds {
             max_connections: Some(uint32(u32::MAX)),
             max_pending_requests: Some(uint32(u32::MAX)),
             max_requests: Some(uint32(u32::MAX)),
+            max_retries: Some(uint32(u32::MAX)),
             ..Default::default()
         }],
         ..Default::default()

@@ -47,8 +47,17 @@ pub(super) fn boolean(value: bool) -> protobuf::BoolValue {
 }
 
 pub(super) fn socket_address(ip: IpAddr, port: u16) -> core::Address {
+    address(ip, port, core::socket_address::Protocol::Tcp)
+}
+
+pub(super) fn udp_address(ip: IpAddr, port: u16) -> core::Address {
+    address(ip, port, core::socket_address::Protocol::Udp)
+}
+
+fn address(ip: IpAddr, port: u16, protocol: core::socket_address::Protocol) -> core::Address {
     core::Address {
         address: Some(core::address::Address::SocketAddress(core::SocketAddress {
+            protocol: protocol as i32,
             address: ip.to_string(),
             port_specifier: Some(core::socket_address::PortSpecifier::PortValue(port.into())),
             ..Default::default()

@@ -3,6 +3,7 @@ use std::time::Duration;
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::extensions::filters::http::cors::v3::Cors;
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::http::stateful_session::v3::StatefulSession;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as pb;
 use ir::FilterSlot;
 use pb::http_connection_manager as hcm;
@@ -11,6 +12,7 @@ use super::cluster::{CONNECTION_WINDOW, STREAM_WINDOW};
 use super::common::{ads, any, boolean, duration, uint32};
 
 pub(super) const CORS: &str = "envoy.filters.http.cors";
+pub(super) const SESSION: &str = "envoy.filters.http.stateful_session";
 const ROUTER: &str = "envoy.filters.http.router";
 
 /// What the proxy does with a downstream HTTP connection: Envoy's "Configuring Envoy as an edge proxy", and Gateway API
@@ -71,6 +73,7 @@ fn routes_from(table: &ir::Name) -> hcm::RouteSpecifier {
 fn filter(slot: FilterSlot) -> pb::HttpFilter {
     match slot {
         FilterSlot::Cors => http_filter(CORS, any(&Cors {})),
+        FilterSlot::Session => http_filter(SESSION, any(&StatefulSession::default())),
     }
 }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use envoy_types::pb::envoy::config::core::v3::RuntimeFractionalPercent;
 use envoy_types::pb::envoy::config::route::v3 as pb;
 use envoy_types::pb::envoy::r#type::v3::{FractionalPercent, fractional_percent::DenominatorType};
@@ -20,16 +22,22 @@ pub(super) fn has_edits(target: &ir::WeightedTarget) -> bool {
 }
 
 pub(super) fn forward(forward: &ir::Forward, rule: &ir::Route) -> pb::RouteAction {
-    let ir::Forward { targets, mirrors, path, host: _, timeout, try_timeout } = forward;
+    let ir::Forward {
+        targets,
+        mirrors,
+        path,
+        host: _,
+        timeout,
+        try_timeout,
+        retry,
+        session: _,
+        broken_status,
+    } = forward;
     let mut action = pb::RouteAction {
         cluster_specifier: Some(specifier(forward, rule)),
         // Zero is written out too: without the field Envoy cuts every request at 15 s.
         timeout: Some(duration(*timeout)),
-        // The limit of one try needs no retry: with an empty `retry_on` it ends the request with 504.
-        retry_policy: (!try_timeout.is_zero()).then(|| pb::RetryPolicy {
-            per_try_timeout: Some(duration(*try_timeout)),
-            ..Default::default()
-        }),
+        retry_policy: retry_policy(*try_timeout, retry.as_ref()),
         request_mirror_policies: mirrors.iter().map(mirror).collect(),
         // Envoy applies a route's host after a weighted cluster's, so one of the two must carry all of it.
         host_rewrite_specifier: if targets.iter().any(has_host) {
@@ -40,8 +48,8 @@ pub(super) fn forward(forward: &ir::Forward, rule: &ir::Route) -> pb::RouteActio
         .map(HostRewriteSpecifier::HostRewriteLiteral),
         ..Default::default()
     };
-    if targets.iter().any(|target| target.target == Target::Broken) {
-        // Gateway API: 500 for the share of an invalid reference; Envoy's default is 503.
+    // Envoy's default is 503, and it knows no others than these.
+    if *broken_status == 500 && targets.iter().any(|target| target.target == Target::Broken) {
         action.cluster_not_found_response_code =
             ClusterNotFoundResponseCode::InternalServerError as i32;
     }
@@ -52,6 +60,32 @@ pub(super) fn forward(forward: &ir::Forward, rule: &ir::Route) -> pb::RouteActio
         Rewrite::Keep => {}
     }
     action
+}
+
+/// The limit of one try needs no retry: with an empty `retry_on` it ends the request with 504. `reset` covers it, lost
+/// connections and, with `connect-failure`, those that never came to be (`HTTPRouteRetry`: "connection errors").
+fn retry_policy(try_timeout: Duration, retry: Option<&model::Retry>) -> Option<pb::RetryPolicy> {
+    let per_try_timeout = (!try_timeout.is_zero()).then(|| duration(try_timeout));
+    let Some(model::Retry { codes, attempts, backoff }) = retry else {
+        return per_try_timeout
+            .map(|limit| pb::RetryPolicy { per_try_timeout: Some(limit), ..Default::default() });
+    };
+    let on = ["connect-failure", "refused-stream", "reset"].into_iter();
+    let backoff = backoff.filter(|interval| !interval.is_zero());
+    Some(pb::RetryPolicy {
+        retry_on: on
+            .chain((!codes.is_empty()).then_some("retriable-status-codes"))
+            .collect::<Vec<_>>()
+            .join(","),
+        retriable_status_codes: codes.iter().copied().map(u32::from).collect(),
+        num_retries: Some(uint32(attempts.unwrap_or(1))),
+        per_try_timeout,
+        retry_back_off: backoff.map(|interval| pb::retry_policy::RetryBackOff {
+            base_interval: Some(duration(interval)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
 }
 
 fn has_host(target: &ir::WeightedTarget) -> bool {

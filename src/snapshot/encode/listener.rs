@@ -1,30 +1,33 @@
-use envoy_types::pb::envoy::config::core::v3::{TransportSocket, transport_socket};
+use envoy_types::pb::envoy::config::core::v3::{Address, TransportSocket, transport_socket};
 use envoy_types::pb::envoy::config::listener::v3 as pb;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
+use envoy_types::pb::google::protobuf::Any;
+use ir::{ChainMatch, Handler};
 use prost::Message;
+use tls::certificate_validation_context::TrustChainVerification;
+use tls::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType};
 
 use super::cluster::BUFFER_LIMIT;
-use super::common::{ads, any, keys, socket_address, uint32};
-use super::connection;
+use super::common::{ads, any, boolean, keys, socket_address, udp_address, uint32};
+use super::{connection, stream};
 use crate::{Resource, ResourceType};
 
 /// One listener with a filter chain for each TLS identity. It holds no map and names its route tables and secrets, so
-/// nothing that people edit daily changes it: a changed listener drains its connections (law 4).
+/// that of what people edit daily only the back ends of whole connections change it ([`ir::StreamForward`]): a new
+/// listener drains all its connections, other filter chains only those of the chains that changed (law 4).
 pub(crate) fn listener(listener: &ir::Listener) -> Resource {
     let ir::Listener { name, addresses, port, chains, origin } = listener;
     let mut addresses = addresses.iter().map(|ip| socket_address(*ip, *port));
     let message = pb::Listener {
         name: name.to_string(),
         address: addresses.next(),
-        additional_addresses: addresses
-            .map(|address| pb::AdditionalAddress { address: Some(address), ..Default::default() })
-            .collect(),
-        // Whenever a chain terminates TLS, not only once server names tell chains apart: then the first server name
-        // only adds a chain, which Envoy does in place, where a new listener filter would drain every connection.
+        additional_addresses: additional(addresses),
+        // Whenever a chain is for TLS, not only once server names tell chains apart: then the first server name only
+        // adds a chain, which Envoy does in place, where a new listener filter would drain every connection.
         listener_filters: chains
             .iter()
-            .any(|chain| chain.tls.is_some())
+            .any(|chain| matches!(chain.matches, ChainMatch::Tls(_)))
             .then(tls_inspector)
             .into_iter()
             .collect(),
@@ -32,9 +35,19 @@ pub(crate) fn listener(listener: &ir::Listener) -> Resource {
         per_connection_buffer_limit_bytes: Some(uint32(BUFFER_LIMIT)),
         ..Default::default()
     };
-    let mut refs = keys(ResourceType::Route, chains.iter().map(|chain| &chain.http.route_table));
-    let secrets = chains.iter().filter_map(|chain| chain.tls.as_ref()).flat_map(|tls| &tls.secrets);
-    refs.extend(keys(ResourceType::Secret, secrets));
+    let mut refs = Vec::new();
+    for chain in chains {
+        match &chain.handler {
+            Handler::Http(http) => refs.extend(keys(ResourceType::Route, [&http.route_table])),
+            Handler::Tcp(to) => refs.extend(keys(ResourceType::Cluster, stream::clusters(to))),
+        }
+        if let Some(tls) = &chain.tls {
+            let authorities = tls.client.iter().map(|client| &client.authorities);
+            refs.extend(keys(ResourceType::Secret, tls.secrets.iter().chain(authorities)));
+        }
+    }
+    refs.sort();
+    refs.dedup();
     Resource::new(
         ResourceType::Listener,
         name.clone(),
@@ -42,6 +55,34 @@ pub(crate) fn listener(listener: &ir::Listener) -> Resource {
         refs,
         origin.as_slice(),
     )
+}
+
+pub(crate) fn udp_listener(listener: &ir::UdpListener) -> Resource {
+    let ir::UdpListener { name, addresses, port, forward, origin } = listener;
+    let mut addresses = addresses.iter().map(|ip| udp_address(*ip, *port));
+    let message = pb::Listener {
+        name: name.to_string(),
+        address: addresses.next(),
+        additional_addresses: additional(addresses),
+        listener_filters: vec![listener_filter(
+            "envoy.filters.udp_listener.udp_proxy",
+            any(&stream::udp_proxy(forward)),
+        )],
+        ..Default::default()
+    };
+    Resource::new(
+        ResourceType::Listener,
+        name.clone(),
+        &message.encode_to_vec(),
+        keys(ResourceType::Cluster, stream::clusters(forward)),
+        origin.as_slice(),
+    )
+}
+
+fn additional(addresses: impl Iterator<Item = Address>) -> Vec<pb::AdditionalAddress> {
+    addresses
+        .map(|address| pb::AdditionalAddress { address: Some(address), ..Default::default() })
+        .collect()
 }
 
 /// A listener without a socket. gRPC reads nothing else of it, and refuses much of what it does read elsewhere: filters
@@ -65,51 +106,63 @@ pub(crate) fn api_listener(listener: &ir::ApiListener) -> Resource {
 }
 
 fn tls_inspector() -> pb::ListenerFilter {
+    listener_filter("envoy.filters.listener.tls_inspector", any(&TlsInspector::default()))
+}
+
+fn listener_filter(name: &str, config: Any) -> pb::ListenerFilter {
     pb::ListenerFilter {
-        name: "envoy.filters.listener.tls_inspector".to_string(),
-        config_type: Some(pb::listener_filter::ConfigType::TypedConfig(any(
-            &TlsInspector::default(),
-        ))),
+        name: name.to_string(),
+        config_type: Some(pb::listener_filter::ConfigType::TypedConfig(config)),
         ..Default::default()
     }
 }
 
 fn chain(chain: &ir::FilterChain) -> pb::FilterChain {
-    let ir::FilterChain { name, server_names, tls, http, origin: _ } = chain;
-    let matches = pb::FilterChainMatch {
-        server_names: server_names.iter().map(ToString::to_string).collect(),
-        transport_protocol: if tls.is_some() { "tls".to_string() } else { String::new() },
-        ..Default::default()
+    let ir::FilterChain { name, matches, tls, handler, origin: _ } = chain;
+    let (filter, config, alpn): (_, _, &[&str]) = match handler {
+        Handler::Http(http) => (
+            "envoy.filters.network.http_connection_manager",
+            any(&connection::manager(http)),
+            &["h2", "http/1.1"],
+        ),
+        // Whoever reads the bytes would have to know which protocol was chosen.
+        Handler::Tcp(to) => ("envoy.filters.network.tcp_proxy", any(&stream::tcp_proxy(to)), &[]),
     };
     pb::FilterChain {
         name: name.to_string(),
-        filter_chain_match: (matches != pb::FilterChainMatch::default()).then_some(matches),
+        filter_chain_match: match matches {
+            ChainMatch::Any => None,
+            ChainMatch::Tls(names) => Some(pb::FilterChainMatch {
+                server_names: names.iter().map(ToString::to_string).collect(),
+                transport_protocol: "tls".to_string(),
+                ..Default::default()
+            }),
+        },
         filters: vec![pb::Filter {
-            name: "envoy.filters.network.http_connection_manager".to_string(),
-            config_type: Some(pb::filter::ConfigType::TypedConfig(any(&connection::manager(http)))),
+            name: filter.to_string(),
+            config_type: Some(pb::filter::ConfigType::TypedConfig(config)),
         }],
-        transport_socket: tls.as_ref().map(transport_socket),
+        transport_socket: tls.as_ref().map(|tls| transport_socket(tls, alpn)),
         ..Default::default()
     }
 }
 
-fn transport_socket(termination: &ir::TlsTermination) -> TransportSocket {
-    let ir::TlsTermination { secrets } = termination;
+fn transport_socket(termination: &ir::TlsTermination, alpn: &[&str]) -> TransportSocket {
+    let ir::TlsTermination { secrets, client } = termination;
     let context = tls::DownstreamTlsContext {
+        require_client_certificate: client
+            .as_ref()
+            .filter(|client| client.required)
+            .map(|_| boolean(true)),
         common_tls_context: Some(tls::CommonTlsContext {
             // Envoy's default on the server side since 1.22; said aloud because it is a promise.
             tls_params: Some(tls::TlsParameters {
                 tls_minimum_protocol_version: tls::tls_parameters::TlsProtocol::TlSv12 as i32,
                 ..Default::default()
             }),
-            tls_certificate_sds_secret_configs: secrets
-                .iter()
-                .map(|name| tls::SdsSecretConfig {
-                    name: name.to_string(),
-                    sds_config: Some(ads()),
-                })
-                .collect(),
-            alpn_protocols: vec!["h2".to_string(), "http/1.1".to_string()],
+            tls_certificate_sds_secret_configs: secrets.iter().map(secret_from_ads).collect(),
+            validation_context_type: client.as_ref().map(validation),
+            alpn_protocols: alpn.iter().map(ToString::to_string).collect(),
             ..Default::default()
         }),
         ..Default::default()
@@ -118,4 +171,24 @@ fn transport_socket(termination: &ir::TlsTermination) -> TransportSocket {
         name: "envoy.transport_sockets.tls".to_string(),
         config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
     }
+}
+
+fn validation(client: &ir::ClientValidation) -> ValidationContextType {
+    let ir::ClientValidation { authorities, required } = client;
+    let secret = secret_from_ads(authorities);
+    if *required {
+        return ValidationContextType::ValidationContextSdsSecretConfig(secret);
+    }
+    ValidationContextType::CombinedValidationContext(CombinedCertificateValidationContext {
+        default_validation_context: Some(tls::CertificateValidationContext {
+            trust_chain_verification: TrustChainVerification::AcceptUntrusted as i32,
+            ..Default::default()
+        }),
+        validation_context_sds_secret_config: Some(secret),
+        ..Default::default()
+    })
+}
+
+fn secret_from_ads(name: &ir::Name) -> tls::SdsSecretConfig {
+    tls::SdsSecretConfig { name: name.to_string(), sds_config: Some(ads()) }
 }

@@ -1,5 +1,5 @@
-//! `ir` nouns to encoded xDS resources, one file per xDS type. `connection` is the HTTP part of a listener; `rules` makes
-//! virtual hosts and routes from `forward`, `redirect`, `headers`, `paths` and `cors`. The defaults chosen here stand
+//! `ir` nouns to encoded xDS resources, one file per xDS type. `connection` is the HTTP part of a listener, `stream`
+//! that of whole connections; `rules` makes virtual hosts and routes from `forward`, `redirect`, `headers`, `paths` and `cors`. The defaults chosen here stand
 //! next to their reasons, because they are what a proxy does when nobody said anything.
 
 mod cluster;
@@ -15,12 +15,14 @@ mod redirect;
 mod route;
 mod rules;
 mod secret;
+mod session;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use cluster::cluster;
 pub use common::BROKEN_REFERENCE;
 pub(crate) use endpoint::endpoints;
-pub(crate) use listener::{api_listener, listener};
+pub(crate) use listener::{api_listener, listener, udp_listener};
 pub(crate) use route::TableCache;
 pub(crate) use secret::secret;

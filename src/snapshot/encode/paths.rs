@@ -1,5 +1,7 @@
+use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatchAndSubstitute;
 use ir::PathRewrite;
+use model::StringMatch;
 
 use super::common::regex;
 
@@ -53,6 +55,26 @@ pub(super) fn whole_path(path: &str) -> RegexMatchAndSubstitute {
         pattern: Some(regex(r"^/\C*$")),
         // In a substitution a backslash starts a capture group's number.
         substitution: path.replace('\\', r"\\"),
+    }
+}
+
+/// Requests for a gRPC method: the path is `/SERVICE/METHOD`, of which neither part has a slash.
+pub(super) fn grpc_method(
+    service: Option<&StringMatch>,
+    method: Option<&StringMatch>,
+) -> PathSpecifier {
+    let part = |part: Option<&StringMatch>| match part {
+        None => "[^/]+".to_string(),
+        Some(StringMatch::Exact(name)) => escape_regex(name),
+        Some(StringMatch::Regex(pattern)) => format!("(?:{pattern})"),
+    };
+    match (service, method) {
+        (None, None) => PathSpecifier::Prefix("/".to_string()),
+        (Some(StringMatch::Exact(service)), None) => PathSpecifier::Prefix(format!("/{service}/")),
+        (Some(StringMatch::Exact(service)), Some(StringMatch::Exact(method))) => {
+            PathSpecifier::Path(format!("/{service}/{method}"))
+        }
+        _ => PathSpecifier::SafeRegex(regex(format!("/{}/{}", part(service), part(method)))),
     }
 }
 

@@ -7,11 +7,11 @@ use model::{PathMatch, RouteMatch};
 use pb::route_match::PathSpecifier;
 
 use super::common::{any, regex, string_match};
-use super::connection::CORS;
-use super::cors;
+use super::connection::{CORS, SESSION};
 use super::forward::{all_broken, forward, has_edits};
 use super::headers::{Edits, edits};
 use super::redirect::{Redirects, redirect};
+use super::{cors, paths, session};
 
 pub(super) fn virtual_host(host: &ir::VirtualHost) -> pb::VirtualHost {
     let ir::VirtualHost { name, domains, routes } = host;
@@ -59,13 +59,13 @@ fn route(route: &ir::Route) -> Vec<pb::Route> {
         request_headers_to_remove: request.remove,
         response_headers_to_add: response.add,
         response_headers_to_remove: response.remove,
-        typed_per_filter_config: per_filter(cors.as_ref()),
+        typed_per_filter_config: per_filter(cors.as_ref(), action),
         ..Default::default()
     };
     use pb::route::Action as To;
     let one = |action: To| vec![pb::Route { action: Some(action), ..base.clone() }];
     match action {
-        Action::Forward(to) if all_broken(to) => one(To::DirectResponse(respond(500))),
+        Action::Forward(to) if all_broken(to) => one(To::DirectResponse(respond(to.broken_status))),
         Action::Forward(to) => one(To::Route(forward(to, route))),
         Action::Respond { status } => one(To::DirectResponse(respond(*status))),
         Action::Redirect(to) => match redirect(to) {
@@ -82,9 +82,15 @@ fn route(route: &ir::Route) -> Vec<pb::Route> {
     }
 }
 
-/// At most one entry as long as CORS is the only filter with a say per route; the table puts more in canonical order.
-fn per_filter(cors: Option<&model::Cors>) -> HashMap<String, Any> {
-    cors.map(|cors| (CORS.to_string(), any(&cors::policy(cors)))).into_iter().collect()
+/// What the filters of the chain are told of this route; the table puts more than one entry in canonical order.
+fn per_filter(cors: Option<&model::Cors>, action: &Action) -> HashMap<String, Any> {
+    let session = match action {
+        Action::Forward(forward) => forward.session.as_ref(),
+        Action::Redirect(_) | Action::Respond { .. } => None,
+    };
+    let cors = cors.map(|cors| (CORS.to_string(), any(&cors::policy(cors))));
+    let session = session.map(|one| (SESSION.to_string(), any(&session::per_route(one))));
+    cors.into_iter().chain(session).collect()
 }
 
 fn route_match(matches: &RouteMatch) -> pb::RouteMatch {
@@ -97,6 +103,9 @@ fn route_match(matches: &RouteMatch) -> pb::RouteMatch {
             prefix => PathSpecifier::PathSeparatedPrefix(prefix.to_string()),
         },
         PathMatch::Regex(pattern) => PathSpecifier::SafeRegex(regex(pattern.as_ref())),
+        PathMatch::Method { service, method } => {
+            paths::grpc_method(service.as_ref(), method.as_ref())
+        }
     };
     let method = method.as_ref().map(|method| model::HeaderMatch {
         name: ":method".into(),

@@ -1,19 +1,27 @@
 use envoy_types::pb::envoy::config::core::v3::{DataSource, data_source::Specifier};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as pb;
+use ir::SecretContent;
+use pb::secret::Type;
 use prost::Message;
 
 use crate::{Resource, ResourceKey, ResourceType};
 
 pub(crate) fn secret(secret: &ir::Secret) -> Resource {
-    let ir::Secret { name, chain, key, origin } = secret;
-    let message = pb::Secret {
-        name: name.to_string(),
-        r#type: Some(pb::secret::Type::TlsCertificate(pb::TlsCertificate {
+    let ir::Secret { name, content, origin } = secret;
+    let content = match content {
+        SecretContent::Certificate { chain, key } => Type::TlsCertificate(pb::TlsCertificate {
             certificate_chain: Some(inline(chain)),
             private_key: Some(inline(key)),
             ..Default::default()
-        })),
+        }),
+        SecretContent::Authorities(pem) => {
+            Type::ValidationContext(pb::CertificateValidationContext {
+                trusted_ca: Some(inline(pem)),
+                ..Default::default()
+            })
+        }
     };
+    let message = pb::Secret { name: name.to_string(), r#type: Some(content) };
     Resource::new(
         ResourceType::Secret,
         name.clone(),

@@ -1,4 +1,6 @@
-use ir::{Action, Forward, PathRewrite, Redirect, Target, UpstreamProtocol, WeightedTarget};
+use ir::{
+    Action, FilterChain, Forward, PathRewrite, Redirect, Target, UpstreamProtocol, WeightedTarget,
+};
 use model::{Cors, EndpointHealth, Fraction, HeaderEdit};
 use prost::Message;
 use serde_json::{Value, json};
@@ -8,7 +10,8 @@ use super::*;
 use crate::testing::{
     any_request, api_listener as dialled, broken, chain, cluster as a_cluster, endpoint,
     endpoints as assignment, forward, header, host, listener as a_listener, many_hosts, prefix,
-    redirect, rich_plan, route, set, table, to,
+    redirect, rich_plan, route, server_names, set, stream_chain, streams, table, to,
+    udp_listener as a_udp_listener,
 };
 use crate::{Resource, ResourceType, dump};
 
@@ -197,6 +200,83 @@ fn a_clear_text_listener_has_one_plain_chain() {
         assert_eq!(manager[field], value, "{field}");
     }
     assert_eq!(manager.get("merge_slashes"), None);
+}
+
+#[test]
+fn whole_connections_go_to_clusters_by_weight_and_a_broken_share_to_one_that_is_not_there() {
+    let ended = FilterChain {
+        tls: Some(ir::TlsTermination { secrets: vec!["shop/cert".into()], client: None }),
+        ..stream_chain("ended", server_names(&["a.example"]), streams(&[("a", 7), ("broken", 3)]))
+    };
+    let passed = stream_chain("passed", server_names(&["*.example"]), streams(&[("b", 1)]));
+    let closed = stream_chain("closed", server_names(&[]), vec![]);
+    let resource = listener(&a_listener("tls-443", 443, vec![closed, ended, passed]));
+    assert_eq!(refs(&resource), ["CDS a", "CDS b", "SDS shop/cert"]);
+    let json = dump::resource(&resource);
+    assert_eq!(json["listener_filters"][0]["name"], "envoy.filters.listener.tls_inspector");
+    let chains = json["filter_chains"].as_array().unwrap();
+    let names = |chain: &Value| chain["filter_chain_match"]["server_names"].clone();
+    assert_eq!(names(&chains[1]), json!(["a.example"]));
+    assert_eq!(names(&chains[2]), json!(["*.example"]));
+    assert_eq!(chains[0]["filter_chain_match"], json!({"transport_protocol": "tls"}));
+    let proxy = |chain: &Value| {
+        assert_eq!(chain["filters"][0]["name"], "envoy.filters.network.tcp_proxy");
+        let mut proxy = chain["filters"][0]["typed_config"].clone();
+        proxy.as_object_mut().unwrap().remove("@type");
+        proxy
+    };
+    let to = |name: &str, cluster: &str| json!({"stat_prefix": name, "cluster": cluster, "max_connect_attempts": 3});
+    assert_eq!(proxy(&chains[0]), to("closed", "isthmus-broken-reference"));
+    assert_eq!(
+        proxy(&chains[1])["weighted_clusters"],
+        json!({"clusters": [
+            {"name": "a", "weight": 7}, {"name": "isthmus-broken-reference", "weight": 3},
+        ]})
+    );
+    assert_eq!(proxy(&chains[2]), to("passed", "b"));
+    // A client's TLS is ended only where a chain says so, and then without a word about what is inside.
+    let socket = &chains[1]["transport_socket"]["typed_config"]["common_tls_context"];
+    assert_eq!(socket["tls_certificate_sds_secret_configs"][0]["name"], "shop/cert");
+    assert_eq!(socket.get("alpn_protocols"), None);
+    assert_eq!(chains[2].get("transport_socket"), None);
+}
+
+#[test]
+fn datagrams_go_to_clusters_by_the_slot_of_their_senders_port() {
+    let resource =
+        udp_listener(&a_udp_listener("udp-53", 53, &[("a", 1), ("broken", 2), ("b", 3)]));
+    assert_eq!(refs(&resource), ["CDS a", "CDS b"]);
+    let json = dump::resource(&resource);
+    let address = &json["address"]["socket_address"];
+    assert_eq!(*address, json!({"protocol": "UDP", "address": "0.0.0.0", "port_value": 53}));
+    assert_eq!(json.get("filter_chains"), None);
+    let proxy = &json["listener_filters"][0]["typed_config"];
+    let shares = proxy["matcher"]["matcher_list"]["matchers"].as_array().unwrap().iter();
+    let to = |on: &Value| on["action"]["typed_config"]["cluster"].clone();
+    let shares: Vec<_> = shares
+        .map(|share| {
+            let single = &share["predicate"]["single_predicate"];
+            assert_eq!(single["input"]["name"], "envoy.matching.inputs.source_port");
+            let slots = &single["custom_match"]["typed_config"]["runtime_fraction"];
+            assert_eq!(slots["default_value"]["denominator"], "MILLION");
+            (slots["default_value"]["numerator"].clone(), to(&share["on_match"]))
+        })
+        .collect();
+    assert_eq!(
+        shares,
+        [(json!(166_666), json!("a")), (json!(500_000), json!("isthmus-broken-reference")),]
+    );
+    assert_eq!(to(&proxy["matcher"]["on_no_match"]), "b");
+}
+
+#[test]
+fn datagrams_for_nobody_are_dropped() {
+    let resource = udp_listener(&a_udp_listener("udp-53", 53, &[]));
+    let json = dump::resource(&resource);
+    let matcher = &json["listener_filters"][0]["typed_config"]["matcher"];
+    assert_eq!(matcher.get("matcher_list"), None);
+    let to = &matcher["on_no_match"]["action"]["typed_config"]["cluster"];
+    assert_eq!(to, "isthmus-broken-reference");
 }
 
 #[test]

@@ -111,7 +111,7 @@ mod tests {
     use std::sync::Arc;
 
     use kinds::Parsed;
-    use model::{Kind, Meta, Object, ObjectKey, Secret, SecretData};
+    use model::{Authorities, Kind, Meta, Object, ObjectKey, Secret, SecretData};
 
     use super::Entry;
 
@@ -126,7 +126,7 @@ mod tests {
             locations: Arc::default(),
             document: "{}".into(),
         };
-        Object::Secret(Arc::new(Secret { meta, data }))
+        Object::Secret(Arc::new(Secret { meta, data, authorities: Authorities::None }))
     }
 
     fn read(old: Entry, object: Object) -> Entry {

@@ -111,6 +111,7 @@ impl Case {
                 Change::Health(health) => self.health = Some(health.clone()),
                 Change::InitDone
                 | Change::Findings { .. }
+                | Change::Refused(_)
                 | Change::Registry(_)
                 | Change::Steer(_)
                 | Change::Resolved(_) => {}
