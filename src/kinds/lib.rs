@@ -49,6 +49,5 @@ mod values;
 mod yaml;
 
 pub use crd::crds;
-pub use document::versions;
 pub use parse::{Limits, Parsed, decode, parse, redact};
 pub use served::{Served, served, served_again, versions};
