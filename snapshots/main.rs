@@ -37,6 +37,7 @@ macro_rules! areas {
 
 areas! {
     "backend" => backend,
+    "backend_tls" => backend_tls,
     "filter" => filter,
     "fleet" => fleet,
     "gateway" => gateway,
@@ -54,6 +55,7 @@ areas! {
     "registry" => registry,
     "session" => session,
     "status" => status,
+    "stream" => stream,
     "tls" => tls,
 }
 

@@ -123,6 +123,10 @@ impl Catalog {
         all!(self, IngressClass)
     }
 
+    pub fn backend_tls_policies(&self) -> impl Iterator<Item = &Arc<BackendTlsPolicy>> {
+        all!(self, BackendTlsPolicy)
+    }
+
     pub fn mesh_services(&self) -> impl Iterator<Item = &Arc<MeshService>> {
         all!(self, MeshService)
     }

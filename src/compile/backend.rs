@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use catalog::View;
 use ir::{
-    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, UpstreamProtocol,
+    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, Trust,
+    UpstreamProtocol, UpstreamTls,
 };
 use model::{
-    AppProtocol, BackendRef, Code, DnsResolution, Endpoint, EndpointHealth, Kind, Locality,
-    MeshService, MeshServicePort, Meta, NamespacedName, ObjectKey, SourceFrom, codes,
+    AppProtocol, BackendRef, Code, Condition, DnsResolution, Endpoint, EndpointHealth, Finding,
+    Kind, Locality, MeshService, MeshServicePort, Meta, NamespacedName, ObjectKey, ObjectRef,
+    Severity, SourceFrom, codes,
 };
 
+use crate::complaint::Complaint;
 use crate::join;
 use crate::plan::put;
 
@@ -28,29 +31,44 @@ pub(crate) struct BackendKey {
     pub(crate) kind: Kind,
     pub(crate) name: NamespacedName,
     pub(crate) port: u16,
-    pub(crate) speech: Speech,
+    pub(crate) transport: Transport,
 }
 
-/// What is spoken to a back end; whatever it may be, the endpoints are the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Speech {
-    /// What its port says.
-    #[default]
-    Declared,
-    /// HTTP/2 although its port does not say so: gRPC is nothing else.
+/// What goes to a back end. One port may get several kinds of traffic, and needs a cluster for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Transport {
+    /// Requests, or connections that arrived in clear text or whose TLS ended at the proxy.
+    Tcp,
+    /// Requests in HTTP/2, although the port does not say so: gRPC is nothing else.
     Http2,
+    /// The client's own TLS, which must not be put in another one.
+    Passthrough,
+    /// Another port of the service than the TCP port of the same number.
+    Udp,
 }
 
 impl BackendKey {
     /// The cluster's name.
     pub(crate) fn cluster(&self) -> Name {
-        let Self { kind, name, port, speech } = self;
-        let kind = kind.as_str().to_ascii_lowercase();
-        let speech = match speech {
-            Speech::Declared => "",
-            Speech::Http2 => "/http2",
+        let transport = match self.transport {
+            Transport::Tcp => "",
+            Transport::Http2 => "/http2",
+            Transport::Passthrough => "/passthrough",
+            Transport::Udp => "/udp",
         };
-        format!("{kind}/{}/{}/{port}{speech}", name.namespace, name.name).into()
+        format!(
+            "{}/{}/{}/{}{transport}",
+            self.kind.as_str().to_ascii_lowercase(),
+            self.name.namespace,
+            self.name.name,
+            self.port
+        )
+        .into()
+    }
+
+    /// Whether it is this port of its service.
+    pub(crate) fn is(&self, port: u16, protocol: AppProtocol) -> bool {
+        self.port == port && (protocol == AppProtocol::Udp) == (self.transport == Transport::Udp)
     }
 }
 
@@ -63,6 +81,28 @@ pub(crate) struct Broken {
     pub(crate) hint: String,
     /// The object that is not there.
     pub(crate) missing: Option<ObjectKey>,
+}
+
+impl Broken {
+    /// What is told about the place where the reference stands.
+    pub(crate) fn complaint(&self, at: ObjectRef) -> Complaint {
+        let finding = Finding {
+            at,
+            code: self.code,
+            severity: Severity::Error,
+            text: self.text.clone(),
+            hint: self.hint.clone(),
+        };
+        Complaint { finding, missing: self.missing.clone() }
+    }
+}
+
+/// The condition of a route of which this is the first broken reference.
+pub(crate) fn resolved_refs(broken: Option<Broken>) -> Condition {
+    match broken {
+        None => Condition::new("ResolvedRefs", true, "ResolvedRefs", "all references are resolved"),
+        Some(broken) => Condition::new("ResolvedRefs", false, broken.reason, broken.text),
+    }
 }
 
 /// Whether a grant in the target's namespace lets `from` (group, kind, namespace) refer to `to`.
@@ -129,7 +169,7 @@ pub(crate) fn resolve(
                     hint: "a DNS name chosen by whoever edits the Service could point anywhere (CVE-2021-25740); \
                            use a Service with endpoints or a MeshService"
                         .into(),
-            missing: None,
+                    missing: None,
                 });
             }
             service => {
@@ -142,86 +182,101 @@ pub(crate) fn resolve(
             reason: "BackendNotFound",
             code: codes::REFERENCE_NOT_FOUND,
             text: format!("{kind} {} does not exist", target.name),
-            hint: "requests that this back end would get are answered 500 until it exists".into(),
+            hint: "requests that this back end would get fail until it exists".into(),
             missing: Some(ObjectKey { kind, name: target.name.clone() }),
         });
     };
     let listed = || ports.iter().map(|(port, _)| port.to_string()).collect::<Vec<_>>().join(", ");
-    let no_port = |text| Broken {
+    let no_port = |text: String| Broken {
         reason: "BackendNotFound",
         code: codes::PORT_NOT_FOUND,
         text,
         hint: format!("its ports are: {}", listed()),
         missing: None,
     };
-    let (port, protocol) = match target.port {
-        Some(number) => ports
-            .iter()
-            .find(|(port, _)| *port == number)
-            .ok_or_else(|| no_port(format!("{kind} {} has no port {number}", target.name)))?,
+    let port = match (target.port, ports.as_slice()) {
+        (Some(port), _) => port,
         // Only our own kind may leave the port out, and only where there is no choice.
-        None if kind == Kind::MeshService && ports.len() == 1 => &ports[0],
-        None => {
+        (None, [(port, _)]) if kind == Kind::MeshService => *port,
+        (None, _) => {
             let text = format!("the reference to {kind} {} names no port", target.name);
             return Err(no_port(text));
         }
     };
-    let http = matches!(route.key.kind, Kind::HttpRoute | Kind::GrpcRoute);
-    if http && *protocol == AppProtocol::Udp {
+    let udp = route.key.kind == Kind::UdpRoute;
+    let transport = if udp { Transport::Udp } else { Transport::Tcp };
+    let mut key = BackendKey { kind, name: target.name.clone(), port, transport };
+    if let Some((_, protocol)) = ports.iter().find(|(port, protocol)| key.is(*port, *protocol)) {
+        if route.key.kind == Kind::GrpcRoute && *protocol != AppProtocol::H2c {
+            key.transport = Transport::Http2;
+        }
+        return Ok(key);
+    }
+    if ports.iter().any(|(other, _)| *other == port) {
+        let (has, wants) = if udp { ("TCP", "UDP") } else { ("UDP", "TCP") };
+        let text = format!("port {port} of {kind} {} is a {has} port", target.name);
         return Err(Broken {
             reason: "UnsupportedProtocol",
             code: codes::REFERENCE_PROTOCOL,
-            text: format!("port {port} of {kind} {} is for UDP", target.name),
-            hint: format!("an {} needs a port for TCP", route.key.kind),
-            missing: None,
+            hint: format!("{} needs a {wants} port", route.key.kind),
+            ..no_port(text)
         });
     }
-    let speech = if route.key.kind == Kind::GrpcRoute && *protocol != AppProtocol::H2c {
-        Speech::Http2
-    } else {
-        Speech::Declared
-    };
-    Ok(BackendKey { kind, name: target.name.clone(), port: *port, speech })
+    Err(no_port(format!("{kind} {} has no port {port}", target.name)))
 }
 
 /// Brings a back end's cluster and endpoints in a plan up to date. A cluster stays while something may still refer to it,
 /// so one whose service is gone is not taken away here.
-pub(crate) fn update(view: &View<'_>, key: &BackendKey, plan: &mut Plan) {
+pub(crate) fn update(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>, plan: &mut Plan) {
     let name = key.cluster();
-    if let Some(cluster) = cluster(view, key) {
+    // The cluster could not reach them; without any it need not try.
+    let unreachable = tls.as_ref().is_some_and(|tls| tls.trust == Trust::Nobody);
+    if let Some(cluster) = cluster(view, key, tls) {
         put(&mut plan.clusters, &name, cluster);
     }
-    put(&mut plan.endpoints, &name, endpoints(view, key));
+    let set = if unreachable {
+        EndpointSet { name: name.clone(), localities: Vec::new() }
+    } else {
+        endpoints(view, key)
+    };
+    put(&mut plan.endpoints, &name, set);
 }
 
 /// The cluster of a back end; `None` once the service or port is gone.
-fn cluster(view: &View<'_>, key: &BackendKey) -> Option<Cluster> {
+fn cluster(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>) -> Option<Cluster> {
     let mut discovery = Discovery::Endpoints;
     let (protocol, origin) = match key.kind {
         Kind::MeshService => {
             let service = view.mesh_service(&key.name)?;
-            let port = service.ports.iter().find(|p| p.port == key.port)?;
+            let port = service.ports.iter().find(|p| key.is(p.port, p.protocol))?;
             discovery = asked_by_proxies(service, port);
             (port.protocol, service.meta.at(""))
         }
         _ => {
             let service = view.service(&key.name)?;
-            let port = service.ports.iter().find(|p| p.port == key.port)?;
+            let port = service.ports.iter().find(|p| key.is(p.port, p.protocol))?;
             (port.protocol, service.meta.at(""))
         }
     };
-    let protocol = match (key.speech, protocol) {
-        (Speech::Http2, _) | (Speech::Declared, AppProtocol::H2c) => UpstreamProtocol::Http2,
-        (
-            Speech::Declared,
-            AppProtocol::Http1 | AppProtocol::WebSocket | AppProtocol::Tcp | AppProtocol::Udp,
-        ) => UpstreamProtocol::Http1,
+    let protocol = match (key.transport, protocol) {
+        (Transport::Http2, _) | (_, AppProtocol::H2c) => UpstreamProtocol::Http2,
+        (_, AppProtocol::Http1 | AppProtocol::WebSocket | AppProtocol::Tcp | AppProtocol::Udp) => {
+            UpstreamProtocol::Http1
+        }
     };
-    let stat_name = format!("{}.{}.{}", key.name.namespace, key.name.name, key.port).into();
+    let transport = match key.transport {
+        Transport::Tcp => "",
+        Transport::Http2 => ".http2",
+        Transport::Passthrough => ".passthrough",
+        Transport::Udp => ".udp",
+    };
+    let NamespacedName { namespace, name } = &key.name;
+    let stat_name = format!("{namespace}.{name}.{}{transport}", key.port).into();
     Some(Cluster {
         name: key.cluster(),
         stat_name,
         protocol,
+        tls,
         connect_timeout: CONNECT_TIMEOUT,
         discovery,
         origin,
@@ -248,12 +303,14 @@ fn endpoints(view: &View<'_>, key: &BackendKey) -> EndpointSet {
     let (found, exact) = match key.kind {
         Kind::MeshService => {
             let service = view.mesh_service(&key.name);
-            let port = service.and_then(|s| s.ports.iter().find(|p| p.port == key.port));
+            let port = service.and_then(|s| s.ports.iter().find(|p| key.is(p.port, p.protocol)));
             let both = service.zip(port);
             both.map_or((Vec::new(), false), |(s, port)| join::endpoints(view, s, port))
         }
         _ => {
-            let port = |ports: &[model::ServicePort]| ports.iter().position(|p| p.port == key.port);
+            let port = |ports: &[model::ServicePort]| {
+                ports.iter().position(|p| key.is(p.port, p.protocol))
+            };
             (join::of_service(view, &key.name, port), false)
         }
     };

@@ -13,6 +13,9 @@ use crate::features::SUPPORTED;
 use crate::register::{Register, Registered};
 use crate::{Bind, GroupKey, gateway, grpc, references, refused};
 
+/// `PolicyStatus.ancestors`: more are not to be written.
+const MOST_ANCESTORS: usize = 16;
+
 /// Compiles every Gateway of the catalog, and whatever other groups are wanted, step by step.
 #[derive(Debug)]
 pub struct Compiler {
@@ -150,6 +153,7 @@ impl Compiler {
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
         all.extend(references::broken(catalog));
+        all.extend(references::untargeted(catalog));
         all.extend(self.register.complaints());
         all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
         let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();
@@ -208,6 +212,10 @@ impl Compiler {
             Kind::ListenerSet => {
                 let mut groups = self.gateways.values();
                 groups.find_map(|group| group.set_status(key)).map(ObjectStatus::ListenerSet)
+            }
+            Kind::BackendTlsPolicy => {
+                let ancestors = self.gateways.values().filter_map(|group| group.policy_status(key));
+                Some(ObjectStatus::Policy(ancestors.take(MOST_ANCESTORS).collect()))
             }
             kind if Kind::ROUTES.contains(&kind) => {
                 let parents: Vec<ParentStatus> =

@@ -30,6 +30,7 @@ pub(crate) fn cluster(name: &str) -> Cluster {
         name: name.into(),
         stat_name: name.into(),
         protocol: UpstreamProtocol::Http1,
+        tls: None,
         connect_timeout: Duration::from_secs(5),
         discovery: ir::Discovery::Endpoints,
         origin: origin(name),
@@ -147,7 +148,7 @@ pub(crate) fn stream_chain(
     matches: ChainMatch,
     targets: Vec<StreamTarget>,
 ) -> FilterChain {
-    let handler = Handler::Tcp(StreamForward { stat_prefix: name.into(), targets });
+    let handler = Handler::Tcp(StreamForward { stat_prefix: name.into(), targets, origin: None });
     FilterChain { name: name.into(), matches, tls: None, handler, origin: origin("gateway") }
 }
 
@@ -168,7 +169,11 @@ pub(crate) fn udp_listener(name: &str, port: u16, targets: &[(&str, u32)]) -> Ud
         name: name.into(),
         addresses: vec![Ipv4Addr::UNSPECIFIED.into()],
         port,
-        forward: StreamForward { stat_prefix: name.into(), targets: streams(targets) },
+        forward: StreamForward {
+            stat_prefix: name.into(),
+            targets: streams(targets),
+            origin: None,
+        },
         origin: vec![origin("gateway")],
     }
 }

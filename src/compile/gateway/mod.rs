@@ -2,6 +2,7 @@
 
 mod addresses;
 mod attach;
+mod backend_tls;
 mod certificates;
 mod conflicts;
 mod fleet;
@@ -10,6 +11,7 @@ mod rules;
 mod session;
 mod sockets;
 mod status;
+mod streams;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,10 +27,12 @@ use crate::plan::{keep, put, put_all};
 use crate::tracker::Tracker;
 pub use addresses::Bind;
 use attach::Attachment;
+use backend_tls::{BackendTls, Policies};
 pub(crate) use fleet::class_parameters;
 use listeners::{Entrance, Skeleton};
 use rules::RouteRules;
 pub use rules::route_origin;
+use sockets::Sockets;
 use tables::Tables;
 
 /// What is compiled, and compiled again, by itself.
@@ -54,6 +58,8 @@ struct New {
     backends: bool,
     tables: bool,
     sockets: bool,
+    /// What back ends are shown.
+    client_certificate: bool,
 }
 
 impl New {
@@ -82,8 +88,11 @@ pub(crate) struct Group {
     /// Back ends whose number of users changed.
     touched: BTreeSet<BackendKey>,
     tables: Tables,
+    /// What the making of sockets found.
+    outranked: Vec<Complaint>,
     /// Those of the plan's secrets that are of listeners or of the Gateway.
     secrets: BTreeSet<Name>,
+    policies: Policies,
     plan: Plan,
 }
 
@@ -100,7 +109,9 @@ impl Group {
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
             tables: Tables::default(),
+            outranked: Vec::new(),
             secrets: BTreeSet::new(),
+            policies: Policies::default(),
             plan: Plan::default(),
         }
     }
@@ -155,19 +166,30 @@ impl Group {
         for route in todo {
             self.update_route(catalog, &route, new_fronts, &stale, &mut new);
         }
-        for piece in &stale {
-            if let Piece::Backend(key) = piece
-                && self.backends.contains_key(key)
-            {
-                self.update_backend(catalog, key);
-            }
+        let stale = stale.into_iter().filter_map(|piece| match piece {
+            Piece::Backend(key) => Some(key),
+            _ => None,
+        });
+        let mut backends: BTreeSet<_> = stale.collect();
+        if new.client_certificate {
+            backends.extend(self.policies.backends().cloned());
+        }
+        for key in backends
+            .iter()
+            .filter(|key| self.backends.contains_key(key))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            self.update_backend(catalog, &key);
         }
         if new.backends {
             self.sweep_backends(catalog);
         }
         if new.sockets {
-            let sockets = self.sockets();
-            put_all(&mut self.plan.listeners, sockets.into_iter().map(|l| (l.name.clone(), l)));
+            let Sockets { tcp, udp, outranked } = self.sockets();
+            put_all(&mut self.plan.listeners, tcp.into_iter().map(|l| (l.name.clone(), l)));
+            put_all(&mut self.plan.udp_listeners, udp.into_iter().map(|l| (l.name.clone(), l)));
+            self.outranked = outranked;
         }
         if new.tables {
             self.update_tables();
@@ -184,6 +206,7 @@ impl Group {
             || next.sets != self.skeleton.sets
             || next.gateway.is_some() != self.served();
         new.sockets = true;
+        new.client_certificate = next.client_certificate != self.skeleton.client_certificate;
         new.tables |= new_fronts || next.backs != self.skeleton.backs;
         self.skeleton = next;
         let backs = self.skeleton.backs.iter().filter(|back| back.programmed);
@@ -286,7 +309,10 @@ impl Group {
             }
             let view = View::new(catalog);
             let route = view.route(name);
-            let next = route.map(|route: &Arc<Route>| rules::rules(&view, route, entrance));
+            let next = route.map(|route: &Arc<Route>| match name.kind {
+                Kind::HttpRoute | Kind::GrpcRoute => rules::rules(&view, route, entrance),
+                _ => streams::rules(&view, route, entrance),
+            });
             self.tracker.set(piece, view.into_reads());
             let Some(next) = next else { continue };
             if state.rules.get(&entrance).is_some_and(|old| **old == next) {
@@ -322,7 +348,9 @@ impl Group {
 
     fn update_backend(&mut self, catalog: &Catalog, key: &BackendKey) {
         let view = View::new(catalog);
-        backend::update(&view, key, &mut self.plan);
+        let next = backend_tls::judge(&view, key, self.skeleton.client_certificate.as_ref());
+        backend::update(&view, key, next.tls.clone(), &mut self.plan);
+        self.policies.set(key, next, &mut self.plan.secrets);
         self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
     }
 
@@ -338,6 +366,7 @@ impl Group {
                 self.backends.remove(&key);
                 self.plan.clusters.remove(&name);
                 self.plan.endpoints.remove(&name);
+                self.policies.set(&key, BackendTls::default(), &mut self.plan.secrets);
                 self.tracker.forget(&Piece::Backend(key));
             }
         }
@@ -371,7 +400,9 @@ impl Group {
 
     /// All findings about this Gateway, its routes and their references.
     pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
-        self.skeleton.findings.iter().chain(self.routes.values().flat_map(|state| {
+        let own = self.skeleton.findings.iter().chain(&self.outranked);
+        let own = own.chain(self.policies.complaints());
+        own.chain(self.routes.values().flat_map(|state| {
             // Behind each entrance a route has the same findings.
             state
                 .attachment
