@@ -17,6 +17,7 @@ mod kubernetes;
 mod lag;
 mod last_good;
 mod pipeline;
+mod programmed;
 mod proxies;
 mod read;
 mod registries;
@@ -24,6 +25,7 @@ mod reload;
 mod report;
 mod server;
 pub mod settings;
+mod statuses;
 mod validate;
 
 pub use dev::{DevOptions, dev};
