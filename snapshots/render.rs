@@ -185,3 +185,22 @@ fn conditions(out: &mut String, indent: &str, all: &[Condition]) {
 pub(crate) fn findings(findings: &[Finding]) -> String {
     findings.iter().map(|finding| format!("{finding}\n")).collect()
 }
+
+/// The objects of fleets, each as a document. Kinds that are not shown are names.
+pub(crate) fn objects(fleets: &[fleet::kubernetes::Rendered], kinds: &[String]) -> String {
+    let mut out = String::new();
+    for fleet in fleets {
+        for object in &fleet.objects {
+            let kind = object["kind"].as_str().unwrap();
+            if kinds.iter().any(|shown| shown == kind) {
+                write!(out, "---\n{}", serde_yaml::to_string(object).unwrap()).unwrap();
+            } else {
+                writeln!(out, "---\n# {kind} {}", fleet.name).unwrap();
+            }
+        }
+        for finding in &fleet.findings {
+            writeln!(out, "# {finding}").unwrap();
+        }
+    }
+    out
+}
