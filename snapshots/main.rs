@@ -54,6 +54,7 @@ areas! {
     "registry" => registry,
     "session" => session,
     "status" => status,
+    "stream" => stream,
     "tls" => tls,
 }
 

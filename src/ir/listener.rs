@@ -72,6 +72,8 @@ pub struct StreamForward {
     pub stat_prefix: Arc<str>,
     /// Shares of the connections; that of a broken target is closed. Empty closes all of them.
     pub targets: Vec<StreamTarget>,
+    /// The route; `None` where there is none.
+    pub origin: Option<ObjectRef>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -81,6 +81,9 @@ codes! {
     /// The host of a MeshService is also a name of another service, which gets the clients that dial it, or it is a name
     /// that only another namespace may give out.
     HOST_TAKEN = 1307, "host taken";
+    /// Another route of whole connections is attached to the same listener, for the same server name where it has one, and
+    /// goes first: the older one, then by namespace and name. This one gets nothing there until the other is gone.
+    ROUTE_OUTRANKED = 1308, "another route goes first";
 
     /// An instance in a registry has no host that can be dialled: neither an IP address nor a DNS name. It gets no traffic.
     REGISTRY_HOST = 1401, "unusable host of an instance";

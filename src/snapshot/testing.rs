@@ -147,7 +147,7 @@ pub(crate) fn stream_chain(
     matches: ChainMatch,
     targets: Vec<StreamTarget>,
 ) -> FilterChain {
-    let handler = Handler::Tcp(StreamForward { stat_prefix: name.into(), targets });
+    let handler = Handler::Tcp(StreamForward { stat_prefix: name.into(), targets, origin: None });
     FilterChain { name: name.into(), matches, tls: None, handler, origin: origin("gateway") }
 }
 
@@ -168,7 +168,11 @@ pub(crate) fn udp_listener(name: &str, port: u16, targets: &[(&str, u32)]) -> Ud
         name: name.into(),
         addresses: vec![Ipv4Addr::UNSPECIFIED.into()],
         port,
-        forward: StreamForward { stat_prefix: name.into(), targets: streams(targets) },
+        forward: StreamForward {
+            stat_prefix: name.into(),
+            targets: streams(targets),
+            origin: None,
+        },
         origin: vec![origin("gateway")],
     }
 }

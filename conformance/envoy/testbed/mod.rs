@@ -25,7 +25,7 @@ mod wait;
 
 pub(crate) use bed::{Bed, GATEWAY, NODE};
 pub(crate) use child::Process;
-pub(crate) use client::{Answer, Ask, Connection, Failure, ask_once, get};
+pub(crate) use client::{Answer, Ask, Connection, Failure, Tunnel, ask_once, get};
 pub(crate) use documents::{Listener, gateway, kube_service, route, secret, service};
 pub(crate) use echo::Echo;
 pub(crate) use envoy::{Envoy, binary as envoy_binary, skipped};
@@ -33,5 +33,5 @@ pub(crate) use folder::Folder;
 pub(crate) use isthmus::{Isthmus, Run, output, program};
 pub(crate) use load::{Load, Target};
 pub(crate) use ports::{free_port, loopback};
-pub(crate) use tls::Certificate;
+pub(crate) use tls::{Certificate, server as tls_server};
 pub(crate) use wait::{LIMIT, say, until};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme};
 
 /// A self-signed certificate with a key pair of its own.
 #[derive(Clone)]
@@ -40,6 +41,16 @@ pub(super) fn client(alpn: &[&str]) -> Arc<ClientConfig> {
     // A resumed session would not show the certificate anew.
     config.resumption = rustls::client::Resumption::disabled();
     Arc::new(config)
+}
+
+/// A server with this certificate.
+pub(crate) fn server(certificate: &Certificate) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions();
+    let chain = vec![CertificateDer::from(certificate.der.clone())];
+    let config = builder.unwrap().with_no_client_auth().with_single_cert(chain, key);
+    Arc::new(config.unwrap())
 }
 
 impl ServerCertVerifier for Looker {

@@ -10,6 +10,7 @@ mod rules;
 mod session;
 mod sockets;
 mod status;
+mod streams;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ pub(crate) use fleet::class_parameters;
 use listeners::{Entrance, Skeleton};
 use rules::RouteRules;
 pub use rules::route_origin;
+use sockets::Sockets;
 use tables::Tables;
 
 /// What is compiled, and compiled again, by itself.
@@ -82,6 +84,8 @@ pub(crate) struct Group {
     /// Back ends whose number of users changed.
     touched: BTreeSet<BackendKey>,
     tables: Tables,
+    /// What the making of sockets found.
+    outranked: Vec<Complaint>,
     /// Those of the plan's secrets that are of listeners or of the Gateway.
     secrets: BTreeSet<Name>,
     plan: Plan,
@@ -100,6 +104,7 @@ impl Group {
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
             tables: Tables::default(),
+            outranked: Vec::new(),
             secrets: BTreeSet::new(),
             plan: Plan::default(),
         }
@@ -166,8 +171,10 @@ impl Group {
             self.sweep_backends(catalog);
         }
         if new.sockets {
-            let sockets = self.sockets();
-            put_all(&mut self.plan.listeners, sockets.into_iter().map(|l| (l.name.clone(), l)));
+            let Sockets { tcp, udp, outranked } = self.sockets();
+            put_all(&mut self.plan.listeners, tcp.into_iter().map(|l| (l.name.clone(), l)));
+            put_all(&mut self.plan.udp_listeners, udp.into_iter().map(|l| (l.name.clone(), l)));
+            self.outranked = outranked;
         }
         if new.tables {
             self.update_tables();
@@ -286,7 +293,10 @@ impl Group {
             }
             let view = View::new(catalog);
             let route = view.route(name);
-            let next = route.map(|route: &Arc<Route>| rules::rules(&view, route, entrance));
+            let next = route.map(|route: &Arc<Route>| match name.kind {
+                Kind::HttpRoute | Kind::GrpcRoute => rules::rules(&view, route, entrance),
+                _ => streams::rules(&view, route, entrance),
+            });
             self.tracker.set(piece, view.into_reads());
             let Some(next) = next else { continue };
             if state.rules.get(&entrance).is_some_and(|old| **old == next) {
@@ -371,7 +381,8 @@ impl Group {
 
     /// All findings about this Gateway, its routes and their references.
     pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
-        self.skeleton.findings.iter().chain(self.routes.values().flat_map(|state| {
+        let own = self.skeleton.findings.iter().chain(&self.outranked);
+        own.chain(self.routes.values().flat_map(|state| {
             // Behind each entrance a route has the same findings.
             state
                 .attachment

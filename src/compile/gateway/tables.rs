@@ -157,7 +157,7 @@ fn owner(fronts: &[Front], members: &[usize], domain: &Host) -> Option<usize> {
         .max_by_key(|index| fronts[*index].hostname.as_ref().map(Hostname::precedence))
 }
 
-fn covers(listener: &Host, domain: &Host) -> bool {
+pub(super) fn covers(listener: &Host, domain: &Host) -> bool {
     match (listener, domain) {
         (None, _) => true,
         (Some(listener), Some(domain)) => listener.covers(domain),
