@@ -59,7 +59,8 @@ pub async fn dev(
         .await?;
         tasks.spawn(echo.run(stop.clone().cancelled_owned()));
     }
-    let folder = settings.source_dir.display().to_string();
+    let folder =
+        settings.source_dir.iter().map(|path| path.display().to_string()).collect::<String>();
     let server = Server::start(settings).await?;
     let xds = server.xds_address();
     let NamespacedName { namespace, name } = &options.gateway;

@@ -130,11 +130,13 @@ fn stored(object: &Object) -> Option<StoredDocument> {
     if meta.written() != meta.key {
         return None;
     }
-    Some(StoredDocument {
-        source: meta.source.clone(),
-        file: meta.locations.file.clone()?,
-        document: meta.document.clone(),
-    })
+    let file = match &meta.locations.file {
+        Some(file) => file.clone(),
+        // An API server has no files.
+        None if *meta.source == *sources::kubernetes::NAME => "".into(),
+        None => return None,
+    };
+    Some(StoredDocument { source: meta.source.clone(), file, document: meta.document.clone() })
 }
 
 /// What was found in the store at start.
@@ -144,16 +146,35 @@ pub(crate) struct Inherited {
     pub(crate) services: Vec<RegistryServiceId>,
 }
 
-/// Stored documents as the file source takes them, and their keys. Those that this version cannot read any more are said
-/// and left out.
-pub(crate) fn seeds(documents: &[StoredDocument]) -> (Vec<SeedFile>, Vec<(Arc<str>, ObjectKey)>) {
+/// Stored documents as the sources take them.
+#[derive(Default)]
+pub(crate) struct Seeds {
+    pub(crate) files: Vec<SeedFile>,
+    /// Of the API server.
+    pub(crate) objects: Vec<Object>,
+    /// All of them, with their source.
+    pub(crate) keys: Vec<(Arc<str>, ObjectKey)>,
+}
+
+/// Documents that this version cannot read any more are said and left out.
+pub(crate) fn seeds(documents: &[StoredDocument]) -> Seeds {
     let mut files: BTreeMap<Arc<str>, Vec<Object>> = BTreeMap::new();
-    let mut keys = Vec::new();
+    let mut out = Seeds::default();
     for stored in documents {
-        match kinds::decode(&stored.source, &stored.document) {
+        let served = *stored.source == *sources::kubernetes::NAME;
+        let read = if served {
+            kinds::served_again(&stored.source, &stored.document)
+        } else {
+            kinds::decode(&stored.source, &stored.document)
+        };
+        match read {
             Ok(object) => {
-                keys.push((stored.source.clone(), object.key().clone()));
-                files.entry(stored.file.clone()).or_default().push(object);
+                out.keys.push((stored.source.clone(), object.key().clone()));
+                if served {
+                    out.objects.push(object);
+                } else {
+                    files.entry(stored.file.clone()).or_default().push(object);
+                }
             }
             Err(findings) => {
                 for finding in findings {
@@ -162,5 +183,7 @@ pub(crate) fn seeds(documents: &[StoredDocument]) -> (Vec<SeedFile>, Vec<(Arc<st
             }
         }
     }
-    (files.into_iter().map(|(file, objects)| SeedFile { file, objects }).collect(), keys)
+    let files = files.into_iter().map(|(file, objects)| SeedFile { file, objects });
+    out.files = files.collect();
+    out
 }

@@ -13,6 +13,7 @@ mod dev;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod groups;
+mod kubernetes;
 mod lag;
 mod last_good;
 mod pipeline;

@@ -61,7 +61,7 @@ impl World {
         let was_live = live(self);
         let before = self.catalog().clone();
         let applied = self.merger.apply_at(batch, self.feed.now(now));
-        self.feed.tell(&self.merger, &applied);
+        self.feed.tell(&source, &self.merger, &applied);
         if applied.changed.iter().any(|key| comes_or_goes(key, &before, &applied.catalog)) {
             self.findings.take();
         }

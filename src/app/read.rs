@@ -38,6 +38,8 @@ pub(crate) struct Reader {
     pub(crate) stopping: watch::Receiver<bool>,
     /// Where the file source reads.
     pub(crate) folder: String,
+    /// Where the API server is, if one is read.
+    pub(crate) api_server: String,
     pub(crate) controller: Arc<str>,
 }
 
@@ -91,6 +93,7 @@ impl Read for Reader {
         let world = self.world();
         let object = world.catalog().get(&key)?.clone();
         let status = world.compiler.status(world.catalog(), &key);
+        let generation = world.catalog().generation_of(&key).unwrap_or_default();
         let source: Arc<str> = name.to_string().into();
         let registry = (kind == Kind::Registry)
             .then(|| world.merger.registries().into_iter().find(|r| r.name == source))
@@ -109,7 +112,6 @@ impl Read for Reader {
         if let Some(status) = status
             && let Value::Object(fields) = &mut document
         {
-            let generation = object.meta().generation;
             fields.insert("status".into(), status::render(&status, generation, &self.controller));
         }
         Some(document)
@@ -149,7 +151,10 @@ impl Read for Reader {
             let found = all.find(|registry| *registry.meta.name().to_string() == *name);
             found.map(|registry| registry.addresses.join(",")).unwrap_or_default()
         };
-        let objects: usize = Kind::ALL.into_iter().map(|kind| catalog.count(kind)).sum();
+        let of = |source: &Arc<str>| {
+            let all = Kind::ALL.into_iter().flat_map(|kind| catalog.list(kind));
+            all.filter(|object| object.meta().source == *source).count()
+        };
         catalog
             .sources()
             .map(|(name, state)| {
@@ -159,7 +164,10 @@ impl Read for Reader {
                     None if **name == *sources::dns::NAME => {
                         ("dns".into(), String::new(), world.merger.questions().len())
                     }
-                    None => ("file".into(), self.folder.clone(), objects),
+                    None if **name == *sources::kubernetes::NAME => {
+                        ("kubernetes".into(), self.api_server.clone(), of(name))
+                    }
+                    None => ("file".into(), self.folder.clone(), of(name)),
                 };
                 let (label, reason) = match &state.health {
                     Health::Syncing => ("syncing", ""),

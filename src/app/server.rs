@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::groups::Groups;
+use crate::kubernetes;
 use crate::lag::Lag;
-use crate::last_good::{self, Inherited};
+use crate::last_good::{self, Inherited, Seeds};
 use crate::pipeline::{Pipeline, World};
 use crate::proxies::Proxies;
 use crate::read::Reader;
@@ -66,7 +67,8 @@ impl Server {
             .into_iter()
             .map(|(name, snapshot)| (name, Arc::new(snapshot)))
             .collect();
-        let (seed, documents) = last_good::seeds(&found.documents);
+        let Seeds { files, objects, keys: documents } = last_good::seeds(&found.documents);
+        let api_server = kubernetes::client(&settings).await?;
 
         let services: Vec<_> = found.services.iter().map(|service| service.id.clone()).collect();
         let seeds = found.services.into_iter().map(registries::seed).collect();
@@ -84,11 +86,24 @@ impl Server {
         let (stopping, stopping_seen) = watch::channel(false);
         let (stop_streams, stop_rest) = (CancellationToken::new(), CancellationToken::new());
 
-        let options = sources::file::Options {
+        let files = settings.source_dir.as_ref().map(|folder| sources::file::Options {
             quiet: settings.quiet_time,
-            seed,
-            ..sources::file::Options::new(&settings.source_dir, limits(&settings))
-        };
+            seed: files,
+            ..sources::file::Options::new(folder, limits(&settings))
+        });
+        let objects = api_server.as_ref().map(|server| sources::kubernetes::Options {
+            name: sources::kubernetes::NAME.into(),
+            url: server.url.clone(),
+            namespaces: settings
+                .kubernetes_namespaces
+                .0
+                .iter()
+                .map(|n| n.as_str().into())
+                .collect(),
+            seed: objects,
+        });
+        let file_name = files.iter().map(|options| options.name.clone());
+        let names = file_name.chain(objects.iter().map(|options| options.name.clone())).collect();
         let pipeline = Pipeline {
             world: world.clone(),
             groups: groups.clone(),
@@ -96,7 +111,7 @@ impl Server {
             lag,
             steps,
             seen,
-            sources: vec![options.name.clone()],
+            sources: names,
             fallback: snapshots.clone(),
             open: false.into(),
             started: std::time::Instant::now(),
@@ -132,7 +147,8 @@ impl Server {
             steps: steps_seen.clone(),
             last_good,
             stopping: stopping_seen,
-            folder: settings.source_dir.display().to_string(),
+            folder: shown(settings.source_dir.as_deref()),
+            api_server: api_server.as_ref().map(|server| server.url.clone()).unwrap_or_default(),
             controller: settings.controller_name.as_str().into(),
         };
         let http = api::Server::bind(api::Options {
@@ -164,7 +180,8 @@ impl Server {
                 }
             }
         });
-        let rest = vec![
+        let taken = wants.taken.clone();
+        let mut rest = vec![
             // A long compile must not hold up streams that share a worker with it.
             on_a_thread("pipeline", pipeline.run(incoming))?,
             tokio::spawn(report::run(world.clone(), world_seen)),
@@ -176,12 +193,6 @@ impl Server {
                 }
             }),
             tokio::spawn(registries.run(wants, stop_rest.clone().cancelled_owned())),
-            // It reads files.
-            on_a_thread(
-                "file",
-                sources::file::Source::with_parse(options, parse)
-                    .run(batches, stop_rest.clone().cancelled_owned()),
-            )?,
             tokio::spawn({
                 let stop = stop_rest.clone();
                 async move {
@@ -191,7 +202,18 @@ impl Server {
                 }
             }),
         ];
-        tracing::info!(xds = %xds_address, http = %http_address, folder = %settings.source_dir.display(), "started");
+        if let Some(options) = files {
+            let source = sources::file::Source::with_parse(options, parse);
+            let run = source.run(batches.clone(), stop_rest.clone().cancelled_owned());
+            // It reads files.
+            rest.push(on_a_thread("file", run)?);
+        }
+        if let Some((options, server)) = objects.zip(api_server) {
+            let source = sources::kubernetes::Source::new(server.client, options, taken);
+            rest.push(tokio::spawn(source.run(batches, stop_rest.clone().cancelled_owned())));
+        }
+        let folder = shown(settings.source_dir.as_deref());
+        tracing::info!(xds = %xds_address, http = %http_address, folder, kubernetes = settings.kubernetes, "started");
         Ok(Self {
             xds: xds_address,
             http: http_address,
@@ -244,6 +266,10 @@ impl Server {
             tracing::info!("stopped");
         }
     }
+}
+
+fn shown(path: Option<&Path>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
 /// A state folder that cannot be used costs what it is for, a start without the sources, and nothing else; but a wrong

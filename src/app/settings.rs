@@ -20,13 +20,23 @@ use std::time::Duration;
 
 pub use layers::{Effective, Inputs, Origin, Problem, load};
 pub use spec::{Machine, Preset, Profile, Spec};
-pub use value::{ByteSize, LogFormat, Percent};
+pub use value::{ByteSize, LogFormat, Names, Percent};
 
 use Preset::{By, Fixed};
 
 spec::settings! {
-    /// Folder (or one file) of documents; read again when it changes.
-    source_dir ('f'): PathBuf = By(Machine::source_dir);
+    /// Folder (or one file) of documents; read again when it changes. With `kubernetes`, none unless one is given.
+    source_dir ('f'): Option<PathBuf> = By(Machine::source_dir);
+    /// Read objects from a Kubernetes API server. An object that a file has too counts as the file has it.
+    kubernetes: bool = Fixed("false");
+    /// How to reach the API server; when not set, as the ServiceAccount of the pod, or else as $KUBECONFIG or
+    /// ~/.kube/config say.
+    kubeconfig: Option<PathBuf> = Fixed("");
+    /// The context of the kubeconfig; when not set, its current one.
+    kubernetes_context: Option<String> = Fixed("");
+    /// Namespaces to read from, with a comma between them; all when not set. Each is watched by itself, so that rights in
+    /// these namespaces are enough.
+    kubernetes_namespaces: Names = Fixed("");
     /// Where proxies connect (ADS over gRPC).
     xds_listen: SocketAddr = Fixed("127.0.0.1:18000");
     /// Serve xDS without TLS on an address that other machines can reach. Without it, such an address needs a
@@ -147,6 +157,19 @@ impl Settings {
                     "without it half-open connections live for hours: must be more than 0s",
                 );
             }
+        }
+        if !self.kubernetes {
+            let others = [
+                ("kubeconfig", self.kubeconfig.is_some()),
+                ("kubernetes-context", self.kubernetes_context.is_some()),
+                ("kubernetes-namespaces", !self.kubernetes_namespaces.0.is_empty()),
+            ];
+            for (setting, _) in others.into_iter().filter(|(_, set)| *set) {
+                say(setting, "tells about Kubernetes, which is not read: set kubernetes too");
+            }
+        }
+        if self.source_dir.is_none() && !self.kubernetes {
+            say("source-dir", "there is nothing to read: set source-dir or kubernetes");
         }
         if self.drain_window > self.grace {
             say("drain-window", "must not be longer than grace");

@@ -41,8 +41,8 @@ pub(crate) fn run(
 ) -> Outcome {
     let settings = args.settings.load(Profile::Dev, environment)?.settings;
     serve::check(&settings)?;
-    if !settings.source_dir.exists() {
-        let text = format!("there is no {}", settings.source_dir.display());
+    if let Some(folder) = settings.source_dir.as_ref().filter(|folder| !folder.exists()) {
+        let text = format!("there is no {}", folder.display());
         return Err(Failure::new(Exit::NotFound, text)
             .hint("run it in the source tree, or name a folder of documents with -f"));
     }

@@ -48,15 +48,18 @@ pub fn served(
 }
 
 /// Reads what [`served`] made, from its [`model::Meta::document`].
-#[must_use]
-pub fn served_again(source: &Arc<str>, document: &str) -> Option<Object> {
-    let object: Json = serde_json::from_str(document).ok()?;
-    let api_version = object["apiVersion"].as_str()?;
+///
+/// # Errors
+/// If it is no good object any more, as after an upgrade that reads it more strictly.
+pub fn served_again(source: &Arc<str>, document: &str) -> Result<Object, Vec<Finding>> {
+    let Ok(object) = serde_json::from_str::<Json>(document) else { return Err(Vec::new()) };
+    let api_version = object["apiVersion"].as_str().unwrap_or_default();
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let kind = Kind::find(group, object["kind"].as_str()?)?;
-    match served(source, kind, version, &object).0 {
-        Served::Object(object) => Some(object),
-        Served::Refused(_) | Served::Nothing => None,
+    let kind = object["kind"].as_str().and_then(|kind| Kind::find(group, kind));
+    let Some(kind) = kind else { return Err(Vec::new()) };
+    match served(source, kind, version, &object) {
+        (Served::Object(object), _) => Ok(object),
+        (Served::Refused(_) | Served::Nothing, findings) => Err(findings),
     }
 }
 

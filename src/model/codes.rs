@@ -112,6 +112,17 @@ codes! {
     /// The file with a password, token or key of a registry cannot be read.
     REGISTRY_SECRET = 1413, "secret of a registry cannot be read";
 
+    /// The API server has no such kind, because its CustomResourceDefinition is not installed or has none of the versions
+    /// that are read. The kind is off, and comes alive when it appears.
+    KUBERNETES_KIND_OFF = 1501, "kind is not served";
+    /// The API server does not permit to read a kind. Its last known objects stay in use, and it is tried again each 10 s at
+    /// the latest.
+    KUBERNETES_FORBIDDEN = 1502, "not permitted by the API server";
+    /// The API server answers a list or a watch with an error. The last known objects stay in use.
+    KUBERNETES_REFUSED = 1503, "API server does not list a kind";
+    /// The API server cannot be reached. Everything that is known of it stays in use.
+    KUBERNETES_UNREACHABLE = 1504, "API server cannot be reached";
+
     /// The API server does not take an object of a Gateway's fleet. What was written before stays; it is tried again.
     FLEET_WRITING = 1601, "object of a fleet cannot be written";
     /// The control plane's ServiceAccount may not do what the fleet of a Gateway needs. It is tried again; everything else

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! folder of YAML ──file──────────────────► Batch of Change ──► catalog
+//! Kubernetes API server ──kubernetes─────► Batch of Change ──► catalog
 //! Nacos, Eureka, ZooKeeper, Consul ──────► Batch of Report ──► catalog
 //! ```
 //!
@@ -17,6 +18,7 @@ pub mod dns;
 pub mod dubbo;
 pub mod eureka;
 pub mod file;
+pub mod kubernetes;
 pub mod nacos;
 pub mod registry;
 pub mod triple;

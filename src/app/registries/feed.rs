@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use catalog::{Applied, Event, Key, Merger, Now, What};
 use compile::Registered;
 use model::{Ask, Kind, Question, Registry};
+use sources::kubernetes::{self, Taken};
 use tokio::sync::{mpsc, watch};
 
 /// Asks that may wait. One that finds no room is asked again by the guard.
@@ -22,6 +23,7 @@ pub(crate) struct Feed {
     deadline: watch::Sender<Option<Duration>>,
     questions: watch::Sender<Arc<BTreeSet<Question>>>,
     registered: watch::Sender<Registered>,
+    taken: watch::Sender<Taken>,
 }
 
 /// The other end.
@@ -33,6 +35,8 @@ pub(crate) struct Wants {
     pub(crate) deadline: watch::Receiver<Option<Duration>>,
     pub(crate) questions: watch::Receiver<Arc<BTreeSet<Question>>>,
     pub(crate) registered: watch::Receiver<Registered>,
+    /// Of the source Kubernetes.
+    pub(crate) taken: watch::Receiver<Taken>,
 }
 
 impl Feed {
@@ -43,7 +47,8 @@ impl Feed {
         let (deadline, deadline_seen) = watch::channel(None);
         let (questions, questions_seen) = watch::channel(Arc::default());
         let (registered, registered_seen) = watch::channel(Registered::new());
-        let feed = Self { start, documents, asks, deadline, questions, registered };
+        let (taken, taken_seen) = watch::channel(Taken::default());
+        let feed = Self { start, documents, asks, deadline, questions, registered, taken };
         let wants = Wants {
             start,
             documents: documents_seen,
@@ -51,6 +56,7 @@ impl Feed {
             deadline: deadline_seen,
             questions: questions_seen,
             registered: registered_seen,
+            taken: taken_seen,
         };
         (feed, wants)
     }
@@ -59,8 +65,15 @@ impl Feed {
         Now { since: self.start.elapsed(), wall }
     }
 
-    /// After each step.
-    pub(crate) fn tell(&self, merger: &Merger, applied: &Applied) {
+    /// After each batch of `source`.
+    pub(crate) fn tell(&self, source: &str, merger: &Merger, applied: &Applied) {
+        self.taken.send_if_modified(|taken| {
+            let ours = source == kubernetes::NAME;
+            let differs = ours || !Arc::ptr_eq(&taken.references, merger.references());
+            taken.batches += u64::from(ours);
+            taken.references.clone_from(merger.references());
+            differs
+        });
         let is_registry = |key: &Key| matches!(key, Key::Object(key) if key.kind == Kind::Registry);
         if applied.changed.iter().any(is_registry) {
             let all = applied.catalog.registries().cloned().collect();

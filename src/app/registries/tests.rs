@@ -147,7 +147,7 @@ impl World {
 
     fn apply(&mut self, batch: Batch) {
         let applied = self.merger.apply_at(batch, self.feed.now(SystemTime::now()));
-        self.feed.tell(&self.merger, &applied);
+        self.feed.tell("test", &self.merger, &applied);
     }
 
     fn document(&mut self, registry: Registry) {
@@ -160,7 +160,7 @@ impl World {
             while !holds(&self.merger) {
                 let batch = self.incoming.recv().await.expect("the controller runs");
                 let applied = self.merger.apply_at(batch, self.feed.now(SystemTime::now()));
-                self.feed.tell(&self.merger, &applied);
+                self.feed.tell("test", &self.merger, &applied);
             }
         };
         tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("{what}"));

@@ -121,6 +121,11 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Effective, Vec<Problem>> {
             set(at, value, Origin::Flag { name }, format!("--{name}"));
         }
     }
+    // The folder that is read by default is there for those who have nothing else to read.
+    let folder = SPECS.iter().position(|s| s.name == "source-dir");
+    if settings.kubernetes && folder.is_some_and(|at| origins[at] == Origin::Default) {
+        settings.source_dir = None;
+    }
     file_problems.append(&mut problems);
     if file_problems.is_empty() { Ok(Effective { settings, origins }) } else { Err(file_problems) }
 }

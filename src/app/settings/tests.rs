@@ -75,6 +75,7 @@ fn each_setting_by_each_way() {
             "NUMBER" => "7",
             "PERCENT" => "25%",
             "text|json" => "json",
+            "NAME,…" => "one,two",
             "TEXT" => "words",
             other => panic!("a new unit: {other}"),
         };
@@ -162,6 +163,19 @@ fn rules_between_settings() {
 }
 
 #[test]
+fn with_kubernetes_a_folder_is_read_only_where_one_is_named() {
+    let dir = |flags: &[_]| load_from(None, &[], flags).unwrap().settings.source_dir;
+    let kubernetes = ("kubernetes", "true");
+    assert_eq!(dir(&[]), Some("/etc/isthmus/config.d".into()));
+    assert_eq!(dir(&[kubernetes]), None);
+    assert_eq!(dir(&[kubernetes, ("source-dir", "/routes")]), Some("/routes".into()));
+    breaks_rule(&[("source-dir", "")], "source-dir");
+    breaks_rule(&[("kubeconfig", "config")], "kubeconfig");
+    breaks_rule(&[("kubernetes-context", "prod")], "kubernetes-context");
+    breaks_rule(&[("kubernetes-namespaces", "shop, infra")], "kubernetes-namespaces");
+}
+
+#[test]
 fn plaintext_beyond_loopback_must_be_asked_for() {
     let open = ("xds-listen", "0.0.0.0:18000");
     breaks_rule(&[open], "xds-listen");
@@ -195,5 +209,5 @@ fn names_are_unique_and_documented() {
         assert!(seen.insert(spec.name) && spec.doc().ends_with('.'), "{}", spec.name);
         assert!(!spec.name.contains('_'));
     }
-    assert_eq!(SPECS[1].variable(), "ISTHMUS_XDS_LISTEN");
+    assert_eq!(SPECS[0].variable(), "ISTHMUS_SOURCE_DIR");
 }

@@ -86,6 +86,26 @@ impl Value for Option<String> {
     }
 }
 
+/// Names with commas between them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(pub Vec<String>);
+
+impl Value for Names {
+    const UNIT: &'static str = "NAME,…";
+
+    fn blank() -> Self {
+        Self::default()
+    }
+    /// Empty text is none.
+    fn parse(text: &str) -> Result<Self, String> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        Ok(Self(names.map(str::to_owned).collect()))
+    }
+    fn print(&self) -> String {
+        self.0.join(",")
+    }
+}
+
 impl Value for SocketAddr {
     const UNIT: &'static str = "ADDRESS:PORT";
 

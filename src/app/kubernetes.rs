@@ -1,0 +1,52 @@
+//! The client of the API server, which source, status and fleet share.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+
+use crate::settings::Settings;
+
+/// A server that does not take a connection in this time counts as gone.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An API server, and how to speak with it.
+#[derive(Clone)]
+pub(crate) struct ApiServer {
+    pub(crate) client: kube::Client,
+    /// To show.
+    pub(crate) url: String,
+}
+
+/// Connects to nothing yet: the API server may be away. `None` where Kubernetes is not wanted.
+///
+/// # Errors
+/// If the settings name a server that cannot be spoken with, whether it is there or not.
+pub(crate) async fn client(settings: &Settings) -> anyhow::Result<Option<ApiServer>> {
+    if !settings.kubernetes {
+        return Ok(None);
+    }
+    let mut config = config(settings).await.context("the settings for Kubernetes")?;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    // Whoever asks knows how long to wait before asking again.
+    config.default_retry = false;
+    let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+    let client = kube::Client::try_from(config).context("the settings for Kubernetes")?;
+    Ok(Some(ApiServer { client, url }))
+}
+
+async fn config(settings: &Settings) -> anyhow::Result<Config> {
+    let options = KubeConfigOptions {
+        context: settings.kubernetes_context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    if let Some(path) = &settings.kubeconfig {
+        let file = Kubeconfig::read_from(path)
+            .with_context(|| format!("the kubeconfig {}", path.display()))?;
+        return Ok(Config::from_custom_kubeconfig(file, &options).await?);
+    }
+    match Config::incluster() {
+        Ok(config) => Ok(config),
+        Err(_) => Ok(Config::from_kubeconfig(&options).await?),
+    }
+}

@@ -1,0 +1,87 @@
+//! Kubernetes: objects of an API server.
+//!
+//! ```text
+//!            discover ──which kinds are served──►┐
+//! API server ── watch (one task a kind) ────────►├─ View ──Batch──► catalog
+//!            ── fetch (Secrets, ConfigMaps) ────►┘    ▲
+//!                                                     └─ what is referred to ── catalog
+//! ```
+//!
+//! In: the API server's lists and watches. Out: batches; all that is ready at one time is one batch. Kinds fare alone: one
+//! that is not served is off until it is, one that may not be read keeps its last objects and the others go on. While the
+//! server is away everything stays; what a list lacks that was made after contact is gone, because the server is the
+//! authority on its objects.
+//!
+//! Nothing is compiled before each kind has been listed, or has shown that it cannot be. Where the server is away at
+//! start, what was kept on disk stands in.
+//!
+//! It must never write to the API server, and must never take a failed request for an absence.
+
+mod contact;
+mod discover;
+#[cfg(test)]
+mod fake;
+mod fetch;
+mod gauges;
+mod object;
+mod run;
+mod say;
+#[cfg(test)]
+mod tests;
+mod view;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::{Kind, Object, ObjectKey};
+
+pub use run::Source;
+
+/// The name of the source.
+pub const NAME: &str = "kubernetes";
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub name: Arc<str>,
+    /// Where the API server is, to show.
+    pub url: String,
+    /// Namespaces to read from, each by itself; all of them where it is empty.
+    pub namespaces: Vec<Arc<str>>,
+    /// Objects as they were before a restart: they stand in where the server is away, and for what it refuses to show.
+    pub seed: Vec<Object>,
+}
+
+/// What the catalog has taken in, and what follows.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    /// Batches of this source.
+    pub batches: u64,
+    /// Secrets and ConfigMaps that some object names.
+    pub references: Arc<BTreeSet<ObjectKey>>,
+}
+
+/// How the objects of a kind are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Whole,
+    /// Only their labels count, and those are in the metadata.
+    Metadata,
+    /// A cluster has far more of them than are referred to, and most hold secrets of others. One watch of the metadata
+    /// of all tells what changes, and what is referred to is then fetched by name. A watch by name for each would be a
+    /// connection for each.
+    ByName,
+}
+
+fn way(kind: Kind) -> Way {
+    match kind {
+        Kind::Namespace | Kind::Node => Way::Metadata,
+        Kind::ConfigMap | Kind::Secret => Way::ByName,
+        _ => Way::Whole,
+    }
+}
+
+/// Whether every API server has the kind; the others come as CustomResourceDefinitions.
+fn is_built_in(kind: Kind) -> bool {
+    !matches!(kind.group(), "gateway.networking.k8s.io" | "isthmus.dev")
+}
