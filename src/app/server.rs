@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
+use crate::fleet;
 use crate::groups::Groups;
 use crate::kubernetes;
 use crate::lag::Lag;
@@ -60,6 +61,9 @@ impl Server {
         let (store, found) = open_store(&settings)?;
         let credentials = Contents::read(Auth::files(&settings))?;
         let certificates = Contents::read(tls_files(&settings))?;
+        let fleet_ca = Contents::read(fleet::files(&settings))?;
+        let fleet_options =
+            fleet::options(&settings, &fleet_ca)?.map(|options| watch::channel(Arc::new(options)));
         let groups = Arc::new(Groups::new(Auth::new(&settings, &credentials)?));
         let last_good = (!found.snapshots.is_empty()).then_some(found.written);
         let snapshots: BTreeMap<_, _> = found
@@ -83,6 +87,7 @@ impl Server {
         let proxies = Arc::new(Proxies::new(groups.clone(), world.clone(), lag.clone()));
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
+        let (wanted_fleets, fleets_wanted) = watch::channel(None);
         let (stopping, stopping_seen) = watch::channel(false);
         let (stop_streams, stop_rest) = (CancellationToken::new(), CancellationToken::new());
 
@@ -110,6 +115,7 @@ impl Server {
             merge_window: settings.merge_window,
             lag,
             steps,
+            fleets: wanted_fleets,
             seen,
             sources: names,
             fallback: snapshots.clone(),
@@ -126,6 +132,9 @@ impl Server {
         }
         if !certificates.is_empty() {
             watched.push(watch_certificates(&settings, &xds_handle, &certificates));
+        }
+        if let Some((sender, _)) = &fleet_options {
+            watched.push(fleet::watch_ca(&settings, &fleet_ca, sender.clone()));
         }
         let xds_address = xds_handle.address();
         // gRPC health is what a load balancer before several replicas asks.
@@ -207,6 +216,19 @@ impl Server {
             let run = source.run(batches.clone(), stop_rest.clone().cancelled_owned());
             // It reads files.
             rest.push(on_a_thread("file", run)?);
+        }
+        let (_leading, leader) = watch::channel(true);
+        if let (Some((_, options)), Some(server)) = (fleet_options, &api_server) {
+            let (_told, tasks) = fleet::start(
+                &settings,
+                server,
+                options,
+                fleets_wanted,
+                leader,
+                batches.downgrade(),
+                stop_rest.clone(),
+            );
+            rest.extend(tasks);
         }
         if let Some((options, server)) = objects.zip(api_server) {
             let source = sources::kubernetes::Source::new(server.client, options, taken);

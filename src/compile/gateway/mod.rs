@@ -68,6 +68,7 @@ pub(crate) struct Group {
     started: bool,
     tracker: Tracker<Piece>,
     skeleton: Skeleton,
+    fleet: Option<Arc<Fleet>>,
     routes: BTreeMap<ObjectKey, RouteState>,
     /// Back ends with the number of routes that use each.
     backends: BTreeMap<BackendKey, usize>,
@@ -85,6 +86,7 @@ impl Group {
             started: false,
             tracker: Tracker::new(),
             skeleton: Skeleton::default(),
+            fleet: None,
             routes: BTreeMap::new(),
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
@@ -98,9 +100,8 @@ impl Group {
     }
 
     /// What its proxies are made from; `None` where it is not ours, or its parameters are not known.
-    pub(crate) fn fleet(&self) -> Option<Fleet> {
-        let skeleton = &self.skeleton;
-        fleet::fleet(skeleton.gateway.as_ref()?, &skeleton.parameters, &skeleton.fronts)
+    pub(crate) fn fleet(&self) -> Option<&Arc<Fleet>> {
+        self.fleet.as_ref()
     }
 
     /// Whether the Gateway exists and its class is ours.
@@ -173,6 +174,10 @@ impl Group {
             || next.gateway.is_some() != self.served();
         self.skeleton = next;
         new.sockets = true;
+        let fleet = fleet::fleet(&self.skeleton);
+        if fleet.as_ref() != self.fleet.as_deref() {
+            self.fleet = fleet.map(Arc::new);
+        }
         let secrets = std::mem::take(&mut self.skeleton.secrets);
         let backs = self.skeleton.backs.iter();
         let used: BTreeSet<_> =
