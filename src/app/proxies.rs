@@ -263,10 +263,10 @@ impl Observer for Proxies {
                 text: nacked.error.clone(),
                 origins: refs.iter().map(ToString::to_string).collect(),
             });
-            if let Some(group) = group {
-                self.programmed.nacked(&group, &client.node.id, nacked.kind, &nacked.error);
-            }
         });
+        if let Some(group) = group {
+            self.programmed.nacked(&group, &client.node.id, nacked.kind, &nacked.error);
+        }
     }
 
     fn closed(&self, client: &Arc<Client>) {
