@@ -10,6 +10,7 @@
 
 mod auth;
 mod dev;
+mod fleet;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod groups;

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use catalog::{Catalog, Key, Merger, Seed};
 use compile::{Compiler, GroupKey};
-use model::{Batch, Change, Finding, Health, Kind, NamespacedName};
+use fleet::kubernetes::Wanted;
+use model::{Batch, Change, Finding, Fleet, Health, Kind, NamespacedName};
 use serve::Published;
 use snapshot::{Encoder, Snapshot};
 use tokio::sync::{mpsc, watch};
@@ -159,6 +160,8 @@ pub(crate) struct Pipeline {
     pub(crate) statuses: Option<status::Table>,
     /// Where each step that changed something is announced.
     pub(crate) steps: watch::Sender<Option<Step>>,
+    /// What the proxies of Gateways are to be made from, where that is our business.
+    pub(crate) fleets: watch::Sender<Wanted>,
     /// Rings after every batch, compiled or not.
     pub(crate) seen: watch::Sender<u64>,
     /// Every source that must have given a full listing before anything compiled is served.
@@ -291,6 +294,9 @@ impl Pipeline {
             findings.take();
         }
         pending.clear();
+        if !update.groups.is_empty() || !update.removed.is_empty() {
+            self.tell_fleets(compiler);
+        }
         metrics::histogram!("isthmus_compile_seconds").record(started.elapsed());
         for name in &update.failed {
             metrics::counter!("isthmus_compile_failures_total").increment(1);
@@ -346,6 +352,20 @@ impl Pipeline {
         if let Some(table) = &self.statuses {
             table.touch(update.statuses);
         }
+    }
+
+    /// Gateways of files have no place in a cluster where their proxies could run.
+    fn tell_fleets(&self, compiler: &Compiler) {
+        let here = |fleet: &&Arc<Fleet>| *fleet.gateway.meta.source == *sources::kubernetes::NAME;
+        let fleets: Arc<[_]> = compiler.fleets().filter(here).cloned().collect();
+        self.fleets.send_if_modified(|old| {
+            let same = old.as_ref().is_some_and(|old| {
+                old.len() == fleets.len()
+                    && old.iter().zip(&*fleets).all(|(a, b)| Arc::ptr_eq(a, b))
+            });
+            *old = Some(fleets);
+            !same
+        });
     }
 
     /// Whether every source has given its first full listing: before that, what is missing may only be late. Registries

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
+use crate::fleet;
 use crate::groups::Groups;
 use crate::kubernetes;
 use crate::lag::Lag;
@@ -62,6 +63,9 @@ impl Server {
         let (store, found) = open_store(&settings)?;
         let credentials = Contents::read(Auth::files(&settings))?;
         let certificates = Contents::read(tls_files(&settings))?;
+        let fleet_ca = Contents::read(fleet::files(&settings))?;
+        let fleet_options =
+            fleet::options(&settings, &fleet_ca)?.map(|options| watch::channel(Arc::new(options)));
         let groups = Arc::new(Groups::new(Auth::new(&settings, &credentials)?));
         let last_good = (!found.snapshots.is_empty()).then_some(found.written);
         let snapshots: BTreeMap<_, _> = found
@@ -88,6 +92,7 @@ impl Server {
         let proxies = Arc::new(proxies);
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
+        let (wanted_fleets, fleets_wanted) = watch::channel(None);
         let (stopping, stopping_seen) = watch::channel(false);
         let (stop_streams, stop_rest) = (CancellationToken::new(), CancellationToken::new());
 
@@ -117,6 +122,7 @@ impl Server {
             programmed: programmed.clone(),
             statuses: table.clone(),
             steps,
+            fleets: wanted_fleets,
             seen,
             sources: names,
             fallback: snapshots.clone(),
@@ -133,6 +139,9 @@ impl Server {
         }
         if !certificates.is_empty() {
             watched.push(watch_certificates(&settings, &xds_handle, &certificates));
+        }
+        if let Some((sender, _)) = &fleet_options {
+            watched.push(fleet::watch_ca(&settings, &fleet_ca, sender.clone()));
         }
         let xds_address = xds_handle.address();
         // gRPC health is what a load balancer before several replicas asks.
@@ -217,6 +226,19 @@ impl Server {
             let run = source.run(batches.clone(), stop_rest.clone().cancelled_owned());
             // It reads files.
             rest.push(on_a_thread("file", run)?);
+        }
+        let (_leading, leader) = watch::channel(true);
+        if let (Some((_, options)), Some(server)) = (fleet_options, &api_server) {
+            let (_told, tasks) = fleet::start(
+                &settings,
+                server,
+                options,
+                fleets_wanted,
+                leader,
+                batches.downgrade(),
+                stop_rest.clone(),
+            );
+            rest.extend(tasks);
         }
         if let Some((options, server)) = objects.zip(api_server) {
             let table = table.unwrap_or_default();

@@ -142,7 +142,7 @@ impl Compiler {
     }
 
     /// What the proxies of each Gateway are made from, in order of name.
-    pub fn fleets(&self) -> impl Iterator<Item = Fleet> {
+    pub fn fleets(&self) -> impl Iterator<Item = &Arc<Fleet>> {
         self.gateways.values().filter_map(gateway::Group::fleet)
     }
 

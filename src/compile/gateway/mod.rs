@@ -82,6 +82,7 @@ pub(crate) struct Group {
     started: bool,
     tracker: Tracker<Piece>,
     skeleton: Skeleton,
+    fleet: Option<Arc<Fleet>>,
     routes: BTreeMap<ObjectKey, RouteState>,
     /// Back ends with the number of routes that use each.
     backends: BTreeMap<BackendKey, usize>,
@@ -107,6 +108,7 @@ impl Group {
             started: false,
             tracker: Tracker::new(),
             skeleton: Skeleton::default(),
+            fleet: None,
             routes: BTreeMap::new(),
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
@@ -124,9 +126,8 @@ impl Group {
     }
 
     /// What its proxies are made from; `None` where it is not ours, or its parameters are not known.
-    pub(crate) fn fleet(&self) -> Option<Fleet> {
-        let skeleton = &self.skeleton;
-        fleet::fleet(skeleton.gateway.as_ref()?, &skeleton.parameters, &skeleton.fronts)
+    pub(crate) fn fleet(&self) -> Option<&Arc<Fleet>> {
+        self.fleet.as_ref()
     }
 
     /// The objects of which this Gateway may say something else since the last call.
@@ -235,6 +236,10 @@ impl Group {
         self.touch_own_statuses();
         self.skeleton = next;
         self.touch_own_statuses();
+        let fleet = fleet::fleet(&self.skeleton);
+        if fleet.as_ref() != self.fleet.as_deref() {
+            self.fleet = fleet.map(Arc::new);
+        }
         let backs = self.skeleton.backs.iter().filter(|back| back.programmed);
         let mut used: BTreeSet<Name> = backs
             .flat_map(|back| {
