@@ -37,8 +37,10 @@ macro_rules! areas {
 
 areas! {
     "backend" => backend,
+    "backend_tls" => backend_tls,
     "filter" => filter,
     "fleet" => fleet,
+    "gateway" => gateway,
     "grants" => grants,
     "grpc" => grpc,
     "grpcroute" => grpcroute,
@@ -48,10 +50,12 @@ areas! {
     "ingress" => ingress,
     "input" => input,
     "listener" => listener,
+    "listenerset" => listenerset,
     "match" => matching,
     "registry" => registry,
     "session" => session,
     "status" => status,
+    "stream" => stream,
     "tls" => tls,
 }
 

@@ -109,19 +109,13 @@ pub(crate) fn xds(steps: &[(&str, Mapping)]) -> String {
 }
 
 /// The fields of Gateway API's statuses, a line for each condition. Left out: what is the same everywhere
-/// (`observedGeneration`, `controllerName`) and what belongs to whoever writes it down (`lastTransitionTime`).
+/// (`observedGeneration`, `controllerName`, `supportedFeatures`) and what belongs to whoever writes it down (`lastTransitionTime`).
 pub(crate) fn status(world: &World) -> String {
     let mut out = String::new();
     for (key, status) in world.statuses() {
         let _ = writeln!(out, "{key}:");
         match status {
-            ObjectStatus::GatewayClass(class) => {
-                conditions(&mut out, "  ", &class.conditions);
-                if !class.supported_features.is_empty() {
-                    let names = class.supported_features.join(", ");
-                    let _ = writeln!(out, "  supportedFeatures: [{names}]");
-                }
-            }
+            ObjectStatus::GatewayClass(class) => conditions(&mut out, "  ", &class.conditions),
             ObjectStatus::Gateway(gateway) => {
                 if !gateway.addresses.is_empty() {
                     let _ = writeln!(out, "  addresses: [{}]", gateway.addresses.join(", "));

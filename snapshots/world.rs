@@ -30,7 +30,7 @@ pub(crate) struct World {
 
 impl Default for World {
     fn default() -> Self {
-        let mut compiler = Compiler::new(CONTROLLER.into());
+        let mut compiler = Compiler::new(CONTROLLER.into(), compile::Bind::Given);
         // In every case, so that what must hold for all holds for these groups too; few cases show them.
         compiler.want(&BTreeSet::from(
             [None, Some(NAMESPACE.into())].map(|namespace| GroupKey::Grpc { namespace }),

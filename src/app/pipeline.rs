@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::groups::{Groups, group_name};
 use crate::lag::Lag;
+use crate::programmed::Programmed;
 use crate::registries::{self, Feed};
 
 /// What the pipeline knows, for those who read: the API takes a read lock, the pipeline a write lock while it compiles.
@@ -48,7 +49,13 @@ impl World {
         let mut merger = Merger::default();
         merger.seed(seeds);
         let findings = OnceLock::new();
-        Self { merger, compiler: Compiler::new(controller), fresh, findings, feed }
+        Self {
+            merger,
+            compiler: Compiler::new(controller, compile::Bind::Given),
+            fresh,
+            findings,
+            feed,
+        }
     }
 
     fn apply(&mut self, batch: Batch, now: SystemTime) -> Vec<Key> {
@@ -148,6 +155,9 @@ pub(crate) struct Pipeline {
     pub(crate) groups: Arc<Groups>,
     pub(crate) merge_window: Duration,
     pub(crate) lag: Arc<Lag>,
+    pub(crate) programmed: Arc<Programmed>,
+    /// Told of which objects the status may differ, where statuses are written.
+    pub(crate) statuses: Option<status::Table>,
     /// Where each step that changed something is announced.
     pub(crate) steps: watch::Sender<Option<Step>>,
     /// What the proxies of Gateways are to be made from, where that is our business.
@@ -241,6 +251,7 @@ impl Pipeline {
         for (name, snapshot) in std::mem::take(&mut self.fallback) {
             if self.groups.current(&name).is_none() {
                 tracing::warn!(group = %name, why, "serving the last good state from before the restart");
+                self.programmed.published(&name, &snapshot);
                 self.groups.publish(&name, Published::now(snapshot));
             }
         }
@@ -312,11 +323,15 @@ impl Pipeline {
         if published > 0 {
             self.lag.step(started, reports.iter().map(|(name, arrived)| (name, *arrived)));
         }
-        for (name, snapshot) in snapshots {
-            self.groups.publish(
-                &group_name(&name),
-                Published { snapshot: Arc::new(snapshot), at: started },
-            );
+        for (key, snapshot) in snapshots {
+            let name = group_name(&key);
+            if matches!(key, GroupKey::Gateway(_)) {
+                self.programmed.published(&name, &snapshot);
+            }
+            self.groups.publish(&name, Published { snapshot: Arc::new(snapshot), at: started });
+        }
+        for key in &update.removed {
+            self.programmed.removed(&group_name(key));
         }
         if changed {
             metrics::histogram!("isthmus_publish_seconds").record(started.elapsed());
@@ -334,6 +349,9 @@ impl Pipeline {
         );
         let snapshots = self.groups.all().into_iter().collect();
         self.steps.send_replace(Some(Step { catalog, snapshots }));
+        if let Some(table) = &self.statuses {
+            table.touch(update.statuses);
+        }
     }
 
     /// Gateways of files have no place in a cluster where their proxies could run.

@@ -19,8 +19,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::groups::Groups;
 use crate::pipeline::{Step, World};
+use crate::programmed::Programmed;
 use crate::proxies::Proxies;
 use crate::registries;
+use crate::statuses;
 
 /// How long the addresses of a registry have to answer.
 const TEST: Duration = Duration::from_secs(20);
@@ -41,6 +43,9 @@ pub(crate) struct Reader {
     /// Where the API server is, if one is read.
     pub(crate) api_server: String,
     pub(crate) controller: Arc<str>,
+    pub(crate) programmed: Arc<Programmed>,
+    /// What the objects of an API server say, where there is one.
+    pub(crate) table: Option<status::Table>,
 }
 
 impl Reader {

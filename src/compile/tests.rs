@@ -58,12 +58,14 @@ fn listener(
 fn gateway(listeners: Vec<Listener>) -> Object {
     let meta = meta(Kind::Gateway, "infra", "edge");
     Object::Gateway(Arc::new(Gateway {
-        infrastructure: model::Infrastructure::default(),
         meta,
         class: "isthmus".into(),
         listeners,
         addresses: vec![],
         allowed_listeners: model::AllowedNamespaces::None,
+        infrastructure: model::Infrastructure::default(),
+        frontend: model::FrontendTls::default(),
+        client_certificate: None,
     }))
 }
 
@@ -185,7 +187,7 @@ fn shown(compiler: &Compiler, catalog: &Catalog) -> String {
 }
 
 fn from_scratch(catalog: &Catalog) -> Compiler {
-    let mut compiler = Compiler::new(CONTROLLER.into());
+    let mut compiler = Compiler::new(CONTROLLER.into(), crate::Bind::Given);
     compiler.update(catalog, &[]);
     compiler
 }
@@ -197,7 +199,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { merger: Merger::default(), compiler: Compiler::new(CONTROLLER.into()) }
+        Self {
+            merger: Merger::default(),
+            compiler: Compiler::new(CONTROLLER.into(), crate::Bind::Given),
+        }
     }
 
     #[track_caller]
