@@ -240,6 +240,10 @@ impl Group {
             self.fleet = fleet.map(Arc::new);
         }
         self.touch_own_statuses();
+        let fleet = fleet::fleet(&self.skeleton);
+        if fleet.as_ref() != self.fleet.as_deref() {
+            self.fleet = fleet.map(Arc::new);
+        }
         let backs = self.skeleton.backs.iter().filter(|back| back.programmed);
         let mut used: BTreeSet<Name> = backs
             .flat_map(|back| {
