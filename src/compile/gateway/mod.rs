@@ -235,6 +235,10 @@ impl Group {
         new.tables |= new_fronts || next.backs != self.skeleton.backs;
         self.touch_own_statuses();
         self.skeleton = next;
+        let fleet = fleet::fleet(&self.skeleton);
+        if fleet.as_ref() != self.fleet.as_deref() {
+            self.fleet = fleet.map(Arc::new);
+        }
         self.touch_own_statuses();
         let fleet = fleet::fleet(&self.skeleton);
         if fleet.as_ref() != self.fleet.as_deref() {
