@@ -214,20 +214,26 @@ impl Watch {
         backoff: &mut Backoff,
     ) -> End {
         let mut events = pin!(events.ready_chunks(MOST_AT_ONCE));
+        let mut news = Vec::new();
+        // The parts of a list wait for each other: nobody waits for one of them.
+        let mut listing = false;
         loop {
             let chunk = tokio::select! {
                 chunk = events.next() => chunk,
                 Ok(()) = self.contact.changed() => return End::NewContact,
             };
             let mut trouble = None;
-            let mut news = Vec::new();
             for event in chunk.unwrap_or_default() {
                 match event {
-                    Ok(Event::Init) => news.push(News::Begin),
+                    Ok(Event::Init) => {
+                        listing = true;
+                        news.push(News::Begin);
+                    }
                     Ok(Event::InitApply(object) | Event::Apply(object)) => {
                         news.extend(read(object));
                     }
                     Ok(Event::InitDone) => {
+                        listing = false;
                         backoff.reset();
                         news.push(News::Done);
                     }
@@ -239,8 +245,12 @@ impl Watch {
                     }
                 }
             }
-            if !news.is_empty() && self.out.send((self.scope.clone(), news)).await.is_err() {
-                return End::Deaf;
+            let whole = !listing || trouble.is_some() || news.len() >= MOST_AT_ONCE;
+            if whole && !news.is_empty() {
+                let news = std::mem::take(&mut news);
+                if self.out.send((self.scope.clone(), news)).await.is_err() {
+                    return End::Deaf;
+                }
             }
             match trouble {
                 Some(trouble) => return End::Trouble(trouble),
