@@ -189,7 +189,8 @@ fn stages(out: &mut String) {
     let applied = merger.apply(model::Batch { source: source.clone(), changes });
     let merge = start.elapsed();
     let start = Instant::now();
-    let mut compiler = compile::Compiler::new("isthmus.dev/gateway-controller".into());
+    let mut compiler =
+        compile::Compiler::new("isthmus.dev/gateway-controller".into(), compile::Bind::Given);
     compiler.update(&applied.catalog, &applied.changed);
     let compile = start.elapsed();
     let gateway = compile::GroupKey::Gateway(model::NamespacedName::new("shop", "edge"));

@@ -10,7 +10,7 @@ use snapshot::ResourceType;
 use crate::world::World;
 use crate::{envoy, laws, render};
 
-const OUTPUTS: [&str; 3] = ["xds.yaml", "status.yaml", "findings.txt"];
+const OUTPUTS: [&str; 4] = ["xds.yaml", "status.yaml", "findings.txt", "objects.yaml"];
 
 /// One state of the file that a user keeps.
 pub(crate) struct Step {
@@ -24,6 +24,8 @@ pub(crate) struct Shown {
     pub(crate) types: Vec<ResourceType>,
     /// Names of groups in place of all gateways.
     groups: Option<Vec<String>>,
+    /// Kinds of the objects of fleets that are printed in full, if any are printed.
+    pub(crate) fleet: Option<Vec<String>>,
 }
 
 impl Shown {
@@ -71,7 +73,13 @@ fn check(folder: &Path) -> Result<(), String> {
         envoy::check(&world).map_err(|e| format!("{}: {e}", step.file))?;
         sent.push((step.file.as_str(), render::difference(&before, &world.snapshots(), &shown)));
     }
-    let outputs = [render::xds(&sent), render::status(&world), render::findings(&world.findings())];
+    let objects = shown.fleet.as_deref().map(|kinds| render::objects(&world.fleets(), kinds));
+    let outputs = [
+        render::xds(&sent),
+        render::status(&world),
+        render::findings(&world.findings()),
+        objects.unwrap_or_default(),
+    ];
     // Only what is there: a case without findings has no file that says so.
     let outputs: BTreeMap<_, _> =
         OUTPUTS.into_iter().zip(outputs).filter(|(_, text)| !text.is_empty()).collect();
@@ -166,7 +174,7 @@ fn shown(first: &Step) -> Result<Shown, String> {
             .collect::<Result<_, _>>()?,
     };
     let names = |line: &str| line.split_whitespace().map(str::to_owned).collect();
-    Ok(Shown { types, groups: word("# groups:").map(names) })
+    Ok(Shown { types, groups: word("# groups:").map(names), fleet: word("# fleet:").map(names) })
 }
 
 /// Whether files are to be written anew. A person reads the difference then, so never in CI.

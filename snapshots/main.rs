@@ -7,7 +7,8 @@
 //!
 //! An input begins with a comment that says the situation in a sentence. A line `# shows: RDS EDS` behind it chooses the
 //! types that xds.yaml prints in full; of all others it gives the names, so that a case shows its one idea. `# groups: grpc`
-//! prints what gRPC programs get in place of what gateways get.
+//! prints what gRPC programs get in place of what gateways get. A line `# fleet: Deployment Service` adds objects.yaml, what
+//! is made in a cluster for each Gateway, with these kinds in full.
 //!
 //! `cargo test -p isthmus --test golden` compares, `UPDATE=1` before it writes everything anew and removes orphans.
 //! A person reads every difference before it is committed. What must hold for all cases is in [`laws`] and [`envoy`].
@@ -36,7 +37,10 @@ macro_rules! areas {
 
 areas! {
     "backend" => backend,
+    "backend_tls" => backend_tls,
     "filter" => filter,
+    "fleet" => fleet,
+    "gateway" => gateway,
     "grants" => grants,
     "grpc" => grpc,
     "grpcroute" => grpcroute,
@@ -46,10 +50,12 @@ areas! {
     "ingress" => ingress,
     "input" => input,
     "listener" => listener,
+    "listenerset" => listenerset,
     "match" => matching,
     "registry" => registry,
     "session" => session,
     "status" => status,
+    "stream" => stream,
     "tls" => tls,
 }
 

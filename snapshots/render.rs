@@ -109,19 +109,13 @@ pub(crate) fn xds(steps: &[(&str, Mapping)]) -> String {
 }
 
 /// The fields of Gateway API's statuses, a line for each condition. Left out: what is the same everywhere
-/// (`observedGeneration`, `controllerName`) and what belongs to whoever writes it down (`lastTransitionTime`).
+/// (`observedGeneration`, `controllerName`, `supportedFeatures`) and what belongs to whoever writes it down (`lastTransitionTime`).
 pub(crate) fn status(world: &World) -> String {
     let mut out = String::new();
     for (key, status) in world.statuses() {
         let _ = writeln!(out, "{key}:");
         match status {
-            ObjectStatus::GatewayClass(class) => {
-                conditions(&mut out, "  ", &class.conditions);
-                if !class.supported_features.is_empty() {
-                    let names = class.supported_features.join(", ");
-                    let _ = writeln!(out, "  supportedFeatures: [{names}]");
-                }
-            }
+            ObjectStatus::GatewayClass(class) => conditions(&mut out, "  ", &class.conditions),
             ObjectStatus::Gateway(gateway) => {
                 if !gateway.addresses.is_empty() {
                     let _ = writeln!(out, "  addresses: [{}]", gateway.addresses.join(", "));
@@ -190,4 +184,23 @@ fn conditions(out: &mut String, indent: &str, all: &[Condition]) {
 
 pub(crate) fn findings(findings: &[Finding]) -> String {
     findings.iter().map(|finding| format!("{finding}\n")).collect()
+}
+
+/// The objects of fleets, each as a document. Kinds that are not shown are names.
+pub(crate) fn objects(fleets: &[fleet::kubernetes::Rendered], kinds: &[String]) -> String {
+    let mut out = String::new();
+    for fleet in fleets {
+        for object in &fleet.objects {
+            let kind = object["kind"].as_str().unwrap();
+            if kinds.iter().any(|shown| shown == kind) {
+                write!(out, "---\n{}", serde_yaml::to_string(object).unwrap()).unwrap();
+            } else {
+                writeln!(out, "---\n# {kind} {}", fleet.name).unwrap();
+            }
+        }
+        for finding in &fleet.findings {
+            writeln!(out, "# {finding}").unwrap();
+        }
+    }
+    out
 }

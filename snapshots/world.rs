@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use catalog::{Applied, Catalog, Merger};
 use compile::{Compiler, GroupKey};
+use fleet::kubernetes::{Options, Rendered, render};
 use kinds::Limits;
-use model::{Batch, Change, Finding, Kind, Object, ObjectKey, ObjectStatus};
+use model::{Batch, Change, Finding, FleetMode, Kind, Object, ObjectKey, ObjectStatus};
 use snapshot::{Encoder, ResourceType, Snapshot};
 
 const CONTROLLER: &str = "isthmus.dev/gateway-controller";
@@ -29,7 +30,7 @@ pub(crate) struct World {
 
 impl Default for World {
     fn default() -> Self {
-        let mut compiler = Compiler::new(CONTROLLER.into());
+        let mut compiler = Compiler::new(CONTROLLER.into(), compile::Bind::Given);
         // In every case, so that what must hold for all holds for these groups too; few cases show them.
         compiler.want(&BTreeSet::from(
             [None, Some(NAMESPACE.into())].map(|namespace| GroupKey::Grpc { namespace }),
@@ -103,6 +104,18 @@ impl World {
             let (encoder, snapshot) = self.groups.entry(key).or_default();
             *snapshot = encoder.update(plan);
         }
+    }
+
+    /// The objects of every Gateway whose proxies are run for it.
+    pub(crate) fn fleets(&self) -> Vec<Rendered> {
+        let options = Options {
+            controller: CONTROLLER.into(),
+            xds: "isthmus.isthmus-system.svc:18000".parse().unwrap(),
+            xds_ca: Some("-----BEGIN CERTIFICATE-----\n".into()),
+            envoy_image: "envoyproxy/envoy:distroless-v1.40.0".into(),
+        };
+        let managed = self.compiler.fleets().filter(|fleet| fleet.mode == FleetMode::Managed);
+        managed.map(|fleet| render(fleet, &options)).collect()
     }
 
     pub(crate) fn objects(&self) -> &[Object] {

@@ -11,4 +11,5 @@ mod nack_isolation;
 mod quickstart;
 mod restart;
 mod routing;
+mod streams;
 mod testbed;

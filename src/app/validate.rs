@@ -41,7 +41,7 @@ pub fn validate(path: &Path, options: &ValidateOptions) -> anyhow::Result<Valida
     changes.push(Change::Findings { scope: "".into(), findings: findings.clone() });
     let applied = merger.apply(Batch { source: "file".into(), changes });
     let catalog = &applied.catalog;
-    let mut compiler = Compiler::new(options.controller.as_str().into());
+    let mut compiler = Compiler::new(options.controller.as_str().into(), compile::Bind::Given);
     compiler.want(&BTreeSet::from([GroupKey::Grpc { namespace: None }]));
     compiler.update(catalog, &applied.changed);
     findings.extend(compiler.findings(catalog));

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
-    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass, Health,
-    Ingress, IngressClass, Kind, ListenerSet, MeshService, Namespace, NamespacedName, Node, Object,
-    ObjectKey, Question, ReferenceGrant, Refused, Registry, RegistryServiceId, Route, Secret,
-    Service,
+    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass,
+    GatewayConfig, Health, Ingress, IngressClass, Kind, ListenerSet, MeshService, Namespace,
+    NamespacedName, Node, Object, ObjectKey, Question, ReferenceGrant, Refused, Registry,
+    RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::guard::ServedService;
@@ -119,6 +119,10 @@ impl Catalog {
         Kind::ROUTES.into_iter().flat_map(|kind| self.list(kind)).filter_map(Object::as_route)
     }
 
+    pub fn backend_tls_policies(&self) -> impl Iterator<Item = &Arc<BackendTlsPolicy>> {
+        all!(self, BackendTlsPolicy)
+    }
+
     pub(crate) fn ingress_classes(&self) -> impl Iterator<Item = &Arc<IngressClass>> {
         all!(self, IngressClass)
     }
@@ -147,6 +151,10 @@ impl Catalog {
 
     pub(crate) fn gateway_class(&self, name: &NamespacedName) -> Option<&Arc<GatewayClass>> {
         typed!(self, GatewayClass, name)
+    }
+
+    pub(crate) fn gateway_config(&self, name: &NamespacedName) -> Option<&Arc<GatewayConfig>> {
+        typed!(self, GatewayConfig, name)
     }
 
     pub(crate) fn ingress(&self, name: &NamespacedName) -> Option<&Arc<Ingress>> {

@@ -2,9 +2,9 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use model::{
-    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Gateway, GatewayClass, Kind,
-    ListenerSet, MeshService, Namespace, NamespacedName, Node, ObjectKey, Question, ReferenceGrant,
-    Registry, RegistryServiceId, Route, Secret, Service,
+    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Gateway, GatewayClass, GatewayConfig,
+    Kind, ListenerSet, MeshService, Namespace, NamespacedName, Node, ObjectKey, Question,
+    ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::{Catalog, Key, ServedService};
@@ -58,6 +58,11 @@ impl<'a> View<'a> {
     pub fn listener_set(&self, name: &NamespacedName) -> Option<&'a Arc<ListenerSet>> {
         self.object(Kind::ListenerSet, name);
         self.catalog.listener_set(name)
+    }
+
+    pub fn gateway_config(&self, name: &NamespacedName) -> Option<&'a Arc<GatewayConfig>> {
+        self.object(Kind::GatewayConfig, name);
+        self.catalog.gateway_config(name)
     }
 
     /// A route of any kind.

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use catalog::View;
 use ir::{
-    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, UpstreamProtocol,
+    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, Trust,
+    UpstreamProtocol, UpstreamTls,
 };
 use model::{
-    AppProtocol, BackendRef, Code, DnsResolution, Endpoint, EndpointHealth, Kind, Locality,
-    MeshService, MeshServicePort, Meta, NamespacedName, ObjectKey, SourceFrom, codes,
+    AppProtocol, BackendRef, Code, Condition, DnsResolution, Endpoint, EndpointHealth, Finding,
+    Kind, Locality, MeshService, MeshServicePort, Meta, NamespacedName, ObjectKey, ObjectRef,
+    Severity, SourceFrom, codes,
 };
 
+use crate::complaint::Complaint;
 use crate::join;
 use crate::plan::put;
 
@@ -31,7 +34,7 @@ pub(crate) struct BackendKey {
     pub(crate) speech: Speech,
 }
 
-/// What is spoken to a back end; whatever it may be, the endpoints are the same.
+/// What is spoken to a back end. One port may be spoken to in several ways, and has a cluster for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Speech {
     /// What its port says.
@@ -39,6 +42,10 @@ pub(crate) enum Speech {
     Declared,
     /// HTTP/2 although its port does not say so: gRPC is nothing else.
     Http2,
+    /// The client's own TLS, which must not be put in another one.
+    Passthrough,
+    /// Datagrams: another port of the service than the TCP port of the same number.
+    Udp,
 }
 
 impl BackendKey {
@@ -49,8 +56,15 @@ impl BackendKey {
         let speech = match speech {
             Speech::Declared => "",
             Speech::Http2 => "/http2",
+            Speech::Passthrough => "/passthrough",
+            Speech::Udp => "/udp",
         };
         format!("{kind}/{}/{}/{port}{speech}", name.namespace, name.name).into()
+    }
+
+    /// Whether it is this port of its service.
+    pub(crate) fn is(&self, port: u16, protocol: AppProtocol) -> bool {
+        self.port == port && (protocol == AppProtocol::Udp) == (self.speech == Speech::Udp)
     }
 }
 
@@ -63,6 +77,28 @@ pub(crate) struct Broken {
     pub(crate) hint: String,
     /// The object that is not there.
     pub(crate) missing: Option<ObjectKey>,
+}
+
+impl Broken {
+    /// What is told about the place where the reference stands.
+    pub(crate) fn complaint(&self, at: ObjectRef) -> Complaint {
+        let finding = Finding {
+            at,
+            code: self.code,
+            severity: Severity::Error,
+            text: self.text.clone(),
+            hint: self.hint.clone(),
+        };
+        Complaint { finding, missing: self.missing.clone() }
+    }
+}
+
+/// The condition of a route of which this is the first broken reference.
+pub(crate) fn resolved_refs(broken: Option<Broken>) -> Condition {
+    match broken {
+        None => Condition::new("ResolvedRefs", true, "ResolvedRefs", "all references are resolved"),
+        Some(broken) => Condition::new("ResolvedRefs", false, broken.reason, broken.text),
+    }
 }
 
 /// Whether a grant in the target's namespace lets `from` (group, kind, namespace) refer to `to`.
@@ -129,7 +165,7 @@ pub(crate) fn resolve(
                     hint: "a DNS name chosen by whoever edits the Service could point anywhere (CVE-2021-25740); \
                            use a Service with endpoints or a MeshService"
                         .into(),
-            missing: None,
+                    missing: None,
                 });
             }
             service => {
@@ -142,71 +178,83 @@ pub(crate) fn resolve(
             reason: "BackendNotFound",
             code: codes::REFERENCE_NOT_FOUND,
             text: format!("{kind} {} does not exist", target.name),
-            hint: "requests that this back end would get are answered 500 until it exists".into(),
+            hint: "requests that this back end would get fail until it exists".into(),
             missing: Some(ObjectKey { kind, name: target.name.clone() }),
         });
     };
     let listed = || ports.iter().map(|(port, _)| port.to_string()).collect::<Vec<_>>().join(", ");
-    let no_port = |text| Broken {
+    let no_port = |text: String| Broken {
         reason: "BackendNotFound",
         code: codes::PORT_NOT_FOUND,
         text,
         hint: format!("its ports are: {}", listed()),
         missing: None,
     };
-    let (port, protocol) = match target.port {
-        Some(number) => ports
-            .iter()
-            .find(|(port, _)| *port == number)
-            .ok_or_else(|| no_port(format!("{kind} {} has no port {number}", target.name)))?,
+    let port = match (target.port, ports.as_slice()) {
+        (Some(port), _) => port,
         // Only our own kind may leave the port out, and only where there is no choice.
-        None if kind == Kind::MeshService && ports.len() == 1 => &ports[0],
-        None => {
+        (None, [(port, _)]) if kind == Kind::MeshService => *port,
+        (None, _) => {
             let text = format!("the reference to {kind} {} names no port", target.name);
             return Err(no_port(text));
         }
     };
-    let http = matches!(route.key.kind, Kind::HttpRoute | Kind::GrpcRoute);
-    if http && *protocol == AppProtocol::Udp {
+    let udp = route.key.kind == Kind::UdpRoute;
+    let protocol = ports
+        .iter()
+        .filter(|(number, _)| *number == port)
+        .map(|(_, protocol)| *protocol)
+        // A number may be there twice, for TCP and for UDP.
+        .max_by_key(|protocol| (*protocol == AppProtocol::Udp) == udp)
+        .ok_or_else(|| no_port(format!("{kind} {} has no port {port}", target.name)))?;
+    let (has, wants) = if udp { ("TCP", "UDP") } else { ("UDP", "TCP") };
+    if (protocol == AppProtocol::Udp) != udp {
         return Err(Broken {
             reason: "UnsupportedProtocol",
             code: codes::REFERENCE_PROTOCOL,
-            text: format!("port {port} of {kind} {} is for UDP", target.name),
-            hint: format!("an {} needs a port for TCP", route.key.kind),
+            text: format!("port {port} of {kind} {} is for {has}", target.name),
+            hint: format!("a route of kind {} needs a port for {wants}", route.key.kind),
             missing: None,
         });
     }
-    let speech = if route.key.kind == Kind::GrpcRoute && *protocol != AppProtocol::H2c {
-        Speech::Http2
-    } else {
-        Speech::Declared
+    let speech = match route.key.kind {
+        Kind::UdpRoute => Speech::Udp,
+        Kind::GrpcRoute if protocol != AppProtocol::H2c => Speech::Http2,
+        _ => Speech::Declared,
     };
-    Ok(BackendKey { kind, name: target.name.clone(), port: *port, speech })
+    Ok(BackendKey { kind, name: target.name.clone(), port, speech })
 }
 
 /// Brings a back end's cluster and endpoints in a plan up to date. A cluster stays while something may still refer to it,
 /// so one whose service is gone is not taken away here.
-pub(crate) fn update(view: &View<'_>, key: &BackendKey, plan: &mut Plan) {
+pub(crate) fn update(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>, plan: &mut Plan) {
     let name = key.cluster();
-    if let Some(cluster) = cluster(view, key) {
+    // The cluster could not reach them; without any it need not try.
+    let unreachable = tls.as_ref().is_some_and(|tls| tls.trust == Trust::Nobody);
+    if let Some(cluster) = cluster(view, key, tls) {
         put(&mut plan.clusters, &name, cluster);
     }
-    put(&mut plan.endpoints, &name, endpoints(view, key));
+    let set = if unreachable {
+        EndpointSet { name: name.clone(), localities: Vec::new() }
+    } else {
+        endpoints(view, key)
+    };
+    put(&mut plan.endpoints, &name, set);
 }
 
 /// The cluster of a back end; `None` once the service or port is gone.
-fn cluster(view: &View<'_>, key: &BackendKey) -> Option<Cluster> {
+fn cluster(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>) -> Option<Cluster> {
     let mut discovery = Discovery::Endpoints;
     let (protocol, origin) = match key.kind {
         Kind::MeshService => {
             let service = view.mesh_service(&key.name)?;
-            let port = service.ports.iter().find(|p| p.port == key.port)?;
+            let port = service.ports.iter().find(|p| key.is(p.port, p.protocol))?;
             discovery = asked_by_proxies(service, port);
             (port.protocol, service.meta.at(""))
         }
         _ => {
             let service = view.service(&key.name)?;
-            let port = service.ports.iter().find(|p| p.port == key.port)?;
+            let port = service.ports.iter().find(|p| key.is(p.port, p.protocol))?;
             (port.protocol, service.meta.at(""))
         }
     };
@@ -215,13 +263,22 @@ fn cluster(view: &View<'_>, key: &BackendKey) -> Option<Cluster> {
         (
             Speech::Declared,
             AppProtocol::Http1 | AppProtocol::WebSocket | AppProtocol::Tcp | AppProtocol::Udp,
-        ) => UpstreamProtocol::Http1,
+        )
+        | (Speech::Passthrough | Speech::Udp, _) => UpstreamProtocol::Http1,
     };
-    let stat_name = format!("{}.{}.{}", key.name.namespace, key.name.name, key.port).into();
+    let speech = match key.speech {
+        Speech::Declared => "",
+        Speech::Http2 => ".http2",
+        Speech::Passthrough => ".passthrough",
+        Speech::Udp => ".udp",
+    };
+    let NamespacedName { namespace, name } = &key.name;
+    let stat_name = format!("{namespace}.{name}.{}{speech}", key.port).into();
     Some(Cluster {
         name: key.cluster(),
         stat_name,
         protocol,
+        tls,
         connect_timeout: CONNECT_TIMEOUT,
         discovery,
         origin,
@@ -248,12 +305,14 @@ fn endpoints(view: &View<'_>, key: &BackendKey) -> EndpointSet {
     let (found, exact) = match key.kind {
         Kind::MeshService => {
             let service = view.mesh_service(&key.name);
-            let port = service.and_then(|s| s.ports.iter().find(|p| p.port == key.port));
+            let port = service.and_then(|s| s.ports.iter().find(|p| key.is(p.port, p.protocol)));
             let both = service.zip(port);
             both.map_or((Vec::new(), false), |(s, port)| join::endpoints(view, s, port))
         }
         _ => {
-            let port = |ports: &[model::ServicePort]| ports.iter().position(|p| p.port == key.port);
+            let port = |ports: &[model::ServicePort]| {
+                ports.iter().position(|p| key.is(p.port, p.protocol))
+            };
             (join::of_service(view, &key.name, port), false)
         }
     };

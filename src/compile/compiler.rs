@@ -2,20 +2,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use catalog::{Catalog, Key};
+use catalog::{Catalog, Key, View};
 use model::{
-    Condition, Finding, GatewayClassStatus, Kind, ListenerSet, NamespacedName, Object, ObjectKey,
-    ObjectStatus, ParentStatus, Route, Severity, codes,
+    Condition, Finding, Fleet, GatewayClassStatus, Kind, ListenerSet, NamespacedName, Object,
+    ObjectKey, ObjectStatus, ParentStatus, Route, Severity, codes,
 };
 
 use crate::complaint::{self, Complaint};
+use crate::features::SUPPORTED;
 use crate::register::{Register, Registered};
-use crate::{GroupKey, gateway, grpc, references, refused};
+use crate::{Bind, GroupKey, gateway, grpc, references, refused};
+
+/// `PolicyStatus.ancestors`: more are not to be written.
+const MOST_ANCESTORS: usize = 16;
 
 /// Compiles every Gateway of the catalog, and whatever other groups are wanted, step by step.
 #[derive(Debug)]
 pub struct Compiler {
     controller: Arc<str>,
+    bind: Bind,
     gateways: BTreeMap<NamespacedName, gateway::Group>,
     /// By namespace.
     grpc: BTreeMap<Option<Arc<str>>, grpc::Group>,
@@ -31,13 +36,15 @@ pub struct Update {
     pub removed: Vec<GroupKey>,
     /// Groups on which the compiler itself failed: a bug of ours. Their last plan should stay in use.
     pub failed: Vec<GroupKey>,
+    /// Objects whose status may be another than before.
+    pub statuses: BTreeSet<ObjectKey>,
 }
 
 impl Compiler {
     #[must_use]
-    pub fn new(controller: Arc<str>) -> Self {
+    pub fn new(controller: Arc<str>, bind: Bind) -> Self {
         let register = Register::new();
-        Self { controller, gateways: BTreeMap::new(), grpc: BTreeMap::new(), register }
+        Self { controller, bind, gateways: BTreeMap::new(), grpc: BTreeMap::new(), register }
     }
 
     /// Says which groups there are beside those of the Gateways, which are compiled always. Groups that are new are
@@ -63,14 +70,20 @@ impl Compiler {
     pub fn update(&mut self, catalog: &Catalog, changed: &[Key]) -> Update {
         let mut out = Update::default();
         if self.gateways.is_empty() || changed.contains(&Key::Gateways) {
-            self.list_gateways(catalog, &mut out.removed);
+            self.list_gateways(catalog, &mut out);
         }
+        // Whatever a status says, it says of which generation.
+        out.statuses.extend(changed.iter().filter_map(|key| match key {
+            Key::Object(key) if Kind::WITH_STATUS.contains(&key.kind) => Some(key.clone()),
+            _ => None,
+        }));
         let controller = &self.controller;
         for (name, group) in &mut self.gateways {
             let key = GroupKey::Gateway(name.clone());
             out.note(key, || group.update(catalog, changed)).unwrap_or_else(|| {
-                *group = gateway::Group::new(name.clone(), controller.clone());
+                *group = gateway::Group::new(name.clone(), controller.clone(), self.bind);
             });
+            out.statuses.append(&mut group.take_statuses());
         }
         for (namespace, group) in &mut self.grpc {
             let key = GroupKey::Grpc { namespace: namespace.clone() };
@@ -82,18 +95,19 @@ impl Compiler {
         out
     }
 
-    fn list_gateways(&mut self, catalog: &Catalog, removed: &mut Vec<GroupKey>) {
-        self.gateways.retain(|name, _| {
+    fn list_gateways(&mut self, catalog: &Catalog, out: &mut Update) {
+        self.gateways.retain(|name, group| {
             let there = catalog.gateway(name).is_some();
             if !there {
-                removed.push(GroupKey::Gateway(name.clone()));
+                out.removed.push(GroupKey::Gateway(name.clone()));
+                out.statuses.extend(group.told().cloned());
             }
             there
         });
         for gateway in catalog.gateways() {
             let name = &gateway.meta.key.name;
             if !self.gateways.contains_key(name) {
-                let group = gateway::Group::new(name.clone(), self.controller.clone());
+                let group = gateway::Group::new(name.clone(), self.controller.clone(), self.bind);
                 self.gateways.insert(name.clone(), group);
             }
         }
@@ -121,6 +135,11 @@ impl Compiler {
         self.register.written()
     }
 
+    /// What the proxies of each Gateway are made from, in order of name.
+    pub fn fleets(&self) -> impl Iterator<Item = &Arc<Fleet>> {
+        self.gateways.values().filter_map(gateway::Group::fleet)
+    }
+
     /// Whether there is such a group, and it is ours to serve.
     #[must_use]
     pub fn served(&self, key: &GroupKey) -> bool {
@@ -136,10 +155,14 @@ impl Compiler {
         let refused = complaint::refused(catalog);
         let mut all: Vec<_> =
             self.gateways.values().flat_map(gateway::Group::complaints).cloned().collect();
+        let classes = catalog.gateway_classes().filter(|c| c.controller == self.controller);
+        let view = View::new(catalog);
+        all.extend(classes.filter_map(|class| gateway::class_parameters(&view, class).err()));
         all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route)));
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
         all.extend(references::broken(catalog));
+        all.extend(references::untargeted(catalog));
         all.extend(self.register.complaints());
         all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
         let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();
@@ -175,12 +198,22 @@ impl Compiler {
         match key.kind {
             Kind::GatewayClass => {
                 let class = catalog.gateway_classes().find(|class| class.meta.key == *key)?;
-                let ours = class.controller == self.controller;
-                let accepted =
-                    Condition::new("Accepted", true, "Accepted", "served by this controller");
-                let status =
-                    GatewayClassStatus { conditions: vec![accepted], supported_features: vec![] };
-                ours.then(|| ObjectStatus::GatewayClass(status))
+                if class.controller != self.controller {
+                    return None;
+                }
+                let accepted = match gateway::class_parameters(&View::new(catalog), class) {
+                    Ok(_) => {
+                        Condition::new("Accepted", true, "Accepted", "served by this controller")
+                    }
+                    Err(complaint) => {
+                        let text = complaint.finding.text;
+                        Condition::new("Accepted", false, "InvalidParameters", text)
+                    }
+                };
+                Some(ObjectStatus::GatewayClass(GatewayClassStatus {
+                    conditions: vec![accepted],
+                    supported_features: SUPPORTED.to_vec(),
+                }))
             }
             Kind::Gateway => {
                 self.gateways.get(&key.name)?.gateway_status().map(ObjectStatus::Gateway)
@@ -188,6 +221,10 @@ impl Compiler {
             Kind::ListenerSet => {
                 let mut groups = self.gateways.values();
                 groups.find_map(|group| group.set_status(key)).map(ObjectStatus::ListenerSet)
+            }
+            Kind::BackendTlsPolicy => {
+                let ancestors = self.gateways.values().filter_map(|group| group.policy_status(key));
+                Some(ObjectStatus::Policy(ancestors.take(MOST_ANCESTORS).collect()))
             }
             kind if Kind::ROUTES.contains(&kind) => {
                 let parents: Vec<ParentStatus> =

@@ -18,6 +18,7 @@
 mod backend;
 mod compiler;
 mod complaint;
+mod features;
 mod gateway;
 mod group;
 mod grpc;
@@ -32,6 +33,6 @@ mod tracker;
 mod tests;
 
 pub use compiler::{Compiler, Update};
-pub use gateway::route_origin;
+pub use gateway::{Bind, route_origin};
 pub use group::GroupKey;
 pub use register::Registered;

@@ -30,7 +30,11 @@ fn meta(kind: Kind, namespace: &str, name: &str) -> Meta {
 
 fn class() -> Object {
     let meta = meta(Kind::GatewayClass, "", "isthmus");
-    Object::GatewayClass(Arc::new(GatewayClass { meta, controller: CONTROLLER.into() }))
+    Object::GatewayClass(Arc::new(GatewayClass {
+        meta,
+        controller: CONTROLLER.into(),
+        parameters: None,
+    }))
 }
 
 fn listener(
@@ -60,6 +64,9 @@ fn gateway(listeners: Vec<Listener>) -> Object {
         listeners,
         addresses: vec![],
         allowed_listeners: model::AllowedNamespaces::None,
+        infrastructure: model::Infrastructure::default(),
+        frontend: model::FrontendTls::default(),
+        client_certificate: None,
     }))
 }
 
@@ -181,7 +188,7 @@ fn shown(compiler: &Compiler, catalog: &Catalog) -> String {
 }
 
 fn from_scratch(catalog: &Catalog) -> Compiler {
-    let mut compiler = Compiler::new(CONTROLLER.into());
+    let mut compiler = Compiler::new(CONTROLLER.into(), crate::Bind::Given);
     compiler.update(catalog, &[]);
     compiler
 }
@@ -193,7 +200,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { merger: Merger::default(), compiler: Compiler::new(CONTROLLER.into()) }
+        Self {
+            merger: Merger::default(),
+            compiler: Compiler::new(CONTROLLER.into(), crate::Bind::Given),
+        }
     }
 
     #[track_caller]

@@ -2,8 +2,10 @@
 //! and of a gRPC program without one.
 
 mod address;
+mod drain;
 mod grpc;
 mod guard;
+mod mounted;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -14,10 +16,14 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 pub use address::{HostPort, InvalidHostPort};
+pub use drain::Drain;
 pub use grpc::GrpcBootstrap;
+pub use mounted::Mounted;
 
 /// The static cluster of the control plane.
 pub const XDS_CLUSTER: &str = "isthmus";
+
+const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /// The sort of proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +60,8 @@ pub struct XdsTls {
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// A bearer token for the control plane. Envoy has no field that would read it from a file, so it stands in the bootstrap,
-/// which is a secret then. Never printed otherwise.
+/// A bearer token for the control plane that stands in the bootstrap, which is a secret then. Never printed otherwise.
+/// [`Mounted`] is the way to one that is replaced now and then.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BearerToken(String);
 
@@ -92,6 +98,10 @@ pub struct Bootstrap {
     pub xds_tls: Option<XdsTls>,
     /// Sent as `authorization: Bearer …`.
     pub xds_token: Option<BearerToken>,
+    /// Files that are replaced while Envoy runs; they count before those of `xds_tls` and before `xds_token`.
+    pub mounted: Option<Mounted>,
+    /// How the proxy is told that it will end.
+    pub drain: Option<Drain>,
     /// Envoy's admin interface, always on loopback: whoever reaches it owns the proxy.
     pub admin_port: u16,
     /// Prometheus and readiness, safe to expose. Answers only once Envoy has its first configuration: a probe for
@@ -115,6 +125,8 @@ impl Bootstrap {
             xds,
             xds_tls: None,
             xds_token: None,
+            mounted: None,
+            drain: None,
             admin_port: 19000,
             stats_address: IpAddr::from([0, 0, 0, 0]),
             stats_port: 19001,
@@ -131,7 +143,7 @@ impl Bootstrap {
             "admin": watch::admin(self.admin_port),
             "dynamic_resources": dynamic_resources(self.xds_token.as_ref()),
             "static_resources": {
-                "listeners": [watch::listener(self.stats_address, self.stats_port)],
+                "listeners": [watch::listener(self.stats_address, self.stats_port, self.drain.as_ref())],
                 "clusters": [self.xds_cluster(), watch::cluster(self.admin_port)],
             },
             "layered_runtime": guard::runtime(),
@@ -166,8 +178,8 @@ impl Bootstrap {
                 "endpoints": [{"lb_endpoints": [{"endpoint": {"address": self.xds.socket_address()}}]}],
             },
             "typed_extension_protocol_options": {
-                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                HTTP_OPTIONS: {
+                    "@type": format!("type.googleapis.com/{HTTP_OPTIONS}"),
                     "explicit_http_config": {"http2_protocol_options": {
                         // A stream that is silent for hours is normal. Without pings, a control plane that vanished
                         // without a word is noticed only when TCP gives up.
@@ -182,26 +194,28 @@ impl Bootstrap {
         if let Some(tls) = &self.xds_tls {
             cluster["transport_socket"] = self.transport_socket(tls);
         }
+        if let Some(filters) = self.mounted.as_ref().and_then(Mounted::http_filters) {
+            cluster["typed_extension_protocol_options"][HTTP_OPTIONS]["http_filters"] = filters;
+        }
         cluster
     }
 
     fn transport_socket(&self, tls: &XdsTls) -> Value {
-        let name = tls.server_name.as_deref().unwrap_or(self.xds.host());
+        let name = self.server_name(tls);
         let is_ip = name.parse::<IpAddr>().is_ok();
         let mut context = json!({
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
             "common_tls_context": {
                 "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
                 "alpn_protocols": ["h2"],
-                "validation_context": {
-                    "trusted_ca": {"filename": tls.ca},
-                    "match_typed_subject_alt_names": [{
-                        "san_type": if is_ip { "IP_ADDRESS" } else { "DNS" },
-                        "matcher": {"exact": name},
-                    }],
-                },
             },
         });
+        match self.mounted.as_ref().and_then(Mounted::validation) {
+            Some(sds) => {
+                context["common_tls_context"]["validation_context_sds_secret_config"] = sds;
+            }
+            None => context["common_tls_context"]["validation_context"] = self.validation(tls),
+        }
         if !is_ip {
             // RFC 6066: server_name holds no address literals.
             context["sni"] = json!(name);
@@ -210,6 +224,30 @@ impl Bootstrap {
             context["common_tls_context"]["tls_certificates"] = json!([{"certificate_chain": {"filename": chain}, "private_key": {"filename": key}}]);
         }
         json!({"name": "envoy.transport_sockets.tls", "typed_config": context})
+    }
+
+    fn server_name<'a>(&'a self, tls: &'a XdsTls) -> &'a str {
+        tls.server_name.as_deref().unwrap_or(self.xds.host())
+    }
+
+    fn validation(&self, tls: &XdsTls) -> Value {
+        let name = self.server_name(tls);
+        let is_ip = name.parse::<IpAddr>().is_ok();
+        json!({
+            "trusted_ca": {"filename": tls.ca},
+            "match_typed_subject_alt_names": [{
+                "san_type": if is_ip { "IP_ADDRESS" } else { "DNS" },
+                "matcher": {"exact": name},
+            }],
+        })
+    }
+
+    /// Name and content of the documents that must lie beside the bootstrap.
+    #[must_use]
+    pub fn documents(&self) -> Vec<(&'static str, Value)> {
+        let Some(mounted) = &self.mounted else { return Vec::new() };
+        let validation = self.xds_tls.as_ref().map(|tls| self.validation(tls));
+        mounted.documents(validation)
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! role, addresses ──► bootstrap ──Envoy's first configuration──► supervisor ──runs──► Envoy ──► echo (trial back ends)
 //!                                        find_envoy ──which program──┘
+//! Gateway, GatewayConfig ──► kubernetes ──Deployment, Service, …──► API server
 //! ```
 //!
 //! Makes an Envoy's bootstrap, finds an Envoy program, runs one as a supervised child, and serves three small echo
@@ -12,5 +13,6 @@
 pub mod bootstrap;
 pub mod echo;
 pub mod find_envoy;
+pub mod kubernetes;
 pub mod ready;
 pub mod supervisor;

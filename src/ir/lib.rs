@@ -18,11 +18,12 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 pub use cluster::{
-    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, UpstreamProtocol,
+    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Trust, UpstreamProtocol,
+    UpstreamTls,
 };
 pub use listener::{
-    ApiListener, ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Listener, Secret,
-    SecretContent, StreamForward, StreamTarget, TlsTermination, UdpListener,
+    ApiListener, ChainMatch, ClientValidation, FilterChain, FilterSlot, Handler, HttpConnection,
+    Listener, Secret, SecretContent, StreamForward, StreamTarget, TlsTermination, UdpListener,
 };
 pub use route::{
     Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Route, RouteTable, Session,

@@ -72,6 +72,8 @@ pub struct StreamForward {
     pub stat_prefix: Arc<str>,
     /// Shares of the connections; that of a broken target is closed. Empty closes all of them.
     pub targets: Vec<StreamTarget>,
+    /// The route; `None` where there is none.
+    pub origin: Option<ObjectRef>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,10 +83,20 @@ pub struct StreamTarget {
     pub weight: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsTermination {
     /// Names in [`crate::Plan::secrets`]; several where a listener has certificates of several kinds (RSA and ECDSA).
     pub secrets: Vec<Name>,
+    /// Whether and how clients show certificates too.
+    pub client: Option<ClientValidation>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientValidation {
+    /// Name in [`crate::Plan::secrets`].
+    pub authorities: Name,
+    /// Else a client without a certificate, or with one of somebody else, is served as well.
+    pub required: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use crate::node::{Key, Mark, Node, Path, Value, push_segment};
 use crate::report::{Place, Report, distance, nearest};
 use crate::schema::Schema;
 use crate::{
-    core, gateway, grpc_route, http_route, ingress, mesh, policy, registry, secret, stream_route,
-    time,
+    core, gateway, gateway_config, grpc_route, http_route, ingress, mesh, policy, registry, secret,
+    stream_route, time,
 };
 
 const DEFAULT_NAMESPACE: &str = "default";
@@ -25,6 +25,9 @@ static SCHEMAS: LazyLock<Vec<(Kind, Schema)>> =
 /// The schema of a kind: upstream's, or our own.
 pub(crate) fn schema_json(kind: Kind) -> serde_json::Value {
     let schema = match kind {
+        Kind::GatewayConfig => {
+            serde_json::from_str(include_str!("schemas/isthmus.dev/GatewayConfig.json")).ok()
+        }
         Kind::MeshService => {
             serde_json::from_str(include_str!("schemas/isthmus.dev/MeshService.json")).ok()
         }
@@ -146,6 +149,9 @@ fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
         Kind::GatewayClass => {
             Object::GatewayClass(Arc::new(gateway::gateway_class(meta, at, report)))
         }
+        Kind::GatewayConfig => {
+            Object::GatewayConfig(Arc::new(gateway_config::gateway_config(meta, at, report)))
+        }
         Kind::GrpcRoute => Object::GrpcRoute(Arc::new(grpc_route::grpc_route(meta, at, report))),
         Kind::HttpRoute => Object::HttpRoute(Arc::new(http_route::http_route(meta, at, report))),
         Kind::Ingress => Object::Ingress(Arc::new(ingress::ingress(meta, at, report))),
@@ -169,6 +175,7 @@ fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
 }
 
 /// The versions of the kind that are read; the first is the one to write.
+#[must_use]
 pub(crate) fn versions(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Gateway | Kind::GatewayClass | Kind::HttpRoute | Kind::ReferenceGrant => {
@@ -177,7 +184,7 @@ pub(crate) fn versions(kind: Kind) -> &'static [&'static str] {
         Kind::BackendTlsPolicy => &["v1", "v1alpha3"],
         Kind::TcpRoute | Kind::UdpRoute => &["v1", "v1alpha2"],
         Kind::TlsRoute => &["v1", "v1alpha3", "v1alpha2"],
-        Kind::MeshService | Kind::Registry => &["v1alpha1"],
+        Kind::GatewayConfig | Kind::MeshService | Kind::Registry => &["v1alpha1"],
         Kind::ConfigMap
         | Kind::EndpointSlice
         | Kind::GrpcRoute

@@ -1,10 +1,12 @@
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::{
-    AllowedNamespaces, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo, Listener,
-    ListenerProtocol, ListenerSet, Meta, ParentRef, ReferenceGrant, RouteKind, Selector,
-    SelectorOperator, SelectorRequirement, Severity, TlsMode, codes,
+    AllowedNamespaces, CertificateRef, ClientValidation, FrontendTls, Gateway, GatewayAddress,
+    GatewayClass, GrantFrom, GrantTo, Infrastructure, Listener, ListenerProtocol, ListenerSet,
+    Meta, NamespacedName, ParametersRef, ParentRef, ReferenceGrant, RouteKind, Selector,
+    SelectorOperator, SelectorRequirement, TlsMode, WantedAddress, codes,
 };
 
 use crate::at::{At, Fields};
@@ -16,12 +18,38 @@ const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 
 pub(crate) fn gateway_class(meta: Meta, root: At<'_>, report: &mut Report) -> GatewayClass {
     let mut controller = "".into();
+    let mut parameters = None;
     if let Some(mut spec) = root.fields().object("spec") {
         controller = spec.shared("controllerName").unwrap_or(controller);
+        parameters = spec.take("parametersRef").map(|at| parameters_ref(at, &"".into(), report));
         spec.ignore(&["description"]);
         spec.finish(report);
     }
-    GatewayClass { meta, controller }
+    GatewayClass { meta, controller, parameters }
+}
+
+fn parameters_ref(at: At<'_>, namespace: &Arc<str>, report: &mut Report) -> ParametersRef {
+    let pointer = at.shared_pointer();
+    let mut f = at.fields();
+    let reference = ParametersRef {
+        pointer,
+        group: f.shared("group").unwrap_or_default(),
+        kind: f.shared("kind").unwrap_or_default(),
+        name: NamespacedName {
+            namespace: f.shared("namespace").unwrap_or_else(|| namespace.clone()),
+            name: f.shared("name").unwrap_or_default(),
+        },
+    };
+    f.finish(report);
+    reference
+}
+
+fn infrastructure(mut f: Fields<'_>, namespace: &Arc<str>, report: &mut Report) -> Infrastructure {
+    let mut strings = |name| f.take(name).map(|at| at.strings()).unwrap_or_default();
+    let (labels, annotations) = (strings("labels"), strings("annotations"));
+    let parameters = f.take("parametersRef").map(|at| parameters_ref(at, namespace, report));
+    f.finish(report);
+    Infrastructure { labels, annotations, parameters }
 }
 
 pub(crate) fn reference_grant(meta: Meta, root: At<'_>, report: &mut Report) -> ReferenceGrant {
@@ -84,6 +112,9 @@ pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway 
         listeners: Vec::new(),
         addresses: Vec::new(),
         allowed_listeners: AllowedNamespaces::None,
+        frontend: FrontendTls::default(),
+        client_certificate: None,
+        infrastructure: Infrastructure::default(),
     };
     let Some(mut spec) = root.fields().object("spec") else { return gateway };
     gateway.class = spec.shared("gatewayClassName").unwrap_or_default();
@@ -94,39 +125,15 @@ pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway 
     check_listeners_differ(&spec, report);
     let mut seen = HashSet::new();
     for item in spec.items("addresses") {
-        let place = item.place();
-        let mut f = item.fields();
-        let (kind, value) = (f.text("type").unwrap_or("IPAddress"), f.take("value"));
-        match value {
-            Some(value) if kind == "IPAddress" => {
-                let address = values::address(&value, report);
-                if address.is_some_and(|address| !seen.insert(address)) {
-                    report.error(
-                        codes::INVALID_VALUE,
-                        value.value(),
-                        "the address stands twice",
-                        "remove one",
-                    );
-                }
-                gateway.addresses.extend(address);
-            }
-            _ => {
-                let text = match value {
-                    Some(_) => {
-                        format!("addresses of type {} are not supported", report.quote(kind))
-                    }
-                    None => "an address without a value is not assigned".to_owned(),
-                };
-                report.say(
-                    Severity::Warning,
-                    codes::UNSUPPORTED_FIELD,
-                    place,
-                    text,
-                    "write an IPAddress",
-                );
-            }
-        }
-        f.finish(report);
+        let address = address(item, &mut seen, report);
+        gateway.addresses.extend(address);
+    }
+    if let Some(tls) = spec.object("tls") {
+        gateway_tls(tls, &mut gateway, report);
+    }
+    if let Some(f) = spec.object("infrastructure") {
+        let namespace = gateway.meta.namespace().clone();
+        gateway.infrastructure = infrastructure(f, &namespace, report);
     }
     if let Some(mut allowed) = spec.object("allowedListeners") {
         if let Some(namespaces) = allowed.object("namespaces") {
@@ -137,6 +144,99 @@ pub(crate) fn gateway(meta: Meta, root: At<'_>, report: &mut Report) -> Gateway 
     }
     spec.finish(report);
     gateway
+}
+
+fn address(
+    item: At<'_>,
+    seen: &mut HashSet<IpAddr>,
+    report: &mut Report,
+) -> Option<GatewayAddress> {
+    let pointer = item.shared_pointer();
+    let mut f = item.fields();
+    let kind = f.shared("type").unwrap_or_else(|| "IPAddress".into());
+    let value = f.take("value").filter(|value| !value.text().is_empty());
+    let wanted = match (&*kind, &value) {
+        ("IPAddress", None) => WantedAddress::Ip(None),
+        ("IPAddress", Some(value)) => {
+            let ip = values::address(value, report)?;
+            if !seen.insert(ip) {
+                let text = "the address stands twice";
+                report.error(codes::INVALID_VALUE, value.value(), text, "remove one");
+            }
+            WantedAddress::Ip(Some(ip))
+        }
+        ("Hostname", value) => WantedAddress::Hostname(value.as_ref().map(At::shared)),
+        (_, value) => {
+            let value = value.as_ref().map(At::shared).unwrap_or_default();
+            WantedAddress::Other { kind, value }
+        }
+    };
+    f.finish(report);
+    Some(GatewayAddress { pointer, wanted })
+}
+
+fn gateway_tls(mut tls: Fields<'_>, gateway: &mut Gateway, report: &mut Report) {
+    let namespace = gateway.meta.namespace().clone();
+    if let Some(mut backend) = tls.object("backend") {
+        gateway.client_certificate = backend
+            .take("clientCertificateRef")
+            .map(|at| certificate_ref(at, "Secret", &namespace, report));
+        backend.finish(report);
+    }
+    if let Some(mut frontend) = tls.object("frontend") {
+        if let Some(default) = frontend.object("default") {
+            gateway.frontend.default = client_validation(default, &namespace, report);
+        }
+        for item in frontend.items("perPort") {
+            let mut f = item.fields();
+            let port = f.take("port").map_or(0, |at| at.port());
+            let validation =
+                f.object("tls").and_then(|tls| client_validation(tls, &namespace, report));
+            gateway.frontend.ports.insert(port, validation);
+            f.finish(report);
+        }
+        frontend.finish(report);
+    }
+    tls.finish(report);
+}
+
+fn client_validation(
+    mut tls: Fields<'_>,
+    namespace: &Arc<str>,
+    report: &mut Report,
+) -> Option<ClientValidation> {
+    let at = tls.take("validation");
+    tls.finish(report);
+    let at = at?;
+    let pointer = at.shared_pointer();
+    let mut f = at.fields();
+    let authorities = f
+        .items("caCertificateRefs")
+        .into_iter()
+        .map(|item| certificate_ref(item, "", namespace, report))
+        .collect();
+    let insecure_fallback = f.text("mode") == Some("AllowInsecureFallback");
+    f.finish(report);
+    Some(ClientValidation { authorities, pointer, insecure_fallback })
+}
+
+pub(crate) fn certificate_ref(
+    item: At<'_>,
+    kind: &'static str,
+    namespace: &Arc<str>,
+    report: &mut Report,
+) -> CertificateRef {
+    let pointer = item.shared_pointer();
+    let mut f = item.fields();
+    let reference = CertificateRef {
+        pointer,
+        group: f.shared("group").unwrap_or_default(),
+        kind: f.shared("kind").unwrap_or_else(|| kind.into()),
+        namespace: f.shared("namespace").unwrap_or_else(|| namespace.clone()),
+        name: f.shared("name").unwrap_or_default(),
+    };
+    f.finish(report);
+    reference
 }
 
 fn listener(item: At<'_>, namespace: &Arc<str>, report: &mut Report) -> Listener {
@@ -234,16 +334,7 @@ fn listener_tls(tls: At<'_>, listener: &mut Listener, namespace: &Arc<str>, repo
         }
     }
     for item in f.items("certificateRefs") {
-        let pointer = item.shared_pointer();
-        let mut reference = item.fields();
-        listener.certificates.push(CertificateRef {
-            pointer,
-            group: reference.shared("group").unwrap_or_default(),
-            kind: reference.shared("kind").unwrap_or_else(|| "Secret".into()),
-            namespace: reference.shared("namespace").unwrap_or_else(|| namespace.clone()),
-            name: reference.shared("name").unwrap_or_default(),
-        });
-        reference.finish(report);
+        listener.certificates.push(certificate_ref(item, "Secret", namespace, report));
     }
     let has_options = f.at.node.get("options").is_some_and(|(_, node)| !node.entries().is_empty());
     if listener.tls_mode == TlsMode::Terminate && listener.certificates.is_empty() && !has_options {

@@ -23,6 +23,7 @@ mod crd;
 mod document;
 mod filter;
 mod gateway;
+mod gateway_config;
 mod grpc_route;
 mod http_route;
 mod ingress;

@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{Hostname, Meta, ParentRef};
+use crate::{Hostname, Infrastructure, Meta, ParametersRef, ParentRef};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatewayClass {
     pub meta: Meta,
     pub controller: Arc<str>,
+    pub parameters: Option<ParametersRef>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -15,10 +16,60 @@ pub struct Gateway {
     pub meta: Meta,
     pub class: Arc<str>,
     pub listeners: Vec<Listener>,
-    /// Where to bind; empty means all addresses.
-    pub addresses: Vec<IpAddr>,
+    /// Where it is to be reached; empty leaves it to whoever runs the proxies.
+    pub addresses: Vec<GatewayAddress>,
     /// From which namespaces ListenerSets may add listeners.
     pub allowed_listeners: AllowedNamespaces,
+    pub infrastructure: Infrastructure,
+    pub frontend: FrontendTls,
+    /// What proxies show to back ends that they call with TLS.
+    pub client_certificate: Option<CertificateRef>,
+}
+
+impl Gateway {
+    /// The IP addresses that the document asks for by number.
+    pub fn asked_ips(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().filter_map(|address| match address.wanted {
+            WantedAddress::Ip(ip) => ip,
+            WantedAddress::Hostname(_) | WantedAddress::Other { .. } => None,
+        })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayAddress {
+    pub pointer: Arc<str>,
+    pub wanted: WantedAddress,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantedAddress {
+    /// `None`: any that is to be had.
+    Ip(Option<IpAddr>),
+    Hostname(Option<Arc<str>>),
+    /// Of a type that Isthmus does not know.
+    Other {
+        kind: Arc<str>,
+        value: Arc<str>,
+    },
+}
+
+/// What is asked of the clients of all HTTPS listeners.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FrontendTls {
+    pub default: Option<ClientValidation>,
+    /// In place of the default, also where it is `None`.
+    pub ports: BTreeMap<u16, Option<ClientValidation>>,
+}
+
+/// Clients show a certificate too.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientValidation {
+    /// ConfigMaps and Secrets with a `ca.crt`.
+    pub authorities: Vec<CertificateRef>,
+    pub pointer: Arc<str>,
+    /// Clients without a certificate, or with one of somebody else, are served as well (`AllowInsecureFallback`).
+    pub insecure_fallback: bool,
 }
 
 /// More listeners for a Gateway, kept by somebody else.

@@ -13,6 +13,7 @@ pub mod codes;
 mod condition;
 mod dns;
 mod finding;
+mod fleet;
 mod gateway;
 mod hostname;
 mod ingress;
@@ -29,15 +30,17 @@ pub use condition::{
 };
 pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
 pub use finding::{Code, Finding, Severity};
+pub use fleet::{Fleet, FleetMode, FleetPort, GatewayConfig, Infrastructure, ParametersRef};
 pub use gateway::{
-    AllowedNamespaces, Authorities, CertificateRef, ConfigMap, Gateway, GatewayClass, GrantFrom,
-    GrantTo, Listener, ListenerProtocol, ListenerSet, Namespace, Node, ReferenceGrant, RouteKind,
-    Secret, SecretData, Selector, SelectorOperator, SelectorRequirement, TlsMode,
+    AllowedNamespaces, Authorities, CertificateRef, ClientValidation, ConfigMap, FrontendTls,
+    Gateway, GatewayAddress, GatewayClass, GrantFrom, GrantTo, Listener, ListenerProtocol,
+    ListenerSet, Namespace, Node, ReferenceGrant, RouteKind, Secret, SecretData, Selector,
+    SelectorOperator, SelectorRequirement, TlsMode, WantedAddress,
 };
 pub use hostname::{Hostname, InvalidHostname};
 pub use ingress::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls};
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};
-pub use policy::{BackendTlsPolicy, PolicyTarget};
+pub use policy::{BackendAuthorities, BackendTlsPolicy, CertificateName, PolicyTarget};
 pub use registry::{
     Ask, ConsulOptions, EurekaOptions, GuardRules, Host, Import, ImportNamespace, Instance, Login,
     NacosOptions, Probe, Registry, RegistryKind, RegistryService, RegistryServiceId, RegistryTls,

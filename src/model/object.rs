@@ -2,8 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, Ingress, IngressClass,
-    ListenerSet, MeshService, Namespace, Node, ReferenceGrant, Registry, Route, Secret, Service,
+    BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayConfig, Ingress,
+    IngressClass, ListenerSet, MeshService, Namespace, Node, ReferenceGrant, Registry, Route,
+    Secret, Service,
 };
 
 const CORE: &str = "";
@@ -72,6 +73,7 @@ kinds! {
     EndpointSlice(EndpointSlice) = "EndpointSlice", "discovery.k8s.io", "endpointslices", true;
     Gateway(Gateway) = "Gateway", GATEWAY_API, "gateways", true;
     GatewayClass(GatewayClass) = "GatewayClass", GATEWAY_API, "gatewayclasses", false;
+    GatewayConfig(GatewayConfig) = "GatewayConfig", ISTHMUS, "gatewayconfigs", true;
     GrpcRoute(Route) = "GRPCRoute", GATEWAY_API, "grpcroutes", true;
     HttpRoute(Route) = "HTTPRoute", GATEWAY_API, "httproutes", true;
     Ingress(Ingress) = "Ingress", "networking.k8s.io", "ingresses", true;

@@ -30,6 +30,7 @@ pub(crate) fn cluster(name: &str) -> Cluster {
         name: name.into(),
         stat_name: name.into(),
         protocol: UpstreamProtocol::Http1,
+        tls: None,
         connect_timeout: Duration::from_secs(5),
         discovery: ir::Discovery::Endpoints,
         origin: origin(name),
@@ -128,8 +129,10 @@ pub(crate) fn chain(name: &str, hosts: &[&str], secrets: &[&str], table: &str) -
     FilterChain {
         name: name.into(),
         matches: if secrets.is_empty() { ChainMatch::Any } else { server_names(hosts) },
-        tls: (!secrets.is_empty())
-            .then(|| TlsTermination { secrets: secrets.iter().map(|s| (*s).into()).collect() }),
+        tls: (!secrets.is_empty()).then(|| TlsTermination {
+            secrets: secrets.iter().map(|s| (*s).into()).collect(),
+            client: None,
+        }),
         handler: Handler::Http(http),
         origin: origin("gateway"),
     }
@@ -145,7 +148,7 @@ pub(crate) fn stream_chain(
     matches: ChainMatch,
     targets: Vec<StreamTarget>,
 ) -> FilterChain {
-    let handler = Handler::Tcp(StreamForward { stat_prefix: name.into(), targets });
+    let handler = Handler::Tcp(StreamForward { stat_prefix: name.into(), targets, origin: None });
     FilterChain { name: name.into(), matches, tls: None, handler, origin: origin("gateway") }
 }
 
@@ -166,7 +169,11 @@ pub(crate) fn udp_listener(name: &str, port: u16, targets: &[(&str, u32)]) -> Ud
         name: name.into(),
         addresses: vec![Ipv4Addr::UNSPECIFIED.into()],
         port,
-        forward: StreamForward { stat_prefix: name.into(), targets: streams(targets) },
+        forward: StreamForward {
+            stat_prefix: name.into(),
+            targets: streams(targets),
+            origin: None,
+        },
         origin: vec![origin("gateway")],
     }
 }
@@ -245,7 +252,7 @@ pub(crate) fn rich_plan() -> Plan {
             chain("shop", &["shop.example", "*.shop.example"], &["shop/cert"], "https-443"),
             stream_chain("passed", server_names(&["passed.example"]), streams(&[("search", 1)])),
             FilterChain {
-                tls: Some(TlsTermination { secrets: vec!["shop/cert".into()] }),
+                tls: Some(TlsTermination { secrets: vec!["shop/cert".into()], client: None }),
                 ..stream_chain(
                     "ended",
                     server_names(&["ended.example"]),

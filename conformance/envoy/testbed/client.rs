@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::tls;
 
@@ -127,14 +128,7 @@ impl Connection {
         sni: &str,
         alpn: &[&str],
     ) -> Result<Self, Failure> {
-        let name = ServerName::try_from(sni.to_string()).unwrap();
-        let stream = connect(address).await?;
-        let stream = TlsConnector::from(tls::client(alpn)).connect(name, stream).await;
-        let stream = stream.map_err(|e| Failure::Tls(e.to_string()))?;
-        let session = stream.get_ref().1;
-        let shown = session.peer_certificates().and_then(|all| all.first());
-        let shown = shown.map(|certificate| certificate.to_vec());
-        let chosen = session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
+        let (stream, shown, chosen) = handshake_tls(address, sni, alpn).await?;
         Self::over(stream, shown, chosen).await
     }
 
@@ -167,6 +161,36 @@ impl Connection {
         };
         tokio::time::timeout(limit, exchange).await.unwrap_or(Err(Failure::Timeout))
     }
+}
+
+/// A TLS connection for bytes of any kind.
+pub(crate) struct Tunnel {
+    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) certificate: Vec<u8>,
+}
+
+impl Tunnel {
+    pub(crate) async fn open(address: SocketAddr, sni: &str) -> Result<Self, Failure> {
+        let (stream, certificate, _) = handshake_tls(address, sni, &[]).await?;
+        Ok(Self { stream, certificate: certificate.unwrap_or_default() })
+    }
+}
+
+/// The connection, the server's certificate, and the protocol that it chose.
+async fn handshake_tls(
+    address: SocketAddr,
+    sni: &str,
+    alpn: &[&str],
+) -> Result<(TlsStream<TcpStream>, Option<Vec<u8>>, Option<String>), Failure> {
+    let name = ServerName::try_from(sni.to_string()).unwrap();
+    let stream = connect(address).await?;
+    let stream = TlsConnector::from(tls::client(alpn)).connect(name, stream).await;
+    let stream = stream.map_err(|e| Failure::Tls(e.to_string()))?;
+    let session = stream.get_ref().1;
+    let shown = session.peer_certificates().and_then(|all| all.first());
+    let shown = shown.map(|certificate| certificate.to_vec());
+    let chosen = session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
+    Ok((stream, shown, chosen))
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {

@@ -25,13 +25,13 @@ mod wait;
 
 pub(crate) use bed::{Bed, GATEWAY, NODE};
 pub(crate) use child::Process;
-pub(crate) use client::{Answer, Ask, Connection, Failure, ask_once, get};
-pub(crate) use documents::{Listener, gateway, kube_service, route, secret, service};
+pub(crate) use client::{Answer, Ask, Connection, Failure, Tunnel, ask_once, get};
+pub(crate) use documents::{Listener, authorities, gateway, kube_service, route, secret, service};
 pub(crate) use echo::Echo;
 pub(crate) use envoy::{Envoy, binary as envoy_binary, skipped};
 pub(crate) use folder::Folder;
 pub(crate) use isthmus::{Isthmus, Run, output, program};
 pub(crate) use load::{Load, Target};
 pub(crate) use ports::{free_port, loopback};
-pub(crate) use tls::Certificate;
+pub(crate) use tls::{Certificate, server as tls_server, server_for as tls_server_for};
 pub(crate) use wait::{LIMIT, say, until};

@@ -18,7 +18,7 @@ pub(super) enum Section {
 /// Empty where there is nothing.
 pub(super) fn render(section: Section, types: &[TypeView]) -> String {
     let headers: &[&str] = match section {
-        Section::Listeners => &["NAME", "ADDRESS", "CHAINS", "DOMAINS", "ROUTES", "ORIGIN"],
+        Section::Listeners => &["NAME", "ADDRESS", "CHAINS", "DOMAINS", "TO", "ORIGIN"],
         Section::Routes => &["TABLE", "DOMAINS", "MATCH", "ACTION"],
         Section::Clusters => &["NAME", "TYPE", "POLICY", "VERSION", "ORIGIN"],
         Section::Endpoints => &["CLUSTER", "ADDRESS", "HEALTH", "WEIGHT", "ZONE"],
@@ -67,23 +67,39 @@ fn listener(resource: &XdsResource) -> [String; 6] {
     let default = field(body, "default_filter_chain");
     chains.extend(Some(default).filter(|c| c.is_object()));
     let mut domains = Vec::new();
-    let mut tables = Vec::new();
+    let mut to = Vec::new();
     for chain in &chains {
         domains.extend(list(field(chain, "filter_chain_match"), "server_names").map(text));
-        for filter in list(chain, "filters") {
-            let rds = field(field(filter, "typed_config"), "rds");
-            tables.extend(Some(text(field(rds, "route_config_name"))).filter(|t| !t.is_empty()));
-        }
+        to.extend(list(chain, "filters").map(|filter| filter_to(field(filter, "typed_config"))));
     }
-    tables.dedup();
+    to.extend(list(body, "listener_filters").flat_map(|f| datagrams_to(field(f, "typed_config"))));
+    to.retain(|name| !name.is_empty());
+    to.dedup();
+    let udp = field(field(field(body, "address"), "socket_address"), "protocol") == "UDP";
     [
         resource.name.clone(),
-        address(field(body, "address")),
+        address(field(body, "address")) + if udp { "/udp" } else { "" },
         chains.len().to_string(),
         domains.join(","),
-        tables.join(","),
+        to.join(","),
         origin(resource),
     ]
+}
+
+/// The route table of HTTP connections, or the clusters that whole connections go to.
+fn filter_to(config: &Value) -> String {
+    let table = text(field(field(config, "rds"), "route_config_name"));
+    if table.is_empty() { clusters(config) } else { table }
+}
+
+/// The clusters that datagrams go to, in the order in which they take their shares.
+fn datagrams_to(config: &Value) -> Vec<String> {
+    let matcher = field(config, "matcher");
+    let action = |on: &Value| text(field(field(field(on, "action"), "typed_config"), "cluster"));
+    let shares = list(field(matcher, "matcher_list"), "matchers");
+    let mut out: Vec<_> = shares.map(|share| action(field(share, "on_match"))).collect();
+    out.push(action(field(matcher, "on_no_match")));
+    out
 }
 
 fn routes(resource: &XdsResource, table: &mut Table) {
@@ -120,19 +136,24 @@ fn route_match(on: &Value) -> String {
 fn action(route: &Value) -> String {
     let to = field(route, "route");
     if to.is_object() {
-        let one = text(field(to, "cluster"));
-        if !one.is_empty() {
-            return one;
-        }
-        let weighted = list(field(to, "weighted_clusters"), "clusters")
-            .map(|c| format!("{}={}", text(field(c, "name")), number(field(c, "weight"), "0")));
-        return weighted.collect::<Vec<_>>().join(",");
+        return clusters(to);
     }
     if field(route, "redirect").is_object() {
         return "redirect".into();
     }
     let direct = field(route, "direct_response");
     if direct.is_object() { number(field(direct, "status"), "?") } else { String::new() }
+}
+
+/// One cluster, or several with their weights.
+fn clusters(to: &Value) -> String {
+    let one = text(field(to, "cluster"));
+    if !one.is_empty() {
+        return one;
+    }
+    let weighted = list(field(to, "weighted_clusters"), "clusters")
+        .map(|c| format!("{}={}", text(field(c, "name")), number(field(c, "weight"), "0")));
+    weighted.collect::<Vec<_>>().join(",")
 }
 
 fn cluster(resource: &XdsResource) -> [String; 5] {

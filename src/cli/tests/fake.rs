@@ -186,6 +186,7 @@ fn documents(kind: Kind) -> Vec<Value> {
         Kind::Namespace => vec![named("v1", "demo", json!({}))],
         Kind::BackendTlsPolicy
         | Kind::ConfigMap
+        | Kind::GatewayConfig
         | Kind::GrpcRoute
         | Kind::Ingress
         | Kind::IngressClass
@@ -243,13 +244,31 @@ fn resources(kind: ResourceType) -> Vec<Value> {
     let socket =
         |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
     match kind {
-        ResourceType::Listener => vec![json!({
-            "name": "127.0.0.1:10443", "address": socket(10443),
-            "filter_chains": [{
-                "filter_chain_match": {"server_names": ["shop.example.com"]},
-                "filters": [{"typed_config": {"rds": {"route_config_name": "demo/edge/https"}}}],
-            }],
-        })],
+        ResourceType::Listener => vec![
+            json!({
+                "name": "127.0.0.1:10443", "address": socket(10443),
+                "filter_chains": [{
+                    "filter_chain_match": {"server_names": ["shop.example.com"]},
+                    "filters": [{"typed_config": {"rds": {"route_config_name": "demo/edge/https"}}}],
+                }, {
+                    "filter_chain_match": {"server_names": ["db.example.com"]},
+                    "filters": [{"typed_config": {"weighted_clusters": {"clusters": [
+                        {"name": "demo/db:5432", "weight": 9}, {"name": "demo/db-new:5432", "weight": 1},
+                    ]}}}],
+                }],
+            }),
+            json!({
+                "name": "127.0.0.1:10053",
+                "address": {"socket_address":
+                    {"protocol": "UDP", "address": "127.0.0.1", "port_value": 10053}},
+                "listener_filters": [{"typed_config": {"matcher": {
+                    "matcher_list": {"matchers": [
+                        {"on_match": {"action": {"typed_config": {"cluster": "demo/dns:53"}}}},
+                    ]},
+                    "on_no_match": {"action": {"typed_config": {"cluster": "demo/dns-new:53"}}},
+                }}}],
+            }),
+        ],
         ResourceType::Route => vec![json!({
             "name": "demo/edge/https",
             "virtual_hosts": [{"domains": ["shop.example.com"], "routes": [

@@ -1,14 +1,20 @@
-//! Listeners that cannot be told apart.
+//! Listeners that cannot be told apart, and listeners that a client may take for one another.
 
-use model::{Hostname, Listener, ListenerProtocol};
+use model::{Condition, Hostname, Listener, ListenerProtocol};
 
-use super::listeners::unsupported;
+use super::listeners::{Back, Front, Problem, Scheme, unsupported};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Conflict {
     pub(crate) reason: &'static str,
     pub(crate) text: String,
     pub(crate) hint: &'static str,
+}
+
+impl Conflict {
+    pub(crate) fn problem(&self) -> Problem {
+        Problem { reason: self.reason, text: self.text.clone() }
+    }
 }
 
 /// What keeps a listener of one document from being served beside the others: `before` are accepted listeners of
@@ -59,6 +65,46 @@ fn between(listener: &Listener, other: &Listener, own: bool) -> Option<Conflict>
         let text = format!("port {port} with {host} is also used by {by}");
         Conflict { reason: "HostnameConflict", text, hint }
     })
+}
+
+/// Condition `OverlappingTLSConfig`: a client that uses a connection for several names may come by one listener and mean
+/// another, with other certificates and other rules for clients.
+pub(crate) fn say_overlaps(fronts: &[Front], backs: &mut [Back]) {
+    let with_tls = |front: &Front| {
+        let tls = [Scheme::Https, Scheme::TlsTerminate, Scheme::TlsPassthrough];
+        front.accepted && tls.contains(&front.entrance.scheme)
+    };
+    for (front, back) in fronts.iter().zip(backs) {
+        let other = fronts.iter().find(|other| {
+            (&other.parent, &other.name) != (&front.parent, &front.name)
+                && other.entrance.port == front.entrance.port
+                && with_tls(front)
+                && with_tls(other)
+                && overlap(front.hostname.as_ref(), other.hostname.as_ref())
+        });
+        let Some(other) = other else { continue };
+        let whose = if other.parent == front.parent {
+            format!("listener {}", other.name)
+        } else {
+            "a listener of another object".to_owned()
+        };
+        let port = front.entrance.port;
+        let text = format!("{whose} on port {port} is for hostnames that this one is for too");
+        back.conditions.push(Condition::new(
+            "OverlappingTLSConfig",
+            true,
+            "OverlappingHostnames",
+            text,
+        ));
+    }
+}
+
+/// `None` stands for all.
+pub(crate) fn overlap(a: Option<&Hostname>, b: Option<&Hostname>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.covers(b) || b.covers(a),
+        _ => true,
+    }
 }
 
 #[derive(PartialEq, Eq)]

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use catalog::View;
-use ir::{Name, Secret};
+use ir::{Name, Secret, TlsTermination};
 use model::{
-    AllowedNamespaces, Condition, ConditionStatus, Finding, Gateway, Hostname, Kind, Listener,
-    ListenerProtocol, ListenerSet, Meta, NamespacedName, ObjectKey, ObjectRef, RouteKind, Severity,
-    TlsMode, codes,
+    AllowedNamespaces, ClientValidation, Condition, ConditionStatus, Finding, FrontendTls, Gateway,
+    Hostname, Kind, Listener, ListenerProtocol, ListenerSet, Meta, NamespacedName, ObjectKey,
+    ObjectRef, RouteKind, Severity, TlsMode, codes,
 };
 
+use super::addresses;
 use super::attach::admits;
-use super::certificates::certificates;
-use super::conflicts::{Conflict, conflict};
+use super::certificates::{Asked, certificates, client_certificate, client_validation};
+use super::conflicts::{Conflict, conflict, say_overlaps};
+use super::fleet::{Parameters, parameters};
 use crate::complaint::Complaint;
 
 /// What a listener does with a connection.
@@ -85,17 +87,30 @@ impl Front {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Back {
     pub(crate) origin: ObjectRef,
-    pub(crate) secrets: Vec<Name>,
+    /// Empty where the proxy does not end TLS.
+    pub(crate) tls: TlsTermination,
     pub(crate) conditions: Vec<Condition>,
     /// Accepted, and can take connections.
     pub(crate) programmed: bool,
 }
 
 impl Back {
-    /// Whether all that the listener refers to is good.
-    pub(crate) fn resolved(&self) -> bool {
-        let mut of = self.conditions.iter().filter(|condition| condition.kind == "ResolvedRefs");
-        of.all(|condition| condition.status == ConditionStatus::True)
+    pub(crate) fn is_true(&self, condition: &str) -> bool {
+        let mut of = self.conditions.iter().filter(|c| c.kind == condition);
+        of.any(|c| c.status == ConditionStatus::True)
+    }
+}
+
+/// Why a condition is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) reason: &'static str,
+    pub(crate) text: String,
+}
+
+impl Problem {
+    pub(crate) fn condition(self, kind: &'static str) -> Condition {
+        Condition::new(kind, false, self.reason, self.text)
     }
 }
 
@@ -110,21 +125,29 @@ pub(crate) struct Set {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Skeleton {
     pub(crate) gateway: Option<Arc<Gateway>>,
+    pub(crate) parameters: Parameters,
     /// In order of precedence.
     pub(crate) sets: Vec<Set>,
     /// Of the Gateway first, then of the sets in their order.
     pub(crate) fronts: Vec<Front>,
     /// For each of `fronts`.
     pub(crate) backs: Vec<Back>,
+    /// All that are named here and can be used.
     pub(crate) secrets: BTreeMap<Name, Secret>,
+    /// Name in `secrets`: what the proxies show to back ends that they call with TLS.
+    pub(crate) client_certificate: Option<Name>,
+    /// Why the Gateway as a whole is not accepted. What it says is served nevertheless, as far as it goes.
+    pub(crate) refused: Option<Problem>,
+    /// What the Gateway itself refers to and cannot be used.
+    pub(crate) unresolved: Option<Problem>,
     pub(crate) findings: Vec<Complaint>,
 }
 
 /// Reads the Gateway and all that its listeners name. Empty if the Gateway is not there or not ours.
 pub(crate) fn skeleton(view: &View<'_>, name: &NamespacedName, controller: &str) -> Skeleton {
     let Some(gateway) = view.gateway(name) else { return Skeleton::default() };
-    match view.gateway_class(&gateway.class) {
-        Some(class) if &*class.controller == controller => {}
+    let class = match view.gateway_class(&gateway.class) {
+        Some(class) if &*class.controller == controller => class,
         Some(_) => return Skeleton::default(),
         None => {
             let finding = finding(
@@ -140,14 +163,22 @@ pub(crate) fn skeleton(view: &View<'_>, name: &NamespacedName, controller: &str)
                 ..Skeleton::default()
             };
         }
-    }
+    };
     let mut out = Skeleton { gateway: Some(gateway.clone()), ..Skeleton::default() };
+    out.parameters = parameters(view, class, gateway, &mut out.findings);
+    let Parameters { of_class, of_gateway, configs: _ } = &out.parameters;
+    let refused = of_gateway.clone().or_else(|| of_class.clone());
+    out.refused = refused.map(|text| Problem { reason: "InvalidParameters", text });
+    let unsupported = addresses::check(gateway, &mut out);
+    out.refused = out.refused.take().or(unsupported);
+    out.unresolved = client_certificate(view, gateway, &mut out);
+    let frontend = Frontend::new(view, gateway, &mut out);
     let mut before = Vec::new();
-    add(view, &gateway.meta, &gateway.listeners, &mut before, &mut out);
+    add(view, &gateway.meta, &gateway.listeners, &frontend, &mut before, &mut out);
     for set in in_order(view.listener_sets_of(name)) {
         let allowed = admits(view, &name.namespace, &gateway.allowed_listeners, &set.meta);
         if allowed {
-            add(view, &set.meta, &set.listeners, &mut before, &mut out);
+            add(view, &set.meta, &set.listeners, &frontend, &mut before, &mut out);
         } else {
             out.findings.push(finding(
                 &set.meta,
@@ -163,7 +194,36 @@ pub(crate) fn skeleton(view: &View<'_>, name: &NamespacedName, controller: &str)
         }
         out.sets.push(Set { key: set.meta.key.clone(), allowed });
     }
+    say_overlaps(&out.fronts, &mut out.backs);
     out
+}
+
+/// What HTTPS listeners ask of their clients, those of ListenerSets too.
+struct Frontend {
+    default: Asked,
+    ports: BTreeMap<u16, Asked>,
+}
+
+impl Frontend {
+    fn new(view: &View<'_>, gateway: &Gateway, out: &mut Skeleton) -> Self {
+        let mut read = |validation: &Option<ClientValidation>, place: &str| {
+            let validation = validation.as_ref();
+            let asked = validation.map(|v| client_validation(view, gateway, v, place, out));
+            asked.unwrap_or_default()
+        };
+        let FrontendTls { default, ports } = &gateway.frontend;
+        Self {
+            default: read(default, "default"),
+            ports: ports.iter().map(|(port, v)| (*port, read(v, &port.to_string()))).collect(),
+        }
+    }
+
+    fn of(&self, entrance: Entrance) -> Asked {
+        match entrance.scheme {
+            Scheme::Https => self.ports.get(&entrance.port).unwrap_or(&self.default).clone(),
+            _ => Asked::default(),
+        }
+    }
 }
 
 /// `ListenerSetSpec.listeners`: the oldest first, then by namespace and name.
@@ -180,6 +240,7 @@ fn add<'a>(
     view: &View<'_>,
     meta: &Meta,
     listeners: &'a [Listener],
+    frontend: &Frontend,
     before: &mut Vec<&'a Listener>,
     out: &mut Skeleton,
 ) {
@@ -189,7 +250,7 @@ fn add<'a>(
         // implementation does not support TCP […] the previous rule does not apply").
         let supported = unsupported(listener).is_none();
         let conflict = supported.then(|| conflict(listener, listeners, before)).flatten();
-        let (front, back) = examine(view, meta, listener, conflict.as_ref(), out);
+        let (front, back) = examine(view, meta, listener, frontend, conflict.as_ref(), out);
         if front.accepted {
             accepted.push(listener);
         }
@@ -203,10 +264,10 @@ fn examine(
     view: &View<'_>,
     meta: &Meta,
     listener: &Listener,
+    frontend: &Frontend,
     conflict: Option<&Conflict>,
     out: &mut Skeleton,
 ) -> (Front, Back) {
-    let mut conditions = Vec::new();
     let unsupported = unsupported(listener);
     if let Some(text) = &unsupported {
         out.findings.push(finding(
@@ -216,63 +277,62 @@ fn examine(
             format!("listener {}: {text}", listener.name),
             "this listener is not served, the others are".into(),
         ));
-        conditions.push(Condition::new("Accepted", false, "UnsupportedProtocol", text.clone()));
-    } else if let Some(conflict) = conflict {
-        conditions.push(Condition::new("Accepted", false, conflict.reason, conflict.text.clone()));
-    } else {
-        conditions.push(Condition::new("Accepted", true, "Accepted", "the listener is valid"));
     }
-    match conflict {
-        Some(conflict) => {
-            out.findings.push(finding(
-                meta,
-                &listener.pointer,
-                codes::LISTENER_CONFLICT,
-                format!("listener {}: {}", listener.name, conflict.text),
-                conflict.hint.into(),
-            ));
-            conditions.push(Condition::new(
-                "Conflicted",
-                true,
-                conflict.reason,
-                conflict.text.clone(),
-            ));
-        }
-        None => conditions.push(Condition::new("Conflicted", false, "NoConflicts", "")),
-    }
-
-    let accepted = unsupported.is_none() && conflict.is_none();
-    let entrance = Entrance { port: listener.port, scheme: scheme(listener) };
-    let secrets = if entrance.tls() && unsupported.is_none() {
-        certificates(view, meta, listener, &mut conditions, out)
-    } else {
-        Vec::new()
-    };
-    let kinds = kinds(meta, listener, entrance.scheme, &mut conditions, out);
-    if !conditions.iter().any(|c| c.kind == "ResolvedRefs") {
-        conditions.push(Condition::new(
-            "ResolvedRefs",
-            true,
-            "ResolvedRefs",
-            "all references are resolved",
+    if let Some(conflict) = conflict {
+        out.findings.push(finding(
+            meta,
+            &listener.pointer,
+            codes::LISTENER_CONFLICT,
+            format!("listener {}: {}", listener.name, conflict.text),
+            conflict.hint.into(),
         ));
     }
-    let programmed = accepted && (!entrance.tls() || !secrets.is_empty());
-    conditions.push(if programmed {
-        Condition::new(
-            "Programmed",
-            true,
-            "Programmed",
-            "the listener is part of the served configuration",
-        )
+    let entrance = Entrance { port: listener.port, scheme: scheme(listener) };
+    let kinds = if unsupported.is_some() { &[] } else { entrance.scheme.kinds() };
+    let (kinds, wrong_kinds) = allowed_kinds(meta, listener, kinds, out);
+    let (secrets, no_certificate) = if entrance.tls() && unsupported.is_none() {
+        certificates(view, meta, listener, out)
     } else {
-        Condition::new(
-            "Programmed",
-            false,
-            conflict.map_or("Invalid", |conflict| conflict.reason),
-            "the listener is not served: see the other conditions",
-        )
-    });
+        (Vec::new(), None)
+    };
+    let Asked { client, problem: no_authority } = frontend.of(entrance);
+    let nobody_valid = no_authority.clone().filter(|_| client.is_none());
+
+    let takes_part = unsupported.is_none() && conflict.is_none();
+    let programmed =
+        takes_part && nobody_valid.is_none() && (!entrance.tls() || !secrets.is_empty());
+    let refused = unsupported
+        .map(|text| Problem { reason: "UnsupportedProtocol", text })
+        .or_else(|| conflict.map(Conflict::problem))
+        .or_else(|| {
+            let text = |problem: Problem| format!("no client can be served: {}", problem.text);
+            nobody_valid.map(|p| Problem { reason: "NoValidCACertificate", text: text(p) })
+        });
+    let conditions = vec![
+        refused.map_or_else(
+            || Condition::new("Accepted", true, "Accepted", "the listener is valid"),
+            |problem| problem.condition("Accepted"),
+        ),
+        conflict.map_or_else(
+            || Condition::new("Conflicted", false, "NoConflicts", ""),
+            |c| Condition::new("Conflicted", true, c.reason, c.text.clone()),
+        ),
+        wrong_kinds.or(no_certificate).or(no_authority).map_or_else(
+            || {
+                let text = "all references are resolved";
+                Condition::new("ResolvedRefs", true, "ResolvedRefs", text)
+            },
+            |problem| problem.condition("ResolvedRefs"),
+        ),
+        if programmed {
+            let text = "the listener is part of the served configuration";
+            Condition::new("Programmed", true, "Programmed", text)
+        } else {
+            let text = "the listener is not served: see the other conditions";
+            let reason = conflict.map_or("Invalid", |conflict| conflict.reason);
+            Condition::new("Programmed", false, reason, text)
+        },
+    ];
 
     let front = Front {
         parent: meta.key.clone(),
@@ -280,26 +340,25 @@ fn examine(
         entrance,
         hostname: listener.hostname.clone(),
         namespaces: listener.namespaces.clone(),
-        kinds: if unsupported.is_some() { Vec::new() } else { kinds },
-        accepted,
+        kinds,
+        accepted: takes_part,
         table: None,
     };
     let front = Front { table: table_name(&front), ..front };
-    let back = Back { origin: meta.at(&listener.pointer), secrets, conditions, programmed };
+    let tls = TlsTermination { secrets, client };
+    let back = Back { origin: meta.at(&listener.pointer), tls, conditions, programmed };
     (front, back)
 }
 
-/// The kinds of route that may attach; those that the document names and that do not go with the protocol are said.
-fn kinds(
+/// Of the kinds of route that go with the listener those that may attach; others that the document names are said.
+fn allowed_kinds(
     meta: &Meta,
     listener: &Listener,
-    scheme: Scheme,
-    conditions: &mut Vec<Condition>,
+    possible: &[Kind],
     out: &mut Skeleton,
-) -> Vec<Kind> {
-    let possible = scheme.kinds();
-    if listener.kinds.is_empty() {
-        return possible.to_vec();
+) -> (Vec<Kind>, Option<Problem>) {
+    if listener.kinds.is_empty() || possible.is_empty() {
+        return (possible.to_vec(), None);
     }
     let find = |named: &RouteKind| {
         Kind::find(&named.group, &named.kind).filter(|kind| possible.contains(kind))
@@ -312,24 +371,23 @@ fn kinds(
     }
     let bad: Vec<&str> =
         listener.kinds.iter().filter(|k| find(k).is_none()).map(|k| &*k.kind).collect();
-    if !bad.is_empty() {
-        let names: Vec<_> = possible.iter().map(|kind| kind.as_str()).collect();
-        let text = format!(
-            "routes of kind {} do not go with this listener, only {}",
-            bad.join(", "),
-            names.join(" and ")
-        );
-        out.findings.push(finding(
-            meta,
-            &format!("{}/allowedRoutes/kinds", listener.pointer),
-            codes::REFERENCE_KIND,
-            format!("listener {}: {text}", listener.name),
-            "name other kinds, or leave kinds out".into(),
-        ));
-        conditions.retain(|c| c.kind != "ResolvedRefs");
-        conditions.push(Condition::new("ResolvedRefs", false, "InvalidRouteKinds", text));
+    if bad.is_empty() {
+        return (good, None);
     }
-    good
+    let names: Vec<_> = possible.iter().map(|kind| kind.as_str()).collect();
+    let text = format!(
+        "routes of kind {} do not go with this listener, only {}",
+        bad.join(", "),
+        names.join(" and ")
+    );
+    out.findings.push(finding(
+        meta,
+        &format!("{}/allowedRoutes/kinds", listener.pointer),
+        codes::REFERENCE_KIND,
+        format!("listener {}: {text}", listener.name),
+        "name other kinds, or leave kinds out".into(),
+    ));
+    (good, Some(Problem { reason: "InvalidRouteKinds", text }))
 }
 
 /// All plain HTTP listeners of a port share a table, since only the host header tells them apart. With TLS each listener

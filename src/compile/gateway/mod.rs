@@ -1,30 +1,38 @@
 //! The gateway role: one Gateway and everything attached to it → the plan of its proxies.
 
+mod addresses;
 mod attach;
+mod backend_tls;
 mod certificates;
 mod conflicts;
+mod fleet;
 mod listeners;
 mod rules;
 mod session;
 mod sockets;
 mod status;
+mod streams;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
-use ir::{Name, Plan, RouteTable};
-use model::{Kind, NamespacedName, ObjectKey, ObjectRef, Route};
+use ir::{Handler, Name, Plan, RouteTable, TlsTermination};
+use model::{Fleet, Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
 use crate::backend::{self, BackendKey};
 use crate::complaint::Complaint;
-use crate::plan::{keep, put_all};
+use crate::plan::{keep, put, put_all};
 use crate::tracker::Tracker;
+pub use addresses::Bind;
 use attach::Attachment;
+use backend_tls::{BackendTls, Policies};
+pub(crate) use fleet::class_parameters;
 use listeners::{Entrance, Skeleton};
 use rules::RouteRules;
 pub use rules::route_origin;
+use sockets::Sockets;
 use tables::Tables;
 
 /// What is compiled, and compiled again, by itself.
@@ -46,16 +54,22 @@ struct RouteState {
 /// Which parts of the plan may differ after a step.
 #[derive(Clone, Copy, Debug, Default)]
 struct New {
-    /// Route tables, and which back ends are in use.
-    routes: bool,
+    /// Which back ends are in use.
+    backends: bool,
+    tables: bool,
     sockets: bool,
+    /// What back ends are shown.
+    client_certificate: bool,
 }
 
 impl New {
     /// A route is another, or attached otherwise. Those of whole connections are served by the listeners themselves.
     fn routes(&mut self, kind: Kind) {
-        self.routes = true;
-        self.sockets |= !matches!(kind, Kind::HttpRoute | Kind::GrpcRoute);
+        self.backends = true;
+        match kind {
+            Kind::HttpRoute | Kind::GrpcRoute => self.tables = true,
+            _ => self.sockets = true,
+        }
     }
 }
 
@@ -64,36 +78,72 @@ impl New {
 pub(crate) struct Group {
     name: NamespacedName,
     controller: Arc<str>,
+    bind: Bind,
     started: bool,
     tracker: Tracker<Piece>,
     skeleton: Skeleton,
+    fleet: Option<Arc<Fleet>>,
     routes: BTreeMap<ObjectKey, RouteState>,
     /// Back ends with the number of routes that use each.
     backends: BTreeMap<BackendKey, usize>,
     /// Back ends whose number of users changed.
     touched: BTreeSet<BackendKey>,
     tables: Tables,
+    /// What the making of sockets found.
+    outranked: Vec<Complaint>,
+    /// Those of the plan's secrets that are of listeners or of the Gateway.
+    secrets: BTreeSet<Name>,
+    policies: Policies,
     plan: Plan,
+    /// Objects of which this Gateway may say something else since these were taken last.
+    statuses: BTreeSet<ObjectKey>,
 }
 
 impl Group {
-    pub(crate) fn new(name: NamespacedName, controller: Arc<str>) -> Self {
+    pub(crate) fn new(name: NamespacedName, controller: Arc<str>, bind: Bind) -> Self {
         Self {
             name,
             controller,
+            bind,
             started: false,
             tracker: Tracker::new(),
             skeleton: Skeleton::default(),
+            fleet: None,
             routes: BTreeMap::new(),
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
             tables: Tables::default(),
+            outranked: Vec::new(),
+            secrets: BTreeSet::new(),
+            policies: Policies::default(),
             plan: Plan::default(),
+            statuses: BTreeSet::new(),
         }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What its proxies are made from; `None` where it is not ours, or its parameters are not known.
+    pub(crate) fn fleet(&self) -> Option<&Arc<Fleet>> {
+        self.fleet.as_ref()
+    }
+
+    /// The objects of which this Gateway may say something else since the last call.
+    pub(crate) fn take_statuses(&mut self) -> BTreeSet<ObjectKey> {
+        std::mem::take(&mut self.statuses)
+    }
+
+    /// All objects of which this Gateway says something.
+    pub(crate) fn told(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.routes.keys().chain(self.skeleton.sets.iter().map(|set| &set.key))
+    }
+
+    /// The Gateway's own status may differ, and with it what its ListenerSets are told.
+    fn touch_own_statuses(&mut self) {
+        self.statuses.insert(ObjectKey { kind: Kind::Gateway, name: self.name.clone() });
+        self.statuses.extend(self.skeleton.sets.iter().map(|set| set.key.clone()));
     }
 
     /// Whether the Gateway exists and its class is ours.
@@ -133,24 +183,40 @@ impl Group {
         if new_fronts {
             todo.extend(self.routes.keys().cloned());
         }
+        if !todo.is_empty() {
+            // They count what is attached.
+            self.touch_own_statuses();
+        }
         for route in todo {
+            self.statuses.insert(route.clone());
             self.update_route(catalog, &route, new_fronts, &stale, &mut new);
         }
-        for piece in &stale {
-            if let Piece::Backend(key) = piece
-                && self.backends.contains_key(key)
-            {
-                self.update_backend(catalog, key);
-            }
+        let stale = stale.into_iter().filter_map(|piece| match piece {
+            Piece::Backend(key) => Some(key),
+            _ => None,
+        });
+        let mut backends: BTreeSet<_> = stale.collect();
+        if new.client_certificate {
+            backends.extend(self.policies.backends().cloned());
         }
-        if new.routes {
+        for key in backends
+            .iter()
+            .filter(|key| self.backends.contains_key(key))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            self.update_backend(catalog, &key);
+        }
+        if new.backends {
             self.sweep_backends(catalog);
         }
         if new.sockets {
-            let sockets = self.sockets();
-            put_all(&mut self.plan.listeners, sockets.into_iter().map(|l| (l.name.clone(), l)));
+            let Sockets { tcp, udp, outranked } = self.sockets();
+            put_all(&mut self.plan.listeners, tcp.into_iter().map(|l| (l.name.clone(), l)));
+            put_all(&mut self.plan.udp_listeners, udp.into_iter().map(|l| (l.name.clone(), l)));
+            self.outranked = outranked;
         }
-        if new.routes || new.sockets {
+        if new.tables {
             self.update_tables();
         }
         true
@@ -164,16 +230,34 @@ impl Group {
         let new_fronts = next.fronts != self.skeleton.fronts
             || next.sets != self.skeleton.sets
             || next.gateway.is_some() != self.served();
-        self.skeleton = next;
         new.sockets = true;
-        let secrets = std::mem::take(&mut self.skeleton.secrets);
-        let backs = self.skeleton.backs.iter();
-        let used: BTreeSet<_> =
-            backs.filter(|back| back.programmed).flat_map(|b| b.secrets.iter().cloned()).collect();
-        put_all(
-            &mut self.plan.secrets,
-            secrets.into_iter().filter(|(name, _)| used.contains(name)),
-        );
+        new.client_certificate = next.client_certificate != self.skeleton.client_certificate;
+        new.tables |= new_fronts || next.backs != self.skeleton.backs;
+        self.touch_own_statuses();
+        self.skeleton = next;
+        self.touch_own_statuses();
+        let fleet = fleet::fleet(&self.skeleton);
+        if fleet.as_ref() != self.fleet.as_deref() {
+            self.fleet = fleet.map(Arc::new);
+        }
+        let backs = self.skeleton.backs.iter().filter(|back| back.programmed);
+        let mut used: BTreeSet<Name> = backs
+            .flat_map(|back| {
+                let TlsTermination { secrets, client } = &back.tls;
+                secrets.iter().chain(client.as_ref().map(|client| &client.authorities)).cloned()
+            })
+            .collect();
+        used.extend(self.skeleton.client_certificate.clone());
+        // Back ends have secrets of their own in the plan.
+        for name in self.secrets.difference(&used) {
+            self.plan.secrets.remove(name);
+        }
+        for (name, secret) in std::mem::take(&mut self.skeleton.secrets) {
+            if used.contains(&name) {
+                put(&mut self.plan.secrets, &name, secret);
+            }
+        }
+        self.secrets = used;
         new_fronts
     }
 
@@ -197,6 +281,7 @@ impl Group {
             self.routes.keys().filter(|name| !names.contains(*name)).cloned().collect();
         for name in &gone {
             new.routes(name.kind);
+            self.statuses.insert(name.clone());
             self.tracker.forget(&Piece::Attachment(name.clone()));
             let state = self.routes.remove(name).unwrap_or_default();
             self.tables.remove(name, &state);
@@ -205,6 +290,9 @@ impl Group {
                 self.release(&rules);
             }
             todo.remove(name);
+        }
+        if !gone.is_empty() {
+            self.touch_own_statuses();
         }
         for name in names {
             if !self.routes.contains_key(&name) {
@@ -256,7 +344,10 @@ impl Group {
             }
             let view = View::new(catalog);
             let route = view.route(name);
-            let next = route.map(|route: &Arc<Route>| rules::rules(&view, route, entrance));
+            let next = route.map(|route: &Arc<Route>| match name.kind {
+                Kind::HttpRoute | Kind::GrpcRoute => rules::rules(&view, route, entrance),
+                _ => streams::rules(&view, route, entrance),
+            });
             self.tracker.set(piece, view.into_reads());
             let Some(next) = next else { continue };
             if state.rules.get(&entrance).is_some_and(|old| **old == next) {
@@ -292,8 +383,16 @@ impl Group {
 
     fn update_backend(&mut self, catalog: &Catalog, key: &BackendKey) {
         let view = View::new(catalog);
-        backend::update(&view, key, &mut self.plan);
-        self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
+        let next = backend_tls::judge(&view, key, self.skeleton.client_certificate.as_ref());
+        backend::update(&view, key, next.tls.clone(), &mut self.plan);
+        self.policies.set(key, next, &mut self.plan.secrets);
+        let reads = view.into_reads();
+        // A policy is told what came of it.
+        self.statuses.extend(reads.iter().filter_map(|read| match read {
+            Key::Object(key) if key.kind == Kind::BackendTlsPolicy => Some(key.clone()),
+            _ => None,
+        }));
+        self.tracker.set(Piece::Backend(key.clone()), reads);
     }
 
     /// Builds back ends that are new in use and drops those that no route uses any more.
@@ -308,6 +407,7 @@ impl Group {
                 self.backends.remove(&key);
                 self.plan.clusters.remove(&name);
                 self.plan.endpoints.remove(&name);
+                self.policies.set(&key, BackendTls::default(), &mut self.plan.secrets);
                 self.tracker.forget(&Piece::Backend(key));
             }
         }
@@ -315,11 +415,12 @@ impl Group {
 
     fn update_tables(&mut self) {
         let chains = self.plan.listeners.values().flat_map(|listener| &listener.chains);
-        let tables = chains.filter_map(|chain| match &chain.handler {
-            ir::Handler::Http(http) => Some(http.route_table.clone()),
-            ir::Handler::Tcp(_) => None,
-        });
-        let used: BTreeSet<Name> = tables.collect();
+        let used: BTreeSet<Name> = chains
+            .filter_map(|chain| match &chain.handler {
+                Handler::Http(http) => Some(http.route_table.clone()),
+                Handler::Tcp(_) => None,
+            })
+            .collect();
         let gateway = self.skeleton.gateway.iter();
         let origin: Vec<ObjectRef> = gateway.map(|gateway| gateway.meta.at("")).collect();
         let mut kept = BTreeSet::new();
@@ -340,7 +441,9 @@ impl Group {
 
     /// All findings about this Gateway, its routes and their references.
     pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
-        self.skeleton.findings.iter().chain(self.routes.values().flat_map(|state| {
+        let own = self.skeleton.findings.iter().chain(&self.outranked);
+        let own = own.chain(self.policies.complaints());
+        own.chain(self.routes.values().flat_map(|state| {
             // Behind each entrance a route has the same findings.
             state
                 .attachment

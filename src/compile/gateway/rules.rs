@@ -14,7 +14,8 @@ use model::{
 
 use super::listeners::Entrance;
 use super::session;
-use crate::backend::{BackendKey, Broken, resolve};
+use super::streams::StreamRule;
+use crate::backend::{BackendKey, Broken, resolve, resolved_refs};
 use crate::complaint::Complaint;
 
 /// The place of a proxy route among others of the same host name, as Gateway API orders matches (`HTTPRouteRule.matches`,
@@ -38,8 +39,10 @@ pub(crate) struct Rank {
 /// A route, ready to be put in route tables behind one entrance.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RouteRules {
-    /// In order of rank.
+    /// In order of rank; none in routes of whole connections.
     pub(crate) entries: Vec<(Rank, Arc<ir::Route>)>,
+    /// Of routes of whole connections.
+    pub(crate) stream: Option<StreamRule>,
     pub(crate) backends: BTreeSet<BackendKey>,
     pub(crate) resolved: Condition,
     /// Set where rules hold something that Isthmus does not do: whether none of them is served, and the message.
@@ -80,16 +83,14 @@ pub(crate) fn rules(view: &View<'_>, route: &Arc<Route>, entrance: Entrance) -> 
         }
     }
     entries.sort_by(|a, b| a.0.cmp(&b.0));
-    let resolved = match builder.broken {
-        None => Condition::new("ResolvedRefs", true, "ResolvedRefs", "all references are resolved"),
-        Some(broken) => Condition::new("ResolvedRefs", false, broken.reason, broken.text),
-    };
+    let resolved = resolved_refs(builder.broken);
     // `RouteConditionPartiallyInvalid`: the message MUST begin with these words.
     let unsupported = (!dropped.is_empty()).then(|| {
         (unsupported_rules == route.rules.len(), format!("Dropped Rule {}", dropped.join("; ")))
     });
     RouteRules {
         entries,
+        stream: None,
         backends: builder.backends,
         resolved,
         unsupported,
@@ -224,14 +225,7 @@ impl Builder<'_> {
     }
 
     fn broken(&mut self, pointer: &str, broken: Broken) {
-        let finding = Finding {
-            at: self.route.meta.at(pointer),
-            code: broken.code,
-            severity: Severity::Error,
-            text: broken.text.clone(),
-            hint: broken.hint.clone(),
-        };
-        self.findings.push(Complaint { finding, missing: broken.missing.clone() });
+        self.findings.push(broken.complaint(self.route.meta.at(pointer)));
         self.broken.get_or_insert(broken);
     }
 

@@ -1,68 +1,95 @@
 //! What the status of a Gateway, of its ListenerSets and of its routes says.
 
 use model::{
-    AllowedNamespaces, Condition, GatewayStatus, ListenerSetStatus, ListenerStatus, ObjectKey,
-    ParentStatus,
+    AllowedNamespaces, Condition, FrontendTls, Gateway, GatewayStatus, Kind, ListenerSetStatus,
+    ListenerStatus, ObjectKey, ParentRef, ParentStatus,
 };
 
-use super::Group;
-use super::listeners::Back;
+use super::listeners::{Back, Front};
+use super::{Bind, Group};
 
 impl Group {
     /// The Gateway's own status; `None` if it is not ours.
     pub(crate) fn gateway_status(&self) -> Option<GatewayStatus> {
         let gateway = self.skeleton.gateway.as_ref()?;
-        let attached = self.skeleton.sets.iter().filter(|set| self.usable(&set.key)).count();
-        let addresses =
-            gateway.addresses.iter().map(|address| address.to_string().into()).collect();
+        let attached = self
+            .skeleton
+            .sets
+            .iter()
+            .filter(|set| self.skeleton.refused.is_none() && self.usable(&set.key))
+            .count();
+        let mut conditions =
+            vec![self.accepted(gateway), self.programmed(gateway), self.resolved(gateway)];
+        conditions.extend(insecure(gateway));
+        let addresses = match self.bind {
+            Bind::Given => gateway.asked_ips().map(|ip| ip.to_string().into()).collect(),
+            Bind::Any => Vec::new(),
+        };
         Some(GatewayStatus {
             addresses,
-            conditions: vec![self.accepted(), self.programmed(), self.resolved()],
+            conditions,
             listeners: self.listener_statuses(&gateway.meta.key),
             attached_listener_sets: (gateway.allowed_listeners != AllowedNamespaces::None)
                 .then(|| u32::try_from(attached).unwrap_or(u32::MAX)),
         })
     }
 
-    /// Listeners of ListenerSets count as the Gateway's own (`ListenerSetSpec.listeners`: "MUST treat the parent Gateway
-    /// as having the merged list").
-    fn accepted(&self) -> Condition {
-        let fronts = &self.skeleton.fronts;
+    fn accepted(&self, gateway: &Gateway) -> Condition {
+        if let Some(problem) = self.skeleton.refused.clone() {
+            return problem.condition("Accepted");
+        }
+        let own = self.own(gateway);
         let refused: Vec<_> =
-            fronts.iter().filter(|f| !f.accepted).map(|f| f.label().to_string()).collect();
-        match fronts.len() - refused.len() {
-            0 => Condition::new("Accepted", false, "ListenersNotValid", "no listener is valid"),
-            n if n < fronts.len() => Condition::new(
+            own.iter().filter(|(_, b)| !b.is_true("Accepted")).map(|(f, _)| &*f.name).collect();
+        // `ListenerSetSpec.listeners`: "MUST treat the parent Gateway as having the merged list".
+        let any = self.skeleton.backs.iter().any(|back| back.is_true("Accepted"));
+        let total = own.len();
+        match total - refused.len() {
+            0 if !any => {
+                Condition::new("Accepted", false, "ListenersNotValid", "no listener is valid")
+            }
+            n if n < total => Condition::new(
                 "Accepted",
                 true,
                 "ListenersNotValid",
-                format!(
-                    "{n} of {} listeners are valid; not valid: {}",
-                    fronts.len(),
-                    refused.join(", ")
-                ),
+                format!("{n} of {total} listeners are valid; not valid: {}", refused.join(", ")),
             ),
             _ => Condition::new("Accepted", true, "Accepted", "the Gateway is valid"),
         }
     }
 
-    fn programmed(&self) -> Condition {
-        let total = self.skeleton.backs.len();
-        match self.skeleton.backs.iter().filter(|back| back.programmed).count() {
+    /// The Gateway's own listeners. What is wrong in a ListenerSet is its owner's business.
+    fn own(&self, gateway: &Gateway) -> Vec<(&Front, &Back)> {
+        let all = self.skeleton.fronts.iter().zip(&self.skeleton.backs);
+        all.filter(|(front, _)| front.parent == gateway.meta.key).collect()
+    }
+
+    fn programmed(&self, gateway: &Gateway) -> Condition {
+        if self.skeleton.refused.is_some() {
+            let text = "the Gateway is not accepted";
+            return Condition::new("Programmed", false, "Invalid", text);
+        }
+        let own = self.own(gateway);
+        let good = own.iter().filter(|(_, back)| back.programmed).count();
+        let all = self.skeleton.backs.iter().filter(|back| back.programmed).count();
+        let mut text = format!("{good} of {} listeners are served", own.len());
+        if all > good {
+            text = format!("{text}, and {} of ListenerSets", all - good);
+        }
+        match all {
             0 => Condition::new("Programmed", false, "Invalid", "no listener is served"),
-            good => Condition::new(
-                "Programmed",
-                true,
-                "Programmed",
-                format!("{good} of {total} listeners are served"),
-            ),
+            _ => Condition::new("Programmed", true, "Programmed", text),
         }
     }
 
-    fn resolved(&self) -> Condition {
-        let fronts = self.skeleton.fronts.iter().zip(&self.skeleton.backs);
+    /// What the Gateway refers to itself, and a summary of its listeners.
+    fn resolved(&self, gateway: &Gateway) -> Condition {
+        if let Some(problem) = self.skeleton.unresolved.clone() {
+            return problem.condition("ResolvedRefs");
+        }
+        let own = self.own(gateway);
         let broken: Vec<_> =
-            fronts.filter(|(_, b)| !b.resolved()).map(|(f, _)| f.label().to_string()).collect();
+            own.iter().filter(|(_, b)| !b.is_true("ResolvedRefs")).map(|(f, _)| &*f.name).collect();
         if broken.is_empty() {
             return Condition::new(
                 "ResolvedRefs",
@@ -91,6 +118,9 @@ impl Group {
             let text =
                 format!("{gateway} admits no ListenerSet from namespace {}", key.name.namespace);
             both(false, ("NotAllowed", "NotAllowed"), text)
+        } else if self.skeleton.refused.is_some() {
+            let text = format!("{gateway} is not accepted");
+            both(false, ("ParentNotAccepted", "ParentNotProgrammed"), text)
         } else if good == 0 {
             let text = "no listener is served: see their conditions".into();
             both(false, ("ListenersNotValid", "ListenersNotValid"), text)
@@ -136,6 +166,21 @@ impl Group {
             .collect()
     }
 
+    /// What this Gateway says about a policy; `None` where it does not matter here.
+    pub(crate) fn policy_status(&self, policy: &ObjectKey) -> Option<ParentStatus> {
+        let conditions = self.policies.conditions(policy)?;
+        let kind = Kind::Gateway;
+        let parent = ParentRef {
+            group: kind.group().into(),
+            kind: kind.as_str().into(),
+            name: self.name.clone(),
+            section: None,
+            port: None,
+            pointer: "".into(),
+        };
+        Some(ParentStatus { parent, conditions })
+    }
+
     /// What this Gateway says about a route, for each of the route's references to it.
     pub(crate) fn route_status(&self, route: &ObjectKey) -> Vec<ParentStatus> {
         let Some(state) = self.routes.get(route) else { return Vec::new() };
@@ -179,4 +224,14 @@ impl Group {
             })
             .collect()
     }
+}
+
+/// There as long as some clients are served whatever certificate they show.
+fn insecure(gateway: &Gateway) -> Option<Condition> {
+    let FrontendTls { default, ports } = &gateway.frontend;
+    let mut all = ports.values().chain([default]).flatten();
+    all.any(|validation| validation.insecure_fallback).then(|| {
+        let text = "clients are served without a valid certificate: AllowInsecureFallback";
+        Condition::new("InsecureFrontendValidationMode", true, "ConfigurationChanged", text)
+    })
 }

@@ -11,8 +11,13 @@ use model::{HeaderEdit, Hostname, ObjectKey, ObjectRef, PathMatch, RouteMatch};
 
 use super::RouteState;
 use super::attach::Host;
+use super::conflicts::overlap;
 use super::listeners::{Front, Skeleton};
 use super::rules::RouteRules;
+
+/// How many listeners of a port know each other's names. Where there are more, the tables would be too large: a listener
+/// knows those with names of its own then, and answers 404 for the others, not 421.
+const FEW_PEERS: usize = 64;
 
 /// Routes attached to one listener, by host name.
 type ByHost = HashMap<Host, BTreeMap<ObjectKey, Arc<RouteRules>>>;
@@ -45,10 +50,16 @@ impl Tables {
             // The host names of listeners are there too, so that a request for a listener without a fitting route is
             // answered 404 and does not fall to a less specific listener (listener isolation, GEP-3567), and that one
             // for a listener with another table is answered 421.
-            let peers =
-                fronts.iter().filter(|peer| peer.accepted && peer.entrance == front.entrance);
-            let hosts = peers.map(|peer| peer.hostname.clone());
-            self.stale.entry(table.clone()).or_default().extend(hosts);
+            let peers: Vec<_> = fronts
+                .iter()
+                .filter(|peer| peer.accepted && peer.entrance == front.entrance)
+                .map(|peer| &peer.hostname)
+                .collect();
+            let few = peers.len() <= FEW_PEERS;
+            let known = peers
+                .into_iter()
+                .filter(|peer| few || overlap(front.hostname.as_ref(), peer.as_ref()));
+            self.stale.entry(table.clone()).or_default().extend(known.cloned());
         }
     }
 
@@ -146,7 +157,7 @@ fn owner(fronts: &[Front], members: &[usize], domain: &Host) -> Option<usize> {
         .max_by_key(|index| fronts[*index].hostname.as_ref().map(Hostname::precedence))
 }
 
-fn covers(listener: &Host, domain: &Host) -> bool {
+pub(super) fn covers(listener: &Host, domain: &Host) -> bool {
     match (listener, domain) {
         (None, _) => true,
         (Some(listener), Some(domain)) => listener.covers(domain),

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-const ADMIN_CLUSTER: &str = "isthmus-admin";
+use super::Drain;
+
+pub(super) const ADMIN_CLUSTER: &str = "isthmus-admin";
 
 pub(super) fn admin(port: u16) -> Value {
     json!({
@@ -30,8 +32,8 @@ pub(super) fn cluster(admin_port: u16) -> Value {
     })
 }
 
-/// Two GET paths of the admin interface and nothing else of it.
-pub(super) fn listener(address: IpAddr, port: u16) -> Value {
+/// Two GET paths of the admin interface and nothing else of it, and the one by which the proxy is told that it will end.
+pub(super) fn listener(address: IpAddr, port: u16, drain: Option<&Drain>) -> Value {
     let route = |path: &str| {
         json!({
             "match": {
@@ -41,6 +43,13 @@ pub(super) fn listener(address: IpAddr, port: u16) -> Value {
             "route": {"cluster": ADMIN_CLUSTER, "timeout": "30s"},
         })
     };
+    let mut routes = vec![route("/stats/prometheus"), route("/ready")];
+    routes.extend(drain.map(Drain::route));
+    let mut filters = drain.map(|_| Drain::http_filters()).unwrap_or_default();
+    filters.push(json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+    }));
     json!({
         "name": "isthmus-stats",
         "address": {"socket_address": {"address": address.to_string(), "port_value": port}},
@@ -58,15 +67,10 @@ pub(super) fn listener(address: IpAddr, port: u16) -> Value {
                     "virtual_hosts": [{
                         "name": "isthmus-stats",
                         "domains": ["*"],
-                        "routes": [route("/stats/prometheus"), route("/ready")],
+                        "routes": routes,
                     }],
                 },
-                "http_filters": [{
-                    "name": "envoy.filters.http.router",
-                    "typed_config": {
-                        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
-                    },
-                }],
+                "http_filters": filters,
             },
         }]}],
     })

@@ -72,7 +72,9 @@ fn metadata() {
 fn a_gateway() {
     let gateway = get!(named(Kind::Gateway, "edge"), Gateway);
     assert_eq!(gateway.class.as_ref(), "isthmus");
-    assert_eq!(gateway.addresses, [address("127.0.0.1"), address("::1")]);
+    let wanted: Vec<_> = gateway.addresses.iter().map(|address| &address.wanted).collect();
+    let ip = |text| WantedAddress::Ip(Some(address(text)));
+    assert_eq!(wanted, [&ip("127.0.0.1"), &ip("::1")]);
     let requirement = |key: &str, operator, values: &[&str]| SelectorRequirement {
         key: s(key),
         operator,

@@ -8,7 +8,9 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy, tcp_proxy};
 use envoy_types::pb::envoy::extensions::filters::udp::udp_proxy::v3::udp_proxy_config::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::udp::udp_proxy::v3::{Route, UdpProxyConfig};
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    DownstreamTlsContext, common_tls_context::ValidationContextType,
+};
 use envoy_types::pb::xds::r#type::matcher::v3::matcher::{MatcherType, on_match};
 use prost::Message;
 
@@ -76,7 +78,16 @@ fn named_by_listener(listener: &Listener) -> (BTreeSet<String>, BTreeSet<String>
         }
         None => None,
     });
-    let secrets = contexts.flat_map(|context| context.tls_certificate_sds_secret_configs);
+    let secrets = contexts.flat_map(|context| {
+        let authorities = match context.validation_context_type {
+            Some(ValidationContextType::ValidationContextSdsSecretConfig(secret)) => Some(secret),
+            Some(ValidationContextType::CombinedValidationContext(both)) => {
+                both.validation_context_sds_secret_config
+            }
+            _ => None,
+        };
+        context.tls_certificate_sds_secret_configs.into_iter().chain(authorities)
+    });
     (routes.collect(), secrets.map(|secret| secret.name).collect())
 }
 

@@ -5,7 +5,7 @@ use ir::{Action, ChainMatch, Plan};
 use super::*;
 use crate::testing::{
     Put, any_request, api_listener, chain, cluster, endpoint, endpoints, forward, host, listener,
-    rich_plan, route, stream_chain, streams, table, to, udp_listener,
+    rich_plan, route, server_names, stream_chain, streams, table, to, udp_listener,
 };
 use crate::{Resource, ResourceType, encode};
 
@@ -127,8 +127,8 @@ fn duplicate_filter_chains() {
     let mut plan = Plan::default();
     plan.put(table("t", vec![]));
     let chains = vec![
-        chain("a", &["a.example", "b.example"], &[], "t"),
-        chain("b", &["b.example"], &[], "t"),
+        stream_chain("a", server_names(&["a.example", "b.example"]), vec![]),
+        stream_chain("b", server_names(&["b.example"]), vec![]),
         chain("c", &[], &[], "t"),
         chain("d", &[], &[], "t"),
     ];

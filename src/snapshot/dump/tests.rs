@@ -67,17 +67,20 @@ fn anys_are_opened_and_unknown_ones_shown_as_they_are() {
 
 #[test]
 fn everything_in_a_rich_snapshot_has_a_dump_that_reads_back() {
-    use prost_reflect::{DynamicMessage, ReflectMessage};
+    use prost::Message;
+    use prost_reflect::DynamicMessage;
     let snapshot = encode(&rich_plan());
     for kind in ResourceType::ALL {
         for found in snapshot.set(kind).iter() {
-            let mut json = any(kind.url(), found.body(), Secrets::Show);
+            let shown = any(kind.url(), found.body(), Secrets::Show);
+            let mut json = shown.clone();
             json.as_object_mut().unwrap().remove("@type");
             let name = kind.url().rsplit('/').next().unwrap();
             let descriptor = proto::descriptor_pool().get_message_by_name(name).unwrap();
-            let read = DynamicMessage::deserialize(descriptor.clone(), json).unwrap();
-            let original = DynamicMessage::decode(descriptor, found.body().clone()).unwrap();
-            assert_eq!(read, original, "{}", read.descriptor().name());
+            let read = DynamicMessage::deserialize(descriptor, json).unwrap();
+            // Not the bytes: in an `Any` the order of fields may differ, as prost writes a `oneof` where its lowest
+            // number stands.
+            assert_eq!(any(kind.url(), &read.encode_to_vec(), Secrets::Show), shown);
         }
     }
 }

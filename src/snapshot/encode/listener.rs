@@ -5,9 +5,11 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 use envoy_types::pb::google::protobuf::Any;
 use ir::{ChainMatch, Handler};
 use prost::Message;
+use tls::certificate_validation_context::TrustChainVerification;
+use tls::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType};
 
 use super::cluster::BUFFER_LIMIT;
-use super::common::{ads, any, keys, socket_address, udp_address, uint32};
+use super::common::{ads, any, boolean, keys, socket_address, udp_address, uint32};
 use super::{connection, stream};
 use crate::{Resource, ResourceType};
 
@@ -39,8 +41,10 @@ pub(crate) fn listener(listener: &ir::Listener) -> Resource {
             Handler::Http(http) => refs.extend(keys(ResourceType::Route, [&http.route_table])),
             Handler::Tcp(to) => refs.extend(keys(ResourceType::Cluster, stream::clusters(to))),
         }
-        let secrets = chain.tls.iter().flat_map(|tls| &tls.secrets);
-        refs.extend(keys(ResourceType::Secret, secrets));
+        if let Some(tls) = &chain.tls {
+            let authorities = tls.client.iter().map(|client| &client.authorities);
+            refs.extend(keys(ResourceType::Secret, tls.secrets.iter().chain(authorities)));
+        }
     }
     refs.sort();
     refs.dedup();
@@ -144,21 +148,20 @@ fn chain(chain: &ir::FilterChain) -> pb::FilterChain {
 }
 
 fn transport_socket(termination: &ir::TlsTermination, alpn: &[&str]) -> TransportSocket {
-    let ir::TlsTermination { secrets } = termination;
+    let ir::TlsTermination { secrets, client } = termination;
     let context = tls::DownstreamTlsContext {
+        require_client_certificate: client
+            .as_ref()
+            .filter(|client| client.required)
+            .map(|_| boolean(true)),
         common_tls_context: Some(tls::CommonTlsContext {
             // Envoy's default on the server side since 1.22; said aloud because it is a promise.
             tls_params: Some(tls::TlsParameters {
                 tls_minimum_protocol_version: tls::tls_parameters::TlsProtocol::TlSv12 as i32,
                 ..Default::default()
             }),
-            tls_certificate_sds_secret_configs: secrets
-                .iter()
-                .map(|name| tls::SdsSecretConfig {
-                    name: name.to_string(),
-                    sds_config: Some(ads()),
-                })
-                .collect(),
+            tls_certificate_sds_secret_configs: secrets.iter().map(secret_from_ads).collect(),
+            validation_context_type: client.as_ref().map(validation),
             alpn_protocols: alpn.iter().map(ToString::to_string).collect(),
             ..Default::default()
         }),
@@ -168,4 +171,24 @@ fn transport_socket(termination: &ir::TlsTermination, alpn: &[&str]) -> Transpor
         name: "envoy.transport_sockets.tls".to_string(),
         config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
     }
+}
+
+fn validation(client: &ir::ClientValidation) -> ValidationContextType {
+    let ir::ClientValidation { authorities, required } = client;
+    let secret = secret_from_ads(authorities);
+    if *required {
+        return ValidationContextType::ValidationContextSdsSecretConfig(secret);
+    }
+    ValidationContextType::CombinedValidationContext(CombinedCertificateValidationContext {
+        default_validation_context: Some(tls::CertificateValidationContext {
+            trust_chain_verification: TrustChainVerification::AcceptUntrusted as i32,
+            ..Default::default()
+        }),
+        validation_context_sds_secret_config: Some(secret),
+        ..Default::default()
+    })
+}
+
+pub(super) fn secret_from_ads(name: &ir::Name) -> tls::SdsSecretConfig {
+    tls::SdsSecretConfig { name: name.to_string(), sds_config: Some(ads()) }
 }

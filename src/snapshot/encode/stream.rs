@@ -26,7 +26,7 @@ const MILLION: u64 = 1_000_000;
 /// Envoy closes a connection to a cluster that does not exist, so that a broken target closes exactly its share.
 /// The idle timeout is Envoy's: 1 hour.
 pub(super) fn tcp_proxy(forward: &StreamForward) -> tcp::TcpProxy {
-    let StreamForward { stat_prefix, targets } = forward;
+    let StreamForward { stat_prefix, targets, origin: _ } = forward;
     let specifier = match targets.as_slice() {
         [] => ClusterSpecifier::Cluster(BROKEN_REFERENCE.to_string()),
         [one] => ClusterSpecifier::Cluster(cluster(&one.target).to_string()),
@@ -55,7 +55,7 @@ pub(super) fn tcp_proxy(forward: &StreamForward) -> tcp::TcpProxy {
 /// client chooses unless told to) would all be one share.
 /// What goes to a cluster that does not exist is dropped. The idle timeout of a sender is Envoy's: 1 minute.
 pub(super) fn udp_proxy(forward: &StreamForward) -> udp::UdpProxyConfig {
-    let StreamForward { stat_prefix, targets } = forward;
+    let StreamForward { stat_prefix, targets, origin: _ } = forward;
     let (last, others) = match targets.split_last() {
         Some((last, others)) => (&last.target, others),
         None => (&Target::Broken, [].as_slice()),

@@ -87,6 +87,8 @@ fn a_history_ends_where_the_last_plan_alone_does() {
         "-EDS shadow",
         "-LDS http-80",
         "-LDS https-443",
+        "-LDS tcp-9000",
+        "-LDS udp-9000",
         "-RDS https-443",
         "-RDS other",
         "-SDS shop/cert",
