@@ -26,6 +26,16 @@ pub struct Gateway {
     pub client_certificate: Option<CertificateRef>,
 }
 
+impl Gateway {
+    /// The addresses with a value of type IPAddress.
+    pub fn ips(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().filter_map(|address| match address.wanted {
+            WantedAddress::Ip(ip) => ip,
+            WantedAddress::Hostname(_) | WantedAddress::Other { .. } => None,
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayAddress {
     pub pointer: Arc<str>,

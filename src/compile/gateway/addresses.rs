@@ -18,18 +18,11 @@ pub enum Bind {
 impl Bind {
     pub(super) fn addresses(self, gateway: &Gateway) -> Vec<IpAddr> {
         let given: Vec<_> = match self {
-            Self::Given => ips(gateway).collect(),
+            Self::Given => gateway.ips().collect(),
             Self::Any => Vec::new(),
         };
         if given.is_empty() { vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)] } else { given }
     }
-}
-
-pub(super) fn ips(gateway: &Gateway) -> impl Iterator<Item = IpAddr> {
-    gateway.addresses.iter().filter_map(|address| match address.wanted {
-        WantedAddress::Ip(ip) => ip,
-        WantedAddress::Hostname(_) | WantedAddress::Other { .. } => None,
-    })
 }
 
 /// Why the Gateway cannot be had for the sake of its addresses.

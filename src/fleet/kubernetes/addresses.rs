@@ -14,13 +14,16 @@ pub struct Reached {
     pub missing: Vec<Arc<str>>,
 }
 
-pub(super) fn reached(service: Option<&ServiceSeen>, asked: &[IpAddr]) -> Reached {
+pub(super) fn reached(
+    service: Option<&ServiceSeen>,
+    asked: impl Iterator<Item = IpAddr>,
+) -> Reached {
     let addresses = match service {
         None => Vec::new(),
         Some(service) if service.kind == "LoadBalancer" => service.ingress.clone(),
         Some(service) => service.cluster.clone(),
     };
-    let asked = asked.iter().map(|address| Arc::from(address.to_string()));
+    let asked = asked.map(|address| Arc::from(address.to_string()));
     let missing = asked.filter(|address| !addresses.contains(address)).collect();
     Reached { addresses, missing }
 }
