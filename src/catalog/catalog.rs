@@ -119,12 +119,12 @@ impl Catalog {
         Kind::ROUTES.into_iter().flat_map(|kind| self.list(kind)).filter_map(Object::as_route)
     }
 
-    pub(crate) fn ingress_classes(&self) -> impl Iterator<Item = &Arc<IngressClass>> {
-        all!(self, IngressClass)
-    }
-
     pub fn backend_tls_policies(&self) -> impl Iterator<Item = &Arc<BackendTlsPolicy>> {
         all!(self, BackendTlsPolicy)
+    }
+
+    pub(crate) fn ingress_classes(&self) -> impl Iterator<Item = &Arc<IngressClass>> {
+        all!(self, IngressClass)
     }
 
     pub fn mesh_services(&self) -> impl Iterator<Item = &Arc<MeshService>> {

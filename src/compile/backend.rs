@@ -31,44 +31,40 @@ pub(crate) struct BackendKey {
     pub(crate) kind: Kind,
     pub(crate) name: NamespacedName,
     pub(crate) port: u16,
-    pub(crate) transport: Transport,
+    pub(crate) speech: Speech,
 }
 
-/// What goes to a back end. One port may get several kinds of traffic, and needs a cluster for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Transport {
-    /// Requests, or connections that arrived in clear text or whose TLS ended at the proxy.
-    Tcp,
-    /// Requests in HTTP/2, although the port does not say so: gRPC is nothing else.
+/// What is spoken to a back end. One port may be spoken to in several ways, and has a cluster for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Speech {
+    /// What its port says.
+    #[default]
+    Declared,
+    /// HTTP/2 although its port does not say so: gRPC is nothing else.
     Http2,
     /// The client's own TLS, which must not be put in another one.
     Passthrough,
-    /// Another port of the service than the TCP port of the same number.
+    /// Datagrams: another port of the service than the TCP port of the same number.
     Udp,
 }
 
 impl BackendKey {
     /// The cluster's name.
     pub(crate) fn cluster(&self) -> Name {
-        let transport = match self.transport {
-            Transport::Tcp => "",
-            Transport::Http2 => "/http2",
-            Transport::Passthrough => "/passthrough",
-            Transport::Udp => "/udp",
+        let Self { kind, name, port, speech } = self;
+        let kind = kind.as_str().to_ascii_lowercase();
+        let speech = match speech {
+            Speech::Declared => "",
+            Speech::Http2 => "/http2",
+            Speech::Passthrough => "/passthrough",
+            Speech::Udp => "/udp",
         };
-        format!(
-            "{}/{}/{}/{}{transport}",
-            self.kind.as_str().to_ascii_lowercase(),
-            self.name.namespace,
-            self.name.name,
-            self.port
-        )
-        .into()
+        format!("{kind}/{}/{}/{port}{speech}", name.namespace, name.name).into()
     }
 
     /// Whether it is this port of its service.
     pub(crate) fn is(&self, port: u16, protocol: AppProtocol) -> bool {
-        self.port == port && (protocol == AppProtocol::Udp) == (self.transport == Transport::Udp)
+        self.port == port && (protocol == AppProtocol::Udp) == (self.speech == Speech::Udp)
     }
 }
 
@@ -204,25 +200,29 @@ pub(crate) fn resolve(
         }
     };
     let udp = route.key.kind == Kind::UdpRoute;
-    let transport = if udp { Transport::Udp } else { Transport::Tcp };
-    let mut key = BackendKey { kind, name: target.name.clone(), port, transport };
-    if let Some((_, protocol)) = ports.iter().find(|(port, protocol)| key.is(*port, *protocol)) {
-        if route.key.kind == Kind::GrpcRoute && *protocol != AppProtocol::H2c {
-            key.transport = Transport::Http2;
-        }
-        return Ok(key);
-    }
-    if ports.iter().any(|(other, _)| *other == port) {
-        let (has, wants) = if udp { ("TCP", "UDP") } else { ("UDP", "TCP") };
-        let text = format!("port {port} of {kind} {} is a {has} port", target.name);
+    let protocol = ports
+        .iter()
+        .filter(|(number, _)| *number == port)
+        .map(|(_, protocol)| *protocol)
+        // A number may be there twice, for TCP and for UDP.
+        .max_by_key(|protocol| (*protocol == AppProtocol::Udp) == udp)
+        .ok_or_else(|| no_port(format!("{kind} {} has no port {port}", target.name)))?;
+    let (has, wants) = if udp { ("TCP", "UDP") } else { ("UDP", "TCP") };
+    if (protocol == AppProtocol::Udp) != udp {
         return Err(Broken {
             reason: "UnsupportedProtocol",
             code: codes::REFERENCE_PROTOCOL,
-            hint: format!("{} needs a {wants} port", route.key.kind),
-            ..no_port(text)
+            text: format!("port {port} of {kind} {} is for {has}", target.name),
+            hint: format!("a route of kind {} needs a port for {wants}", route.key.kind),
+            missing: None,
         });
     }
-    Err(no_port(format!("{kind} {} has no port {port}", target.name)))
+    let speech = match route.key.kind {
+        Kind::UdpRoute => Speech::Udp,
+        Kind::GrpcRoute if protocol != AppProtocol::H2c => Speech::Http2,
+        _ => Speech::Declared,
+    };
+    Ok(BackendKey { kind, name: target.name.clone(), port, speech })
 }
 
 /// Brings a back end's cluster and endpoints in a plan up to date. A cluster stays while something may still refer to it,
@@ -258,20 +258,22 @@ fn cluster(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>) -> Optio
             (port.protocol, service.meta.at(""))
         }
     };
-    let protocol = match (key.transport, protocol) {
-        (Transport::Http2, _) | (_, AppProtocol::H2c) => UpstreamProtocol::Http2,
-        (_, AppProtocol::Http1 | AppProtocol::WebSocket | AppProtocol::Tcp | AppProtocol::Udp) => {
-            UpstreamProtocol::Http1
-        }
+    let protocol = match (key.speech, protocol) {
+        (Speech::Http2, _) | (Speech::Declared, AppProtocol::H2c) => UpstreamProtocol::Http2,
+        (
+            Speech::Declared,
+            AppProtocol::Http1 | AppProtocol::WebSocket | AppProtocol::Tcp | AppProtocol::Udp,
+        )
+        | (Speech::Passthrough | Speech::Udp, _) => UpstreamProtocol::Http1,
     };
-    let transport = match key.transport {
-        Transport::Tcp => "",
-        Transport::Http2 => ".http2",
-        Transport::Passthrough => ".passthrough",
-        Transport::Udp => ".udp",
+    let speech = match key.speech {
+        Speech::Declared => "",
+        Speech::Http2 => ".http2",
+        Speech::Passthrough => ".passthrough",
+        Speech::Udp => ".udp",
     };
     let NamespacedName { namespace, name } = &key.name;
-    let stat_name = format!("{namespace}.{name}.{}{transport}", key.port).into();
+    let stat_name = format!("{namespace}.{name}.{}{speech}", key.port).into();
     Some(Cluster {
         name: key.cluster(),
         stat_name,

@@ -84,6 +84,8 @@ codes! {
     /// Another route of whole connections is attached to the same listener, for the same server name where it has one, and
     /// goes first: the older one, then by namespace and name. This one gets nothing there until the other is gone.
     ROUTE_OUTRANKED = 1308, "another route goes first";
+    /// Another policy for the same target has precedence: the older one, else the first by namespace and name.
+    POLICY_CONFLICT = 1309, "policy stands behind another";
 
     /// Another policy for the same target has precedence: the older one, else the first by namespace and name.
     POLICY_CONFLICT = 1310, "policy stands behind another";

@@ -14,7 +14,7 @@ use model::{
 };
 
 use super::certificates::{Fault, Why, authorities};
-use crate::backend::{BackendKey, Transport};
+use crate::backend::{BackendKey, Speech};
 use crate::complaint::Complaint;
 use crate::plan::put;
 
@@ -40,7 +40,7 @@ struct Judged {
 pub(super) fn judge(view: &View<'_>, key: &BackendKey, client: Option<&Name>) -> BackendTls {
     let mut out = BackendTls::default();
     // TLS inside of the client's own would reach nobody, and datagrams have none.
-    if matches!(key.transport, Transport::Passthrough | Transport::Udp) {
+    if matches!(key.speech, Speech::Passthrough | Speech::Udp) {
         return out;
     }
     let target = ObjectKey { kind: key.kind, name: key.name.clone() };

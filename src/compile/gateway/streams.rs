@@ -9,7 +9,7 @@ use model::{ObjectRef, Route};
 
 use super::listeners::{Entrance, Scheme};
 use super::rules::RouteRules;
-use crate::backend::{Broken, Transport, resolve, resolved_refs};
+use crate::backend::{Broken, Speech, resolve, resolved_refs};
 
 /// A route of whole connections, as listeners see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ pub(crate) fn rules(view: &View<'_>, route: &Arc<Route>, entrance: Entrance) -> 
         let target = match resolve(view, &route.meta, &backend.target) {
             Ok(mut key) => {
                 if entrance.scheme == Scheme::TlsPassthrough {
-                    key.transport = Transport::Passthrough;
+                    key.speech = Speech::Passthrough;
                 }
                 let target = Target::Cluster(key.cluster());
                 backends.insert(key);

@@ -18,7 +18,7 @@ use model::{
     ObjectRef, Service, Severity, codes,
 };
 
-use crate::backend::{BackendKey, Transport};
+use crate::backend::{BackendKey, Speech};
 use crate::complaint::Complaint;
 
 /// What Kubernetes' DNS puts behind the name of a Service.
@@ -78,8 +78,8 @@ fn of_service(service: &Service) -> Vec<(Name, Claim)> {
     for port in service.ports.iter().filter(|port| port.protocol != AppProtocol::Udp) {
         let port = port.port;
         let key = &service.meta.key;
-        let transport = Transport::Tcp;
-        let backend = BackendKey { kind: key.kind, name: key.name.clone(), port, transport };
+        let backend =
+            BackendKey { kind: key.kind, name: key.name.clone(), port, speech: Speech::Declared };
         let claim = Claim { right: Right::Own, created, backend };
         out.push((format!("{name}.{namespace}:{port}").into(), claim.clone()));
         out.push((format!("{name}.{namespace}{SERVICE_DOMAIN}:{port}").into(), claim));
@@ -97,8 +97,12 @@ fn of_host(service: &MeshService, host: &Hostname) -> Vec<(Name, Claim)> {
     let created = service.meta.created.unwrap_or(i64::MAX);
     let mut out = Vec::new();
     for port in service.ports.iter().filter(|port| port.protocol != AppProtocol::Udp) {
-        let (transport, port) = (Transport::Tcp, port.port);
-        let backend = BackendKey { kind: key.kind, name: key.name.clone(), port, transport };
+        let backend = BackendKey {
+            kind: key.kind,
+            name: key.name.clone(),
+            port: port.port,
+            speech: Speech::Declared,
+        };
         let claim = Claim { right, created, backend };
         // As in a route's reference, the port may be left out where there is no choice.
         if service.ports.len() == 1 {
