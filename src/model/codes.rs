@@ -87,9 +87,6 @@ codes! {
     /// Another policy for the same target has precedence: the older one, else the first by namespace and name.
     POLICY_CONFLICT = 1309, "policy stands behind another";
 
-    /// Another policy for the same target has precedence: the older one, else the first by namespace and name.
-    POLICY_CONFLICT = 1310, "policy stands behind another";
-
     /// An instance in a registry has no host that can be dialled: neither an IP address nor a DNS name. It gets no traffic.
     REGISTRY_HOST = 1401, "unusable host of an instance";
     /// An instance in a registry has a port outside of 1 to 65535. It gets no traffic.
