@@ -82,6 +82,7 @@ pub(crate) struct Group {
     started: bool,
     tracker: Tracker<Piece>,
     skeleton: Skeleton,
+    fleet: Option<Arc<Fleet>>,
     routes: BTreeMap<ObjectKey, RouteState>,
     /// Back ends with the number of routes that use each.
     backends: BTreeMap<BackendKey, usize>,
@@ -94,6 +95,8 @@ pub(crate) struct Group {
     secrets: BTreeSet<Name>,
     policies: Policies,
     plan: Plan,
+    /// Objects of which this Gateway may say something else since these were taken last.
+    statuses: BTreeSet<ObjectKey>,
 }
 
 impl Group {
@@ -105,6 +108,7 @@ impl Group {
             started: false,
             tracker: Tracker::new(),
             skeleton: Skeleton::default(),
+            fleet: None,
             routes: BTreeMap::new(),
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
@@ -113,6 +117,7 @@ impl Group {
             secrets: BTreeSet::new(),
             policies: Policies::default(),
             plan: Plan::default(),
+            statuses: BTreeSet::new(),
         }
     }
 
@@ -121,9 +126,24 @@ impl Group {
     }
 
     /// What its proxies are made from; `None` where it is not ours, or its parameters are not known.
-    pub(crate) fn fleet(&self) -> Option<Fleet> {
-        let skeleton = &self.skeleton;
-        fleet::fleet(skeleton.gateway.as_ref()?, &skeleton.parameters, &skeleton.fronts)
+    pub(crate) fn fleet(&self) -> Option<&Arc<Fleet>> {
+        self.fleet.as_ref()
+    }
+
+    /// The objects of which this Gateway may say something else since the last call.
+    pub(crate) fn take_statuses(&mut self) -> BTreeSet<ObjectKey> {
+        std::mem::take(&mut self.statuses)
+    }
+
+    /// All objects of which this Gateway says something.
+    pub(crate) fn told(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.routes.keys().chain(self.skeleton.sets.iter().map(|set| &set.key))
+    }
+
+    /// The Gateway's own status may differ, and with it what its ListenerSets are told.
+    fn touch_own_statuses(&mut self) {
+        self.statuses.insert(ObjectKey { kind: Kind::Gateway, name: self.name.clone() });
+        self.statuses.extend(self.skeleton.sets.iter().map(|set| set.key.clone()));
     }
 
     /// Whether the Gateway exists and its class is ours.
@@ -163,7 +183,12 @@ impl Group {
         if new_fronts {
             todo.extend(self.routes.keys().cloned());
         }
+        if !todo.is_empty() {
+            // They count what is attached.
+            self.touch_own_statuses();
+        }
         for route in todo {
+            self.statuses.insert(route.clone());
             self.update_route(catalog, &route, new_fronts, &stale, &mut new);
         }
         let stale = stale.into_iter().filter_map(|piece| match piece {
@@ -208,7 +233,13 @@ impl Group {
         new.sockets = true;
         new.client_certificate = next.client_certificate != self.skeleton.client_certificate;
         new.tables |= new_fronts || next.backs != self.skeleton.backs;
+        self.touch_own_statuses();
         self.skeleton = next;
+        self.touch_own_statuses();
+        let fleet = fleet::fleet(&self.skeleton);
+        if fleet.as_ref() != self.fleet.as_deref() {
+            self.fleet = fleet.map(Arc::new);
+        }
         let backs = self.skeleton.backs.iter().filter(|back| back.programmed);
         let mut used: BTreeSet<Name> = backs
             .flat_map(|back| {
@@ -250,6 +281,7 @@ impl Group {
             self.routes.keys().filter(|name| !names.contains(*name)).cloned().collect();
         for name in &gone {
             new.routes(name.kind);
+            self.statuses.insert(name.clone());
             self.tracker.forget(&Piece::Attachment(name.clone()));
             let state = self.routes.remove(name).unwrap_or_default();
             self.tables.remove(name, &state);
@@ -258,6 +290,9 @@ impl Group {
                 self.release(&rules);
             }
             todo.remove(name);
+        }
+        if !gone.is_empty() {
+            self.touch_own_statuses();
         }
         for name in names {
             if !self.routes.contains_key(&name) {
@@ -351,7 +386,13 @@ impl Group {
         let next = backend_tls::judge(&view, key, self.skeleton.client_certificate.as_ref());
         backend::update(&view, key, next.tls.clone(), &mut self.plan);
         self.policies.set(key, next, &mut self.plan.secrets);
-        self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
+        let reads = view.into_reads();
+        // A policy is told what came of it.
+        self.statuses.extend(reads.iter().filter_map(|read| match read {
+            Key::Object(key) if key.kind == Kind::BackendTlsPolicy => Some(key.clone()),
+            _ => None,
+        }));
+        self.tracker.set(Piece::Backend(key.clone()), reads);
     }
 
     /// Builds back ends that are new in use and drops those that no route uses any more.
