@@ -256,6 +256,9 @@ fn secrets_are_referred_to_as_long_as_somebody_names_them() {
             listeners: vec![listener],
             addresses: vec![],
             allowed_listeners: AllowedNamespaces::None,
+            infrastructure: Default::default(),
+            frontend: Default::default(),
+            client_certificate: None,
         };
         Change::Apply(Object::Gateway(Arc::new(gateway)))
     };
