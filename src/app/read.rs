@@ -22,6 +22,7 @@ use crate::pipeline::{Step, World};
 use crate::programmed::Programmed;
 use crate::proxies::Proxies;
 use crate::registries;
+use crate::statuses;
 
 /// How long the addresses of a registry have to answer.
 const TEST: Duration = Duration::from_secs(20);
