@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use compile::GroupKey;
 use fleet::kubernetes::Reached;
 use model::{
-    Batch, Change, Code, Condition, ConditionStatus, Finding, GatewayStatus, Kind, ListenerStatus,
-    NamespacedName, Object, ObjectKey, ObjectRef, ObjectStatus, Severity, codes,
+    Batch, Change, Code, Condition, ConditionStatus, Finding, FleetMode, GatewayStatus, Kind,
+    ListenerStatus, NamespacedName, Object, ObjectKey, ObjectRef, ObjectStatus, Severity, codes,
 };
 use serde_json::Value;
 use sources::kubernetes::Ear;
@@ -43,11 +43,13 @@ impl status::Statuses for Statuses {
             return None;
         }
         let mut status = world.compiler.status(catalog, key)?;
+        let managed = world.compiler.fleet(&key.name).is_some_and(|f| f.mode == FleetMode::Managed);
         drop(world);
         if let (ObjectStatus::Gateway(status), Some(all)) = (&mut status, &self.addresses)
-            && let Some(reached) = all.borrow().get(&key.name)
+            && managed
         {
-            reach(status, reached);
+            // Not known yet is not the same as none.
+            reach(status, all.borrow().get(&key.name)?);
         }
         let generation = object.meta().generation;
         let waiting = waiting(&self.programmed, &object, &status, generation);

@@ -146,6 +146,12 @@ impl Compiler {
         self.gateways.values().filter_map(gateway::Group::fleet)
     }
 
+    /// What the proxies of this Gateway are made from.
+    #[must_use]
+    pub fn fleet(&self, gateway: &NamespacedName) -> Option<&Arc<Fleet>> {
+        self.gateways.get(gateway)?.fleet()
+    }
+
     /// Whether there is such a group, and it is ours to serve.
     #[must_use]
     pub fn served(&self, key: &GroupKey) -> bool {

@@ -375,6 +375,10 @@ impl Fleets {
             *old = findings;
             differs
         });
+        // What was not looked at may have addresses.
+        if self.unlisted.iter().any(|watch| watch.kind == Kind::Service) {
+            return;
+        }
         let addresses: BTreeMap<_, _> = self
             .gateways
             .iter()
