@@ -5,8 +5,6 @@ use std::sync::Arc;
 use fleet::kubernetes::{Fleets, Options, Setup, Told, Wanted};
 use model::{Batch, Change, Health};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::kubernetes::ApiServer;
 use crate::reload::{Contents, Watched};
@@ -50,40 +48,29 @@ pub(crate) fn watch_ca(
     })
 }
 
-/// Runs them until `stop`.
-pub(crate) fn start(
+/// The fleets, not running yet.
+pub(crate) fn new(
     settings: &Settings,
     api_server: &ApiServer,
     options: watch::Receiver<Arc<Options>>,
     wanted: watch::Receiver<Wanted>,
     leader: watch::Receiver<bool>,
-    batches: mpsc::WeakSender<Batch>,
-    stop: CancellationToken,
-) -> (Told, Vec<JoinHandle<()>>) {
+) -> (Fleets, Told) {
     let namespaces = settings.kubernetes_namespaces.0.iter().map(|n| n.as_str().into()).collect();
     let client = api_server.client.clone();
-    let (fleets, told) = Fleets::new(Setup { client, namespaces, options, wanted, leader });
-    let findings = told.findings.clone();
-    let tasks = vec![
-        tokio::spawn(fleets.run(stop.clone().cancelled_owned())),
-        tokio::spawn(async move {
-            stop.run_until_cancelled(tell(findings, batches)).await;
-        }),
-    ];
-    (told, tasks)
+    Fleets::new(Setup { client, namespaces, options, wanted, leader })
 }
 
 /// What is wrong with fleets is told where everything else is.
-async fn tell(
+pub(crate) async fn tell(
     mut findings: watch::Receiver<Arc<[model::Finding]>>,
-    batches: mpsc::WeakSender<Batch>,
+    batches: mpsc::Sender<Batch>,
 ) {
     while findings.changed().await.is_ok() {
         let findings = findings.borrow_and_update().to_vec();
         let changes =
             vec![Change::Health(Health::Live), Change::Findings { scope: SOURCE.into(), findings }];
-        let Some(sender) = batches.upgrade() else { return };
-        if sender.send(Batch { source: SOURCE.into(), changes }).await.is_err() {
+        if batches.send(Batch { source: SOURCE.into(), changes }).await.is_err() {
             return;
         }
     }

@@ -433,6 +433,7 @@ mod tests {
         bench.ack("a", &bench.snapshot, &[LISTENER]);
         assert_eq!(bench.waiting(1, &["http", "https"]), None);
         bench.publish(&[(LISTENER, "1")]);
+        bench.ack("a", &bench.snapshot, &[LISTENER]);
         assert_eq!(bench.waiting(1, &["http"]), None);
         bench.publish(&[(LISTENER, "2")]);
         assert_eq!(bench.waiting(1, &["http", "https"]), Some("Pending"));

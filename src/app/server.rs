@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use compile::GroupKey;
+use compile::{Bind, GroupKey};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use model::{Batch, NamespacedName};
 use revision::store::{LastGood, Store};
@@ -81,6 +81,8 @@ impl Server {
         let (feed, wants) = Feed::new();
         let world = Arc::new(RwLock::new(World::new(
             settings.controller_name.as_str().into(),
+            // In a cluster, addresses are those of Services.
+            if settings.kubernetes { Bind::Any } else { Bind::Given },
             documents.iter().filter_map(|(source, _)| Some((source.clone(), last_good?))).collect(),
             seeds,
             feed,
@@ -169,7 +171,17 @@ impl Server {
             programmed: programmed.clone(),
             table: table.clone(),
         };
-        let statuses = Statuses { world: world.clone(), programmed, steps: steps_seen.clone() };
+        // Every replica serves; the leader writes.
+        let (leader, leads) = watch::channel(false);
+        let fleets = api_server.as_ref().zip(fleet_options).map(|(server, (_, options))| {
+            fleet::new(&settings, server, options, fleets_wanted, leads.clone())
+        });
+        let statuses = Statuses {
+            world: world.clone(),
+            programmed,
+            steps: steps_seen.clone(),
+            addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
+        };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             read: Arc::new(reader),
@@ -227,18 +239,11 @@ impl Server {
             // It reads files.
             rest.push(on_a_thread("file", run)?);
         }
-        let (_leading, leader) = watch::channel(true);
-        if let (Some((_, options)), Some(server)) = (fleet_options, &api_server) {
-            let (_told, tasks) = fleet::start(
-                &settings,
-                server,
-                options,
-                fleets_wanted,
-                leader,
-                batches.downgrade(),
-                stop_rest.clone(),
-            );
-            rest.extend(tasks);
+        if let Some((fleets, told)) = fleets {
+            rest.push(tokio::spawn(fleets.run(stop_rest.clone().cancelled_owned())));
+            rest.push(tokio::spawn(fleet::tell(told.findings, batches.clone())));
+            let table = table.clone().unwrap_or_default();
+            rest.push(tokio::spawn(statuses::moved(told.addresses, table)));
         }
         if let Some((options, server)) = objects.zip(api_server) {
             let table = table.unwrap_or_default();
@@ -246,8 +251,6 @@ impl Server {
             let source = sources::kubernetes::Source::new(server.client.clone(), options, taken)
                 .heard_by(Arc::new(Heard(table.clone())));
             rest.push(tokio::spawn(source.run(batches.clone(), stopped())));
-            // Every replica serves; the leader writes.
-            let (leader, leads) = watch::channel(false);
             let lease = kubernetes::lease(&server.client, &settings);
             rest.push(tokio::spawn(status::lease::run(
                 server.client.clone(),

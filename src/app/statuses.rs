@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use compile::GroupKey;
+use fleet::kubernetes::Reached;
 use model::{
-    Batch, Change, Code, Finding, Kind, ListenerStatus, NamespacedName, Object, ObjectKey,
-    ObjectRef, ObjectStatus, Severity, codes,
+    Batch, Change, Code, Condition, ConditionStatus, Finding, GatewayStatus, Kind, ListenerStatus,
+    NamespacedName, Object, ObjectKey, ObjectRef, ObjectStatus, Severity, codes,
 };
 use serde_json::Value;
 use sources::kubernetes::Ear;
@@ -23,7 +24,11 @@ pub(crate) struct Statuses {
     pub(crate) programmed: Arc<Programmed>,
     /// Before the first step nothing is known, and "nothing" must not be written.
     pub(crate) steps: watch::Receiver<Option<Step>>,
+    /// Where Gateways can be reached whose proxies are run for them; `None` where none are.
+    pub(crate) addresses: Option<watch::Receiver<Addresses>>,
 }
+
+type Addresses = Arc<BTreeMap<NamespacedName, Reached>>;
 
 impl status::Statuses for Statuses {
     fn computed(&self, key: &ObjectKey) -> Option<Computed> {
@@ -37,10 +42,47 @@ impl status::Statuses for Statuses {
         if *object.meta().source != *sources::kubernetes::NAME {
             return None;
         }
-        let status = world.compiler.status(catalog, key)?;
+        let mut status = world.compiler.status(catalog, key)?;
         drop(world);
-        let waiting = waiting(&self.programmed, &object, &status);
-        Some(Computed { generation: object.meta().generation, status, waiting })
+        if let (ObjectStatus::Gateway(status), Some(all)) = (&mut status, &self.addresses)
+            && let Some(reached) = all.borrow().get(&key.name)
+        {
+            reach(status, reached);
+        }
+        let generation = object.meta().generation;
+        let waiting = waiting(&self.programmed, &object, &status, generation);
+        Some(Computed { generation, status, waiting })
+    }
+}
+
+/// A Gateway that cannot be reached as it should is not programmed, whatever its proxies have.
+fn reach(status: &mut GatewayStatus, reached: &Reached) {
+    status.addresses.clone_from(&reached.addresses);
+    let (reason, text) = if !reached.missing.is_empty() {
+        let missing = reached.missing.join(", ");
+        ("AddressNotUsable", format!("its Service has not been given {missing}"))
+    } else if reached.addresses.is_empty() {
+        ("AddressNotAssigned", "its Service has no address yet".to_owned())
+    } else {
+        return;
+    };
+    for condition in &mut status.conditions {
+        if condition.kind == "Programmed" && condition.status == ConditionStatus::True {
+            *condition = Condition::new("Programmed", false, reason, text.clone());
+        }
+    }
+}
+
+/// Tells the writer of Gateways that are reached elsewhere than before.
+pub(crate) async fn moved(mut addresses: watch::Receiver<Addresses>, table: Table) {
+    let mut before = Addresses::default();
+    while addresses.changed().await.is_ok() {
+        let now = addresses.borrow_and_update().clone();
+        let names: BTreeSet<_> = before.keys().chain(now.keys()).collect();
+        let differ = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
+        let kind = Kind::Gateway;
+        table.touch(differ.map(|name| ObjectKey { kind, name: name.clone() }).collect::<Vec<_>>());
+        before = now;
     }
 }
 
@@ -49,6 +91,7 @@ pub(crate) fn waiting(
     programmed: &Programmed,
     object: &Object,
     status: &ObjectStatus,
+    generation: i64,
 ) -> Option<Waiting> {
     let listeners = match status {
         ObjectStatus::Gateway(gateway) => &gateway.listeners,
@@ -63,8 +106,7 @@ pub(crate) fn waiting(
     };
     let listeners: BTreeSet<_> =
         listeners.iter().filter(is_programmed).map(|listener| listener.name.clone()).collect();
-    let meta = object.meta();
-    programmed.waiting(&group(object)?, &meta.key, meta.generation, listeners)
+    programmed.waiting(&group(object)?, object.key(), generation, listeners)
 }
 
 /// The proxies that serve the listeners of this object.
