@@ -37,6 +37,7 @@ macro_rules! areas {
 
 areas! {
     "backend" => backend,
+    "backend_tls" => backend_tls,
     "filter" => filter,
     "fleet" => fleet,
     "gateway" => gateway,

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::groups::Groups;
 use crate::pipeline::{Step, World};
+use crate::programmed::Programmed;
 use crate::proxies::Proxies;
 use crate::registries;
 
@@ -41,6 +42,9 @@ pub(crate) struct Reader {
     /// Where the API server is, if one is read.
     pub(crate) api_server: String,
     pub(crate) controller: Arc<str>,
+    pub(crate) programmed: Arc<Programmed>,
+    /// What the objects of an API server say, where there is one.
+    pub(crate) table: Option<status::Table>,
 }
 
 impl Reader {

@@ -119,6 +119,10 @@ impl Catalog {
         Kind::ROUTES.into_iter().flat_map(|kind| self.list(kind)).filter_map(Object::as_route)
     }
 
+    pub fn backend_tls_policies(&self) -> impl Iterator<Item = &Arc<BackendTlsPolicy>> {
+        all!(self, BackendTlsPolicy)
+    }
+
     pub(crate) fn ingress_classes(&self) -> impl Iterator<Item = &Arc<IngressClass>> {
         all!(self, IngressClass)
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use catalog::View;
 use ir::{
-    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, UpstreamProtocol,
+    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, Trust,
+    UpstreamProtocol, UpstreamTls,
 };
 use model::{
     AppProtocol, BackendRef, Code, Condition, DnsResolution, Endpoint, EndpointHealth, Finding,
@@ -62,7 +63,7 @@ impl BackendKey {
     }
 
     /// Whether it is this port of its service.
-    fn is(&self, port: u16, protocol: AppProtocol) -> bool {
+    pub(crate) fn is(&self, port: u16, protocol: AppProtocol) -> bool {
         self.port == port && (protocol == AppProtocol::Udp) == (self.speech == Speech::Udp)
     }
 }
@@ -177,7 +178,7 @@ pub(crate) fn resolve(
             reason: "BackendNotFound",
             code: codes::REFERENCE_NOT_FOUND,
             text: format!("{kind} {} does not exist", target.name),
-            hint: "requests that this back end would get are answered 500 until it exists".into(),
+            hint: "requests that this back end would get fail until it exists".into(),
             missing: Some(ObjectKey { kind, name: target.name.clone() }),
         });
     };
@@ -226,16 +227,23 @@ pub(crate) fn resolve(
 
 /// Brings a back end's cluster and endpoints in a plan up to date. A cluster stays while something may still refer to it,
 /// so one whose service is gone is not taken away here.
-pub(crate) fn update(view: &View<'_>, key: &BackendKey, plan: &mut Plan) {
+pub(crate) fn update(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>, plan: &mut Plan) {
     let name = key.cluster();
-    if let Some(cluster) = cluster(view, key) {
+    // The cluster could not reach them; without any it need not try.
+    let unreachable = tls.as_ref().is_some_and(|tls| tls.trust == Trust::Nobody);
+    if let Some(cluster) = cluster(view, key, tls) {
         put(&mut plan.clusters, &name, cluster);
     }
-    put(&mut plan.endpoints, &name, endpoints(view, key));
+    let set = if unreachable {
+        EndpointSet { name: name.clone(), localities: Vec::new() }
+    } else {
+        endpoints(view, key)
+    };
+    put(&mut plan.endpoints, &name, set);
 }
 
 /// The cluster of a back end; `None` once the service or port is gone.
-fn cluster(view: &View<'_>, key: &BackendKey) -> Option<Cluster> {
+fn cluster(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>) -> Option<Cluster> {
     let mut discovery = Discovery::Endpoints;
     let (protocol, origin) = match key.kind {
         Kind::MeshService => {
@@ -259,7 +267,8 @@ fn cluster(view: &View<'_>, key: &BackendKey) -> Option<Cluster> {
         | (Speech::Passthrough | Speech::Udp, _) => UpstreamProtocol::Http1,
     };
     let speech = match key.speech {
-        Speech::Declared | Speech::Http2 => "",
+        Speech::Declared => "",
+        Speech::Http2 => ".http2",
         Speech::Passthrough => ".passthrough",
         Speech::Udp => ".udp",
     };
@@ -269,6 +278,7 @@ fn cluster(view: &View<'_>, key: &BackendKey) -> Option<Cluster> {
         name: key.cluster(),
         stat_name,
         protocol,
+        tls,
         connect_timeout: CONNECT_TIMEOUT,
         discovery,
         origin,

@@ -13,6 +13,9 @@ use crate::features::SUPPORTED;
 use crate::register::{Register, Registered};
 use crate::{Bind, GroupKey, gateway, grpc, references, refused};
 
+/// `PolicyStatus.ancestors`: more are not to be written.
+const MOST_ANCESTORS: usize = 16;
+
 /// Compiles every Gateway of the catalog, and whatever other groups are wanted, step by step.
 #[derive(Debug)]
 pub struct Compiler {
@@ -33,6 +36,8 @@ pub struct Update {
     pub removed: Vec<GroupKey>,
     /// Groups on which the compiler itself failed: a bug of ours. Their last plan should stay in use.
     pub failed: Vec<GroupKey>,
+    /// Objects whose status may be another than before.
+    pub statuses: BTreeSet<ObjectKey>,
 }
 
 impl Compiler {
@@ -65,14 +70,20 @@ impl Compiler {
     pub fn update(&mut self, catalog: &Catalog, changed: &[Key]) -> Update {
         let mut out = Update::default();
         if self.gateways.is_empty() || changed.contains(&Key::Gateways) {
-            self.list_gateways(catalog, &mut out.removed);
+            self.list_gateways(catalog, &mut out);
         }
+        // Whatever a status says, it says of which generation.
+        out.statuses.extend(changed.iter().filter_map(|key| match key {
+            Key::Object(key) if Kind::WITH_STATUS.contains(&key.kind) => Some(key.clone()),
+            _ => None,
+        }));
         let controller = &self.controller;
         for (name, group) in &mut self.gateways {
             let key = GroupKey::Gateway(name.clone());
             out.note(key, || group.update(catalog, changed)).unwrap_or_else(|| {
                 *group = gateway::Group::new(name.clone(), controller.clone(), self.bind);
             });
+            out.statuses.append(&mut group.take_statuses());
         }
         for (namespace, group) in &mut self.grpc {
             let key = GroupKey::Grpc { namespace: namespace.clone() };
@@ -84,11 +95,12 @@ impl Compiler {
         out
     }
 
-    fn list_gateways(&mut self, catalog: &Catalog, removed: &mut Vec<GroupKey>) {
-        self.gateways.retain(|name, _| {
+    fn list_gateways(&mut self, catalog: &Catalog, out: &mut Update) {
+        self.gateways.retain(|name, group| {
             let there = catalog.gateway(name).is_some();
             if !there {
-                removed.push(GroupKey::Gateway(name.clone()));
+                out.removed.push(GroupKey::Gateway(name.clone()));
+                out.statuses.extend(group.told().cloned());
             }
             there
         });
@@ -124,7 +136,7 @@ impl Compiler {
     }
 
     /// What the proxies of each Gateway are made from, in order of name.
-    pub fn fleets(&self) -> impl Iterator<Item = Fleet> {
+    pub fn fleets(&self) -> impl Iterator<Item = &Arc<Fleet>> {
         self.gateways.values().filter_map(gateway::Group::fleet)
     }
 
@@ -150,6 +162,7 @@ impl Compiler {
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
         all.extend(references::broken(catalog));
+        all.extend(references::untargeted(catalog));
         all.extend(self.register.complaints());
         all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
         let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();
@@ -208,6 +221,10 @@ impl Compiler {
             Kind::ListenerSet => {
                 let mut groups = self.gateways.values();
                 groups.find_map(|group| group.set_status(key)).map(ObjectStatus::ListenerSet)
+            }
+            Kind::BackendTlsPolicy => {
+                let ancestors = self.gateways.values().filter_map(|group| group.policy_status(key));
+                Some(ObjectStatus::Policy(ancestors.take(MOST_ANCESTORS).collect()))
             }
             kind if Kind::ROUTES.contains(&kind) => {
                 let parents: Vec<ParentStatus> =

@@ -22,6 +22,48 @@ pub(crate) fn broken(catalog: &Catalog) -> Vec<Complaint> {
         .collect()
 }
 
+/// A complaint for each target of a BackendTLSPolicy that is not there, which no Gateway can tell.
+pub(crate) fn untargeted(catalog: &Catalog) -> Vec<Complaint> {
+    let view = View::new(catalog);
+    let policies = catalog.backend_tls_policies();
+    policies
+        .flat_map(|policy| policy.targets.iter().map(move |target| (policy, target)))
+        .filter_map(|(policy, target)| {
+            let finding = |code, text: String, hint: &str| Finding {
+                at: policy.meta.at(&target.pointer),
+                code,
+                severity: Severity::Warning,
+                text,
+                hint: hint.into(),
+            };
+            let names: Option<Vec<&str>> = match Kind::find(&target.group, &target.kind) {
+                Some(Kind::Service) => view
+                    .service(&target.name)
+                    .map(|service| service.ports.iter().map(|port| &*port.name).collect()),
+                Some(Kind::MeshService) => view
+                    .mesh_service(&target.name)
+                    .map(|service| service.ports.iter().map(|port| &*port.name).collect()),
+                _ => {
+                    let text = format!("a BackendTLSPolicy cannot be for kind {}", target.kind);
+                    let hint = "use kind Service (group \"\") or MeshService (group isthmus.dev)";
+                    return Some(finding(codes::REFERENCE_KIND, text, hint).into());
+                }
+            };
+            let kind = Kind::find(&target.group, &target.kind)?;
+            let Some(names) = names else {
+                let missing = ObjectKey { kind, name: target.name.clone() };
+                let text = format!("{missing} does not exist");
+                let finding = finding(codes::REFERENCE_NOT_FOUND, text, "the policy has no effect");
+                return Some(Complaint { finding, missing: Some(missing) });
+            };
+            let section = target.section.as_ref().filter(|name| !names.contains(&&***name))?;
+            let text = format!("{kind} {} has no port named {section}", target.name);
+            let hint = format!("its ports are named: {}", names.join(", "));
+            Some(finding(codes::PORT_NOT_FOUND, text, &hint).into())
+        })
+        .collect()
+}
+
 fn complaint(
     view: &View<'_>,
     catalog: &Catalog,

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{EndpointHealth, Locality, ObjectRef};
+use model::{CertificateName, EndpointHealth, Locality, ObjectRef};
 
 use crate::Name;
 
@@ -13,6 +13,8 @@ pub struct Cluster {
     /// What statistics call it: the user's words, not the resource name.
     pub stat_name: Arc<str>,
     pub protocol: UpstreamProtocol,
+    /// `None`: no TLS.
+    pub tls: Option<UpstreamTls>,
     pub connect_timeout: Duration,
     pub discovery: Discovery,
     pub origin: ObjectRef,
@@ -35,8 +37,29 @@ pub enum Discovery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamProtocol {
     Http1,
-    /// HTTP/2 without TLS, by prior knowledge.
+    /// By prior knowledge.
     Http2,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTls {
+    pub server_name: Arc<str>,
+    /// What the certificate must be for, any of them; never empty.
+    pub names: Vec<CertificateName>,
+    pub trust: Trust,
+    /// What the proxy shows: a name in [`crate::Plan::secrets`].
+    pub client_certificate: Option<Name>,
+}
+
+/// Where a certificate must come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Name in [`crate::Plan::secrets`].
+    Authorities(Name),
+    /// What the system trusts on which the proxy runs.
+    System,
+    /// No certificate is good enough: every connection fails.
+    Nobody,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

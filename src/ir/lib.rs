@@ -18,7 +18,8 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 pub use cluster::{
-    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, UpstreamProtocol,
+    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Trust, UpstreamProtocol,
+    UpstreamTls,
 };
 pub use listener::{
     ApiListener, ChainMatch, ClientValidation, FilterChain, FilterSlot, Handler, HttpConnection,

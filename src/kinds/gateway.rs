@@ -220,7 +220,7 @@ fn client_validation(
     Some(ClientValidation { authorities, pointer, insecure_fallback })
 }
 
-fn certificate_ref(
+pub(crate) fn certificate_ref(
     item: At<'_>,
     kind: &'static str,
     namespace: &Arc<str>,

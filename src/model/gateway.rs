@@ -27,8 +27,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// The addresses with a value of type IPAddress.
-    pub fn ips(&self) -> impl Iterator<Item = IpAddr> {
+    /// The IP addresses that the document asks for by number.
+    pub fn asked_ips(&self) -> impl Iterator<Item = IpAddr> {
         self.addresses.iter().filter_map(|address| match address.wanted {
             WantedAddress::Ip(ip) => ip,
             WantedAddress::Hostname(_) | WantedAddress::Other { .. } => None,

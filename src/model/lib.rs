@@ -40,7 +40,7 @@ pub use gateway::{
 pub use hostname::{Hostname, InvalidHostname};
 pub use ingress::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls};
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};
-pub use policy::{BackendTlsPolicy, PolicyTarget};
+pub use policy::{BackendAuthorities, BackendTlsPolicy, CertificateName, PolicyTarget};
 pub use registry::{
     Ask, ConsulOptions, EurekaOptions, GuardRules, Host, Import, ImportNamespace, Instance, Login,
     NacosOptions, Probe, Registry, RegistryKind, RegistryService, RegistryServiceId, RegistryTls,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{Meta, NamespacedName};
+use crate::{CertificateRef, Hostname, Meta, NamespacedName};
 
 /// What a policy is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,4 +19,26 @@ pub struct PolicyTarget {
 pub struct BackendTlsPolicy {
     pub meta: Meta,
     pub targets: Vec<PolicyTarget>,
+    /// Sent as server name.
+    pub hostname: Arc<str>,
+    /// What the certificate must be for, any of them; empty means for `hostname`.
+    pub names: Vec<CertificateName>,
+    pub authorities: BackendAuthorities,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateName {
+    Hostname(Hostname),
+    Uri(Arc<str>),
+}
+
+/// Where the certificate must come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BackendAuthorities {
+    /// ConfigMaps and Secrets with a `ca.crt`.
+    Named(Vec<CertificateRef>),
+    /// Those that the system trusts on which the proxy runs.
+    System,
+    /// A set of this name, which Isthmus does not have.
+    Unknown { name: Arc<str>, pointer: Arc<str> },
 }

@@ -13,8 +13,9 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, http_connection_manager::RouteSpecifier,
 };
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    DownstreamTlsContext, common_tls_context::ValidationContextType as Validation,
+    CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
 };
 use envoy_types::pb::google::protobuf::{self, Any, value::Kind};
 use prost::{Message, Name};
@@ -72,6 +73,12 @@ fn cluster(mut cluster: Cluster, snapshot: &Snapshot) -> Cluster {
     let name = cluster.eds_cluster_config.take().map(|eds| eds.service_name);
     let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| cluster.name.clone());
     cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(DiscoveryType::Static as i32));
+    let socket = cluster.transport_socket.as_mut().and_then(|s| s.config_type.as_mut());
+    if let Some(SocketConfig::TypedConfig(any)) = socket {
+        edit(any, |context: &mut UpstreamTlsContext| {
+            context.common_tls_context.iter_mut().for_each(without_sources);
+        });
+    }
     cluster.load_assignment =
         Some(one(snapshot, ResourceType::Endpoint, &name).unwrap_or(ClusterLoadAssignment {
             cluster_name: cluster.name.clone(),
@@ -90,23 +97,26 @@ fn listener(mut listener: Listener, snapshot: &Snapshot) -> Listener {
         let socket = chain.transport_socket.as_mut().and_then(|s| s.config_type.as_mut());
         if let Some(SocketConfig::TypedConfig(any)) = socket {
             edit(any, |context: &mut DownstreamTlsContext| {
-                let Some(common) = &mut context.common_tls_context else { return };
-                let authorities = match &mut common.validation_context_type {
-                    Some(Validation::ValidationContextSdsSecretConfig(secret)) => Some(secret),
-                    Some(Validation::CombinedValidationContext(both)) => {
-                        both.validation_context_sds_secret_config.as_mut()
-                    }
-                    _ => None,
-                };
-                let certificates = common.tls_certificate_sds_secret_configs.iter_mut();
-                for secret in certificates.chain(authorities) {
-                    // Without a source Envoy looks for a static secret of that name.
-                    secret.sds_config = None;
-                }
+                context.common_tls_context.iter_mut().for_each(without_sources);
             });
         }
     }
     listener
+}
+
+/// Without a source Envoy looks for static secrets of these names.
+fn without_sources(context: &mut CommonTlsContext) {
+    let certificates = context.tls_certificate_sds_secret_configs.iter_mut();
+    let validation = match &mut context.validation_context_type {
+        Some(ValidationContextType::ValidationContextSdsSecretConfig(secret)) => Some(secret),
+        Some(ValidationContextType::CombinedValidationContext(both)) => {
+            both.validation_context_sds_secret_config.as_mut()
+        }
+        _ => None,
+    };
+    for secret in certificates.chain(validation) {
+        secret.sds_config = None;
+    }
 }
 
 fn inline_routes(manager: &mut HttpConnectionManager, snapshot: &Snapshot) {

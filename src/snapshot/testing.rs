@@ -30,6 +30,7 @@ pub(crate) fn cluster(name: &str) -> Cluster {
         name: name.into(),
         stat_name: name.into(),
         protocol: UpstreamProtocol::Http1,
+        tls: None,
         connect_timeout: Duration::from_secs(5),
         discovery: ir::Discovery::Endpoints,
         origin: origin(name),

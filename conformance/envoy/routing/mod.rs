@@ -5,6 +5,7 @@ mod filters;
 mod matching;
 mod table;
 mod tls;
+mod upstream;
 mod world;
 
 use table::Table;
@@ -21,5 +22,6 @@ async fn routing() {
     filters::check(&world, &mut table).await;
     backends::check(&world, &mut table).await;
     tls::check(&world, &mut table).await;
+    upstream::check(&world, &mut table).await;
     table.finish();
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::upstream;
 use crate::testbed::{Bed, Certificate, Echo, Folder, Listener, Run};
 use crate::testbed::{free_port, gateway, kube_service, loopback, secret, service};
 
@@ -34,18 +35,17 @@ impl World {
     pub(super) async fn start() -> Self {
         let [web, side, secure] = [free_port(), free_port(), free_port()];
         let folder = Folder::new();
-        folder.write(
-            "gateway.yaml",
-            &gateway(&[
-                Listener::http("web", web),
-                Listener::http("isolated-wildcard", web).host("*.isolated.example"),
-                Listener::http("isolated-exact", web).host("one.isolated.example"),
-                Listener::http("side", side),
-                Listener::https("secure-one", secure, "one").host("one.tls.example"),
-                Listener::https("secure-two", secure, "two").host("two.tls.example"),
-                Listener::https("secure-wildcard", secure, "wildcard").host("*.wild.example"),
-            ]),
-        );
+        let listeners = gateway(&[
+            Listener::http("web", web),
+            Listener::http("isolated-wildcard", web).host("*.isolated.example"),
+            Listener::http("isolated-exact", web).host("one.isolated.example"),
+            Listener::http("side", side),
+            Listener::https("secure-one", secure, "one").host("one.tls.example"),
+            Listener::https("secure-two", secure, "two").host("two.tls.example"),
+            Listener::https("secure-wildcard", secure, "wildcard").host("*.wild.example"),
+        ]);
+        let client = "  tls: {backend: {clientCertificateRef: {name: client}}}\n";
+        folder.write("gateway.yaml", &(listeners + client));
         let hosts = ["one.tls.example", "two.tls.example", "*.wild.example"];
         let certificates = hosts.map(Certificate::new);
         for (name, certificate) in ["one", "two", "wildcard"].iter().zip(&certificates) {
@@ -72,6 +72,7 @@ impl World {
             "service-h2c.yaml",
             &kube_service("h2c", Some("kubernetes.io/h2c"), &[h2c.address]),
         );
+        others.extend(upstream::write(&folder).await);
         let far = Echo::start("far").await;
         folder.write("matching.yaml", include_str!("matching.yaml"));
         folder

@@ -143,3 +143,18 @@ stringData:
         indented(&certificate.key)
     )
 }
+
+/// A ConfigMap with the certificate under `ca.crt`.
+pub(crate) fn authorities(name: &str, certificate: &Certificate) -> String {
+    let lines = certificate.chain.lines().map(|line| format!("    {line}\n"));
+    let lines: String = lines.collect();
+    format!(
+        "\
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: {name}, namespace: shop}}
+data:
+  ca.crt: |
+{lines}"
+    )
+}

@@ -6,7 +6,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
+};
 
 /// A self-signed certificate with a key pair of its own.
 #[derive(Clone)]
@@ -51,6 +54,20 @@ pub(crate) fn server(certificate: &Certificate) -> Arc<ServerConfig> {
     let chain = vec![CertificateDer::from(certificate.der.clone())];
     let config = builder.unwrap().with_no_client_auth().with_single_cert(chain, key);
     Arc::new(config.unwrap())
+}
+
+/// A server that wants this certificate of its clients, and no other.
+pub(crate) fn server_for(certificate: &Certificate, client: &Certificate) -> Arc<ServerConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(client.der.clone())).unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+    let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
+    let chain = vec![CertificateDer::from(certificate.der.clone())];
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.unwrap().with_client_cert_verifier(verifier.build().unwrap());
+    Arc::new(builder.with_single_cert(chain, key).unwrap())
 }
 
 impl ServerCertVerifier for Looker {

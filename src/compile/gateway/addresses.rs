@@ -18,7 +18,7 @@ pub enum Bind {
 impl Bind {
     pub(super) fn addresses(self, gateway: &Gateway) -> Vec<IpAddr> {
         let given: Vec<_> = match self {
-            Self::Given => gateway.ips().collect(),
+            Self::Given => gateway.asked_ips().collect(),
             Self::Any => Vec::new(),
         };
         if given.is_empty() { vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)] } else { given }

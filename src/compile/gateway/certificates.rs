@@ -15,15 +15,15 @@ use crate::backend::granted;
 use crate::complaint::Complaint;
 
 /// Why a reference leads nowhere.
-struct Fault {
-    why: Why,
+pub(super) struct Fault {
+    pub(super) why: Why,
     code: Code,
-    text: String,
+    pub(super) text: String,
     missing: Option<ObjectKey>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Why {
+pub(super) enum Why {
     Kind,
     NotPermitted,
     Unusable,
@@ -182,7 +182,7 @@ fn certificate(view: &View<'_>, owner: &Meta, reference: &CertificateRef) -> Res
     }
 }
 
-fn authorities(
+pub(super) fn authorities(
     view: &View<'_>,
     owner: &Meta,
     reference: &CertificateRef,
@@ -248,7 +248,13 @@ impl Fault {
         Self { why: Why::Unusable, code: codes::INVALID_CERTIFICATE, text, missing: None }
     }
 
-    fn complaint(&self, meta: &Meta, pointer: &str, text: String, hint: &str) -> Complaint {
+    pub(super) fn complaint(
+        &self,
+        meta: &Meta,
+        pointer: &str,
+        text: String,
+        hint: &str,
+    ) -> Complaint {
         let finding = finding(meta, pointer, self.code, text, hint.into());
         Complaint { missing: self.missing.clone(), ..finding }
     }

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod attach;
+mod backend_tls;
 mod certificates;
 mod conflicts;
 mod fleet;
@@ -27,6 +28,7 @@ use crate::plan::{keep, put, put_all};
 use crate::tracker::Tracker;
 pub use addresses::Bind;
 use attach::Attachment;
+use backend_tls::{BackendTls, Policies};
 pub(crate) use fleet::class_parameters;
 use listeners::{Entrance, Skeleton};
 use rivals::Lost;
@@ -62,6 +64,8 @@ struct New {
     sockets: bool,
     /// What routes would get if there were no others.
     attached: bool,
+    /// What back ends are shown.
+    client_certificate: bool,
 }
 
 impl New {
@@ -84,6 +88,7 @@ pub(crate) struct Group {
     started: bool,
     tracker: Tracker<Piece>,
     skeleton: Skeleton,
+    fleet: Option<Arc<Fleet>>,
     routes: BTreeMap<ObjectKey, RouteState>,
     /// What routes lose to others.
     lost: BTreeMap<ObjectKey, Lost>,
@@ -96,7 +101,10 @@ pub(crate) struct Group {
     outranked: Vec<Complaint>,
     /// Those of the plan's secrets that are of listeners or of the Gateway.
     secrets: BTreeSet<Name>,
+    policies: Policies,
     plan: Plan,
+    /// Objects of which this Gateway may say something else since these were taken last.
+    statuses: BTreeSet<ObjectKey>,
 }
 
 impl Group {
@@ -108,6 +116,7 @@ impl Group {
             started: false,
             tracker: Tracker::new(),
             skeleton: Skeleton::default(),
+            fleet: None,
             routes: BTreeMap::new(),
             lost: BTreeMap::new(),
             backends: BTreeMap::new(),
@@ -115,7 +124,9 @@ impl Group {
             tables: Tables::default(),
             outranked: Vec::new(),
             secrets: BTreeSet::new(),
+            policies: Policies::default(),
             plan: Plan::default(),
+            statuses: BTreeSet::new(),
         }
     }
 
@@ -124,9 +135,24 @@ impl Group {
     }
 
     /// What its proxies are made from; `None` where it is not ours, or its parameters are not known.
-    pub(crate) fn fleet(&self) -> Option<Fleet> {
-        let skeleton = &self.skeleton;
-        fleet::fleet(skeleton.gateway.as_ref()?, &skeleton.parameters, &skeleton.fronts)
+    pub(crate) fn fleet(&self) -> Option<&Arc<Fleet>> {
+        self.fleet.as_ref()
+    }
+
+    /// The objects of which this Gateway may say something else since the last call.
+    pub(crate) fn take_statuses(&mut self) -> BTreeSet<ObjectKey> {
+        std::mem::take(&mut self.statuses)
+    }
+
+    /// All objects of which this Gateway says something.
+    pub(crate) fn told(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.routes.keys().chain(self.skeleton.sets.iter().map(|set| &set.key))
+    }
+
+    /// The Gateway's own status may differ, and with it what its ListenerSets are told.
+    fn touch_own_statuses(&mut self) {
+        self.statuses.insert(ObjectKey { kind: Kind::Gateway, name: self.name.clone() });
+        self.statuses.extend(self.skeleton.sets.iter().map(|set| set.key.clone()));
     }
 
     /// Whether the Gateway exists and its class is ours.
@@ -172,15 +198,29 @@ impl Group {
         if new.attached {
             self.settle(&mut todo);
         }
+        if !todo.is_empty() {
+            // They count what is attached.
+            self.touch_own_statuses();
+        }
         for route in todo {
+            self.statuses.insert(route.clone());
             self.update_route(catalog, &route, new_fronts, &stale, &mut new);
         }
-        for piece in &stale {
-            if let Piece::Backend(key) = piece
-                && self.backends.contains_key(key)
-            {
-                self.update_backend(catalog, key);
-            }
+        let stale = stale.into_iter().filter_map(|piece| match piece {
+            Piece::Backend(key) => Some(key),
+            _ => None,
+        });
+        let mut backends: BTreeSet<_> = stale.collect();
+        if new.client_certificate {
+            backends.extend(self.policies.backends().cloned());
+        }
+        for key in backends
+            .iter()
+            .filter(|key| self.backends.contains_key(key))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            self.update_backend(catalog, &key);
         }
         if new.backends {
             self.sweep_backends(catalog);
@@ -206,8 +246,15 @@ impl Group {
             || next.sets != self.skeleton.sets
             || next.gateway.is_some() != self.served();
         new.sockets = true;
+        new.client_certificate = next.client_certificate != self.skeleton.client_certificate;
         new.tables |= new_fronts || next.backs != self.skeleton.backs;
+        self.touch_own_statuses();
         self.skeleton = next;
+        self.touch_own_statuses();
+        let fleet = fleet::fleet(&self.skeleton);
+        if fleet.as_ref() != self.fleet.as_deref() {
+            self.fleet = fleet.map(Arc::new);
+        }
         let backs = self.skeleton.backs.iter().filter(|back| back.programmed);
         let mut used: BTreeSet<Name> = backs
             .flat_map(|back| {
@@ -250,6 +297,7 @@ impl Group {
         for name in &gone {
             new.routes(name.kind);
             new.attached = true;
+            self.statuses.insert(name.clone());
             self.tracker.forget(&Piece::Attachment(name.clone()));
             let state = self.routes.remove(name).unwrap_or_default();
             self.tables.remove(name, &state);
@@ -258,6 +306,9 @@ impl Group {
                 self.release(&rules);
             }
             todo.remove(name);
+        }
+        if !gone.is_empty() {
+            self.touch_own_statuses();
         }
         for name in names {
             if !self.routes.contains_key(&name) {
@@ -379,8 +430,16 @@ impl Group {
 
     fn update_backend(&mut self, catalog: &Catalog, key: &BackendKey) {
         let view = View::new(catalog);
-        backend::update(&view, key, &mut self.plan);
-        self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
+        let next = backend_tls::judge(&view, key, self.skeleton.client_certificate.as_ref());
+        backend::update(&view, key, next.tls.clone(), &mut self.plan);
+        self.policies.set(key, next, &mut self.plan.secrets);
+        let reads = view.into_reads();
+        // A policy is told what came of it.
+        self.statuses.extend(reads.iter().filter_map(|read| match read {
+            Key::Object(key) if key.kind == Kind::BackendTlsPolicy => Some(key.clone()),
+            _ => None,
+        }));
+        self.tracker.set(Piece::Backend(key.clone()), reads);
     }
 
     /// Builds back ends that are new in use and drops those that no route uses any more.
@@ -395,6 +454,7 @@ impl Group {
                 self.backends.remove(&key);
                 self.plan.clusters.remove(&name);
                 self.plan.endpoints.remove(&name);
+                self.policies.set(&key, BackendTls::default(), &mut self.plan.secrets);
                 self.tracker.forget(&Piece::Backend(key));
             }
         }
@@ -429,6 +489,7 @@ impl Group {
     /// All findings about this Gateway, its routes and their references.
     pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
         let own = self.skeleton.findings.iter().chain(&self.outranked);
+        let own = own.chain(self.policies.complaints());
         own.chain(self.routes.values().flat_map(|state| {
             // Behind each entrance a route has the same findings.
             state

@@ -1,8 +1,8 @@
 //! What the status of a Gateway, of its ListenerSets and of its routes says.
 
 use model::{
-    AllowedNamespaces, Condition, FrontendTls, Gateway, GatewayStatus, ListenerSetStatus,
-    ListenerStatus, ObjectKey, ParentStatus,
+    AllowedNamespaces, Condition, FrontendTls, Gateway, GatewayStatus, Kind, ListenerSetStatus,
+    ListenerStatus, ObjectKey, ParentRef, ParentStatus,
 };
 
 use super::attach::Parent;
@@ -23,7 +23,7 @@ impl Group {
             vec![self.accepted(gateway), self.programmed(gateway), self.resolved(gateway)];
         conditions.extend(insecure(gateway));
         let addresses = match self.bind {
-            Bind::Given => gateway.ips().map(|ip| ip.to_string().into()).collect(),
+            Bind::Given => gateway.asked_ips().map(|ip| ip.to_string().into()).collect(),
             Bind::Any => Vec::new(),
         };
         Some(GatewayStatus {
@@ -165,6 +165,21 @@ impl Group {
                 }
             })
             .collect()
+    }
+
+    /// What this Gateway says about a policy; `None` where it does not matter here.
+    pub(crate) fn policy_status(&self, policy: &ObjectKey) -> Option<ParentStatus> {
+        let conditions = self.policies.conditions(policy)?;
+        let kind = Kind::Gateway;
+        let parent = ParentRef {
+            group: kind.group().into(),
+            kind: kind.as_str().into(),
+            name: self.name.clone(),
+            section: None,
+            port: None,
+            pointer: "".into(),
+        };
+        Some(ParentStatus { parent, conditions })
     }
 
     /// What this Gateway says about a route, for each of the route's references to it.

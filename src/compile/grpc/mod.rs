@@ -130,7 +130,8 @@ impl Group {
 
     fn update_backend(&mut self, catalog: &Catalog, key: &BackendKey) {
         let view = View::new(catalog);
-        backend::update(&view, key, &mut self.plan);
+        // Policies say how a Gateway calls back ends.
+        backend::update(&view, key, None, &mut self.plan);
         self.tracker.set(key.clone(), view.into_reads());
     }
 

@@ -224,6 +224,7 @@ fn a_port_of_a_service_is_two_names_a_table_a_cluster_and_its_endpoints() {
         name: name.clone(),
         stat_name: "shop.orders.80".into(),
         protocol: UpstreamProtocol::Http1,
+        tls: None,
         connect_timeout: Duration::from_secs(5),
         discovery: Discovery::Endpoints,
         origin,

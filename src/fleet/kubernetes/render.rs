@@ -187,7 +187,7 @@ impl<'a> Input<'a> {
                 spec[field] = value.into();
             }
         };
-        let asked = self.gateway().ips().next().map(|ip| ip.to_string());
+        let asked = self.gateway().asked_ips().next().map(|ip| ip.to_string());
         match config.kind {
             ServiceType::LoadBalancer => {
                 set("loadBalancerClass", config.load_balancer_class.clone());

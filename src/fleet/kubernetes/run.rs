@@ -381,7 +381,7 @@ impl Fleets {
             .filter_map(|(name, one)| {
                 let rendered = one.rendered.as_ref()?;
                 let service = self.live.get(&(Kind::Service, rendered.name.clone()));
-                let asked = one.fleet.as_ref()?.gateway.ips();
+                let asked = one.fleet.as_ref()?.gateway.asked_ips();
                 Some((name.clone(), reached(service.and_then(|s| s.service.as_ref()), asked)))
             })
             .collect();

@@ -7,6 +7,7 @@ use ir::{Discovery, UpstreamProtocol};
 use prost::Message;
 
 use super::common::{ads, any, duration, keys, uint32};
+use super::upstream_tls;
 use crate::{Resource, ResourceType};
 
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -18,7 +19,8 @@ pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
 pub(super) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
-    let ir::Cluster { name, stat_name, protocol, connect_timeout, discovery, origin } = cluster;
+    let ir::Cluster { name, stat_name, protocol, tls, connect_timeout, discovery, origin } =
+        cluster;
     let mut message = pb::Cluster {
         name: name.to_string(),
         alt_stat_name: stat_name.to_string(),
@@ -29,6 +31,7 @@ pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
         lb_policy: pb::cluster::LbPolicy::RoundRobin as i32,
         common_lb_config: Some(load_balancing()),
         circuit_breakers: Some(circuit_breakers()),
+        transport_socket: tls.as_ref().map(upstream_tls::transport_socket),
         ..Default::default()
     };
     let refers_to = discover(&mut message, discovery);
@@ -39,11 +42,13 @@ pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
     }
     // HTTP/1.1 is what Envoy speaks without options; naming it would only make every cluster longer.
     debug_assert!(message.typed_extension_protocol_options.len() <= 1, "needs canonical order");
+    let mut refs = keys(ResourceType::Endpoint, refers_to.then_some(name));
+    refs.extend(keys(ResourceType::Secret, tls.iter().flat_map(upstream_tls::secrets)));
     Resource::new(
         ResourceType::Cluster,
         name.clone(),
         &message.encode_to_vec(),
-        keys(ResourceType::Endpoint, refers_to.then_some(name)),
+        refs,
         [origin.clone()],
     )
 }

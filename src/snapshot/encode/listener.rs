@@ -189,6 +189,6 @@ fn validation(client: &ir::ClientValidation) -> ValidationContextType {
     })
 }
 
-fn secret_from_ads(name: &ir::Name) -> tls::SdsSecretConfig {
+pub(super) fn secret_from_ads(name: &ir::Name) -> tls::SdsSecretConfig {
     tls::SdsSecretConfig { name: name.to_string(), sds_config: Some(ads()) }
 }

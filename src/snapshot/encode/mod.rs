@@ -19,6 +19,7 @@ mod session;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod upstream_tls;
 
 pub(crate) use cluster::cluster;
 pub use common::BROKEN_REFERENCE;

@@ -1,0 +1,97 @@
+use envoy_types::pb::envoy::config::core::v3::{
+    DataSource, TransportSocket, data_source::Specifier, transport_socket,
+};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as pb;
+use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
+use ir::Trust;
+use model::CertificateName;
+use pb::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType};
+use pb::subject_alt_name_matcher::SanType;
+use pb::tls_parameters::TlsProtocol;
+
+use super::common::any;
+use super::listener::secret_from_ads;
+
+/// Where Envoy's own images, as those of Debian and its kin, have what the system trusts.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// ALPN goes without saying: Envoy offers what the cluster speaks.
+pub(super) fn transport_socket(tls: &ir::UpstreamTls) -> TransportSocket {
+    let ir::UpstreamTls { server_name, names, trust, client_certificate } = tls;
+    let context = pb::UpstreamTlsContext {
+        sni: server_name.to_string(),
+        common_tls_context: Some(pb::CommonTlsContext {
+            // Envoy's client would stop at 1.2.
+            tls_params: Some(pb::TlsParameters {
+                tls_minimum_protocol_version: TlsProtocol::TlSv12 as i32,
+                tls_maximum_protocol_version: TlsProtocol::TlSv13 as i32,
+                ..Default::default()
+            }),
+            tls_certificate_sds_secret_configs: client_certificate
+                .iter()
+                .map(secret_from_ads)
+                .collect(),
+            validation_context_type: Some(validation(trust, names)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    TransportSocket {
+        name: "envoy.transport_sockets.tls".to_string(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
+    }
+}
+
+/// The secrets that it names.
+pub(super) fn secrets(tls: &ir::UpstreamTls) -> impl Iterator<Item = &ir::Name> {
+    let authorities = match &tls.trust {
+        Trust::Authorities(name) => Some(name),
+        Trust::System | Trust::Nobody => None,
+    };
+    authorities.into_iter().chain(&tls.client_certificate)
+}
+
+fn validation(trust: &Trust, names: &[CertificateName]) -> ValidationContextType {
+    let for_names = pb::CertificateValidationContext {
+        match_typed_subject_alt_names: names.iter().map(name_matcher).collect(),
+        ..Default::default()
+    };
+    match trust {
+        Trust::Authorities(name) => {
+            ValidationContextType::CombinedValidationContext(CombinedCertificateValidationContext {
+                default_validation_context: Some(for_names),
+                validation_context_sds_secret_config: Some(secret_from_ads(name)),
+                ..Default::default()
+            })
+        }
+        Trust::System => {
+            let file = Specifier::Filename(SYSTEM_AUTHORITIES.to_string());
+            ValidationContextType::ValidationContext(pb::CertificateValidationContext {
+                trusted_ca: Some(DataSource { specifier: Some(file), ..Default::default() }),
+                ..for_names
+            })
+        }
+        // Names without authorities are something that Envoy refuses; a certificate with this hash is not to be found.
+        Trust::Nobody => {
+            ValidationContextType::ValidationContext(pb::CertificateValidationContext {
+                verify_certificate_hash: vec!["0".repeat(64)],
+                ..Default::default()
+            })
+        }
+    }
+}
+
+fn name_matcher(name: &CertificateName) -> pb::SubjectAltNameMatcher {
+    let (kind, text) = match name {
+        CertificateName::Hostname(name) => (SanType::Dns, name.to_string()),
+        CertificateName::Uri(uri) => (SanType::Uri, uri.to_string()),
+    };
+    pb::SubjectAltNameMatcher {
+        san_type: kind as i32,
+        matcher: Some(StringMatcher {
+            match_pattern: Some(MatchPattern::Exact(text)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
