@@ -62,10 +62,10 @@ struct New {
     backends: bool,
     tables: bool,
     sockets: bool,
-    /// What back ends are shown.
-    client_certificate: bool,
     /// What routes would get if there were no others.
     attached: bool,
+    /// What back ends are shown.
+    client_certificate: bool,
 }
 
 impl New {
@@ -250,10 +250,6 @@ impl Group {
         new.tables |= new_fronts || next.backs != self.skeleton.backs;
         self.touch_own_statuses();
         self.skeleton = next;
-        let fleet = fleet::fleet(&self.skeleton);
-        if fleet.as_ref() != self.fleet.as_deref() {
-            self.fleet = fleet.map(Arc::new);
-        }
         self.touch_own_statuses();
         let fleet = fleet::fleet(&self.skeleton);
         if fleet.as_ref() != self.fleet.as_deref() {
@@ -300,8 +296,8 @@ impl Group {
             self.routes.keys().filter(|name| !names.contains(*name)).cloned().collect();
         for name in &gone {
             new.routes(name.kind);
-            self.statuses.insert(name.clone());
             new.attached = true;
+            self.statuses.insert(name.clone());
             self.tracker.forget(&Piece::Attachment(name.clone()));
             let state = self.routes.remove(name).unwrap_or_default();
             self.tables.remove(name, &state);
@@ -436,13 +432,14 @@ impl Group {
         let view = View::new(catalog);
         let next = backend_tls::judge(&view, key, self.skeleton.client_certificate.as_ref());
         backend::update(&view, key, next.tls.clone(), &mut self.plan);
-        self.set_policies(key, next);
-        self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
-    }
-
-    fn set_policies(&mut self, key: &BackendKey, next: BackendTls) {
-        let told: Vec<_> = self.policies.set(key, next, &mut self.plan.secrets);
-        self.statuses.extend(told);
+        self.policies.set(key, next, &mut self.plan.secrets);
+        let reads = view.into_reads();
+        // A policy is told what came of it.
+        self.statuses.extend(reads.iter().filter_map(|read| match read {
+            Key::Object(key) if key.kind == Kind::BackendTlsPolicy => Some(key.clone()),
+            _ => None,
+        }));
+        self.tracker.set(Piece::Backend(key.clone()), reads);
     }
 
     /// Builds back ends that are new in use and drops those that no route uses any more.
@@ -457,7 +454,7 @@ impl Group {
                 self.backends.remove(&key);
                 self.plan.clusters.remove(&name);
                 self.plan.endpoints.remove(&name);
-                self.set_policies(&key, BackendTls::default());
+                self.policies.set(&key, BackendTls::default(), &mut self.plan.secrets);
                 self.tracker.forget(&Piece::Backend(key));
             }
         }
