@@ -115,7 +115,7 @@ impl World {
             envoy_image: "envoyproxy/envoy:distroless-v1.40.0".into(),
         };
         let managed = self.compiler.fleets().filter(|fleet| fleet.mode == FleetMode::Managed);
-        managed.map(|fleet| render(&fleet, &options)).collect()
+        managed.map(|fleet| render(fleet, &options)).collect()
     }
 
     pub(crate) fn objects(&self) -> &[Object] {

@@ -78,7 +78,7 @@ users:
       token: $3
 contexts:
   - name: bed
-    context: {cluster: bed, user: $2}
+    context: {cluster: bed, user: $2, namespace: ${4:-default}}
 current-context: bed
 YAML
   )
@@ -145,7 +145,7 @@ definitions() {
 account() {
   kubectl get namespace isthmus-system >/dev/null 2>&1 || kubectl create namespace isthmus-system >/dev/null
   kubectl apply --server-side -f "$BED_ROOT/deploy/kubernetes/rbac.yaml" >"$logs/rbac.log" || die "the permissions of Isthmus: see $logs/rbac.log"
-  kubeconfig "$work/isthmus.kubeconfig" isthmus "$(kubectl create token isthmus --namespace isthmus-system --duration 24h)"
+  kubeconfig "$work/isthmus.kubeconfig" isthmus "$(kubectl create token isthmus --namespace isthmus-system --duration 24h)" isthmus-system
 }
 
 kubelet() {

@@ -35,6 +35,14 @@ pub(crate) async fn client(settings: &Settings) -> anyhow::Result<Option<ApiServ
     Ok(Some(ApiServer { client, url }))
 }
 
+/// The Lease that one replica of this installation holds. Our own namespace is that of the pod or of the kubeconfig.
+pub(crate) fn lease(client: &kube::Client, settings: &Settings) -> status::lease::Options {
+    // Two processes may have the same name by mistake; both would lead.
+    let identity = format!("{}_{:08x}", settings.replica, fastrand::u32(..));
+    let name = format!("{}-leader", settings.cluster_name);
+    status::lease::Options::new(client.default_namespace(), &name, &identity)
+}
+
 async fn config(settings: &Settings) -> anyhow::Result<Config> {
     let options = KubeConfigOptions {
         context: settings.kubernetes_context.clone(),

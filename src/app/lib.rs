@@ -10,6 +10,7 @@
 
 mod auth;
 mod dev;
+mod fleet;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod groups;
@@ -17,6 +18,7 @@ mod kubernetes;
 mod lag;
 mod last_good;
 mod pipeline;
+mod programmed;
 mod proxies;
 mod read;
 mod registries;
@@ -24,6 +26,7 @@ mod reload;
 mod report;
 mod server;
 pub mod settings;
+mod statuses;
 mod validate;
 
 pub use dev::{DevOptions, dev};

@@ -11,15 +11,17 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use catalog::{Catalog, Key, Merger, Seed};
-use compile::{Compiler, GroupKey};
-use model::{Batch, Change, Finding, Health, Kind, NamespacedName};
+use catalog::{Catalog, Key, Merger, Seed, SourceState};
+use compile::{Bind, Compiler, GroupKey};
+use fleet::kubernetes::Wanted;
+use model::{Batch, Change, Finding, Fleet, Health, Kind, NamespacedName};
 use serve::Published;
 use snapshot::{Encoder, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::groups::{Groups, group_name};
 use crate::lag::Lag;
+use crate::programmed::Programmed;
 use crate::registries::{self, Feed};
 
 /// What the pipeline knows, for those who read: the API takes a read lock, the pipeline a write lock while it compiles.
@@ -40,6 +42,7 @@ impl World {
     /// `fresh`: when the view of each source that is kept on disk was written. `seeds`: what was served of registries then.
     pub(crate) fn new(
         controller: Arc<str>,
+        bind: Bind,
         fresh: BTreeMap<Arc<str>, SystemTime>,
         seeds: Vec<Seed>,
         feed: Feed,
@@ -47,13 +50,7 @@ impl World {
         let mut merger = Merger::default();
         merger.seed(seeds);
         let findings = OnceLock::new();
-        Self {
-            merger,
-            compiler: Compiler::new(controller, compile::Bind::Given),
-            fresh,
-            findings,
-            feed,
-        }
+        Self { merger, compiler: Compiler::new(controller, bind), fresh, findings, feed }
     }
 
     fn apply(&mut self, batch: Batch, now: SystemTime) -> Vec<Key> {
@@ -100,7 +97,15 @@ impl World {
 
     fn find(&self) -> Arc<[Finding]> {
         let catalog = self.catalog();
-        let mut all = self.compiler.findings(catalog);
+        // While a first listing is under way, much is missing that will be there in a moment.
+        let syncing = |(name, state): (&Arc<str>, &SourceState)| {
+            !name.contains('/') && state.health == Health::Syncing
+        };
+        let mut all = if catalog.sources().any(syncing) {
+            Vec::new()
+        } else {
+            self.compiler.findings(catalog)
+        };
         all.extend(self.merger.import_findings());
         for (name, state) in catalog.sources() {
             let registry = name.split_once('/').and_then(|(namespace, name)| {
@@ -153,8 +158,13 @@ pub(crate) struct Pipeline {
     pub(crate) groups: Arc<Groups>,
     pub(crate) merge_window: Duration,
     pub(crate) lag: Arc<Lag>,
+    pub(crate) programmed: Arc<Programmed>,
+    /// Told of which objects the status may differ, where statuses are written.
+    pub(crate) statuses: Option<status::Table>,
     /// Where each step that changed something is announced.
     pub(crate) steps: watch::Sender<Option<Step>>,
+    /// What the proxies of Gateways are to be made from, where that is our business.
+    pub(crate) fleets: watch::Sender<Wanted>,
     /// Rings after every batch, compiled or not.
     pub(crate) seen: watch::Sender<u64>,
     /// Every source that must have given a full listing before anything compiled is served.
@@ -244,6 +254,7 @@ impl Pipeline {
         for (name, snapshot) in std::mem::take(&mut self.fallback) {
             if self.groups.current(&name).is_none() {
                 tracing::warn!(group = %name, why, "serving the last good state from before the restart");
+                self.programmed.published(&name, &snapshot);
                 self.groups.publish(&name, Published::now(snapshot));
             }
         }
@@ -286,6 +297,9 @@ impl Pipeline {
             findings.take();
         }
         pending.clear();
+        if !update.groups.is_empty() || !update.removed.is_empty() {
+            self.tell_fleets(compiler);
+        }
         metrics::histogram!("isthmus_compile_seconds").record(started.elapsed());
         for name in &update.failed {
             metrics::counter!("isthmus_compile_failures_total").increment(1);
@@ -312,11 +326,15 @@ impl Pipeline {
         if published > 0 {
             self.lag.step(started, reports.iter().map(|(name, arrived)| (name, *arrived)));
         }
-        for (name, snapshot) in snapshots {
-            self.groups.publish(
-                &group_name(&name),
-                Published { snapshot: Arc::new(snapshot), at: started },
-            );
+        for (key, snapshot) in snapshots {
+            let name = group_name(&key);
+            if matches!(key, GroupKey::Gateway(_)) {
+                self.programmed.published(&name, &snapshot);
+            }
+            self.groups.publish(&name, Published { snapshot: Arc::new(snapshot), at: started });
+        }
+        for key in &update.removed {
+            self.programmed.removed(&group_name(key));
         }
         if changed {
             metrics::histogram!("isthmus_publish_seconds").record(started.elapsed());
@@ -334,6 +352,23 @@ impl Pipeline {
         );
         let snapshots = self.groups.all().into_iter().collect();
         self.steps.send_replace(Some(Step { catalog, snapshots }));
+        if let Some(table) = &self.statuses {
+            table.touch(update.statuses);
+        }
+    }
+
+    /// Gateways of files have no place in a cluster where their proxies could run.
+    fn tell_fleets(&self, compiler: &Compiler) {
+        let here = |fleet: &&Arc<Fleet>| *fleet.gateway.meta.source == *sources::kubernetes::NAME;
+        let fleets: Arc<[_]> = compiler.fleets().filter(here).cloned().collect();
+        self.fleets.send_if_modified(|old| {
+            let same = old.as_ref().is_some_and(|old| {
+                old.len() == fleets.len()
+                    && old.iter().zip(&*fleets).all(|(a, b)| Arc::ptr_eq(a, b))
+            });
+            *old = Some(fleets);
+            !same
+        });
     }
 
     /// Whether every source has given its first full listing: before that, what is missing may only be late. Registries
@@ -395,7 +430,7 @@ mod tests {
     #[test]
     fn what_a_registry_says_is_told_at_the_document_that_somebody_wrote() {
         let (feed, _wants) = Feed::new();
-        let mut world = World::new("test".into(), BTreeMap::new(), vec![], feed);
+        let mut world = World::new("test".into(), Bind::Given, BTreeMap::new(), vec![], feed);
         let document = Change::Apply(registries::tests::document());
         let now = SystemTime::UNIX_EPOCH;
         world.apply(Batch { source: "file".into(), changes: vec![document] }, now);

@@ -13,6 +13,7 @@ use snapshot::{ResourceType, Version};
 use crate::groups::Groups;
 use crate::lag::Lag;
 use crate::pipeline::World;
+use crate::programmed::Programmed;
 
 /// One live stream.
 struct Stream {
@@ -37,13 +38,19 @@ pub(crate) struct Proxies {
     groups: Arc<Groups>,
     world: Arc<RwLock<World>>,
     lag: Arc<Lag>,
+    programmed: Arc<Programmed>,
     /// By stream: one node may own several. Each entry has its own lock, held for a moment.
     streams: DashMap<u64, Mutex<Stream>>,
 }
 
 impl Proxies {
-    pub(crate) fn new(groups: Arc<Groups>, world: Arc<RwLock<World>>, lag: Arc<Lag>) -> Self {
-        Self { groups, world, lag, streams: DashMap::new() }
+    pub(crate) fn new(
+        groups: Arc<Groups>,
+        world: Arc<RwLock<World>>,
+        lag: Arc<Lag>,
+        programmed: Arc<Programmed>,
+    ) -> Self {
+        Self { groups, world, lag, programmed, streams: DashMap::new() }
     }
 
     pub(crate) fn list(&self) -> Vec<Proxy> {
@@ -136,10 +143,27 @@ impl Proxies {
         }
     }
 
-    fn with(&self, client: &Client, kind: ResourceType, f: impl FnOnce(&mut State)) {
-        if let Some(entry) = self.streams.get(&client.stream) {
-            let mut stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
-            f(stream.types.entry(kind).or_default());
+    /// Returns the group of the stream.
+    fn with(
+        &self,
+        client: &Client,
+        kind: ResourceType,
+        f: impl FnOnce(&mut State),
+    ) -> Option<Arc<str>> {
+        let entry = self.streams.get(&client.stream)?;
+        let mut stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
+        f(stream.types.entry(kind).or_default());
+        Some(stream.group.clone())
+    }
+
+    /// The client has this version of a type.
+    fn holds(&self, client: &Client, kind: ResourceType, version: Version) {
+        let group = self.with(client, kind, |state| {
+            state.acked = Some(version);
+            state.nack = None;
+        });
+        if let Some(group) = group {
+            self.programmed.acked(&group, &client.node.id, kind, version);
         }
     }
 }
@@ -197,6 +221,7 @@ impl Observer for Proxies {
             behind: None,
         };
         self.streams.insert(client.stream, Mutex::new(stream));
+        self.programmed.opened(group, &client.node.id, client.stream);
     }
 
     fn subscribed(&self, client: &Arc<Client>, kind: ResourceType, wildcard: bool, names: usize) {
@@ -212,18 +237,12 @@ impl Observer for Proxies {
 
     fn acked(&self, client: &Arc<Client>, acked: &Acked) {
         self.lag.acked(acked);
-        self.with(client, acked.kind, |state| {
-            state.acked = Some(acked.version);
-            state.nack = None;
-        });
+        self.holds(client, acked.kind, acked.version);
     }
 
     fn settled(&self, client: &Arc<Client>, kind: ResourceType, version: Version) {
         // Also after a reconnect, when nothing is sent because the client has it all.
-        self.with(client, kind, |state| {
-            state.acked = Some(version);
-            state.nack = None;
-        });
+        self.holds(client, kind, version);
     }
 
     fn nacked(&self, client: &Arc<Client>, nacked: &Nacked) {
@@ -238,17 +257,23 @@ impl Observer for Proxies {
             let (node, names) = (&client.node.id, &nacked.names);
             tracing::error!(node, kind = %nacked.kind, ?names, "error {code}: {}", nacked.error);
         }
-        self.with(client, nacked.kind, |state| {
+        let group = self.with(client, nacked.kind, |state| {
             state.nack = Some(Nack {
                 at: Time::now(),
                 text: nacked.error.clone(),
                 origins: refs.iter().map(ToString::to_string).collect(),
             });
         });
+        if let Some(group) = group {
+            self.programmed.nacked(&group, &client.node.id, nacked.kind, &nacked.error);
+        }
     }
 
     fn closed(&self, client: &Arc<Client>) {
         tracing::info!(node = client.node.id, "proxy gone");
-        self.streams.remove(&client.stream);
+        if let Some((_, stream)) = self.streams.remove(&client.stream) {
+            let group = stream.into_inner().unwrap_or_else(PoisonError::into_inner).group;
+            self.programmed.closed(&group, &client.node.id, client.stream);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use compile::GroupKey;
+use compile::{Bind, GroupKey};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use model::{Batch, NamespacedName};
 use revision::store::{LastGood, Store};
@@ -16,17 +16,20 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
+use crate::fleet;
 use crate::groups::Groups;
 use crate::kubernetes;
 use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
 use crate::pipeline::{Pipeline, World};
+use crate::programmed::Programmed;
 use crate::proxies::Proxies;
 use crate::read::Reader;
 use crate::registries::{self, Controller, Feed, Sources};
 use crate::reload::{self, Contents, Watched};
 use crate::report;
 use crate::settings::Settings;
+use crate::statuses::{self, Heard, Statuses};
 
 /// Batches that may wait for the pipeline; sources wait when it is full.
 const BATCHES: usize = 64;
@@ -60,6 +63,9 @@ impl Server {
         let (store, found) = open_store(&settings)?;
         let credentials = Contents::read(Auth::files(&settings))?;
         let certificates = Contents::read(tls_files(&settings))?;
+        let fleet_ca = Contents::read(fleet::files(&settings))?;
+        let fleet_options =
+            fleet::options(&settings, &fleet_ca)?.map(|options| watch::channel(Arc::new(options)));
         let groups = Arc::new(Groups::new(Auth::new(&settings, &credentials)?));
         let last_good = (!found.snapshots.is_empty()).then_some(found.written);
         let snapshots: BTreeMap<_, _> = found
@@ -75,14 +81,20 @@ impl Server {
         let (feed, wants) = Feed::new();
         let world = Arc::new(RwLock::new(World::new(
             settings.controller_name.as_str().into(),
+            // In a cluster, addresses are those of Services.
+            if settings.kubernetes { Bind::Any } else { Bind::Given },
             documents.iter().filter_map(|(source, _)| Some((source.clone(), last_good?))).collect(),
             seeds,
             feed,
         )));
         let lag = Arc::new(Lag::default());
-        let proxies = Arc::new(Proxies::new(groups.clone(), world.clone(), lag.clone()));
+        let table = api_server.as_ref().map(|_| status::Table::default());
+        let programmed = Arc::new(Programmed::new(table.clone()));
+        let proxies = Proxies::new(groups.clone(), world.clone(), lag.clone(), programmed.clone());
+        let proxies = Arc::new(proxies);
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
+        let (wanted_fleets, fleets_wanted) = watch::channel(None);
         let (stopping, stopping_seen) = watch::channel(false);
         let (stop_streams, stop_rest) = (CancellationToken::new(), CancellationToken::new());
 
@@ -109,7 +121,10 @@ impl Server {
             groups: groups.clone(),
             merge_window: settings.merge_window,
             lag,
+            programmed: programmed.clone(),
+            statuses: table.clone(),
             steps,
+            fleets: wanted_fleets,
             seen,
             sources: names,
             fallback: snapshots.clone(),
@@ -126,6 +141,9 @@ impl Server {
         }
         if !certificates.is_empty() {
             watched.push(watch_certificates(&settings, &xds_handle, &certificates));
+        }
+        if let Some((sender, _)) = &fleet_options {
+            watched.push(fleet::watch_ca(&settings, &fleet_ca, sender.clone()));
         }
         let xds_address = xds_handle.address();
         // gRPC health is what a load balancer before several replicas asks.
@@ -150,6 +168,19 @@ impl Server {
             folder: shown(settings.source_dir.as_deref()),
             api_server: api_server.as_ref().map(|server| server.url.clone()).unwrap_or_default(),
             controller: settings.controller_name.as_str().into(),
+            programmed: programmed.clone(),
+            table: table.clone(),
+        };
+        // Every replica serves; the leader writes.
+        let (leader, leads) = watch::channel(false);
+        let fleets = api_server.as_ref().zip(fleet_options).map(|(server, (_, options))| {
+            fleet::new(&settings, server, options, fleets_wanted, leads.clone())
+        });
+        let statuses = Statuses {
+            world: world.clone(),
+            programmed,
+            steps: steps_seen.clone(),
+            addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
         };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
@@ -208,9 +239,30 @@ impl Server {
             // It reads files.
             rest.push(on_a_thread("file", run)?);
         }
+        if let Some((fleets, told)) = fleets {
+            rest.push(tokio::spawn(fleets.run(stop_rest.clone().cancelled_owned())));
+            rest.push(tokio::spawn(fleet::tell(told.findings, batches.clone())));
+            let table = table.clone().unwrap_or_default();
+            rest.push(tokio::spawn(statuses::moved(told.addresses, table)));
+        }
         if let Some((options, server)) = objects.zip(api_server) {
-            let source = sources::kubernetes::Source::new(server.client, options, taken);
-            rest.push(tokio::spawn(source.run(batches, stop_rest.clone().cancelled_owned())));
+            let table = table.unwrap_or_default();
+            let stopped = || stop_rest.clone().cancelled_owned();
+            let source = sources::kubernetes::Source::new(server.client.clone(), options, taken)
+                .heard_by(Arc::new(Heard(table.clone())));
+            rest.push(tokio::spawn(source.run(batches.clone(), stopped())));
+            let lease = kubernetes::lease(&server.client, &settings);
+            rest.push(tokio::spawn(status::lease::run(
+                server.client.clone(),
+                lease,
+                leader,
+                stopped(),
+            )));
+            let controller = settings.controller_name.as_str().into();
+            let (writer, told) =
+                status::Writer::new(server.client, table, Arc::new(statuses), leads, controller);
+            rest.push(tokio::spawn(writer.run(stopped())));
+            rest.push(tokio::spawn(statuses::tell(told.troubles, batches)));
         }
         let folder = shown(settings.source_dir.as_deref());
         tracing::info!(xds = %xds_address, http = %http_address, folder, kubernetes = settings.kubernetes, "started");

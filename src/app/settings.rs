@@ -18,8 +18,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fleet::bootstrap::HostPort;
 pub use layers::{Effective, Inputs, Origin, Problem, load};
 pub use spec::{Machine, Preset, Profile, Spec};
+
 pub use value::{ByteSize, LogFormat, Names, Percent};
 
 use Preset::{By, Fixed};
@@ -37,6 +39,13 @@ spec::settings! {
     /// Namespaces to read from, with a comma between them; all when not set. Each is watched by itself, so that rights in
     /// these namespaces are enough.
     kubernetes_namespaces: Names = Fixed("");
+    /// HOST:PORT where pods of this cluster find the xDS listener. With it, Gateways get proxies of their own, as their
+    /// GatewayConfigs say; without it, all proxies are somebody else's.
+    fleet_xds_address: Option<HostPort> = Fixed("");
+    /// Certificates (PEM) that the certificate of the xDS listener is signed by, for the proxies of Gateways.
+    fleet_xds_ca: Option<PathBuf> = Fixed("");
+    /// Image of the proxies of Gateways, with an Envoy at /usr/local/bin/envoy.
+    fleet_envoy_image: String = Fixed("docker.io/envoyproxy/envoy:distroless-v1.40.0");
     /// Where proxies connect (ADS over gRPC).
     xds_listen: SocketAddr = Fixed("127.0.0.1:18000");
     /// Serve xDS without TLS on an address that other machines can reach. Without it, such an address needs a
@@ -163,10 +172,24 @@ impl Settings {
                 ("kubeconfig", self.kubeconfig.is_some()),
                 ("kubernetes-context", self.kubernetes_context.is_some()),
                 ("kubernetes-namespaces", !self.kubernetes_namespaces.0.is_empty()),
+                ("fleet-xds-address", self.fleet_xds_address.is_some()),
             ];
             for (setting, _) in others.into_iter().filter(|(_, set)| *set) {
                 say(setting, "tells about Kubernetes, which is not read: set kubernetes too");
             }
+        }
+        if self.fleet_xds_address.is_some() {
+            if self.xds_tls_cert.is_some() != self.fleet_xds_ca.is_some() {
+                let text = "the proxies of Gateways need to know who signs xds-tls-cert: set both, or none of them";
+                say("fleet-xds-ca", text);
+            }
+            if self.xds_tls_client_ca.is_some() {
+                let text =
+                    "the proxies of Gateways have tokens and no client certificates: remove it";
+                say("xds-tls-client-ca", text);
+            }
+        } else if self.fleet_xds_ca.is_some() {
+            say("fleet-xds-ca", "tells about the proxies of Gateways: set fleet-xds-address too");
         }
         if self.source_dir.is_none() && !self.kubernetes {
             say("source-dir", "there is nothing to read: set source-dir or kubernetes");

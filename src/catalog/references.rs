@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{
-    BackendAuthorities, CertificateRef, FrontendTls, Kind, NamespacedName, Object, ObjectKey,
-};
+use model::{BackendAuthorities, CertificateRef, Kind, NamespacedName, Object, ObjectKey};
 
 /// Whether the objects of this kind are only of use where another object names them.
 #[must_use]
@@ -15,17 +13,17 @@ pub const fn is_fetched_by_name(kind: Kind) -> bool {
 
 pub(crate) fn of(object: &Object) -> BTreeSet<ObjectKey> {
     match object {
-        Object::BackendTlsPolicy(policy) => match &policy.authorities {
-            BackendAuthorities::Named(references) => certificates(references.iter()),
-            BackendAuthorities::System | BackendAuthorities::Unknown { .. } => BTreeSet::new(),
-        },
         Object::Gateway(gateway) => {
             let listeners = gateway.listeners.iter().flat_map(|listener| &listener.certificates);
-            let FrontendTls { default, ports } = &gateway.frontend;
-            let validations = default.iter().chain(ports.values().flatten());
-            let authorities = validations.flat_map(|validation| &validation.authorities);
+            let ports = gateway.frontend.ports.values().flatten();
+            let clients = gateway.frontend.default.iter().chain(ports);
+            let authorities = clients.flat_map(|client| &client.authorities);
             certificates(listeners.chain(authorities).chain(&gateway.client_certificate))
         }
+        Object::BackendTlsPolicy(policy) => match &policy.authorities {
+            BackendAuthorities::Named(authorities) => certificates(authorities.iter()),
+            BackendAuthorities::System | BackendAuthorities::Unknown { .. } => BTreeSet::new(),
+        },
         Object::ListenerSet(set) => {
             certificates(set.listeners.iter().flat_map(|listener| &listener.certificates))
         }

@@ -38,6 +38,13 @@ pub(crate) struct Client {
 
 impl ServerArgs {
     pub(crate) fn client(&self, output: Output) -> Result<Client, Failure> {
+        Client::new(self.server.clone(), output == Output::Json)
+    }
+}
+
+impl Client {
+    /// With `json`, errors are JSON too.
+    pub(crate) fn new(server: Url, json: bool) -> Result<Self, Failure> {
         let bug = |text: String| Failure::new(Exit::Bug, text);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let http = reqwest::Client::builder()
@@ -47,22 +54,17 @@ impl ServerArgs {
             .no_proxy()
             .user_agent(concat!("isthmus/", env!("CARGO_PKG_VERSION")))
             .build();
-        if self.server.cannot_be_a_base() {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!("`{}` is not a server's URL", self.server),
-            ));
+        if server.cannot_be_a_base() {
+            return Err(Failure::new(Exit::Usage, format!("`{server}` is not a server's URL")));
         }
-        Ok(Client {
-            server: self.server.clone(),
+        Ok(Self {
+            server,
             http: http.map_err(|e| bug(e.to_string()))?,
             runtime: runtime.map_err(|e| bug(e.to_string()))?,
-            json: output == Output::Json,
+            json,
         })
     }
-}
 
-impl Client {
     /// One document. `path` is given by segments, which may hold any character.
     pub(crate) fn get<T: DeserializeOwned>(
         &self,
@@ -79,6 +81,23 @@ impl Client {
         query: &[(&str, &str)],
     ) -> Result<T, Failure> {
         self.send(self.http.post(self.url(path, query)))
+    }
+
+    /// What `/readyz` says, ready or not.
+    pub(crate) fn readiness(&self) -> Result<Value, Failure> {
+        let mut url = self.server.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("readyz");
+        }
+        let answer =
+            self.runtime.block_on(async { self.http.get(url).send().await?.bytes().await });
+        let body = answer.map_err(|e| self.unreachable(&e))?;
+        serde_json::from_slice(&body).map_err(|e| self.strange(&e))
+    }
+
+    fn strange(&self, error: &serde_json::Error) -> Failure {
+        let text = format!("{} does not answer as an Isthmus server: {error}", self.server);
+        Failure::new(Exit::Unreachable, text)
     }
 
     fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
@@ -99,10 +118,7 @@ impl Client {
         });
         let (status, body) = answer.map_err(|e| self.unreachable(&e))?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|e| {
-                let text = format!("{} does not answer as an Isthmus server: {e}", self.server);
-                Failure::new(Exit::Unreachable, text)
-            });
+            return serde_json::from_slice(&body).map_err(|e| self.strange(&e));
         }
         Err(self.refused(status, &body))
     }

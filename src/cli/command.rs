@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::exit::{Exit, Outcome};
 use crate::io::Io;
 use crate::{
-    bootstrap, completion, crds, dev, explain, get, proxy, registry, serve, validate, version,
+    bootstrap, certificate, check, completion, crds, dev, explain, get, proxy, registry, serve,
+    validate, version,
 };
 
 /// An Envoy control plane that joins Kubernetes and legacy service registries in one service model
@@ -35,6 +36,8 @@ enum Command {
     Registry(registry::Command),
     Explain(explain::Args),
     Crds(crds::Args),
+    Check(check::Args),
+    Certificate(certificate::Args),
     Completion(completion::Args),
     Version(version::Args),
 }
@@ -57,6 +60,8 @@ pub(crate) fn dispatch(
         Command::Get(args) => get::run(&args, io),
         Command::Proxy(command) => proxy::run(&command, io),
         Command::Registry(command) => registry::run(&command, io),
+        Command::Check(args) => check::run(&args, io),
+        Command::Certificate(args) => certificate::run(&args, io),
         Command::Crds(args) => crds::run(&args, io),
         Command::Explain(args) => explain::run(&args, io),
         Command::Completion(args) => completion::run(&args, io),

@@ -10,7 +10,10 @@
 //! the output format, ask for input, or panic on a closed pipe.
 
 mod bootstrap;
+mod certificate;
+mod check;
 mod client;
+mod cluster;
 mod command;
 mod completion;
 mod crds;

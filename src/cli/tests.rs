@@ -1,5 +1,6 @@
 //! Command lines as a user types them, against a server that is real but for what it reads.
 
+mod cluster;
 mod fake;
 mod golden;
 mod refusals;

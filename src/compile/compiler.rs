@@ -36,6 +36,8 @@ pub struct Update {
     pub removed: Vec<GroupKey>,
     /// Groups on which the compiler itself failed: a bug of ours. Their last plan should stay in use.
     pub failed: Vec<GroupKey>,
+    /// Objects whose status may be another than before.
+    pub statuses: BTreeSet<ObjectKey>,
 }
 
 impl Compiler {
@@ -68,7 +70,18 @@ impl Compiler {
     pub fn update(&mut self, catalog: &Catalog, changed: &[Key]) -> Update {
         let mut out = Update::default();
         if self.gateways.is_empty() || changed.contains(&Key::Gateways) {
-            self.list_gateways(catalog, &mut out.removed);
+            self.list_gateways(catalog, &mut out);
+        }
+        // Whatever a status says, it says of which generation.
+        out.statuses.extend(changed.iter().filter_map(|key| match key {
+            Key::Object(key) if Kind::WITH_STATUS.contains(&key.kind) => Some(key.clone()),
+            _ => None,
+        }));
+        // The parameters of classes are read each time that a class is looked at.
+        let is_config =
+            |key: &Key| matches!(key, Key::Object(key) if key.kind == Kind::GatewayConfig);
+        if changed.iter().any(is_config) {
+            out.statuses.extend(catalog.gateway_classes().map(|class| class.meta.key.clone()));
         }
         let controller = &self.controller;
         for (name, group) in &mut self.gateways {
@@ -76,6 +89,7 @@ impl Compiler {
             out.note(key, || group.update(catalog, changed)).unwrap_or_else(|| {
                 *group = gateway::Group::new(name.clone(), controller.clone(), self.bind);
             });
+            out.statuses.append(&mut group.take_statuses());
         }
         for (namespace, group) in &mut self.grpc {
             let key = GroupKey::Grpc { namespace: namespace.clone() };
@@ -87,11 +101,12 @@ impl Compiler {
         out
     }
 
-    fn list_gateways(&mut self, catalog: &Catalog, removed: &mut Vec<GroupKey>) {
-        self.gateways.retain(|name, _| {
+    fn list_gateways(&mut self, catalog: &Catalog, out: &mut Update) {
+        self.gateways.retain(|name, group| {
             let there = catalog.gateway(name).is_some();
             if !there {
-                removed.push(GroupKey::Gateway(name.clone()));
+                out.removed.push(GroupKey::Gateway(name.clone()));
+                out.statuses.extend(group.told().cloned());
             }
             there
         });
@@ -127,7 +142,7 @@ impl Compiler {
     }
 
     /// What the proxies of each Gateway are made from, in order of name.
-    pub fn fleets(&self) -> impl Iterator<Item = Fleet> {
+    pub fn fleets(&self) -> impl Iterator<Item = &Arc<Fleet>> {
         self.gateways.values().filter_map(gateway::Group::fleet)
     }
 

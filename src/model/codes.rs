@@ -82,10 +82,12 @@ codes! {
     /// that only another namespace may give out.
     HOST_TAKEN = 1307, "host taken";
     /// Another route of whole connections is attached to the same listener, for the same server name where it has one, and
-    /// goes first: the older one, then by namespace and name. This one gets nothing there until the other is gone.
+    /// goes first: the older one, then by namespace and name. This one gets nothing there until the other is gone. The same
+    /// goes for an HTTPRoute and a GRPCRoute that share a hostname of a listener.
     ROUTE_OUTRANKED = 1308, "another route goes first";
     /// Another policy for the same target has precedence: the older one, else the first by namespace and name.
-    POLICY_CONFLICT = 1310, "policy stands behind another";
+    POLICY_CONFLICT = 1309, "policy stands behind another";
+
 
     /// An instance in a registry has no host that can be dialled: neither an IP address nor a DNS name. It gets no traffic.
     REGISTRY_HOST = 1401, "unusable host of an instance";
@@ -127,6 +129,11 @@ codes! {
     KUBERNETES_REFUSED = 1503, "API server does not list a kind";
     /// The API server cannot be reached. Everything that is known of it stays in use.
     KUBERNETES_UNREACHABLE = 1504, "API server cannot be reached";
+    /// The API server does not take a status that was computed. What is served does not depend on it.
+    STATUS_REFUSED = 1521, "status refused by the API server";
+    /// Somebody else writes the same fields of an object's status again and again. It is left alone for longer and longer,
+    /// so its status may be that of the other one.
+    STATUS_CONTESTED = 1522, "status written by two";
 
     /// The API server does not take an object of a Gateway's fleet. What was written before stays; it is tried again.
     FLEET_WRITING = 1601, "object of a fleet cannot be written";

@@ -9,10 +9,16 @@
 mod apply;
 mod bucket;
 mod json;
+pub mod lease;
 mod merge;
 mod programmed;
 mod table;
 mod writer;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
 
 pub use json::render;
 pub use programmed::{Waiting, hold_back};

@@ -43,8 +43,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Inner {
     present: HashMap<ObjectKey, Present>,
-    /// Full listings that are under way, with what they have named so far.
-    listings: HashMap<(Kind, Option<Arc<str>>), HashSet<NamespacedName>>,
+    /// Full listings that are under way, with what they have named so far; the namespace is empty for all.
+    listings: HashMap<(Kind, Arc<str>), HashSet<NamespacedName>>,
     /// By rank of the kind, so that a Gateway does not wait behind a thousand routes.
     dirty: BTreeSet<(usize, ObjectKey)>,
 }
@@ -66,7 +66,7 @@ impl Table {
         let status = object.get("status").unwrap_or(&Value::Null);
         let mut inner = self.lock();
         for ((_, namespace), named) in inner.listings.iter_mut().filter(|(l, _)| l.0 == kind) {
-            if namespace.as_ref().is_none_or(|wanted| *wanted == key.name.namespace) {
+            if namespace.is_empty() || *namespace == key.name.namespace {
                 named.insert(key.name.clone());
             }
         }
@@ -81,20 +81,20 @@ impl Table {
         self.lock().present.remove(key);
     }
 
-    /// A full listing of a kind begins, in one namespace or in all.
-    pub fn listing(&self, kind: Kind, namespace: Option<&str>) {
+    /// A full listing of a kind begins, in one namespace, or in all where that is empty.
+    pub fn listing(&self, kind: Kind, namespace: &str) {
         if rank(kind).is_some() {
-            self.lock().listings.insert((kind, namespace.map(Arc::from)), HashSet::new());
+            self.lock().listings.insert((kind, namespace.into()), HashSet::new());
         }
     }
 
     /// It ends: what was not seen since it began is gone.
-    pub fn listed(&self, kind: Kind, namespace: Option<&str>) {
+    pub fn listed(&self, kind: Kind, namespace: &str) {
         let mut inner = self.lock();
-        let Some(named) = inner.listings.remove(&(kind, namespace.map(Arc::from))) else { return };
+        let Some(named) = inner.listings.remove(&(kind, namespace.into())) else { return };
         inner.present.retain(|key, _| {
             key.kind != kind
-                || namespace.is_some_and(|listed| *key.name.namespace != *listed)
+                || (!namespace.is_empty() && *key.name.namespace != *namespace)
                 || named.contains(&key.name)
         });
     }
@@ -127,6 +127,18 @@ impl Table {
         self.lock().present.get(key).cloned()
     }
 
+    /// What the object says in its `status`.
+    #[must_use]
+    pub fn told(&self, key: &ObjectKey) -> Option<Value> {
+        Some(self.present(key)?.status())
+    }
+
+    /// What was touched, one at a time, for tests.
+    #[must_use]
+    pub fn next_touched(&self) -> Option<ObjectKey> {
+        self.next(|_| true)
+    }
+
     /// The next object to look at, of those that `free` lets through.
     pub(crate) fn next(&self, free: impl Fn(&ObjectKey) -> bool) -> Option<ObjectKey> {
         let mut inner = self.lock();
@@ -140,7 +152,7 @@ impl Table {
     }
 
     /// Ends when something was told since the last call.
-    pub(crate) async fn told(&self) {
+    pub(crate) async fn rung(&self) {
         self.0.bell.notified().await;
     }
 
@@ -218,14 +230,14 @@ mod tests {
             table.seen(Kind::HttpRoute, "v1", &route(name, 1, ""));
         }
         table.seen(Kind::TlsRoute, "v1", &route("t", 1, ""));
-        table.listing(Kind::HttpRoute, None);
+        table.listing(Kind::HttpRoute, "");
         table.seen(Kind::HttpRoute, "v1", &route("b", 2, ""));
-        table.listed(Kind::HttpRoute, None);
+        table.listed(Kind::HttpRoute, "");
         let there = |key: &ObjectKey| table.present(key).is_some();
         assert_eq!([key("a"), key("b")].each_ref().map(there), [false, true]);
         assert!(there(&ObjectKey::new(Kind::TlsRoute, "shop", "t")));
-        table.listing(Kind::HttpRoute, Some("elsewhere"));
-        table.listed(Kind::HttpRoute, Some("elsewhere"));
+        table.listing(Kind::HttpRoute, "elsewhere");
+        table.listed(Kind::HttpRoute, "elsewhere");
         assert!(there(&key("b")));
     }
 

@@ -157,7 +157,7 @@ impl Writer {
             tokio::select! {
                 () = &mut shutdown => return,
                 Ok(()) = self.leader.changed() => {}
-                () = table.told() => {}
+                () = table.rung() => {}
                 Some(done) = self.writes.join_next(), if !self.writes.is_empty() => match done {
                     Ok((key, wanted, outcome)) => self.done(key, wanted, outcome),
                     Err(error) => tracing::error!(%error, "writing a status failed, a bug"),
@@ -279,6 +279,10 @@ impl Writer {
                 *attempt =
                     Attempt { wanted, result, again, failures: 0, not_before: None, written };
                 self.table.wrote(&key, &resource_version, &status);
+                if programmed::waits(key.kind) {
+                    // Whether it says by now what it could.
+                    self.table.touch([key.clone()]);
+                }
                 if again >= CONTESTED {
                     let pause = backoff(CONTESTED_PAUSE, again - CONTESTED);
                     attempt.not_before = Some(now + pause);

@@ -1,3 +1,4 @@
+use fleet::bootstrap::{HostPort, InvalidHostPort};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -68,6 +69,24 @@ impl Value for Option<PathBuf> {
     }
     fn print(&self) -> String {
         self.as_ref().map(Value::print).unwrap_or_default()
+    }
+}
+
+impl Value for Option<HostPort> {
+    const UNIT: &'static str = "HOST:PORT";
+
+    fn blank() -> Self {
+        None
+    }
+    /// Empty text is "not set".
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(|error: InvalidHostPort| error.to_string())
+    }
+    fn print(&self) -> String {
+        self.as_ref().map(ToString::to_string).unwrap_or_default()
     }
 }
 

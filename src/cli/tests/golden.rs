@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use model::Severity;
 
-use super::{Said, Sink, fake, isthmus, isthmus_with};
+use super::{Said, Sink, cluster, fake, isthmus, isthmus_with};
 use crate::exit::Exit;
 use crate::io::Io;
 use crate::output::Output;
@@ -51,9 +51,30 @@ const WITH_SERVER: &[(&str, &str, Exit)] = &[
     ("registry-test", "registry test main", Exit::Ok),
 ];
 
+/// (name of the file, command line, kubeconfig of the cluster, exit code)
+const WITH_CLUSTER: &[(&str, &str, fn() -> &'static str, Exit)] = &[
+    ("check", "check", cluster::installed, Exit::Negative),
+    ("check-nobody", "check -n elsewhere", cluster::installed, Exit::Negative),
+    ("check-pre", "check --pre", cluster::installed, Exit::Negative),
+    (
+        "check-pre-account",
+        "check --pre --service-account isthmus-system/isthmus --without-fleet",
+        cluster::installed,
+        Exit::Negative,
+    ),
+    ("check-pre-bare", "check --pre --without-fleet", cluster::bare, Exit::Negative),
+    (
+        "check-pre-namespaces",
+        "check --pre --namespaces shop,pay --without-fleet",
+        cluster::installed,
+        Exit::Negative,
+    ),
+];
+
 const ALONE: &[(&str, &str, Exit)] = &[
     ("explain-one", "explain ism1201", Exit::Ok),
     ("version", "version", Exit::Ok),
+    ("crds", "crds registry", Exit::Ok),
     (
         "serve-print-config",
         "serve --print-config --state-dir /state --replica cp-1 --grace=1m -f /docs",
@@ -114,6 +135,18 @@ fn every_command_in_every_form() {
             isthmus_with(&words, &[("ISTHMUS_LOG_FORMAT", "json")])
         }));
     }
+    for (name, line, kubeconfig, exit) in WITH_CLUSTER {
+        files.insert(compare(name, *exit, |form| {
+            let mut words: Vec<_> = line.split(' ').collect();
+            words.extend(["-o", form, "--kubeconfig", kubeconfig()]);
+            let mut said = isthmus(&words);
+            said.out = portless(&said.out);
+            said
+        }));
+    }
+    files.insert(compare("check-server", Exit::Negative, |form| {
+        isthmus(&["check", "--server", fake::url(), "-o", form])
+    }));
     files.insert(compare("validate", Exit::Invalid, |form| validated(form, 2, Severity::Error)));
     files.insert(compare("validate-clean", Exit::Ok, |form| validated(form, 0, Severity::Error)));
 
@@ -124,6 +157,13 @@ fn every_command_in_every_form() {
             std::fs::remove_file(folder().join(name)).unwrap();
         }
     }
+}
+
+/// Without the port that the cluster happens to have.
+fn portless(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("http://127.0.0.1:") else { return text.to_owned() };
+    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{before}http://127.0.0.1:PORT{rest}")
 }
 
 /// The report on the first `count` findings.
@@ -167,6 +207,23 @@ fn the_beginning_of_an_id_will_do() {
     let whole = named("edge-1");
     assert_eq!(whole.exit, Exit::Ok);
     assert_eq!(named("edge-").out, whole.out);
+}
+
+/// The files that are installed are what this program prints: `make manifests` writes them.
+#[test]
+fn definitions_are_those_of_the_manifests() {
+    let names = isthmus(&["crds", "-o", "name"]).out;
+    assert!(names.contains("meshservices.isthmus.dev"), "{names}");
+    for name in names.lines().filter_map(|name| name.strip_suffix(".isthmus.dev")) {
+        let printed = isthmus(&["crds", name]).out;
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy");
+        for place in ["kubernetes", "helm/isthmus"] {
+            let path = format!("{folder}/{place}/crds/{name}.yaml");
+            let file = std::fs::read_to_string(&path).unwrap_or_default();
+            let (_, body) = file.split_once('\n').unwrap_or_default();
+            assert_eq!(printed, format!("---\n{body}"), "{path} is stale: run `make manifests`");
+        }
+    }
 }
 
 #[test]

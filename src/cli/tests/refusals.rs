@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use super::{Said, fake, isthmus, isthmus_with};
+use super::{Said, cluster, fake, isthmus, isthmus_with};
 use crate::exit::Exit;
 
 #[track_caller]
@@ -38,6 +38,11 @@ fn usage_is_2() {
     }
     check("bootstrap --role grpc --namespace a.b --xds a:1", Exit::Usage, "name of a namespace");
     check("validate", Exit::Usage, "--file <PATH>");
+    check("certificate --secret a --dns b", Exit::Usage, "expected NAMESPACE/NAME");
+    check("check --namespaces a", Exit::Usage, "--pre");
+    check("check --pre --server http://a", Exit::Usage, "cannot be used with");
+    let line = format!("check --pre --service-account a --kubeconfig {}", cluster::installed());
+    check(&line, Exit::Usage, "expected NAMESPACE/NAME");
     check("completion tcsh", Exit::Usage, "possible values");
     check("get gateways --server mailto:x", Exit::Usage, "is not a server's URL");
     check_with_server("proxy status edge", Exit::Usage, "is the beginning of edge-1, edge/2");

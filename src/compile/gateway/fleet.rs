@@ -9,7 +9,7 @@ use model::{
     ListenerProtocol, Meta, ObjectKey, ParametersRef, Severity, codes,
 };
 
-use super::listeners::{Front, Scheme};
+use super::listeners::{Front, Scheme, Skeleton};
 use crate::complaint::Complaint;
 
 /// What GatewayClass and Gateway name as their parameters.
@@ -94,11 +94,9 @@ fn find(
 }
 
 /// `None` while a reference to parameters is broken: proxies that run stay as they are, rather than to become others.
-pub(crate) fn fleet(
-    gateway: &Arc<Gateway>,
-    parameters: &Parameters,
-    fronts: &[Front],
-) -> Option<Fleet> {
+pub(crate) fn fleet(skeleton: &Skeleton) -> Option<Fleet> {
+    let Skeleton { gateway, parameters, fronts, .. } = skeleton;
+    let gateway = gateway.as_ref()?;
     if parameters.of_class.is_some() || parameters.of_gateway.is_some() {
         return None;
     }

@@ -34,7 +34,8 @@ mod watch;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Kind, Object, ObjectKey};
+use model::{Kind, NamespacedName, Object, ObjectKey};
+use serde_json::Value;
 
 pub use run::Source;
 
@@ -59,6 +60,24 @@ pub struct Taken {
     pub batches: u64,
     /// Secrets and ConfigMaps that some object names.
     pub references: Arc<BTreeSet<ObjectKey>>,
+}
+
+/// Hears of the objects as the server has them, whole, before they are read: who writes statuses must know what they say.
+pub trait Ear: Send + Sync + 'static {
+    /// A full list begins, of one namespace, or of all where that is empty.
+    fn listing(&self, kind: Kind, namespace: &str);
+    fn seen(&self, kind: Kind, version: &str, object: &Value);
+    fn gone(&self, kind: Kind, name: &NamespacedName);
+    /// The list is complete.
+    fn listed(&self, kind: Kind, namespace: &str);
+}
+
+/// For those who do not care.
+impl Ear for () {
+    fn listing(&self, _: Kind, _: &str) {}
+    fn seen(&self, _: Kind, _: &str, _: &Value) {}
+    fn gone(&self, _: Kind, _: &NamespacedName) {}
+    fn listed(&self, _: Kind, _: &str) {}
 }
 
 /// How the objects of a kind are read.

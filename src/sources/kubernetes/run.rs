@@ -13,7 +13,7 @@ use super::discover::{Discovery, Standing, follow_definitions};
 use super::fetch::{Answer, Fetch};
 use super::view::View;
 use super::watch::{News, Read, Scope, Trouble, Watch};
-use super::{Options, Taken, Way, gauges, way};
+use super::{Ear, Options, Taken, Way, gauges, way};
 
 /// Pieces of news that may wait; watches wait when it is full.
 const NEWS: usize = 256;
@@ -28,17 +28,24 @@ pub struct Source {
     options: Options,
     /// What the catalog has taken in of this source, and what it wants to be fetched.
     taken: watch::Receiver<Taken>,
+    ear: Arc<dyn Ear>,
 }
 
 impl Source {
     #[must_use]
     pub fn new(client: Client, options: Options, taken: watch::Receiver<Taken>) -> Self {
-        Self { client, options, taken }
+        Self { client, options, taken, ear: Arc::new(()) }
+    }
+
+    /// Has somebody hear of the objects whose kinds are read whole.
+    #[must_use]
+    pub fn heard_by(self, ear: Arc<dyn Ear>) -> Self {
+        Self { ear, ..self }
     }
 
     /// Sends what the API server has, and then what changes, until `shutdown` is done or nobody listens.
     pub async fn run(self, out: mpsc::Sender<Batch>, shutdown: impl Future<Output = ()>) {
-        let Self { client, options, mut taken } = self;
+        let Self { client, options, mut taken, ear } = self;
         let source = options.name.clone();
         let mut shutdown = pin!(shutdown);
         let (news_in, mut news) = mpsc::channel(NEWS);
@@ -64,7 +71,8 @@ impl Source {
             again,
             sent: 0,
         };
-        let starter = Starter { client, source: source.clone(), made: made_seen, out: news_in };
+        let starter =
+            Starter { client, source: source.clone(), ear, made: made_seen, out: news_in };
         let mut retry = tokio::time::interval(FETCH_AGAIN);
         loop {
             let (done, batch) = desk.round(&taken.borrow_and_update().clone());
@@ -107,6 +115,7 @@ impl Source {
 struct Starter {
     client: Client,
     source: Arc<str>,
+    ear: Arc<dyn Ear>,
     made: watch::Receiver<u64>,
     out: mpsc::Sender<(Scope, Vec<News>)>,
 }
@@ -272,6 +281,7 @@ impl Desk {
             let watch = Watch {
                 client: starter.client.clone(),
                 source: starter.source.clone(),
+                ear: starter.ear.clone(),
                 scope: scope.clone(),
                 version,
                 contact: starter.made.clone(),

@@ -13,7 +13,7 @@ use model::{Finding, Kind, NamespacedName, ObjectKey};
 use tokio::sync::{mpsc, watch};
 
 use super::object::{Raw, api};
-use super::{Way, gauges, way};
+use super::{Ear, Way, gauges, way};
 use crate::registry::Backoff;
 
 /// What is ready at one time is sent together, up to this number.
@@ -118,6 +118,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 pub(super) struct Watch {
     pub(super) client: Client,
     pub(super) source: Arc<str>,
+    pub(super) ear: Arc<dyn Ear>,
     pub(super) scope: Scope,
     pub(super) version: &'static str,
     /// Counts how often contact was made anew: whatever hangs on a connection from before may wait for ever.
@@ -165,7 +166,9 @@ impl Watch {
     async fn follow_whole(&mut self, config: Config, backoff: &mut Backoff) -> End {
         let api = api::<Raw>(&self.client, self.scope.kind, self.version, &self.scope.namespace);
         let (source, kind, version) = (self.source.clone(), self.scope.kind, self.version);
+        let ear = self.ear.clone();
         let read = move |raw: Raw| {
+            ear.seen(kind, version, &raw.json);
             let (served, findings) = kinds::served(&source, kind, version, &raw.json);
             let key = match &served {
                 Served::Object(object) => object.key().clone(),
@@ -214,24 +217,36 @@ impl Watch {
         backoff: &mut Backoff,
     ) -> End {
         let mut events = pin!(events.ready_chunks(MOST_AT_ONCE));
+        let mut news = Vec::new();
+        // The parts of a list wait for each other: nobody waits for one of them.
+        let mut listing = false;
         loop {
             let chunk = tokio::select! {
                 chunk = events.next() => chunk,
                 Ok(()) = self.contact.changed() => return End::NewContact,
             };
             let mut trouble = None;
-            let mut news = Vec::new();
             for event in chunk.unwrap_or_default() {
                 match event {
-                    Ok(Event::Init) => news.push(News::Begin),
+                    Ok(Event::Init) => {
+                        listing = true;
+                        self.ear.listing(self.scope.kind, &self.scope.namespace);
+                        news.push(News::Begin);
+                    }
                     Ok(Event::InitApply(object) | Event::Apply(object)) => {
                         news.extend(read(object));
                     }
                     Ok(Event::InitDone) => {
+                        listing = false;
                         backoff.reset();
+                        self.ear.listed(self.scope.kind, &self.scope.namespace);
                         news.push(News::Done);
                     }
-                    Ok(Event::Delete(object)) => news.push(News::Gone(name(&object))),
+                    Ok(Event::Delete(object)) => {
+                        let name = name(&object);
+                        self.ear.gone(self.scope.kind, &name);
+                        news.push(News::Gone(name));
+                    }
                     Err(error) => {
                         // The stream would go on where it was; after trouble everything is listed anew.
                         trouble = Some(Trouble::of_watch(&error));
@@ -239,8 +254,12 @@ impl Watch {
                     }
                 }
             }
-            if !news.is_empty() && self.out.send((self.scope.clone(), news)).await.is_err() {
-                return End::Deaf;
+            let whole = !listing || trouble.is_some() || news.len() >= MOST_AT_ONCE;
+            if whole && !news.is_empty() {
+                let news = std::mem::take(&mut news);
+                if self.out.send((self.scope.clone(), news)).await.is_err() {
+                    return End::Deaf;
+                }
             }
             match trouble {
                 Some(trouble) => return End::Trouble(trouble),

@@ -22,15 +22,9 @@
 - apiGroups: [gateway.networking.k8s.io]
   resources: [backendtlspolicies/status, gateways/status, grpcroutes/status, httproutes/status, listenersets/status, tcproutes/status, tlsroutes/status, udproutes/status]
   verbs: [patch, update]
-- apiGroups: [isthmus.dev]
-  resources: [gatewayconfigs/status, meshservices/status, registries/status]
-  verbs: [patch, update]
 - apiGroups: [networking.k8s.io]
   resources: [ingresses/status]
   verbs: [patch, update]
-- apiGroups: ["", events.k8s.io]
-  resources: [events]
-  verbs: [create, patch]
 {{- if .Values.fleet.enabled }}
 # The Envoys of each Gateway, in the Gateway's namespace.
 - apiGroups: [apps]

@@ -1,0 +1,77 @@
+//! The fleets of Gateways, joined with the rest: what is wanted goes in, what is wrong comes out as findings.
+
+use std::sync::Arc;
+
+use fleet::kubernetes::{Fleets, Options, Setup, Told, Wanted};
+use model::{Batch, Change, Health};
+use tokio::sync::{mpsc, watch};
+
+use crate::kubernetes::ApiServer;
+use crate::reload::{Contents, Watched};
+use crate::settings::Settings;
+
+/// As which findings come.
+const SOURCE: &str = "fleet";
+
+/// The file with the CA, if there is one.
+pub(crate) fn files(settings: &Settings) -> impl Iterator<Item = &std::path::Path> {
+    settings.fleet_xds_ca.as_deref().into_iter()
+}
+
+/// `None` where fleets are not ours to run.
+///
+/// # Errors
+/// When the CA is no text.
+pub(crate) fn options(settings: &Settings, files: &Contents) -> anyhow::Result<Option<Options>> {
+    let Some(xds) = settings.fleet_xds_address.clone() else { return Ok(None) };
+    let ca = settings.fleet_xds_ca.as_deref().map(|path| files.text(path)).transpose()?;
+    Ok(Some(Options {
+        controller: settings.controller_name.as_str().into(),
+        xds,
+        xds_ca: ca.map(str::to_owned),
+        envoy_image: settings.fleet_envoy_image.clone(),
+    }))
+}
+
+/// A CA that is replaced reaches every pod by its ConfigMap.
+pub(crate) fn watch_ca(
+    settings: &Settings,
+    first: &Contents,
+    sender: watch::Sender<Arc<Options>>,
+) -> Watched {
+    let settings = settings.clone();
+    Watched::new("fleet CA", first, move |files| {
+        if let Some(options) = options(&settings, files)? {
+            sender.send_replace(Arc::new(options));
+        }
+        Ok(())
+    })
+}
+
+/// The fleets, not running yet.
+pub(crate) fn new(
+    settings: &Settings,
+    api_server: &ApiServer,
+    options: watch::Receiver<Arc<Options>>,
+    wanted: watch::Receiver<Wanted>,
+    leader: watch::Receiver<bool>,
+) -> (Fleets, Told) {
+    let namespaces = settings.kubernetes_namespaces.0.iter().map(|n| n.as_str().into()).collect();
+    let client = api_server.client.clone();
+    Fleets::new(Setup { client, namespaces, options, wanted, leader })
+}
+
+/// What is wrong with fleets is told where everything else is.
+pub(crate) async fn tell(
+    mut findings: watch::Receiver<Arc<[model::Finding]>>,
+    batches: mpsc::Sender<Batch>,
+) {
+    while findings.changed().await.is_ok() {
+        let findings = findings.borrow_and_update().to_vec();
+        let changes =
+            vec![Change::Health(Health::Live), Change::Findings { scope: SOURCE.into(), findings }];
+        if batches.send(Batch { source: SOURCE.into(), changes }).await.is_err() {
+            return;
+        }
+    }
+}
