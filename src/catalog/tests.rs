@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use model::{
-    AllowedNamespaces, Batch, CertificateRef, Change, EndpointSlice, Gateway, Health, Kind,
-    Listener, ListenerProtocol, Locations, Meta, NamespacedName, Object, ObjectKey, ParentRef,
-    Refused, Route, Service, TlsMode,
+    AllowedNamespaces, BackendAuthorities, BackendTlsPolicy, Batch, CertificateRef, Change,
+    ClientValidation, EndpointSlice, FrontendTls, Gateway, Health, Infrastructure, Kind, Listener,
+    ListenerProtocol, Locations, Meta, NamespacedName, Object, ObjectKey, ParentRef, Refused,
+    Route, Service, TlsMode,
 };
 
 use crate::{Key, Merger, View};
@@ -271,4 +272,55 @@ fn secrets_are_referred_to_as_long_as_somebody_names_them() {
     assert_eq!(after(gateway("b", &["y"])), ["Secret infra/x", "Secret infra/y"]);
     assert_eq!(after(gateway("a", &[])), ["Secret infra/y"]);
     assert_eq!(after(Change::Delete(ObjectKey::new(Kind::Gateway, "shop", "b"))), [""; 0]);
+}
+
+#[test]
+fn what_policies_and_gateways_name_is_to_be_fetched() {
+    let reference = |kind: &str, name: &str| CertificateRef {
+        pointer: "".into(),
+        group: "".into(),
+        kind: kind.into(),
+        namespace: "shop".into(),
+        name: name.into(),
+    };
+    let validation = |name| ClientValidation {
+        authorities: vec![reference("ConfigMap", name)],
+        pointer: "".into(),
+        insecure_fallback: false,
+    };
+    let policy = Object::BackendTlsPolicy(Arc::new(BackendTlsPolicy {
+        meta: meta(Kind::BackendTlsPolicy, "p"),
+        targets: vec![],
+        hostname: "a.example".into(),
+        names: vec![],
+        authorities: BackendAuthorities::Named(vec![
+            reference("ConfigMap", "back-end"),
+            reference("Bundle", "other"),
+        ]),
+    }));
+    let gateway = Object::Gateway(Arc::new(Gateway {
+        meta: meta(Kind::Gateway, "g"),
+        class: "c".into(),
+        listeners: vec![],
+        addresses: vec![],
+        allowed_listeners: AllowedNamespaces::None,
+        infrastructure: Infrastructure::default(),
+        frontend: FrontendTls {
+            default: Some(validation("clients")),
+            ports: [(443, None), (444, Some(validation("others")))].into(),
+        },
+        client_certificate: Some(reference("Secret", "own")),
+    }));
+    let mut merger = Merger::default();
+    merger.apply(batch(vec![Change::Apply(policy), Change::Apply(gateway)]));
+    let key = |kind, name| ObjectKey::new(kind, "shop", name);
+    let wanted = [
+        key(Kind::ConfigMap, "back-end"),
+        key(Kind::ConfigMap, "clients"),
+        key(Kind::ConfigMap, "others"),
+        key(Kind::Secret, "own"),
+    ];
+    assert_eq!(**merger.references(), wanted.into());
+    merger.apply(batch(vec![Change::Delete(key(Kind::BackendTlsPolicy, "p"))]));
+    assert_eq!(merger.references().len(), 3);
 }
