@@ -106,7 +106,7 @@ check "a value that is misspelt is refused" not chart a "$root/deploy/helm/isthm
 # Alarms speak of what is measured.
 alarms() { grep -oE 'isthmus_[a-z_]+' "$root/deploy/helm/isthmus/files/alarms.yaml" | sort -u; }
 for metric in $(alarms); do
-  check "$metric is measured" grep -rqF "\"$metric\"" "$root/src" --include=*.rs
+  check "$metric is measured" grep -rqE "\b$metric\b" "$root/src" --include=*.rs
 done
 
 # --- the certificate -----------------------------------------------------------------------------------------------------
