@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use catalog::{Catalog, Key, Merger, Seed};
+use catalog::{Catalog, Key, Merger, Seed, SourceState};
 use compile::{Bind, Compiler, GroupKey};
 use fleet::kubernetes::Wanted;
 use model::{Batch, Change, Finding, Fleet, Health, Kind, NamespacedName};
@@ -97,7 +97,15 @@ impl World {
 
     fn find(&self) -> Arc<[Finding]> {
         let catalog = self.catalog();
-        let mut all = self.compiler.findings(catalog);
+        // While a first listing is under way, much is missing that will be there in a moment.
+        let syncing = |(name, state): (&Arc<str>, &SourceState)| {
+            !name.contains('/') && state.health == Health::Syncing
+        };
+        let mut all = if catalog.sources().any(syncing) {
+            Vec::new()
+        } else {
+            self.compiler.findings(catalog)
+        };
         all.extend(self.merger.import_findings());
         for (name, state) in catalog.sources() {
             let registry = name.split_once('/').and_then(|(namespace, name)| {

@@ -96,7 +96,10 @@ impl Read for Reader {
     fn object(&self, kind: Kind, name: &NamespacedName) -> Option<Value> {
         let key = ObjectKey { kind, name: name.clone() };
         let world = self.world();
-        let object = world.catalog().get(&key)?.clone();
+        let catalog = world.catalog();
+        // One that was never good is there all the same.
+        let refused = || catalog.refused(&key).map(|refused| &refused.object);
+        let object = catalog.get(&key).or_else(refused)?.clone();
         let status = world.compiler.status(world.catalog(), &key);
         let generation = world.catalog().generation_of(&key).unwrap_or_default();
         let source: Arc<str> = name.to_string().into();

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::fleet;
+use crate::expiry;
 use crate::groups::Groups;
 use crate::kubernetes;
 use crate::lag::Lag;
@@ -465,8 +466,14 @@ fn watch_credentials(settings: &Settings, groups: &Arc<Groups>, first: &Contents
 
 fn watch_certificates(settings: &Settings, xds: &serve::Handle, first: &Contents) -> Watched {
     let (settings, xds) = (settings.clone(), xds.clone());
+    if let Some(tls) = tls(&settings, first) {
+        expiry::note(&tls.certificate);
+    }
     Watched::new("certificates", first, move |files| {
-        Ok(tls(&settings, files).map_or(Ok(()), |tls| xds.set_tls(&tls))?)
+        let Some(tls) = tls(&settings, files) else { return Ok(()) };
+        xds.set_tls(&tls)?;
+        expiry::note(&tls.certificate);
+        Ok(())
     })
 }
 

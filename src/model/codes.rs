@@ -82,7 +82,8 @@ codes! {
     /// that only another namespace may give out.
     HOST_TAKEN = 1307, "host taken";
     /// Another route of whole connections is attached to the same listener, for the same server name where it has one, and
-    /// goes first: the older one, then by namespace and name. This one gets nothing there until the other is gone.
+    /// goes first: the older one, then by namespace and name. This one gets nothing there until the other is gone. The same
+    /// goes for an HTTPRoute and a GRPCRoute that share a hostname of a listener.
     ROUTE_OUTRANKED = 1308, "another route goes first";
     /// Another policy for the same target has precedence: the older one, else the first by namespace and name.
     POLICY_CONFLICT = 1309, "policy stands behind another";

@@ -7,6 +7,7 @@ mod certificates;
 mod conflicts;
 mod fleet;
 mod listeners;
+mod rivals;
 mod rules;
 mod session;
 mod sockets;
@@ -30,6 +31,7 @@ use attach::Attachment;
 use backend_tls::{BackendTls, Policies};
 pub(crate) use fleet::class_parameters;
 use listeners::{Entrance, Skeleton};
+use rivals::Lost;
 use rules::RouteRules;
 pub use rules::route_origin;
 use sockets::Sockets;
@@ -47,6 +49,8 @@ enum Piece {
 
 #[derive(Clone, Debug, Default)]
 struct RouteState {
+    /// What the route would get if there were no others.
+    alone: Attachment,
     attachment: Attachment,
     rules: BTreeMap<Entrance, Arc<RouteRules>>,
 }
@@ -58,6 +62,8 @@ struct New {
     backends: bool,
     tables: bool,
     sockets: bool,
+    /// What routes would get if there were no others.
+    attached: bool,
     /// What back ends are shown.
     client_certificate: bool,
 }
@@ -84,6 +90,8 @@ pub(crate) struct Group {
     skeleton: Skeleton,
     fleet: Option<Arc<Fleet>>,
     routes: BTreeMap<ObjectKey, RouteState>,
+    /// What routes lose to others.
+    lost: BTreeMap<ObjectKey, Lost>,
     /// Back ends with the number of routes that use each.
     backends: BTreeMap<BackendKey, usize>,
     /// Back ends whose number of users changed.
@@ -110,6 +118,7 @@ impl Group {
             skeleton: Skeleton::default(),
             fleet: None,
             routes: BTreeMap::new(),
+            lost: BTreeMap::new(),
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
             tables: Tables::default(),
@@ -183,6 +192,12 @@ impl Group {
         if new_fronts {
             todo.extend(self.routes.keys().cloned());
         }
+        for route in &todo {
+            self.attach(catalog, route, new_fronts, &stale, &mut new);
+        }
+        if new.attached {
+            self.settle(&mut todo);
+        }
         if !todo.is_empty() {
             // They count what is attached.
             self.touch_own_statuses();
@@ -235,10 +250,6 @@ impl Group {
         new.tables |= new_fronts || next.backs != self.skeleton.backs;
         self.touch_own_statuses();
         self.skeleton = next;
-        let fleet = fleet::fleet(&self.skeleton);
-        if fleet.as_ref() != self.fleet.as_deref() {
-            self.fleet = fleet.map(Arc::new);
-        }
         self.touch_own_statuses();
         let fleet = fleet::fleet(&self.skeleton);
         if fleet.as_ref() != self.fleet.as_deref() {
@@ -285,6 +296,7 @@ impl Group {
             self.routes.keys().filter(|name| !names.contains(*name)).cloned().collect();
         for name in &gone {
             new.routes(name.kind);
+            new.attached = true;
             self.statuses.insert(name.clone());
             self.tracker.forget(&Piece::Attachment(name.clone()));
             let state = self.routes.remove(name).unwrap_or_default();
@@ -306,6 +318,38 @@ impl Group {
         }
     }
 
+    /// What the route gets if there are no others.
+    fn attach(
+        &mut self,
+        catalog: &Catalog,
+        name: &ObjectKey,
+        anew: bool,
+        stale: &BTreeSet<Piece>,
+        new: &mut New,
+    ) {
+        let Some(state) = self.routes.get_mut(name) else { return };
+        let piece = Piece::Attachment(name.clone());
+        if !anew && !stale.contains(&piece) && !state.alone.parents.is_empty() {
+            return;
+        }
+        let view = View::new(catalog);
+        let next = match view.route(name) {
+            Some(route) => attach::attach(&view, &self.name, &self.skeleton, route),
+            None => Attachment::default(),
+        };
+        self.tracker.set(piece, view.into_reads());
+        new.attached |= next != state.alone;
+        state.alone = next;
+    }
+
+    /// Decides anew between routes that cannot have the same host name; those for which that matters are to be done.
+    fn settle(&mut self, todo: &mut BTreeSet<ObjectKey>) {
+        let next = rivals::lost(self.routes.iter().map(|(key, state)| (key, &state.alone)));
+        let keys = next.keys().chain(self.lost.keys());
+        todo.extend(keys.filter(|key| next.get(*key) != self.lost.get(*key)).cloned());
+        self.lost = next;
+    }
+
     fn update_route(
         &mut self,
         catalog: &Catalog,
@@ -317,23 +361,22 @@ impl Group {
         let Some(mut state) = self.routes.remove(name) else { return };
         let old = state.clone();
         let mut differs = false;
-        let piece = Piece::Attachment(name.clone());
-        if attach_anew || stale.contains(&piece) || state.attachment.parents.is_empty() {
-            let view = View::new(catalog);
-            let next = match view.route(name) {
-                Some(route) => attach::attach(&view, &self.name, &self.skeleton, route),
-                None => Attachment::default(),
-            };
-            self.tracker.set(piece, view.into_reads());
-            differs |= next.fronts != state.attachment.fronts;
-            state.attachment = next;
-        }
-        let entrances: BTreeSet<_> = state
+        let object = catalog.get(name);
+        let attachment = match (self.lost.get(name), object) {
+            (Some(lost), Some(object)) => state.alone.clone().without(lost, object.meta()),
+            _ => state.alone.clone(),
+        };
+        differs |= attachment.fronts != state.attachment.fronts;
+        state.attachment = attachment;
+        let mut entrances: BTreeSet<_> = state
             .attachment
             .fronts
             .keys()
             .map(|index| self.skeleton.fronts[*index].entrance)
             .collect();
+        if entrances.is_empty() && !state.attachment.parents.is_empty() {
+            entrances.insert(Entrance::NOWHERE);
+        }
         let left: Vec<_> = state.rules.keys().filter(|e| !entrances.contains(e)).copied().collect();
         for entrance in left {
             self.tracker.forget(&Piece::Rules(name.clone(), entrance));
@@ -389,13 +432,14 @@ impl Group {
         let view = View::new(catalog);
         let next = backend_tls::judge(&view, key, self.skeleton.client_certificate.as_ref());
         backend::update(&view, key, next.tls.clone(), &mut self.plan);
-        self.set_policies(key, next);
-        self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
-    }
-
-    fn set_policies(&mut self, key: &BackendKey, next: BackendTls) {
-        let told: Vec<_> = self.policies.set(key, next, &mut self.plan.secrets);
-        self.statuses.extend(told);
+        self.policies.set(key, next, &mut self.plan.secrets);
+        let reads = view.into_reads();
+        // A policy is told what came of it.
+        self.statuses.extend(reads.iter().filter_map(|read| match read {
+            Key::Object(key) if key.kind == Kind::BackendTlsPolicy => Some(key.clone()),
+            _ => None,
+        }));
+        self.tracker.set(Piece::Backend(key.clone()), reads);
     }
 
     /// Builds back ends that are new in use and drops those that no route uses any more.
@@ -410,7 +454,7 @@ impl Group {
                 self.backends.remove(&key);
                 self.plan.clusters.remove(&name);
                 self.plan.endpoints.remove(&name);
-                self.set_policies(&key, BackendTls::default());
+                self.policies.set(&key, BackendTls::default(), &mut self.plan.secrets);
                 self.tracker.forget(&Piece::Backend(key));
             }
         }
