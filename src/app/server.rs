@@ -11,6 +11,7 @@ use compile::{Bind, GroupKey};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use model::{Batch, NamespacedName};
 use revision::store::{LastGood, Store};
+use status::replicas::Replicas;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -218,6 +219,7 @@ impl Server {
                 }
             }
         });
+        let steps_of_content = steps_seen.clone();
         let taken = wants.taken.clone();
         let mut rest = vec![
             // A long compile must not hold up streams that share a worker with it.
@@ -267,6 +269,11 @@ impl Server {
                 .heard_by(Arc::new(Heard(table.clone())));
             rest.push(tokio::spawn(source.run(batches.clone(), stopped())));
             let lease = kubernetes::lease(&server.client, &settings);
+            let replica = status::replicas::Options {
+                namespace: lease.namespace.clone(),
+                cluster: settings.cluster_name.clone(),
+                identity: lease.identity.clone(),
+            };
             rest.push(tokio::spawn(status::lease::run(
                 server.client.clone(),
                 lease,
@@ -274,10 +281,37 @@ impl Server {
                 stopped(),
             )));
             let controller = settings.controller_name.as_str().into();
-            let (writer, told) =
-                status::Writer::new(server.client, table, Arc::new(statuses), leads, controller);
+            let programmed = statuses.programmed.clone();
+            let (writer, told) = status::Writer::new(
+                server.client.clone(),
+                table,
+                Arc::new(statuses),
+                leads.clone(),
+                controller,
+            );
             rest.push(tokio::spawn(writer.run(stopped())));
-            rest.push(tokio::spawn(statuses::tell(told.troubles, batches)));
+            let (content, content_seen) = watch::channel(None);
+            let (reports, reports_seen) = watch::channel(BTreeMap::new());
+            let (peers, peers_seen) = watch::channel(BTreeMap::new());
+            let (differs, differs_seen) = watch::channel(None);
+            let replicas = Replicas {
+                client: server.client,
+                options: replica,
+                content: content_seen,
+                reports: reports_seen,
+                leader: leads,
+                peers,
+                differs,
+            };
+            rest.push(tokio::spawn(replicas.run(stopped())));
+            rest.push(tokio::spawn(statuses::content(steps_of_content, content)));
+            rest.push(tokio::spawn(statuses::report(
+                programmed.clone(),
+                told.unprogrammed,
+                reports,
+            )));
+            rest.push(tokio::spawn(statuses::hear(programmed, peers_seen)));
+            rest.push(tokio::spawn(statuses::tell(told.troubles, differs_seen, batches)));
         }
         let folder = shown(settings.source_dir.as_deref());
         tracing::info!(xds = %xds_address, http = %http_address, folder, kubernetes = settings.kubernetes, "started");

@@ -134,6 +134,10 @@ codes! {
     /// Somebody else writes the same fields of an object's status again and again. It is left alone for longer and longer,
     /// so its status may be that of the other one.
     STATUS_CONTESTED = 1522, "status written by two";
+    /// Another replica of the same installation has served something else for over a minute, while nothing changed at
+    /// either. The same input gives the same bytes on every replica: one does not see what the other sees, or is of
+    /// another version.
+    REPLICAS_DIFFER = 1523, "replicas serve different configuration";
 
     /// The API server does not take an object of a Gateway's fleet. What was written before stays; it is tried again.
     FLEET_WRITING = 1601, "object of a fleet cannot be written";
