@@ -261,9 +261,8 @@ impl Watch {
                     return End::Deaf;
                 }
             }
-            match trouble {
-                Some(trouble) => return End::Trouble(trouble),
-                None => {}
+            if let Some(trouble) = trouble {
+                return End::Trouble(trouble);
             }
         }
     }
