@@ -42,6 +42,7 @@ impl World {
     /// `fresh`: when the view of each source that is kept on disk was written. `seeds`: what was served of registries then.
     pub(crate) fn new(
         controller: Arc<str>,
+        bind: compile::Bind,
         fresh: BTreeMap<Arc<str>, SystemTime>,
         seeds: Vec<Seed>,
         feed: Feed,
@@ -49,13 +50,7 @@ impl World {
         let mut merger = Merger::default();
         merger.seed(seeds);
         let findings = OnceLock::new();
-        Self {
-            merger,
-            compiler: Compiler::new(controller, compile::Bind::Given),
-            fresh,
-            findings,
-            feed,
-        }
+        Self { merger, compiler: Compiler::new(controller, bind), fresh, findings, feed }
     }
 
     fn apply(&mut self, batch: Batch, now: SystemTime) -> Vec<Key> {
@@ -427,7 +422,8 @@ mod tests {
     #[test]
     fn what_a_registry_says_is_told_at_the_document_that_somebody_wrote() {
         let (feed, _wants) = Feed::new();
-        let mut world = World::new("test".into(), BTreeMap::new(), vec![], feed);
+        let mut world =
+            World::new("test".into(), compile::Bind::Given, BTreeMap::new(), vec![], feed);
         let document = Change::Apply(registries::tests::document());
         let now = SystemTime::UNIX_EPOCH;
         world.apply(Batch { source: "file".into(), changes: vec![document] }, now);

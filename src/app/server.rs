@@ -81,6 +81,8 @@ impl Server {
         let (feed, wants) = Feed::new();
         let world = Arc::new(RwLock::new(World::new(
             settings.controller_name.as_str().into(),
+            // In a cluster a Gateway's addresses are those of its Service.
+            if settings.kubernetes { compile::Bind::Any } else { compile::Bind::Given },
             documents.iter().filter_map(|(source, _)| Some((source.clone(), last_good?))).collect(),
             seeds,
             feed,
