@@ -36,7 +36,8 @@ check() {
   printf 'ok: %s\n' "$what"
 }
 not() { ! "$@"; }
-says() { "${@:2}" 2>&1 | tee /dev/stderr | grep -qF -- "$1"; }
+# Whatever its exit status is.
+says() { grep -F -- "$1" <("${@:2}" 2>&1); }
 eventually() {
   local end=$((SECONDS + $1))
   until "${@:2}"; do
