@@ -9,6 +9,7 @@ level=info
 
 serve=(serve --kubernetes --kubeconfig "$ISTHMUS_KUBECONFIG"
   --xds-listen "$address:18000" --xds-plaintext-beyond-loopback
+  --fleet-xds-address "$address:18000"
   --http-listen "$address:8080" --state-dir "$BED_WORK/state" --log-level "$level")
 "$ISTHMUS_JUDGE_BIN" "${serve[@]}" >"$logs/isthmus.log" 2>&1 &
 isthmus=$!

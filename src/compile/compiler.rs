@@ -77,6 +77,12 @@ impl Compiler {
             Key::Object(key) if Kind::WITH_STATUS.contains(&key.kind) => Some(key.clone()),
             _ => None,
         }));
+        // The parameters of classes are read each time that a class is looked at.
+        let is_config =
+            |key: &Key| matches!(key, Key::Object(key) if key.kind == Kind::GatewayConfig);
+        if changed.iter().any(is_config) {
+            out.statuses.extend(catalog.gateway_classes().map(|class| class.meta.key.clone()));
+        }
         let controller = &self.controller;
         for (name, group) in &mut self.gateways {
             let key = GroupKey::Gateway(name.clone());
@@ -138,6 +144,12 @@ impl Compiler {
     /// What the proxies of each Gateway are made from, in order of name.
     pub fn fleets(&self) -> impl Iterator<Item = &Arc<Fleet>> {
         self.gateways.values().filter_map(gateway::Group::fleet)
+    }
+
+    /// What the proxies of this Gateway are made from.
+    #[must_use]
+    pub fn fleet(&self, gateway: &NamespacedName) -> Option<&Arc<Fleet>> {
+        self.gateways.get(gateway)?.fleet()
     }
 
     /// Whether there is such a group, and it is ours to serve.

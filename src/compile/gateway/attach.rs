@@ -10,6 +10,7 @@ use model::{
 };
 
 use super::listeners::{Front, Skeleton};
+use super::rivals::Lost;
 use crate::complaint::Complaint;
 
 /// `None` stands for any host.
@@ -17,11 +18,61 @@ pub(crate) type Host = Option<Hostname>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Attachment {
-    /// Each reference to this Gateway or one of its ListenerSets, and why it was refused if it was.
-    pub(crate) parents: Vec<(ParentRef, Option<Refusal>)>,
-    /// Listeners by position, with the host names that route and listener share.
-    pub(crate) fronts: BTreeMap<usize, Vec<Host>>,
+    /// Each reference to this Gateway or one of its ListenerSets.
+    pub(crate) parents: Vec<Parent>,
+    /// By all parents together.
+    pub(crate) fronts: Fronts,
     pub(crate) findings: Vec<Complaint>,
+    /// Of the route.
+    pub(crate) created: Option<i64>,
+}
+
+/// Listeners by position, with the host names that route and listener share, in order.
+pub(crate) type Fronts = BTreeMap<usize, Vec<Host>>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Parent {
+    pub(crate) reference: ParentRef,
+    /// Where it was not refused.
+    pub(crate) fronts: Fronts,
+    pub(crate) refusal: Option<Refusal>,
+}
+
+impl Attachment {
+    /// What is left of it without these parents.
+    pub(crate) fn without(mut self, lost: &Lost, route: &Meta) -> Self {
+        for (index, refusal) in lost {
+            let Some(parent) = self.parents.get_mut(*index) else { continue };
+            parent.fronts.clear();
+            parent.refusal = Some(refusal.clone());
+            let pointer = &parent.reference.pointer;
+            self.findings.push(complain(route, pointer, codes::ROUTE_OUTRANKED, &refusal.text));
+        }
+        self.merge();
+        self
+    }
+
+    fn merge(&mut self) {
+        self.fronts.clear();
+        for (index, hosts) in self.parents.iter().flat_map(|parent| &parent.fronts) {
+            self.fronts.entry(*index).or_default().extend(hosts.iter().cloned());
+        }
+        for hosts in self.fronts.values_mut() {
+            hosts.sort();
+            hosts.dedup();
+        }
+    }
+}
+
+fn complain(route: &Meta, pointer: &str, code: Code, text: &str) -> Complaint {
+    let finding = Finding {
+        at: route.at(pointer),
+        code,
+        severity: Severity::Error,
+        text: text.to_owned(),
+        hint: "the route does not serve requests through this parent".into(),
+    };
+    finding.into()
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +87,7 @@ pub(crate) fn attach(
     skeleton: &Skeleton,
     route: &Arc<Route>,
 ) -> Attachment {
-    let mut out = Attachment::default();
+    let mut out = Attachment { created: route.meta.created, ..Attachment::default() };
     for parent in &route.parents {
         let Some(kind) = Kind::find(&parent.group, &parent.kind) else { continue };
         let key = ObjectKey { kind, name: parent.name.clone() };
@@ -48,20 +99,17 @@ pub(crate) fn attach(
         if !ours {
             continue;
         }
-        let refusal =
-            attach_parent(view, &key, &skeleton.fronts, route, parent, &mut out.fronts).err();
-        if let Some((code, refusal)) = &refusal {
-            let finding = Finding {
-                at: route.meta.at(&parent.pointer),
-                code: *code,
-                severity: Severity::Error,
-                text: refusal.text.clone(),
-                hint: "the route does not serve requests through this parent".into(),
-            };
-            out.findings.push(finding.into());
-        }
-        out.parents.push((parent.clone(), refusal.map(|(_, r)| r)));
+        let (fronts, refusal) = match attach_parent(view, &key, &skeleton.fronts, route, parent) {
+            Ok(fronts) => (fronts, None),
+            Err((code, refusal)) => {
+                let complaint = complain(&route.meta, &parent.pointer, code, &refusal.text);
+                out.findings.push(complaint);
+                (Fronts::new(), Some(refusal))
+            }
+        };
+        out.parents.push(Parent { reference: parent.clone(), fronts, refusal });
     }
+    out.merge();
     out
 }
 
@@ -72,8 +120,7 @@ fn attach_parent(
     fronts: &[Front],
     route: &Route,
     parent: &ParentRef,
-    attached: &mut BTreeMap<usize, Vec<Host>>,
-) -> Result<(), (Code, Refusal)> {
+) -> Result<Fronts, (Code, Refusal)> {
     let named: Vec<_> = fronts
         .iter()
         .enumerate()
@@ -106,20 +153,12 @@ fn attach_parent(
             Refusal { reason: "NotAllowedByListeners", text },
         ));
     }
-    let mut any = false;
-    for (index, front) in allowed {
-        let hosts = shared_hosts(&route.hostnames, front.hostname.as_ref());
-        if hosts.is_empty() {
-            continue;
-        }
-        any = true;
-        let slot = attached.entry(index).or_default();
-        slot.extend(hosts);
-        slot.sort();
-        slot.dedup();
-    }
-    if any {
-        return Ok(());
+    let shared = allowed
+        .into_iter()
+        .map(|(index, front)| (index, shared_hosts(&route.hostnames, front.hostname.as_ref())));
+    let fronts: Fronts = shared.filter(|(_, hosts)| !hosts.is_empty()).collect();
+    if !fronts.is_empty() {
+        return Ok(fronts);
     }
     let text = format!("no hostname of the route overlaps with a listener of {key}");
     Err((codes::NO_MATCHING_HOSTNAME, Refusal { reason: "NoMatchingListenerHostname", text }))

@@ -228,14 +228,21 @@ pub(super) struct Policies {
 }
 
 impl Policies {
-    /// Puts the new judgement in the place of the old, with the secrets that back ends need.
+    /// Puts the new judgement in the place of the old, with the secrets that back ends need. Returns the policies that
+    /// are judged otherwise than before.
     pub(super) fn set(
         &mut self,
         key: &BackendKey,
         next: BackendTls,
         secrets: &mut OrdMap<Name, Arc<Secret>>,
-    ) {
+    ) -> Vec<ObjectKey> {
         let old = self.by_backend.remove(key);
+        let before = old.as_ref().map_or(&[][..], |old| &old.judged);
+        let told = if before == &next.judged[..] {
+            Vec::new()
+        } else {
+            before.iter().chain(&next.judged).map(|judged| judged.policy.clone()).collect()
+        };
         for judged in old.iter().flat_map(|old| &old.judged) {
             forget(&mut self.by_policy, &judged.policy, key);
         }
@@ -256,6 +263,7 @@ impl Policies {
         if next.tls.is_some() {
             self.by_backend.insert(key.clone(), next);
         }
+        told
     }
 
     /// Back ends that are called by TLS.

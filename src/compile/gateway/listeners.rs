@@ -50,6 +50,9 @@ pub(crate) struct Entrance {
 }
 
 impl Entrance {
+    /// Of routes that are attached nowhere: what they refer to is looked at nevertheless, for their status.
+    pub(crate) const NOWHERE: Self = Self { port: 0, scheme: Scheme::Http };
+
     /// Whether the proxy ends TLS here, for which it needs a certificate.
     pub(crate) fn tls(self) -> bool {
         matches!(self.scheme, Scheme::Https | Scheme::TlsTerminate)

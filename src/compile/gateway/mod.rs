@@ -7,6 +7,7 @@ mod certificates;
 mod conflicts;
 mod fleet;
 mod listeners;
+mod rivals;
 mod rules;
 mod session;
 mod sockets;
@@ -30,6 +31,7 @@ use attach::Attachment;
 use backend_tls::{BackendTls, Policies};
 pub(crate) use fleet::class_parameters;
 use listeners::{Entrance, Skeleton};
+use rivals::Lost;
 use rules::RouteRules;
 pub use rules::route_origin;
 use sockets::Sockets;
@@ -47,6 +49,8 @@ enum Piece {
 
 #[derive(Clone, Debug, Default)]
 struct RouteState {
+    /// What the route would get if there were no others.
+    alone: Attachment,
     attachment: Attachment,
     rules: BTreeMap<Entrance, Arc<RouteRules>>,
 }
@@ -58,6 +62,8 @@ struct New {
     backends: bool,
     tables: bool,
     sockets: bool,
+    /// What routes would get if there were no others.
+    attached: bool,
     /// What back ends are shown.
     client_certificate: bool,
 }
@@ -84,6 +90,8 @@ pub(crate) struct Group {
     skeleton: Skeleton,
     fleet: Option<Arc<Fleet>>,
     routes: BTreeMap<ObjectKey, RouteState>,
+    /// What routes lose to others.
+    lost: BTreeMap<ObjectKey, Lost>,
     /// Back ends with the number of routes that use each.
     backends: BTreeMap<BackendKey, usize>,
     /// Back ends whose number of users changed.
@@ -110,6 +118,7 @@ impl Group {
             skeleton: Skeleton::default(),
             fleet: None,
             routes: BTreeMap::new(),
+            lost: BTreeMap::new(),
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
             tables: Tables::default(),
@@ -182,6 +191,12 @@ impl Group {
         }
         if new_fronts {
             todo.extend(self.routes.keys().cloned());
+        }
+        for route in &todo {
+            self.attach(catalog, route, new_fronts, &stale, &mut new);
+        }
+        if new.attached {
+            self.settle(&mut todo);
         }
         if !todo.is_empty() {
             // They count what is attached.
@@ -281,6 +296,7 @@ impl Group {
             self.routes.keys().filter(|name| !names.contains(*name)).cloned().collect();
         for name in &gone {
             new.routes(name.kind);
+            new.attached = true;
             self.statuses.insert(name.clone());
             self.tracker.forget(&Piece::Attachment(name.clone()));
             let state = self.routes.remove(name).unwrap_or_default();
@@ -302,6 +318,38 @@ impl Group {
         }
     }
 
+    /// What the route gets if there are no others.
+    fn attach(
+        &mut self,
+        catalog: &Catalog,
+        name: &ObjectKey,
+        anew: bool,
+        stale: &BTreeSet<Piece>,
+        new: &mut New,
+    ) {
+        let Some(state) = self.routes.get_mut(name) else { return };
+        let piece = Piece::Attachment(name.clone());
+        if !anew && !stale.contains(&piece) && !state.alone.parents.is_empty() {
+            return;
+        }
+        let view = View::new(catalog);
+        let next = match view.route(name) {
+            Some(route) => attach::attach(&view, &self.name, &self.skeleton, route),
+            None => Attachment::default(),
+        };
+        self.tracker.set(piece, view.into_reads());
+        new.attached |= next != state.alone;
+        state.alone = next;
+    }
+
+    /// Decides anew between routes that cannot have the same host name; those for which that matters are to be done.
+    fn settle(&mut self, todo: &mut BTreeSet<ObjectKey>) {
+        let next = rivals::lost(self.routes.iter().map(|(key, state)| (key, &state.alone)));
+        let keys = next.keys().chain(self.lost.keys());
+        todo.extend(keys.filter(|key| next.get(*key) != self.lost.get(*key)).cloned());
+        self.lost = next;
+    }
+
     fn update_route(
         &mut self,
         catalog: &Catalog,
@@ -313,23 +361,22 @@ impl Group {
         let Some(mut state) = self.routes.remove(name) else { return };
         let old = state.clone();
         let mut differs = false;
-        let piece = Piece::Attachment(name.clone());
-        if attach_anew || stale.contains(&piece) || state.attachment.parents.is_empty() {
-            let view = View::new(catalog);
-            let next = match view.route(name) {
-                Some(route) => attach::attach(&view, &self.name, &self.skeleton, route),
-                None => Attachment::default(),
-            };
-            self.tracker.set(piece, view.into_reads());
-            differs |= next.fronts != state.attachment.fronts;
-            state.attachment = next;
-        }
-        let entrances: BTreeSet<_> = state
+        let object = catalog.get(name);
+        let attachment = match (self.lost.get(name), object) {
+            (Some(lost), Some(object)) => state.alone.clone().without(lost, object.meta()),
+            _ => state.alone.clone(),
+        };
+        differs |= attachment.fronts != state.attachment.fronts;
+        state.attachment = attachment;
+        let mut entrances: BTreeSet<_> = state
             .attachment
             .fronts
             .keys()
             .map(|index| self.skeleton.fronts[*index].entrance)
             .collect();
+        if entrances.is_empty() && !state.attachment.parents.is_empty() {
+            entrances.insert(Entrance::NOWHERE);
+        }
         let left: Vec<_> = state.rules.keys().filter(|e| !entrances.contains(e)).copied().collect();
         for entrance in left {
             self.tracker.forget(&Piece::Rules(name.clone(), entrance));

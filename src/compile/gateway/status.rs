@@ -5,6 +5,7 @@ use model::{
     ListenerStatus, ObjectKey, ParentRef, ParentStatus,
 };
 
+use super::attach::Parent;
 use super::listeners::{Back, Front};
 use super::{Bind, Group};
 
@@ -184,43 +185,33 @@ impl Group {
     /// What this Gateway says about a route, for each of the route's references to it.
     pub(crate) fn route_status(&self, route: &ObjectKey) -> Vec<ParentStatus> {
         let Some(state) = self.routes.get(route) else { return Vec::new() };
-        let rules = state.rules.values().next();
+        // Behind each entrance the references are the same.
+        let Some(rules) = state.rules.values().next() else { return Vec::new() };
         let parents = state.attachment.parents.iter();
         parents
-            .map(|(parent, refusal)| {
-                let mut conditions =
-                    vec![match (refusal, rules.and_then(|r| r.unsupported.as_ref())) {
-                        (Some(refusal), _) => {
-                            Condition::new("Accepted", false, refusal.reason, refusal.text.clone())
-                        }
-                        (None, Some((true, text))) => {
-                            Condition::new("Accepted", false, "UnsupportedValue", text.clone())
-                        }
-                        (None, _) => {
-                            Condition::new("Accepted", true, "Accepted", "the route is attached")
-                        }
-                    }];
-                match rules {
-                    Some(rules) => {
-                        if let Some((false, text)) = &rules.unsupported {
-                            conditions.push(Condition::new(
-                                "PartiallyInvalid",
-                                true,
-                                "UnsupportedValue",
-                                text.clone(),
-                            ));
-                        }
-                        conditions.push(rules.resolved.clone());
+            .map(|Parent { reference, refusal, fronts: _ }| {
+                let mut conditions = vec![match (refusal, &rules.unsupported) {
+                    (Some(refusal), _) => {
+                        Condition::new("Accepted", false, refusal.reason, refusal.text.clone())
                     }
-                    // Not attached anywhere, so its references were not looked at.
-                    None => conditions.push(Condition {
-                        kind: "ResolvedRefs",
-                        status: model::ConditionStatus::Unknown,
-                        reason: "NotAttached",
-                        message: "references are resolved once the route is attached".into(),
-                    }),
+                    (None, Some((true, text))) => {
+                        Condition::new("Accepted", false, "UnsupportedValue", text.clone())
+                    }
+                    (None, _) => {
+                        Condition::new("Accepted", true, "Accepted", "the route is attached")
+                    }
+                }];
+                if let (None, Some((false, text))) = (refusal, &rules.unsupported) {
+                    let text = text.clone();
+                    conditions.push(Condition::new(
+                        "PartiallyInvalid",
+                        true,
+                        "UnsupportedValue",
+                        text,
+                    ));
                 }
-                ParentStatus { parent: parent.clone(), conditions }
+                conditions.push(rules.resolved.clone());
+                ParentStatus { parent: reference.clone(), conditions }
             })
             .collect()
     }

@@ -206,7 +206,7 @@ fn misdirected(domain: &Host, listener: &ObjectRef) -> VirtualHost {
 }
 
 /// The host name and all wildcards around it, ending with any host.
-fn widening(domain: &Host) -> Vec<Host> {
+pub(super) fn widening(domain: &Host) -> Vec<Host> {
     let mut out = vec![domain.clone()];
     let Some(name) = domain else { return out };
     let mut rest = name.as_str().strip_prefix("*.").unwrap_or(name.as_str());

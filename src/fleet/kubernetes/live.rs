@@ -26,6 +26,8 @@ pub(super) struct Seen {
     /// Fields that somebody else has set.
     pub(super) kept: Option<String>,
     pub(super) going: bool,
+    /// `metadata.resourceVersion`, which can be compared as a number (KEP-5504); 0 where it is not one.
+    pub(super) version: u64,
     pub(super) service: Option<ServiceSeen>,
 }
 
@@ -54,6 +56,7 @@ impl Seen {
             hash: annotation(HASH),
             kept: annotation(KEPT),
             going: meta.deletion_timestamp.is_some(),
+            version: meta.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0),
             service: None,
         }
     }

@@ -226,7 +226,9 @@ impl Fleets {
     fn see(&mut self, kind: Kind, name: NamespacedName, seen: Option<Seen>) {
         let key = (kind, name);
         let old = self.live.get(&key);
-        if old == seen.as_ref() {
+        if let (Some(old), Some(seen)) = (old, &seen)
+            && *old == (Seen { version: old.version, ..seen.clone() })
+        {
             return;
         }
         for owner in [old, seen.as_ref()].into_iter().flatten().filter_map(|s| s.owner.as_ref()) {
@@ -329,7 +331,10 @@ impl Fleets {
         for (kind, name, seen) in outcome.written {
             metrics::counter!("isthmus_fleet_writes_total", "kind" => kind.as_str()).increment(1);
             tracing::info!(%gateway, kind = kind.as_str(), %name, "written");
-            self.live.insert((kind, name), seen);
+            // The watch may have told of a later state already.
+            if self.live.get(&(kind, name.clone())).is_none_or(|old| old.version <= seen.version) {
+                self.live.insert((kind, name), seen);
+            }
         }
         for (kind, name) in outcome.deleted {
             metrics::counter!("isthmus_fleet_deletes_total", "kind" => kind.as_str()).increment(1);
@@ -375,6 +380,10 @@ impl Fleets {
             *old = findings;
             differs
         });
+        // What was not looked at may have addresses.
+        if self.unlisted.iter().any(|watch| watch.kind == Kind::Service) {
+            return;
+        }
         let addresses: BTreeMap<_, _> = self
             .gateways
             .iter()

@@ -217,16 +217,19 @@ impl Watch {
         backoff: &mut Backoff,
     ) -> End {
         let mut events = pin!(events.ready_chunks(MOST_AT_ONCE));
+        let mut news = Vec::new();
+        // The parts of a list wait for each other: nobody waits for one of them.
+        let mut listing = false;
         loop {
             let chunk = tokio::select! {
                 chunk = events.next() => chunk,
                 Ok(()) = self.contact.changed() => return End::NewContact,
             };
             let mut trouble = None;
-            let mut news = Vec::new();
             for event in chunk.unwrap_or_default() {
                 match event {
                     Ok(Event::Init) => {
+                        listing = true;
                         self.ear.listing(self.scope.kind, &self.scope.namespace);
                         news.push(News::Begin);
                     }
@@ -234,6 +237,7 @@ impl Watch {
                         news.extend(read(object));
                     }
                     Ok(Event::InitDone) => {
+                        listing = false;
                         backoff.reset();
                         self.ear.listed(self.scope.kind, &self.scope.namespace);
                         news.push(News::Done);
@@ -250,8 +254,12 @@ impl Watch {
                     }
                 }
             }
-            if !news.is_empty() && self.out.send((self.scope.clone(), news)).await.is_err() {
-                return End::Deaf;
+            let whole = !listing || trouble.is_some() || news.len() >= MOST_AT_ONCE;
+            if whole && !news.is_empty() {
+                let news = std::mem::take(&mut news);
+                if self.out.send((self.scope.clone(), news)).await.is_err() {
+                    return End::Deaf;
+                }
             }
             match trouble {
                 Some(trouble) => return End::Trouble(trouble),
