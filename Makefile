@@ -37,6 +37,9 @@ conformance-kubernetes: ## the test bed itself: a real API server, pods as proce
 conformance-gateway-api: ## the upstream Gateway API suite, all profiles, real Envoys run by the fleet; writes conformance/gateway-api/REPORT.md
 	conformance/gateway-api/run.sh
 
+conformance-install: ## CRDs, chart, permissions and plain manifests before a real Kubernetes API server
+	conformance/install/run.sh
+
 # What the load benchmarks start.
 BENCH_PROGRAMS = $(CARGO) build --release --locked --package isthmus --example judge --example floor --example load
 
