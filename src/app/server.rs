@@ -17,8 +17,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
-use crate::fleet;
 use crate::expiry;
+use crate::fleet;
 use crate::groups::Groups;
 use crate::kubernetes;
 use crate::lag::Lag;

@@ -127,7 +127,8 @@ fn leader(args: &Args, cluster: &Cluster, pods: &[Value]) -> Check {
     let lease = match cluster.get(&path) {
         Ok(lease) => lease,
         Err(refusal) => {
-            return Check::fail("leader", format!("cannot read Lease {name}: {refusal}")).hint(HINT);
+            return Check::fail("leader", format!("cannot read Lease {name}: {refusal}"))
+                .hint(HINT);
         }
     };
     let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
