@@ -22,7 +22,13 @@ pub(crate) async fn readyz(State(app): State<App>) -> Response {
 
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], app.metrics.render()).into_response()
+    let mut text = app.metrics.render();
+    // What `/readyz` says, asked when it is asked: nobody has to remember to set it.
+    let ready = u8::from(app.read.readiness().ready());
+    text += &format!(
+        "# HELP isthmus_ready Whether traffic may be sent here\n# TYPE isthmus_ready gauge\nisthmus_ready {ready}\n"
+    );
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 /// The page that a problem's `type` leads to.

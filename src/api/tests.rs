@@ -226,6 +226,7 @@ async fn metrics_are_prometheus_text() {
     let answer = get("/metrics").await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.kind(), "text/plain; version=0.0.4; charset=utf-8");
+    assert!(answer.text.ends_with("# TYPE isthmus_ready gauge\nisthmus_ready 1\n"));
 }
 
 #[tokio::test]

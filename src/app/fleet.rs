@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use fleet::kubernetes::{Fleets, Options, Setup, Told, Wanted};
-use model::{Batch, Change, Health};
+use fleet::kubernetes::{Fleets, Options, Setup, Told, Wanted, account};
+use model::{Batch, Change, Finding, FleetMode, Health, ObjectRef, Severity, codes};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
+use crate::auth::{Accounts, Reviews, Trouble};
 use crate::kubernetes::ApiServer;
 use crate::reload::{Contents, Watched};
 use crate::settings::Settings;
@@ -50,40 +49,80 @@ pub(crate) fn watch_ca(
     })
 }
 
-/// Runs them until `stop`.
-pub(crate) fn start(
+/// The fleets, not running yet.
+pub(crate) fn new(
     settings: &Settings,
     api_server: &ApiServer,
     options: watch::Receiver<Arc<Options>>,
     wanted: watch::Receiver<Wanted>,
     leader: watch::Receiver<bool>,
-    batches: mpsc::WeakSender<Batch>,
-    stop: CancellationToken,
-) -> (Told, Vec<JoinHandle<()>>) {
+) -> (Fleets, Told) {
     let namespaces = settings.kubernetes_namespaces.0.iter().map(|n| n.as_str().into()).collect();
     let client = api_server.client.clone();
-    let (fleets, told) = Fleets::new(Setup { client, namespaces, options, wanted, leader });
-    let findings = told.findings.clone();
-    let tasks = vec![
-        tokio::spawn(fleets.run(stop.clone().cancelled_owned())),
-        tokio::spawn(async move {
-            stop.run_until_cancelled(tell(findings, batches)).await;
-        }),
-    ];
-    (told, tasks)
+    Fleets::new(Setup { client, namespaces, options, wanted, leader })
 }
 
 /// What is wrong with fleets is told where everything else is.
-async fn tell(
+pub(crate) async fn tell(
     mut findings: watch::Receiver<Arc<[model::Finding]>>,
-    batches: mpsc::WeakSender<Batch>,
+    batches: mpsc::Sender<Batch>,
 ) {
     while findings.changed().await.is_ok() {
         let findings = findings.borrow_and_update().to_vec();
         let changes =
             vec![Change::Health(Health::Live), Change::Findings { scope: SOURCE.into(), findings }];
-        let Some(sender) = batches.upgrade() else { return };
-        if sender.send(Batch { source: SOURCE.into(), changes }).await.is_err() {
+        if batches.send(Batch { source: SOURCE.into(), changes }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// As which ServiceAccounts the proxies of which Gateways ask.
+pub(crate) async fn accounts(mut wanted: watch::Receiver<Wanted>, reviews: Arc<Reviews>) {
+    while wanted.changed().await.is_ok() {
+        let mut accounts = Accounts::new();
+        for fleet in wanted.borrow_and_update().iter().flat_map(|all| all.iter()) {
+            if fleet.mode == FleetMode::Managed {
+                let account = account(&fleet.gateway);
+                accounts.entry(account).or_default().push(fleet.gateway.meta.name().clone());
+            }
+        }
+        reviews.set_accounts(accounts);
+    }
+}
+
+/// Proxies whose tokens cannot be checked are turned away: that must be known.
+pub(crate) async fn tell_reviews(
+    mut trouble: watch::Receiver<Option<Trouble>>,
+    batches: mpsc::Sender<Batch>,
+) {
+    while trouble.changed().await.is_ok() {
+        let finding = trouble.borrow_and_update().as_ref().map(|trouble| {
+            let (text, hint) = match trouble {
+                Trouble::Forbidden(text) => (
+                    format!("no permission to create tokenreviews: {text}"),
+                    "a rule of the ServiceAccount's role needs apiGroups [\"authentication.k8s.io\"], \
+                     resources [\"tokenreviews\"], verbs [\"create\"]",
+                ),
+                Trouble::Failed(text) => (
+                    format!("the API server cannot be asked about tokens: {text}"),
+                    "proxies that are known stay in; it is tried again",
+                ),
+            };
+            Finding {
+                at: ObjectRef { source: SOURCE.into(), object: None, pointer: "".into(), location: None },
+                code: codes::TOKEN_REVIEW,
+                severity: Severity::Error,
+                text,
+                hint: hint.into(),
+            }
+        });
+        let findings = finding.into_iter().collect();
+        let changes = vec![
+            Change::Health(Health::Live),
+            Change::Findings { scope: "tokens".into(), findings },
+        ];
+        if batches.send(Batch { source: SOURCE.into(), changes }).await.is_err() {
             return;
         }
     }

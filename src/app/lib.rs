@@ -10,6 +10,7 @@
 
 mod auth;
 mod dev;
+mod expiry;
 mod fleet;
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use catalog::{Catalog, Key, Merger, Seed};
-use compile::{Compiler, GroupKey};
+use catalog::{Catalog, Key, Merger, Seed, SourceState};
+use compile::{Bind, Compiler, GroupKey};
 use fleet::kubernetes::Wanted;
 use model::{Batch, Change, Finding, Fleet, Health, Kind, NamespacedName};
 use serve::Published;
@@ -42,7 +42,7 @@ impl World {
     /// `fresh`: when the view of each source that is kept on disk was written. `seeds`: what was served of registries then.
     pub(crate) fn new(
         controller: Arc<str>,
-        bind: compile::Bind,
+        bind: Bind,
         fresh: BTreeMap<Arc<str>, SystemTime>,
         seeds: Vec<Seed>,
         feed: Feed,
@@ -97,7 +97,15 @@ impl World {
 
     fn find(&self) -> Arc<[Finding]> {
         let catalog = self.catalog();
-        let mut all = self.compiler.findings(catalog);
+        // While a first listing is under way, much is missing that will be there in a moment.
+        let syncing = |(name, state): (&Arc<str>, &SourceState)| {
+            !name.contains('/') && state.health == Health::Syncing
+        };
+        let mut all = if catalog.sources().any(syncing) {
+            Vec::new()
+        } else {
+            self.compiler.findings(catalog)
+        };
         all.extend(self.merger.import_findings());
         for (name, state) in catalog.sources() {
             let registry = name.split_once('/').and_then(|(namespace, name)| {
@@ -422,8 +430,7 @@ mod tests {
     #[test]
     fn what_a_registry_says_is_told_at_the_document_that_somebody_wrote() {
         let (feed, _wants) = Feed::new();
-        let mut world =
-            World::new("test".into(), compile::Bind::Given, BTreeMap::new(), vec![], feed);
+        let mut world = World::new("test".into(), Bind::Given, BTreeMap::new(), vec![], feed);
         let document = Change::Apply(registries::tests::document());
         let now = SystemTime::UNIX_EPOCH;
         world.apply(Batch { source: "file".into(), changes: vec![document] }, now);

@@ -16,7 +16,9 @@ use std::time::Instant;
 use dashmap::DashMap;
 use model::ObjectKey;
 use snapshot::{ResourceType, Snapshot, Version};
+use status::replicas::{Report, State};
 use status::{Table, Waiting};
+use tokio::sync::watch;
 
 const KINDS: [ResourceType; 4] =
     [ResourceType::Cluster, ResourceType::Listener, ResourceType::Route, ResourceType::Secret];
@@ -34,24 +36,12 @@ pub(crate) struct Programmed {
     groups: DashMap<Arc<str>, Group>,
     /// What other replicas know of their proxies.
     peers: RwLock<BTreeMap<ObjectKey, Vec<Report>>>,
+    /// The group of each object that was asked for.
+    places: DashMap<ObjectKey, Arc<str>>,
     /// Who wants to know when something is programmed.
     table: Option<Table>,
-}
-
-/// What a replica knows of the proxies that are connected to it, of one object that does not say yet that it is programmed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Report {
-    pub(crate) generation: i64,
-    pub(crate) state: State,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// All of them have it.
-    Taken,
-    Pending,
-    /// A proxy refused it; its words.
-    Refused(String),
+    /// Rings when proxies have said something about what waits.
+    bell: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +106,7 @@ impl Programmed {
         if let Some(mut group) = self.groups.get_mut(group) {
             group.needs.clear();
         }
+        self.places.retain(|_, place| place != group);
     }
 
     pub(crate) fn opened(&self, group: &Arc<str>, proxy: &str, stream: u64) {
@@ -180,6 +171,9 @@ impl Programmed {
         generation: i64,
         listeners: BTreeSet<Arc<str>>,
     ) -> Option<Waiting> {
+        if self.places.get(key).is_none_or(|known| *known != *group) {
+            self.places.insert(key.clone(), group.clone());
+        }
         let mut group = self.groups.entry(group.clone()).or_default();
         let state = group.state(key, generation, listeners);
         let need = group.needs.get_mut(key)?;
@@ -206,8 +200,9 @@ impl Programmed {
     }
 
     /// What is known of the proxies here, for other replicas; `None` while there are none.
-    pub(crate) fn report(&self, group: &str, key: &ObjectKey) -> Option<Report> {
-        let group = self.groups.get(group)?;
+    pub(crate) fn report(&self, key: &ObjectKey) -> Option<Report> {
+        let place = self.places.get(key)?.clone();
+        let group = self.groups.get(&place)?;
         let need = group.needs.get(key)?;
         Some(Report { generation: need.generation, state: group.local(need)? })
     }
@@ -238,8 +233,17 @@ impl Programmed {
         self.touch(done);
     }
 
+    /// Rings when [`Self::report`] may say something else.
+    pub(crate) fn bell(&self) -> watch::Receiver<()> {
+        self.bell.subscribe()
+    }
+
     fn touch(&self, keys: Vec<ObjectKey>) {
-        if let Some(table) = self.table.as_ref().filter(|_| !keys.is_empty()) {
+        if keys.is_empty() {
+            return;
+        }
+        self.bell.send_replace(());
+        if let Some(table) = &self.table {
             table.touch(keys);
         }
     }
@@ -433,6 +437,7 @@ mod tests {
         bench.ack("a", &bench.snapshot, &[LISTENER]);
         assert_eq!(bench.waiting(1, &["http", "https"]), None);
         bench.publish(&[(LISTENER, "1")]);
+        bench.ack("a", &bench.snapshot, &[LISTENER]);
         assert_eq!(bench.waiting(1, &["http"]), None);
         bench.publish(&[(LISTENER, "2")]);
         assert_eq!(bench.waiting(1, &["http", "https"]), Some("Pending"));

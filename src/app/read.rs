@@ -22,6 +22,7 @@ use crate::pipeline::{Step, World};
 use crate::programmed::Programmed;
 use crate::proxies::Proxies;
 use crate::registries;
+use crate::statuses;
 
 /// How long the addresses of a registry have to answer.
 const TEST: Duration = Duration::from_secs(20);
@@ -95,7 +96,10 @@ impl Read for Reader {
     fn object(&self, kind: Kind, name: &NamespacedName) -> Option<Value> {
         let key = ObjectKey { kind, name: name.clone() };
         let world = self.world();
-        let object = world.catalog().get(&key)?.clone();
+        let catalog = world.catalog();
+        // One that was never good is there all the same.
+        let refused = || catalog.refused(&key).map(|refused| &refused.object);
+        let object = catalog.get(&key).or_else(refused)?.clone();
         let status = world.compiler.status(world.catalog(), &key);
         let generation = world.catalog().generation_of(&key).unwrap_or_default();
         let source: Arc<str> = name.to_string().into();
@@ -113,9 +117,15 @@ impl Read for Reader {
             fields.insert("status".into(), registry_json(&registry));
         }
         kinds::redact(kind, &mut document);
-        if let Some(status) = status
+        if let Some(mut status) = status
             && let Value::Object(fields) = &mut document
         {
+            let waiting = statuses::waiting(&self.programmed, &object, &status, generation);
+            if let Some(waiting) = waiting {
+                let told = self.table.as_ref().and_then(|table| table.told(&key));
+                let told = told.unwrap_or_default();
+                status::hold_back(&mut status, &waiting, generation, &told);
+            }
             fields.insert("status".into(), status::render(&status, generation, &self.controller));
         }
         Some(document)

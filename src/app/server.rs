@@ -7,15 +7,17 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use compile::GroupKey;
+use compile::{Bind, GroupKey};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use model::{Batch, NamespacedName};
 use revision::store::{LastGood, Store};
+use status::replicas::Replicas;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Reviews};
+use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
 use crate::kubernetes;
@@ -66,7 +68,6 @@ impl Server {
         let fleet_ca = Contents::read(fleet::files(&settings))?;
         let fleet_options =
             fleet::options(&settings, &fleet_ca)?.map(|options| watch::channel(Arc::new(options)));
-        let groups = Arc::new(Groups::new(Auth::new(&settings, &credentials)?));
         let last_good = (!found.snapshots.is_empty()).then_some(found.written);
         let snapshots: BTreeMap<_, _> = found
             .snapshots
@@ -75,14 +76,21 @@ impl Server {
             .collect();
         let Seeds { files, objects, keys: documents } = last_good::seeds(&found.documents);
         let api_server = kubernetes::client(&settings).await?;
+        // Who runs proxies in the cluster knows them by their ServiceAccounts.
+        let reviews = api_server
+            .as_ref()
+            .filter(|_| fleet_options.is_some())
+            .map(|server| Arc::new(Reviews::new(server.client.clone())));
+        let auth = Auth::new(&settings, &credentials)?.with_reviews(reviews.clone());
+        let groups = Arc::new(Groups::new(auth));
 
         let services: Vec<_> = found.services.iter().map(|service| service.id.clone()).collect();
         let seeds = found.services.into_iter().map(registries::seed).collect();
         let (feed, wants) = Feed::new();
         let world = Arc::new(RwLock::new(World::new(
             settings.controller_name.as_str().into(),
-            // In a cluster a Gateway's addresses are those of its Service.
-            if settings.kubernetes { compile::Bind::Any } else { compile::Bind::Given },
+            // In a cluster, addresses are those of Services.
+            if settings.kubernetes { Bind::Any } else { Bind::Given },
             documents.iter().filter_map(|(source, _)| Some((source.clone(), last_good?))).collect(),
             seeds,
             feed,
@@ -137,7 +145,7 @@ impl Server {
         let xds_handle = xds.handle();
         let mut watched = Vec::new();
         if !credentials.is_empty() {
-            watched.push(watch_credentials(&settings, &groups, &credentials));
+            watched.push(watch_credentials(&settings, &groups, reviews.clone(), &credentials));
         }
         if !certificates.is_empty() {
             watched.push(watch_certificates(&settings, &xds_handle, &certificates));
@@ -171,7 +179,17 @@ impl Server {
             programmed: programmed.clone(),
             table: table.clone(),
         };
-        let statuses = Statuses { world: world.clone(), programmed, steps: steps_seen.clone() };
+        // Every replica serves; the leader writes.
+        let (leader, leads) = watch::channel(false);
+        let fleets = api_server.as_ref().zip(fleet_options).map(|(server, (_, options))| {
+            fleet::new(&settings, server, options, fleets_wanted.clone(), leads.clone())
+        });
+        let statuses = Statuses {
+            world: world.clone(),
+            programmed,
+            steps: steps_seen.clone(),
+            addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
+        };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             read: Arc::new(reader),
@@ -201,6 +219,7 @@ impl Server {
                 }
             }
         });
+        let steps_of_content = steps_seen.clone();
         let taken = wants.taken.clone();
         let mut rest = vec![
             // A long compile must not hold up streams that share a worker with it.
@@ -229,18 +248,19 @@ impl Server {
             // It reads files.
             rest.push(on_a_thread("file", run)?);
         }
-        let (_leading, leader) = watch::channel(true);
-        if let (Some((_, options)), Some(server)) = (fleet_options, &api_server) {
-            let (_told, tasks) = fleet::start(
-                &settings,
-                server,
-                options,
-                fleets_wanted,
-                leader,
-                batches.downgrade(),
-                stop_rest.clone(),
-            );
-            rest.extend(tasks);
+        if let Some((fleets, told)) = fleets {
+            rest.push(tokio::spawn(fleets.run(stop_rest.clone().cancelled_owned())));
+            rest.push(tokio::spawn(fleet::tell(told.findings, batches.clone())));
+            if let Some(reviews) = reviews {
+                rest.push(tokio::spawn(fleet::accounts(fleets_wanted, reviews.clone())));
+                let tell = fleet::tell_reviews(reviews.trouble(), batches.clone());
+                let stop = stop_rest.clone();
+                rest.push(tokio::spawn(async move {
+                    stop.run_until_cancelled(tell).await;
+                }));
+            }
+            let table = table.clone().unwrap_or_default();
+            rest.push(tokio::spawn(statuses::moved(told.addresses, table)));
         }
         if let Some((options, server)) = objects.zip(api_server) {
             let table = table.unwrap_or_default();
@@ -248,9 +268,12 @@ impl Server {
             let source = sources::kubernetes::Source::new(server.client.clone(), options, taken)
                 .heard_by(Arc::new(Heard(table.clone())));
             rest.push(tokio::spawn(source.run(batches.clone(), stopped())));
-            // Every replica serves; the leader writes.
-            let (leader, leads) = watch::channel(false);
             let lease = kubernetes::lease(&server.client, &settings);
+            let replica = status::replicas::Options {
+                namespace: lease.namespace.clone(),
+                cluster: settings.cluster_name.clone(),
+                identity: lease.identity.clone(),
+            };
             rest.push(tokio::spawn(status::lease::run(
                 server.client.clone(),
                 lease,
@@ -258,10 +281,37 @@ impl Server {
                 stopped(),
             )));
             let controller = settings.controller_name.as_str().into();
-            let (writer, told) =
-                status::Writer::new(server.client, table, Arc::new(statuses), leads, controller);
+            let programmed = statuses.programmed.clone();
+            let (writer, told) = status::Writer::new(
+                server.client.clone(),
+                table,
+                Arc::new(statuses),
+                leads.clone(),
+                controller,
+            );
             rest.push(tokio::spawn(writer.run(stopped())));
-            rest.push(tokio::spawn(statuses::tell(told.troubles, batches)));
+            let (content, content_seen) = watch::channel(None);
+            let (reports, reports_seen) = watch::channel(BTreeMap::new());
+            let (peers, peers_seen) = watch::channel(BTreeMap::new());
+            let (differs, differs_seen) = watch::channel(None);
+            let replicas = Replicas {
+                client: server.client,
+                options: replica,
+                content: content_seen,
+                reports: reports_seen,
+                leader: leads,
+                peers,
+                differs,
+            };
+            rest.push(tokio::spawn(replicas.run(stopped())));
+            rest.push(tokio::spawn(statuses::content(steps_of_content, content)));
+            rest.push(tokio::spawn(statuses::report(
+                programmed.clone(),
+                told.unprogrammed,
+                reports,
+            )));
+            rest.push(tokio::spawn(statuses::hear(programmed, peers_seen)));
+            rest.push(tokio::spawn(statuses::tell(told.troubles, differs_seen, batches)));
         }
         let folder = shown(settings.source_dir.as_deref());
         tracing::info!(xds = %xds_address, http = %http_address, folder, kubernetes = settings.kubernetes, "started");
@@ -420,18 +470,29 @@ fn tls(settings: &Settings, files: &Contents) -> Option<serve::Tls> {
     Some(serve::Tls { certificate: of(cert), key: of(key), client_ca })
 }
 
-fn watch_credentials(settings: &Settings, groups: &Arc<Groups>, first: &Contents) -> Watched {
+fn watch_credentials(
+    settings: &Settings,
+    groups: &Arc<Groups>,
+    reviews: Option<Arc<Reviews>>,
+    first: &Contents,
+) -> Watched {
     let (settings, groups) = (settings.clone(), groups.clone());
     Watched::new("credentials", first, move |files| {
-        groups.set_auth(Auth::new(&settings, files)?);
+        groups.set_auth(Auth::new(&settings, files)?.with_reviews(reviews.clone()));
         Ok(())
     })
 }
 
 fn watch_certificates(settings: &Settings, xds: &serve::Handle, first: &Contents) -> Watched {
     let (settings, xds) = (settings.clone(), xds.clone());
+    if let Some(tls) = tls(&settings, first) {
+        expiry::note(&tls.certificate);
+    }
     Watched::new("certificates", first, move |files| {
-        Ok(tls(&settings, files).map_or(Ok(()), |tls| xds.set_tls(&tls))?)
+        let Some(tls) = tls(&settings, files) else { return Ok(()) };
+        xds.set_tls(&tls)?;
+        expiry::note(&tls.certificate);
+        Ok(())
     })
 }
 
@@ -521,7 +582,7 @@ mod tests {
         let settings = settings(&[("xds-tokens-file", file.to_str().unwrap())]);
         let first = Contents::read(Auth::files(&settings)).unwrap();
         let groups = Arc::new(Groups::new(Auth::new(&settings, &first).unwrap()));
-        let mut watched = watch_credentials(&settings, &groups, &first);
+        let mut watched = watch_credentials(&settings, &groups, None, &first);
         let admits = |token: &str| {
             let client = Client {
                 stream: 1,

@@ -4,14 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use compile::GroupKey;
+use fleet::kubernetes::Reached;
 use model::{
-    Batch, Change, Code, Finding, Kind, ListenerStatus, NamespacedName, Object, ObjectKey,
-    ObjectRef, ObjectStatus, Severity, codes,
+    Batch, Change, Code, Condition, ConditionStatus, Finding, FleetMode, GatewayStatus, Kind,
+    ListenerStatus, NamespacedName, Object, ObjectKey, ObjectRef, ObjectStatus, Severity, codes,
 };
 use serde_json::Value;
+use snapshot::ResourceType;
 use sources::kubernetes::Ear;
+use status::replicas::{Content, Report, Reports};
 use status::{Computed, Table, Trouble, TroubleKind, Waiting};
 use tokio::sync::{mpsc, watch};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::groups::group_name;
 use crate::pipeline::{Step, World};
@@ -23,7 +27,11 @@ pub(crate) struct Statuses {
     pub(crate) programmed: Arc<Programmed>,
     /// Before the first step nothing is known, and "nothing" must not be written.
     pub(crate) steps: watch::Receiver<Option<Step>>,
+    /// Where Gateways can be reached whose proxies are run for them; `None` where none are.
+    pub(crate) addresses: Option<watch::Receiver<Addresses>>,
 }
+
+type Addresses = Arc<BTreeMap<NamespacedName, Reached>>;
 
 impl status::Statuses for Statuses {
     fn computed(&self, key: &ObjectKey) -> Option<Computed> {
@@ -37,10 +45,49 @@ impl status::Statuses for Statuses {
         if *object.meta().source != *sources::kubernetes::NAME {
             return None;
         }
-        let status = world.compiler.status(catalog, key)?;
+        let mut status = world.compiler.status(catalog, key)?;
+        let managed = world.compiler.fleet(&key.name).is_some_and(|f| f.mode == FleetMode::Managed);
         drop(world);
-        let waiting = waiting(&self.programmed, &object, &status);
-        Some(Computed { generation: object.meta().generation, status, waiting })
+        if let (ObjectStatus::Gateway(status), Some(all)) = (&mut status, &self.addresses)
+            && managed
+        {
+            // Not known yet is not the same as none.
+            reach(status, all.borrow().get(&key.name)?);
+        }
+        let generation = object.meta().generation;
+        let waiting = waiting(&self.programmed, &object, &status, generation);
+        Some(Computed { generation, status, waiting })
+    }
+}
+
+/// A Gateway that cannot be reached as it should is not programmed, whatever its proxies have.
+fn reach(status: &mut GatewayStatus, reached: &Reached) {
+    status.addresses.clone_from(&reached.addresses);
+    let (reason, text) = if !reached.missing.is_empty() {
+        let missing = reached.missing.join(", ");
+        ("AddressNotUsable", format!("its Service has not been given {missing}"))
+    } else if reached.addresses.is_empty() {
+        ("AddressNotAssigned", "its Service has no address yet".to_owned())
+    } else {
+        return;
+    };
+    for condition in &mut status.conditions {
+        if condition.kind == "Programmed" && condition.status == ConditionStatus::True {
+            *condition = Condition::new("Programmed", false, reason, text.clone());
+        }
+    }
+}
+
+/// Tells the writer of Gateways that are reached elsewhere than before.
+pub(crate) async fn moved(mut addresses: watch::Receiver<Addresses>, table: Table) {
+    let mut before = Addresses::default();
+    while addresses.changed().await.is_ok() {
+        let now = addresses.borrow_and_update().clone();
+        let names: BTreeSet<_> = before.keys().chain(now.keys()).collect();
+        let differ = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
+        let kind = Kind::Gateway;
+        table.touch(differ.map(|name| ObjectKey { kind, name: name.clone() }).collect::<Vec<_>>());
+        before = now;
     }
 }
 
@@ -49,6 +96,7 @@ pub(crate) fn waiting(
     programmed: &Programmed,
     object: &Object,
     status: &ObjectStatus,
+    generation: i64,
 ) -> Option<Waiting> {
     let listeners = match status {
         ObjectStatus::Gateway(gateway) => &gateway.listeners,
@@ -63,8 +111,69 @@ pub(crate) fn waiting(
     };
     let listeners: BTreeSet<_> =
         listeners.iter().filter(is_programmed).map(|listener| listener.name.clone()).collect();
-    let meta = object.meta();
-    programmed.waiting(&group(object)?, &meta.key, meta.generation, listeners)
+    programmed.waiting(&group(object)?, object.key(), generation, listeners)
+}
+
+/// Tells other replicas what the proxies here have taken, of what does not say so yet.
+pub(crate) async fn report(
+    programmed: Arc<Programmed>,
+    mut open: watch::Receiver<BTreeSet<ObjectKey>>,
+    reports: watch::Sender<Reports>,
+) {
+    let mut bell = programmed.bell();
+    loop {
+        let open_now = open.borrow_and_update().clone();
+        bell.mark_unchanged();
+        let now: Reports = open_now
+            .into_iter()
+            .filter_map(|key| {
+                let report = programmed.report(&key)?;
+                Some((key, report))
+            })
+            .collect();
+        reports.send_if_modified(|told| {
+            let differs = *told != now;
+            *told = now;
+            differs
+        });
+        tokio::select! {
+            changed = open.changed() => if changed.is_err() { return },
+            Ok(()) = bell.changed() => {}
+        }
+    }
+}
+
+/// Hears what the proxies of other replicas have taken.
+pub(crate) async fn hear(
+    programmed: Arc<Programmed>,
+    mut peers: watch::Receiver<BTreeMap<ObjectKey, Vec<Report>>>,
+) {
+    while peers.changed().await.is_ok() {
+        let now = peers.borrow_and_update().clone();
+        programmed.set_peers(now);
+    }
+}
+
+/// Hashes what is served to the proxies of Gateways. Groups that exist because some client asked for them are left out:
+/// they differ from replica to replica.
+pub(crate) async fn content(
+    mut steps: watch::Receiver<Option<Step>>,
+    content: watch::Sender<Option<Content>>,
+) {
+    while steps.changed().await.is_ok() {
+        let Some(step) = steps.borrow_and_update().clone() else { continue };
+        let (mut config, mut endpoints) = (Xxh3::new(), Xxh3::new());
+        for (name, snapshot) in step.snapshots.iter().filter(|(n, _)| n.starts_with("gateway/")) {
+            for kind in ResourceType::ALL {
+                let hasher =
+                    if kind == ResourceType::Endpoint { &mut endpoints } else { &mut config };
+                hasher.update(name.as_bytes());
+                hasher.update(&snapshot.set(kind).version().0.to_le_bytes());
+            }
+        }
+        let now = Content { config: config.digest(), endpoints: endpoints.digest() };
+        content.send_if_modified(|told| told.replace(now) != Some(now));
+    }
 }
 
 /// The proxies that serve the listeners of this object.
@@ -95,15 +204,24 @@ impl Ear for Heard {
     }
 }
 
-/// Makes findings of what keeps statuses from being written.
+/// Makes findings of what keeps statuses from being written, and of replicas that serve something else.
 pub(crate) async fn tell(
     mut troubles: watch::Receiver<BTreeMap<String, Trouble>>,
+    mut differs: watch::Receiver<Option<String>>,
     batches: mpsc::Sender<Batch>,
 ) {
     let mut told = BTreeSet::new();
-    while troubles.changed().await.is_ok() {
+    loop {
+        tokio::select! {
+            changed = troubles.changed() => if changed.is_err() { return },
+            Ok(()) = differs.changed() => {}
+        }
         let all = troubles.borrow_and_update().clone();
-        let mut changes = Vec::new();
+        let replica = differs.borrow_and_update().as_deref().map(differing);
+        let mut changes = vec![Change::Findings {
+            scope: "replicas".into(),
+            findings: replica.into_iter().collect(),
+        }];
         for scope in told.iter().chain(all.keys()) {
             let findings = all.get(scope).map(finding).into_iter().collect();
             changes.push(Change::Findings { scope: format!("status {scope}").into(), findings });
@@ -113,6 +231,25 @@ pub(crate) async fn tell(
         if batches.send(batch).await.is_err() {
             return;
         }
+    }
+}
+
+fn of_source() -> ObjectRef {
+    ObjectRef {
+        source: sources::kubernetes::NAME.into(),
+        object: None,
+        pointer: "".into(),
+        location: None,
+    }
+}
+
+fn differing(replica: &str) -> Finding {
+    Finding {
+        at: of_source(),
+        code: codes::REPLICAS_DIFFER,
+        severity: Severity::Error,
+        text: format!("the replica of Lease {replica} has served something else for over a minute"),
+        hint: "compare `isthmus get sources` and the versions of both".into(),
     }
 }
 
@@ -137,11 +274,7 @@ fn finding(trouble: &Trouble) -> Finding {
             "managedFields of the object tell who; let only one controller have the class".into(),
         ),
     };
-    let at = ObjectRef {
-        source: sources::kubernetes::NAME.into(),
-        object: (*what != TroubleKind::Forbidden).then(|| key.clone()),
-        pointer: "".into(),
-        location: None,
-    };
+    let object = (*what != TroubleKind::Forbidden).then(|| key.clone());
+    let at = ObjectRef { object, ..of_source() };
     Finding { at, code, severity: Severity::Warning, text, hint }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{CertificateRef, Kind, NamespacedName, Object, ObjectKey};
+use model::{BackendAuthorities, CertificateRef, Kind, NamespacedName, Object, ObjectKey};
 
 /// Whether the objects of this kind are only of use where another object names them.
 #[must_use]
@@ -14,8 +14,16 @@ pub const fn is_fetched_by_name(kind: Kind) -> bool {
 pub(crate) fn of(object: &Object) -> BTreeSet<ObjectKey> {
     match object {
         Object::Gateway(gateway) => {
-            certificates(gateway.listeners.iter().flat_map(|listener| &listener.certificates))
+            let listeners = gateway.listeners.iter().flat_map(|listener| &listener.certificates);
+            let ports = gateway.frontend.ports.values().flatten();
+            let clients = gateway.frontend.default.iter().chain(ports);
+            let authorities = clients.flat_map(|client| &client.authorities);
+            certificates(listeners.chain(authorities).chain(&gateway.client_certificate))
         }
+        Object::BackendTlsPolicy(policy) => match &policy.authorities {
+            BackendAuthorities::Named(authorities) => certificates(authorities.iter()),
+            BackendAuthorities::System | BackendAuthorities::Unknown { .. } => BTreeSet::new(),
+        },
         Object::ListenerSet(set) => {
             certificates(set.listeners.iter().flat_map(|listener| &listener.certificates))
         }

@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// The namespace of the installation
     #[arg(short, long, value_name = "NS", default_value = "isthmus-system")]
     namespace: String,
+    /// The setting `cluster-name` of the installation
+    #[arg(long, value_name = "TEXT", default_value = "isthmus", conflicts_with = "pre")]
+    cluster_name: String,
     /// With --pre: what this ServiceAccount may do; else what you may
     #[arg(long, value_name = "NAMESPACE/NAME", requires = "pre")]
     service_account: Option<String>,

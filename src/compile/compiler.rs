@@ -9,9 +9,8 @@ use model::{
 };
 
 use crate::complaint::{self, Complaint};
-use crate::features::SUPPORTED;
 use crate::register::{Register, Registered};
-use crate::{Bind, GroupKey, gateway, grpc, references, refused};
+use crate::{Bind, GroupKey, features, gateway, grpc, references, refused};
 
 /// `PolicyStatus.ancestors`: more are not to be written.
 const MOST_ANCESTORS: usize = 16;
@@ -77,6 +76,12 @@ impl Compiler {
             Key::Object(key) if Kind::WITH_STATUS.contains(&key.kind) => Some(key.clone()),
             _ => None,
         }));
+        // The parameters of classes are read each time that a class is looked at.
+        let is_config =
+            |key: &Key| matches!(key, Key::Object(key) if key.kind == Kind::GatewayConfig);
+        if changed.iter().any(is_config) {
+            out.statuses.extend(catalog.gateway_classes().map(|class| class.meta.key.clone()));
+        }
         let controller = &self.controller;
         for (name, group) in &mut self.gateways {
             let key = GroupKey::Gateway(name.clone());
@@ -138,6 +143,12 @@ impl Compiler {
     /// What the proxies of each Gateway are made from, in order of name.
     pub fn fleets(&self) -> impl Iterator<Item = &Arc<Fleet>> {
         self.gateways.values().filter_map(gateway::Group::fleet)
+    }
+
+    /// What the proxies of this Gateway are made from.
+    #[must_use]
+    pub fn fleet(&self, gateway: &NamespacedName) -> Option<&Arc<Fleet>> {
+        self.gateways.get(gateway)?.fleet()
     }
 
     /// Whether there is such a group, and it is ours to serve.
@@ -211,8 +222,11 @@ impl Compiler {
                     }
                 };
                 Some(ObjectStatus::GatewayClass(GatewayClassStatus {
-                    conditions: vec![accepted],
-                    supported_features: SUPPORTED.to_vec(),
+                    conditions: [accepted]
+                        .into_iter()
+                        .chain(catalog.gateway_api().map(features::version))
+                        .collect(),
+                    supported_features: features::supported(catalog.gateway_api()),
                 }))
             }
             Kind::Gateway => {

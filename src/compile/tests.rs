@@ -3,11 +3,12 @@ use std::time::Duration;
 
 use catalog::{Catalog, Merger};
 use model::{
-    AllowedNamespaces, AppProtocol, Backend, BackendRef, Batch, Change, Endpoint, EndpointHealth,
-    EndpointPort, EndpointSlice, Gateway, GatewayClass, GrantFrom, GrantTo, Hostname, Kind,
-    Listener, ListenerProtocol, Locality, Locations, Meta, Namespace, NamespacedName, Object,
-    ObjectKey, ParentRef, PathMatch, ReferenceGrant, Route, RouteMatch, Rule, Selector, Service,
-    ServicePort, TargetPort, Timeouts, TlsMode,
+    AllowedNamespaces, AppProtocol, Backend, BackendRef, Batch, Change, ConditionStatus, Endpoint,
+    EndpointHealth, EndpointPort, EndpointSlice, Gateway, GatewayClass, GrantFrom, GrantTo,
+    Hostname, Kind, Listener, ListenerProtocol, Locality, Locations, Meta, Namespace,
+    NamespacedName, Node, Object, ObjectKey, ObjectStatus, ParentRef, PathMatch, ReferenceGrant,
+    Refused, Route, RouteMatch, Rule, Selector, Service, ServicePort, TargetPort, Timeouts,
+    TlsMode,
 };
 
 use crate::{Compiler, GroupKey};
@@ -75,6 +76,7 @@ fn service(name: &str, ports: &[u16]) -> Object {
         port: *p,
         target: TargetPort::Number(*p),
         protocol: AppProtocol::Http1,
+        tls: false,
     };
     let ports = ports.iter().map(port).collect();
     Object::Service(Arc::new(Service {
@@ -456,6 +458,111 @@ fn any_sequence_of_changes_ends_in_the_same_plan_as_from_scratch() {
             world.step(vec![change]);
         }
     }
+}
+
+/// The conditions of the route's only parent.
+fn conditions(world: &World, name: &str) -> Vec<(&'static str, bool, String)> {
+    let key = ObjectKey::new(Kind::HttpRoute, "web", name);
+    let Some(ObjectStatus::Route(parents)) = world.compiler.status(world.merger.catalog(), &key)
+    else {
+        panic!("{name} has no status")
+    };
+    let [parent] = parents.as_slice() else { panic!("{parents:?}") };
+    let conditions = parent.conditions.iter();
+    conditions.map(|c| (c.kind, c.status == ConditionStatus::True, c.message.clone())).collect()
+}
+
+#[test]
+fn a_rule_with_a_fault_is_answered_500_and_costs_the_others_nothing() {
+    let mut world = small_world();
+    let spec = RouteSpec {
+        name: "a",
+        section: None,
+        hosts: &["a.example.com"],
+        path: "/",
+        service: "s0",
+        port: 80,
+    };
+    let with_fault = |rules: &dyn Fn(Rule) -> Vec<Rule>| {
+        let mut object = route(&spec);
+        let route = object.as_route_mut().unwrap();
+        let rule = route.rules.remove(0);
+        route.rules = rules(rule);
+        Change::Apply(object)
+    };
+    let broken = |rule: &Rule| Rule { fault: Some("a bad regex".into()), ..rule.clone() };
+    let answers = |world: &World| -> Vec<bool> {
+        let tables = world.plan().route_tables.values();
+        let hosts = tables.flat_map(|table| &table.virtual_hosts);
+        let host = hosts.flat_map(|host| &host.routes).filter(|r| r.name.contains("/web/a/"));
+        host.map(|r| matches!(r.action, ir::Action::Respond { status: 500 })).collect()
+    };
+    world.step(vec![with_fault(&|rule| vec![broken(&rule), rule])]);
+    assert_eq!(answers(&world), [true, false]);
+    let told = conditions(&world, "a");
+    assert!(told.contains(&("PartiallyInvalid", true, "Dropped Rule 0: a bad regex".to_owned())));
+    assert_eq!((told[0].0, told[0].1), ("Accepted", true));
+    // With no match left, nothing of it is there.
+    world.step(vec![with_fault(&|rule| vec![Rule { matches: vec![], ..broken(&rule) }, rule])]);
+    assert_eq!(answers(&world), [false]);
+    world.step(vec![with_fault(&|rule| vec![broken(&rule)])]);
+    let told = conditions(&world, "a");
+    assert_eq!((told[0].0, told[0].1), ("Accepted", false), "{told:?}");
+}
+
+#[test]
+fn the_status_of_a_refused_object_says_so_while_its_last_good_version_is_served() {
+    let mut world = small_world();
+    let refuse = |object: Object| {
+        Change::Refused(Refused { object, reason: "ISM1106 /spec: no good".into() })
+    };
+    let spec = |name| RouteSpec {
+        name,
+        section: None,
+        hosts: &["a.example.com"],
+        path: "/",
+        service: "s0",
+        port: 80,
+    };
+    let before = world.plan().clone();
+    world.step(vec![refuse(route(&spec("a"))), refuse(route(&spec("never-good")))]);
+    assert_eq!(world.plan().route_tables, before.route_tables);
+    for name in ["a", "never-good"] {
+        let told = conditions(&world, name);
+        assert_eq!((told[0].0, told[0].1), ("Accepted", false), "{name}");
+        assert!(told[0].2.contains("ISM1106"), "{told:?}");
+    }
+    world.step(vec![Change::Apply(route(&spec("a")))]);
+    assert!(conditions(&world, "a")[0].1);
+}
+
+#[test]
+fn endpoints_are_where_their_node_is() {
+    let mut world = small_world();
+    let node = |region: &str| {
+        let mut meta = meta(Kind::Node, "", "n1");
+        meta.labels = vec![
+            ("topology.kubernetes.io/region".into(), region.into()),
+            ("topology.kubernetes.io/zone".into(), "z1".into()),
+        ];
+        Change::Apply(Object::Node(Arc::new(Node { meta })))
+    };
+    let mut object = slice("s0", &[1]);
+    if let Object::EndpointSlice(slice) = &mut object {
+        Arc::make_mut(slice).endpoints[0].node = Some("n1".into());
+        Arc::make_mut(slice).endpoints[0].locality.zone = "z9".into();
+    }
+    world.step(vec![Change::Apply(object), node("r1")]);
+    let localities = |world: &World| -> Vec<String> {
+        let sets = world.plan().endpoints.values();
+        let all = sets.flat_map(|set| &set.localities).map(|at| &at.locality);
+        all.filter(|at| !at.region.is_empty())
+            .map(|at| format!("{}/{}", at.region, at.zone))
+            .collect()
+    };
+    assert_eq!(localities(&world), ["r1/z9"], "the slice knows the zone best");
+    world.step(vec![node("r2")]);
+    assert_eq!(localities(&world), ["r2/z9"]);
 }
 
 #[test]

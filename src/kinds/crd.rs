@@ -14,6 +14,14 @@ struct Face {
 
 fn face(kind: Kind) -> Face {
     match kind {
+        Kind::GatewayConfig => Face {
+            short: &["gwconf"],
+            columns: &[
+                ("Mode", ".spec.mode", "string"),
+                ("Size", ".spec.size", "string"),
+                ("Replicas", ".spec.replicas", "integer"),
+            ],
+        },
         Kind::MeshService => Face {
             short: &["msvc"],
             columns: &[

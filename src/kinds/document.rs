@@ -175,7 +175,6 @@ fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
 }
 
 /// The versions of the kind that are read; the first is the one to write.
-#[must_use]
 pub(crate) fn versions(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Gateway | Kind::GatewayClass | Kind::HttpRoute | Kind::ReferenceGrant => {

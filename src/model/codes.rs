@@ -134,6 +134,10 @@ codes! {
     /// Somebody else writes the same fields of an object's status again and again. It is left alone for longer and longer,
     /// so its status may be that of the other one.
     STATUS_CONTESTED = 1522, "status written by two";
+    /// Another replica of the same installation has served something else for over a minute, while nothing changed at
+    /// either. The same input gives the same bytes on every replica: one does not see what the other sees, or is of
+    /// another version.
+    REPLICAS_DIFFER = 1523, "replicas serve different configuration";
 
     /// The API server does not take an object of a Gateway's fleet. What was written before stays; it is tried again.
     FLEET_WRITING = 1601, "object of a fleet cannot be written";
@@ -145,6 +149,9 @@ codes! {
     FLEET_FOREIGN = 1603, "object belongs to somebody else";
     /// Somebody has set fields of a fleet's object that Isthmus would set otherwise. They stay as they are.
     FLEET_KEPT = 1604, "fields kept as somebody set them";
+    /// The API server cannot be asked whether tokens of ServiceAccounts are good, or does not permit it. Proxies that it has
+    /// been asked about before are let in, new ones are to try again.
+    TOKEN_REVIEW = 1605, "tokens cannot be checked";
 
     /// A proxy refused what it was sent. The text is the proxy's own.
     PROXY_REJECTED = 3101, "proxy rejected the configuration";

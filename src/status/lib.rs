@@ -12,6 +12,7 @@ mod json;
 pub mod lease;
 mod merge;
 mod programmed;
+pub mod replicas;
 mod table;
 mod writer;
 

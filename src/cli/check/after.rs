@@ -13,8 +13,6 @@ use crate::cluster::Cluster;
 use crate::exit::{Exit, Failure};
 
 const SELECTOR: &str = "app.kubernetes.io/name=isthmus,app.kubernetes.io/component=control-plane";
-/// The Lease of the leader, in the namespace of the installation.
-const LEASE: &str = "isthmus-leader";
 
 /// What one replica says of itself.
 #[derive(Default)]
@@ -123,22 +121,25 @@ fn ready(name: &str, replica: &Replica) -> Check {
 }
 
 fn leader(args: &Args, cluster: &Cluster, pods: &[Value]) -> Check {
-    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{LEASE}", args.namespace);
+    const HINT: &str = "without a leader no status is written, and no gateway is made or changed";
+    let name = format!("{}-leader", args.cluster_name);
+    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{name}", args.namespace);
     let lease = match cluster.get(&path) {
         Ok(lease) => lease,
         Err(refusal) => {
-            return Check::fail("leader", format!("cannot read Lease {LEASE}: {refusal}"))
-                .hint("without a leader no status is written");
+            return Check::fail("leader", format!("cannot read Lease {name}: {refusal}"))
+                .hint(HINT);
         }
     };
-    match lease["spec"]["holderIdentity"].as_str().filter(|holder| !holder.is_empty()) {
-        None => Check::fail("leader", "nobody").hint("without a leader no status is written"),
-        Some(holder) if pods.iter().any(|pod| pod["metadata"]["name"] == holder) => {
-            Check::ok("leader", holder)
+    let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
+    // Behind the name of the replica stands what tells one process from the next.
+    let replica = holder.rsplit_once('_').map_or(holder, |(replica, _)| replica);
+    match replica {
+        "" => Check::fail("leader", "nobody").hint(HINT),
+        _ if pods.iter().any(|pod| pod["metadata"]["name"] == replica) => {
+            Check::ok("leader", replica)
         }
-        Some(holder) => {
-            Check::warn("leader", format!("{holder}, which is no pod of this installation"))
-        }
+        _ => Check::warn("leader", format!("{replica}, which is no pod of this installation")),
     }
 }
 

@@ -151,7 +151,7 @@ async fn pods(
 
 async fn lease(Path(name): Path<String>) -> Json<Value> {
     assert_eq!(name, "isthmus-leader");
-    Json(json!({"spec": {"holderIdentity": "isthmus-a"}}))
+    Json(json!({"spec": {"holderIdentity": "isthmus-a_0a1b2c3d"}}))
 }
 
 /// Replicas that answer as a server does that is real but for what it reads; one of them is not ready.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use kinds::Served;
-use model::{Change, Finding, Health, Kind, NamespacedName, Object, ObjectKey};
+use model::{Change, Finding, GatewayApi, Health, Kind, NamespacedName, Object, ObjectKey};
 
 use super::discover::Standing;
 use super::watch::{News, Read, Scope, Trouble};
@@ -28,6 +28,8 @@ pub(super) struct View {
     /// Scopes of findings that were sent.
     said: HashSet<Arc<str>>,
     changes: Vec<Change>,
+    /// Kinds whose gauges may be others.
+    touched: BTreeSet<Kind>,
 }
 
 /// The objects of one scope.
@@ -71,6 +73,7 @@ impl View {
             health: None,
             said: HashSet::new(),
             changes: Vec::new(),
+            touched: BTreeSet::new(),
         }
     }
 
@@ -112,16 +115,21 @@ impl View {
                     self.settle_trouble(scope, None);
                 }
                 self.seeds.retain(|key, _| key.kind != kind);
-                gauges::kind(kind, 0, false);
+                self.touched.insert(kind);
             }
         }
         scopes
     }
 
+    pub(super) fn gateway_api(&mut self, found: GatewayApi) {
+        self.changes.push(Change::GatewayApi(found));
+    }
+
     pub(super) fn contact(&mut self, contact: Result<(), String>) {
         if let Err(reason) = &contact {
-            for shelf in self.scopes.values_mut() {
+            for (scope, shelf) in &mut self.scopes {
                 shelf.current = false;
+                self.touched.insert(scope.kind);
             }
             let finding = say::away(&self.options.name, &self.options.url, reason);
             self.say("contact".into(), vec![finding]);
@@ -165,8 +173,7 @@ impl View {
                 }
             }
         }
-        let shelf = &self.scopes[scope];
-        gauges::kind(scope.kind, shelf.known.len(), shelf.current);
+        self.touched.insert(scope.kind);
     }
 
     fn shelf(&mut self, scope: &Scope) -> &mut Shelf {
@@ -197,6 +204,7 @@ impl View {
     /// An object as it is now.
     pub(super) fn read(&mut self, scope: &Scope, read: Read) {
         let Read { key, served, findings } = read;
+        self.touched.insert(scope.kind);
         let shelf = self.shelf(scope);
         shelf.known.insert(key.name.clone());
         if let Some(listing) = &mut shelf.listing {
@@ -229,6 +237,7 @@ impl View {
     }
 
     fn delete(&mut self, key: ObjectKey) {
+        self.touched.insert(key.kind);
         self.say(key.to_string().into(), Vec::new());
         self.changes.push(Change::Delete(key));
     }
@@ -320,6 +329,12 @@ impl View {
 
     /// What is to be sent now.
     pub(super) fn flush(&mut self) -> Vec<Change> {
+        for kind in std::mem::take(&mut self.touched) {
+            let shelves = || self.scopes.iter().filter(|(scope, _)| scope.kind == kind);
+            let objects = shelves().map(|(_, shelf)| shelf.known.len()).sum();
+            let current = shelves().next().is_some() && shelves().all(|(_, shelf)| shelf.current);
+            gauges::kind(kind, objects, current);
+        }
         let health = self.health();
         if self.health.as_ref() != Some(&health) {
             self.changes.push(Change::Health(health.clone()));

@@ -84,7 +84,7 @@ impl Trouble {
                     _ => Self::Refused { reason },
                 }
             }
-            other => Self::Contact { reason: chain(other) },
+            other => Self::Contact { reason: reason(other) },
         }
     }
 
@@ -101,8 +101,17 @@ impl Trouble {
     }
 }
 
+/// Why no answer came.
+pub(super) fn reason(error: &kube::Error) -> String {
+    match error {
+        // Only a wrapper.
+        kube::Error::Service(inner) => chain(&**inner),
+        other => chain(other),
+    }
+}
+
 /// An error and its causes, each once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn std::error::Error) -> String {
     let mut out = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -217,16 +226,19 @@ impl Watch {
         backoff: &mut Backoff,
     ) -> End {
         let mut events = pin!(events.ready_chunks(MOST_AT_ONCE));
+        let mut news = Vec::new();
+        // The parts of a list wait for each other: nobody waits for one of them.
+        let mut listing = false;
         loop {
             let chunk = tokio::select! {
                 chunk = events.next() => chunk,
                 Ok(()) = self.contact.changed() => return End::NewContact,
             };
             let mut trouble = None;
-            let mut news = Vec::new();
             for event in chunk.unwrap_or_default() {
                 match event {
                     Ok(Event::Init) => {
+                        listing = true;
                         self.ear.listing(self.scope.kind, &self.scope.namespace);
                         news.push(News::Begin);
                     }
@@ -234,6 +246,7 @@ impl Watch {
                         news.extend(read(object));
                     }
                     Ok(Event::InitDone) => {
+                        listing = false;
                         backoff.reset();
                         self.ear.listed(self.scope.kind, &self.scope.namespace);
                         news.push(News::Done);
@@ -250,12 +263,15 @@ impl Watch {
                     }
                 }
             }
-            if !news.is_empty() && self.out.send((self.scope.clone(), news)).await.is_err() {
-                return End::Deaf;
+            let whole = !listing || trouble.is_some() || news.len() >= MOST_AT_ONCE;
+            if whole && !news.is_empty() {
+                let news = std::mem::take(&mut news);
+                if self.out.send((self.scope.clone(), news)).await.is_err() {
+                    return End::Deaf;
+                }
             }
-            match trouble {
-                Some(trouble) => return End::Trouble(trouble),
-                None => {}
+            if let Some(trouble) = trouble {
+                return End::Trouble(trouble);
             }
         }
     }

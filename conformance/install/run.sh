@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# The installation, judged by a real API server: the CRDs and their rules, the chart in several forms, the permissions one by
+# one, the certificate, and the plain manifests run as pods. A minute or two with all built. Exit 1 if anything is not so.
+#
+#   ISTHMUS_BIN=/path/to/isthmus        judge this program; else it is built, in release form
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+
+if [[ -z "${BED_KUBERNETES:-}" ]]; then
+  if [[ -z "${ISTHMUS_BIN:-}" ]]; then
+    cargo build --quiet --release --locked --manifest-path "$root/Cargo.toml" --package isthmus --bin isthmus
+    ISTHMUS_BIN=${CARGO_TARGET_DIR:-$root/target}/release/isthmus
+  fi
+  ISTHMUS_BIN=$(realpath "$ISTHMUS_BIN")
+  HELM=$("$root/conformance/lib/helm.sh")
+  export ISTHMUS_BIN HELM
+  exec "$root/conformance/kubernetes/bed.sh" --node node-a=zone-a --node node-b=zone-b --image "isthmus=$ISTHMUS_BIN" \
+    -- "${BASH_SOURCE[0]}"
+fi
+
+passed=0
+work=$BED_WORK/install
+mkdir -p "$work"
+
+# check WHAT COMMAND...
+check() {
+  local what=$1
+  shift
+  if ! "$@" >"$work/said" 2>&1; then
+    printf 'FAILED: %s\n' "$what" >&2
+    cat "$work/said" >&2
+    exit 1
+  fi
+  passed=$((passed + 1))
+  printf 'ok: %s\n' "$what"
+}
+not() { ! "$@"; }
+# Whatever its exit status is.
+says() { grep -F -- "$1" <("${@:2}" 2>&1); }
+eventually() {
+  local end=$((SECONDS + $1))
+  until "${@:2}"; do
+    ((SECONDS < end)) || return 1
+    sleep 0.2
+  done
+}
+
+# --- definitions ---------------------------------------------------------------------------------------------------------
+structural() { ! kubectl get crd -o json | grep -q NonStructuralSchema; }
+check "the schemas are structural" structural
+kubectl apply --server-side -f "$root/deploy/kubernetes/crds" >/dev/null
+check "good samples are taken" kubectl apply --dry-run=server -f "$here/good.yaml"
+for file in "$root"/deploy/kubernetes/examples/*.yaml; do
+  [[ $file == */values-* ]] && continue
+  kubectl create namespace shop --dry-run=client -o yaml | kubectl apply -f - >/dev/null
+  check "the example ${file##*/} is taken" kubectl apply --dry-run=server -f "$file"
+done
+# One file for each document, named by its place; the words stand in its first lines.
+csplit --quiet --prefix "$work/bad-" --suffix-format %02d.yaml "$here/bad.yaml" '/^---$/' '{*}'
+for file in "$work"/bad-*.yaml; do
+  words=$(sed -n 's/^# refused: //p' "$file")
+  name=$(sed -n 's/^metadata: {name: \([^,]*\),.*/\1/p' "$file")
+  check "refused ($name): $words" not kubectl apply --dry-run=server --validate=strict -f "$file"
+  check "... in these words" grep -qF -- "$words" <(kubectl apply --dry-run=server --validate=strict -f "$file" 2>&1)
+  check "... and by isthmus validate" not "$ISTHMUS_BIN" validate -f "$file"
+done
+kubectl apply -f "$here/good.yaml" >/dev/null
+check "kubectl shows our columns" grep -q '^everywhere .*Percent' <(kubectl get msvc)
+kubectl delete -f "$here/good.yaml" >/dev/null
+
+# --- permissions ---------------------------------------------------------------------------------------------------------
+as() { "$ISTHMUS_BIN" check --pre --kubeconfig "$@"; }
+check "the ServiceAccount may do all that is needed" as "$ISTHMUS_KUBECONFIG"
+check "... as somebody else can ask too" "$ISTHMUS_BIN" check --pre --service-account isthmus-system/isthmus
+kubectl create clusterrole looker --verb=get,list,watch --resource=secrets,customresourcedefinitions.apiextensions.k8s.io >/dev/null
+kubectl create serviceaccount looker >/dev/null
+kubectl create clusterrolebinding looker --clusterrole=looker --serviceaccount=default:looker >/dev/null
+looker() { "$ISTHMUS_BIN" check --pre --service-account default/looker; }
+check "what another may not is named" says "not allowed: get, list, watch" looker
+check "... and fails" not looker
+
+# --- the chart -----------------------------------------------------------------------------------------------------------
+chart() { "$HELM" template "$@" --kube-version 1.36.0; }
+for namespace in shop pay; do
+  kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
+done
+kubectl create namespace second >/dev/null
+chart second "$root/deploy/helm/isthmus" --namespace second --values "$here/namespaced.yaml" >"$work/namespaced.yaml"
+check "the chart for some namespaces only is taken" kubectl apply --server-side --validate=strict -f "$work/namespaced.yaml"
+only() { "$ISTHMUS_BIN" check --pre -n second --service-account second/second "$@"; }
+check "its ServiceAccount may do all that is needed there" only --namespaces shop,pay
+check "... and nothing elsewhere" not only --namespaces shop,pay,default
+kubectl delete -f "$work/namespaced.yaml" --wait=false >/dev/null
+for mode in Auto CertManager Secret Disabled; do
+  chart a "$root/deploy/helm/isthmus" --namespace default --set "xds.tls.mode=$mode" --set fleet.enabled=false \
+    --set monitoring.podMonitor.enabled=true --set monitoring.prometheusRule.enabled=true >"$work/all.yaml"
+  # Without the kinds of other projects, which are not in the bed.
+  python3 - "$work/all.yaml" >"$work/$mode.yaml" <<'PY'
+import sys
+documents = open(sys.argv[1]).read().split("\n---\n")
+print("\n---\n".join(d for d in documents if "monitoring.coreos.com" not in d and "cert-manager.io" not in d))
+PY
+  check "the chart with xds.tls.mode $mode is taken" kubectl apply --dry-run=server --validate=strict -f "$work/$mode.yaml"
+done
+check "a value that is misspelt is refused" not chart a "$root/deploy/helm/isthmus" --set replica=3
+# --- the certificate -----------------------------------------------------------------------------------------------------
+certificate() {
+  "$ISTHMUS_BIN" certificate --kubeconfig "$ISTHMUS_KUBECONFIG" --secret isthmus-system/isthmus-xds \
+    --dns isthmus-xds.isthmus-system.svc "$@"
+}
+two_at_once() {
+  certificate & certificate
+  wait "$!"
+}
+part() { kubectl get secret isthmus-xds --namespace isthmus-system -o "jsonpath={.data.${1/./\\.}}" | base64 -d; }
+good() { openssl verify -CAfile <(part ca.crt) -verify_hostname "$1" <(part tls.crt); }
+check "two replicas make one certificate" two_at_once
+check "... that openssl takes" good isthmus-xds.isthmus-system.svc
+ca=$(part ca.crt | sha256sum)
+check "another start keeps it" says "kept" certificate
+check "a new name renews it" says "renewed" certificate --dns other.example.com
+check "... for that name" good other.example.com
+same_ca() { [[ $(part ca.crt | sha256sum) == "$ca" ]]; }
+check "... from the same CA" same_ca
+kubectl delete secret isthmus-xds --namespace isthmus-system >/dev/null
+
+# --- for real ------------------------------------------------------------------------------------------------------------
+# What a person types. The bed has no DNS and no Service addresses, and none of it is needed for this part.
+kubectl apply --server-side -f "$root/deploy/kubernetes/install.yaml" >/dev/null
+check "two replicas become ready" kubectl rollout status deployment/isthmus --namespace isthmus-system --timeout 180s
+class() { kubectl wait gatewayclass/isthmus --for condition=Accepted --timeout 1s; }
+check "the GatewayClass is accepted" eventually 60 class
+check "isthmus check finds all well" eventually 30 "$ISTHMUS_BIN" check
+check "nothing is done that is not granted" not grep -riE "forbidden" <(kubectl logs --namespace isthmus-system deployment/isthmus --all-pods --prefix 2>&1)
+kubectl delete -f "$root/deploy/kubernetes/install.yaml" --ignore-not-found >/dev/null
+left() { kubectl get all,configmaps,roles,leases --namespace isthmus-system -o name 2>/dev/null | grep -v kube-root-ca; }
+check "uninstalled, nothing is left" not left
+
+# --- alarms --------------------------------------------------------------------------------------------------------------
+# They speak of what is measured.
+alarms() { grep -oE 'isthmus_[a-z_]+' "$root/deploy/helm/isthmus/files/alarms.yaml" | sort -u; }
+for metric in $(alarms); do
+  check "$metric is measured" grep -rqE "\b$metric\b" "$root/src" --include=*.rs
+done
+
+printf '%d passed, 0 failed\n' "$passed"
