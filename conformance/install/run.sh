@@ -36,7 +36,8 @@ check() {
   printf 'ok: %s\n' "$what"
 }
 not() { ! "$@"; }
-says() { "${@:2}" 2>&1 | tee /dev/stderr | grep -qF -- "$1"; }
+# Whatever its exit status is.
+says() { grep -F -- "$1" <("${@:2}" 2>&1); }
 eventually() {
   local end=$((SECONDS + $1))
   until "${@:2}"; do
@@ -103,12 +104,6 @@ PY
   check "the chart with xds.tls.mode $mode is taken" kubectl apply --dry-run=server --validate=strict -f "$work/$mode.yaml"
 done
 check "a value that is misspelt is refused" not chart a "$root/deploy/helm/isthmus" --set replica=3
-# Alarms speak of what is measured.
-alarms() { grep -oE 'isthmus_[a-z_]+' "$root/deploy/helm/isthmus/files/alarms.yaml" | sort -u; }
-for metric in $(alarms); do
-  check "$metric is measured" grep -rqE "\b$metric\b" "$root/src" --include=*.rs
-done
-
 # --- the certificate -----------------------------------------------------------------------------------------------------
 certificate() {
   "$ISTHMUS_BIN" certificate --kubeconfig "$ISTHMUS_KUBECONFIG" --secret isthmus-system/isthmus-xds \
@@ -141,5 +136,12 @@ check "nothing is done that is not granted" not grep -riE "forbidden" <(kubectl 
 kubectl delete -f "$root/deploy/kubernetes/install.yaml" --ignore-not-found >/dev/null
 left() { kubectl get all,configmaps,roles,leases --namespace isthmus-system -o name 2>/dev/null | grep -v kube-root-ca; }
 check "uninstalled, nothing is left" not left
+
+# --- alarms --------------------------------------------------------------------------------------------------------------
+# They speak of what is measured.
+alarms() { grep -oE 'isthmus_[a-z_]+' "$root/deploy/helm/isthmus/files/alarms.yaml" | sort -u; }
+for metric in $(alarms); do
+  check "$metric is measured" grep -rqE "\b$metric\b" "$root/src" --include=*.rs
+done
 
 printf '%d passed, 0 failed\n' "$passed"

@@ -3,6 +3,7 @@
 //! ```text
 //! bearer token ── its SHA-256 ─────────┐
 //! JWT (JWKS file) ── claim or `sub` ───┼──► grants ──► does one cover the role and scope that the node asks for?
+//! ServiceAccount (TokenReview) ────────┤
 //! client certificate ── its SANs ──────┘
 //! ```
 //! The grants file has a line for each grant, `SUBJECT ROLE SCOPES`, and comments after `#`:
@@ -20,11 +21,13 @@
 //! `{"role": "grpc", "namespaces": ["shop"]}`. Tokens are never kept or printed.
 
 mod jwt;
+mod review;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
@@ -35,6 +38,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use crate::reload::Contents;
 use crate::settings::Settings;
 pub(crate) use jwt::Jwt;
+pub(crate) use review::{Accounts, Reviews, Trouble};
 
 /// Longer credentials are not looked at.
 const MAX_TOKEN: usize = 16 << 10;
@@ -69,6 +73,7 @@ pub(crate) struct Auth {
     subjects: Vec<(String, Grant)>,
     names: Vec<(String, Grant)>,
     jwt: Option<Jwt>,
+    reviews: Option<Arc<Reviews>>,
 }
 
 /// What a client was found to be.
@@ -97,6 +102,19 @@ impl Auth {
             auth.jwt = Some(jwt.with_context(|| path.display().to_string())?);
         }
         Ok(auth)
+    }
+
+    /// Tokens of ServiceAccounts are good as well.
+    #[must_use]
+    pub(crate) fn with_reviews(mut self, reviews: Option<Arc<Reviews>>) -> Self {
+        self.required |= reviews.is_some();
+        self.reviews = reviews;
+        self
+    }
+
+    /// Who is to be asked about the credential of this client before it is looked at.
+    pub(crate) fn reviews(&self, client: &Client) -> Option<Arc<Reviews>> {
+        client.token.as_ref().and(self.reviews.clone())
     }
 
     fn grants(&mut self, text: &str) -> anyhow::Result<()> {
@@ -162,14 +180,21 @@ impl Auth {
             {
                 return Ok(Allowed(Some(grants.clone())));
             }
-            let Some(jwt) = &self.jwt else { return no("the token is not known") };
-            let claims = jwt.verify(token, now).map_err(|error| {
-                Refusal::Unauthenticated(format!("the token is not accepted: {error}"))
-            })?;
-            let mut grants: Vec<_> = claims.grant.into_iter().collect();
-            if let Some(subject) = claims.subject {
-                grants.extend(granted(&self.subjects, &subject));
-            }
+            let (subject, grant) =
+                match (self.jwt.as_ref().map(|jwt| jwt.verify(token, now)), &self.reviews) {
+                    (Some(Ok(claims)), _) => (claims.subject.map(Arc::from), claims.grant),
+                    // Of another issuer, perhaps.
+                    (_, Some(reviews)) => {
+                        let (user, grant) = reviews.identify(token, now)?;
+                        (Some(user), grant)
+                    }
+                    (Some(Err(error)), None) => {
+                        return no(&format!("the token is not accepted: {error}"));
+                    }
+                    (None, None) => return no("the token is not known"),
+                };
+            let mut grants: Vec<_> = grant.into_iter().collect();
+            grants.extend(subject.iter().flat_map(|subject| granted(&self.subjects, subject)));
             return Ok(Allowed(Some(grants)));
         }
         let Some(leaf) = client.certificates.first() else {

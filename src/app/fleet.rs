@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use fleet::kubernetes::{Fleets, Options, Setup, Told, Wanted};
-use model::{Batch, Change, Health};
+use fleet::kubernetes::{Fleets, Options, Setup, Told, Wanted, account};
+use model::{Batch, Change, Finding, FleetMode, Health, ObjectRef, Severity, codes};
 use tokio::sync::{mpsc, watch};
 
+use crate::auth::{Accounts, Reviews, Trouble};
 use crate::kubernetes::ApiServer;
 use crate::reload::{Contents, Watched};
 use crate::settings::Settings;
@@ -70,6 +71,57 @@ pub(crate) async fn tell(
         let findings = findings.borrow_and_update().to_vec();
         let changes =
             vec![Change::Health(Health::Live), Change::Findings { scope: SOURCE.into(), findings }];
+        if batches.send(Batch { source: SOURCE.into(), changes }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// As which ServiceAccounts the proxies of which Gateways ask.
+pub(crate) async fn accounts(mut wanted: watch::Receiver<Wanted>, reviews: Arc<Reviews>) {
+    while wanted.changed().await.is_ok() {
+        let mut accounts = Accounts::new();
+        for fleet in wanted.borrow_and_update().iter().flat_map(|all| all.iter()) {
+            if fleet.mode == FleetMode::Managed {
+                let account = account(&fleet.gateway);
+                accounts.entry(account).or_default().push(fleet.gateway.meta.name().clone());
+            }
+        }
+        reviews.set_accounts(accounts);
+    }
+}
+
+/// Proxies whose tokens cannot be checked are turned away: that must be known.
+pub(crate) async fn tell_reviews(
+    mut trouble: watch::Receiver<Option<Trouble>>,
+    batches: mpsc::Sender<Batch>,
+) {
+    while trouble.changed().await.is_ok() {
+        let finding = trouble.borrow_and_update().as_ref().map(|trouble| {
+            let (text, hint) = match trouble {
+                Trouble::Forbidden(text) => (
+                    format!("no permission to create tokenreviews: {text}"),
+                    "a rule of the ServiceAccount's role needs apiGroups [\"authentication.k8s.io\"], \
+                     resources [\"tokenreviews\"], verbs [\"create\"]",
+                ),
+                Trouble::Failed(text) => (
+                    format!("the API server cannot be asked about tokens: {text}"),
+                    "proxies that are known stay in; it is tried again",
+                ),
+            };
+            Finding {
+                at: ObjectRef { source: SOURCE.into(), object: None, pointer: "".into(), location: None },
+                code: codes::TOKEN_REVIEW,
+                severity: Severity::Error,
+                text,
+                hint: hint.into(),
+            }
+        });
+        let findings = finding.into_iter().collect();
+        let changes = vec![
+            Change::Health(Health::Live),
+            Change::Findings { scope: "tokens".into(), findings },
+        ];
         if batches.send(Batch { source: SOURCE.into(), changes }).await.is_err() {
             return;
         }

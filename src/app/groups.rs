@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use compile::GroupKey;
 use dashmap::DashMap;
+use futures::future::BoxFuture;
 use model::NamespacedName;
 use serde_json::Value;
 use serve::{Client, Group, Node, Published, Refusal, Snapshots};
@@ -132,6 +133,11 @@ impl Snapshots for Groups {
             return Err(full("namespaces"));
         }
         Ok(Group { name, updates })
+    }
+
+    fn meet(&self, client: &Client) -> Option<BoxFuture<'static, ()>> {
+        let (reviews, token) = self.auth.load().reviews(client).zip(client.token.clone())?;
+        Some(Box::pin(async move { reviews.meet(token.reveal(), SystemTime::now()).await }))
     }
 
     fn inspect(&self, client: &Client) -> Result<(), Refusal> {

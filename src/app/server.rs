@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Reviews};
 use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
@@ -68,7 +68,6 @@ impl Server {
         let fleet_ca = Contents::read(fleet::files(&settings))?;
         let fleet_options =
             fleet::options(&settings, &fleet_ca)?.map(|options| watch::channel(Arc::new(options)));
-        let groups = Arc::new(Groups::new(Auth::new(&settings, &credentials)?));
         let last_good = (!found.snapshots.is_empty()).then_some(found.written);
         let snapshots: BTreeMap<_, _> = found
             .snapshots
@@ -77,6 +76,13 @@ impl Server {
             .collect();
         let Seeds { files, objects, keys: documents } = last_good::seeds(&found.documents);
         let api_server = kubernetes::client(&settings).await?;
+        // Who runs proxies in the cluster knows them by their ServiceAccounts.
+        let reviews = api_server
+            .as_ref()
+            .filter(|_| fleet_options.is_some())
+            .map(|server| Arc::new(Reviews::new(server.client.clone())));
+        let auth = Auth::new(&settings, &credentials)?.with_reviews(reviews.clone());
+        let groups = Arc::new(Groups::new(auth));
 
         let services: Vec<_> = found.services.iter().map(|service| service.id.clone()).collect();
         let seeds = found.services.into_iter().map(registries::seed).collect();
@@ -139,7 +145,7 @@ impl Server {
         let xds_handle = xds.handle();
         let mut watched = Vec::new();
         if !credentials.is_empty() {
-            watched.push(watch_credentials(&settings, &groups, &credentials));
+            watched.push(watch_credentials(&settings, &groups, reviews.clone(), &credentials));
         }
         if !certificates.is_empty() {
             watched.push(watch_certificates(&settings, &xds_handle, &certificates));
@@ -176,7 +182,7 @@ impl Server {
         // Every replica serves; the leader writes.
         let (leader, leads) = watch::channel(false);
         let fleets = api_server.as_ref().zip(fleet_options).map(|(server, (_, options))| {
-            fleet::new(&settings, server, options, fleets_wanted, leads.clone())
+            fleet::new(&settings, server, options, fleets_wanted.clone(), leads.clone())
         });
         let statuses = Statuses {
             world: world.clone(),
@@ -245,6 +251,14 @@ impl Server {
         if let Some((fleets, told)) = fleets {
             rest.push(tokio::spawn(fleets.run(stop_rest.clone().cancelled_owned())));
             rest.push(tokio::spawn(fleet::tell(told.findings, batches.clone())));
+            if let Some(reviews) = reviews {
+                rest.push(tokio::spawn(fleet::accounts(fleets_wanted, reviews.clone())));
+                let tell = fleet::tell_reviews(reviews.trouble(), batches.clone());
+                let stop = stop_rest.clone();
+                rest.push(tokio::spawn(async move {
+                    stop.run_until_cancelled(tell).await;
+                }));
+            }
             let table = table.clone().unwrap_or_default();
             rest.push(tokio::spawn(statuses::moved(told.addresses, table)));
         }
@@ -456,10 +470,15 @@ fn tls(settings: &Settings, files: &Contents) -> Option<serve::Tls> {
     Some(serve::Tls { certificate: of(cert), key: of(key), client_ca })
 }
 
-fn watch_credentials(settings: &Settings, groups: &Arc<Groups>, first: &Contents) -> Watched {
+fn watch_credentials(
+    settings: &Settings,
+    groups: &Arc<Groups>,
+    reviews: Option<Arc<Reviews>>,
+    first: &Contents,
+) -> Watched {
     let (settings, groups) = (settings.clone(), groups.clone());
     Watched::new("credentials", first, move |files| {
-        groups.set_auth(Auth::new(&settings, files)?);
+        groups.set_auth(Auth::new(&settings, files)?.with_reviews(reviews.clone()));
         Ok(())
     })
 }
@@ -563,7 +582,7 @@ mod tests {
         let settings = settings(&[("xds-tokens-file", file.to_str().unwrap())]);
         let first = Contents::read(Auth::files(&settings)).unwrap();
         let groups = Arc::new(Groups::new(Auth::new(&settings, &first).unwrap()));
-        let mut watched = watch_credentials(&settings, &groups, &first);
+        let mut watched = watch_credentials(&settings, &groups, None, &first);
         let admits = |token: &str| {
             let client = Client {
                 stream: 1,

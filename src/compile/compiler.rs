@@ -9,9 +9,8 @@ use model::{
 };
 
 use crate::complaint::{self, Complaint};
-use crate::features::SUPPORTED;
 use crate::register::{Register, Registered};
-use crate::{Bind, GroupKey, gateway, grpc, references, refused};
+use crate::{Bind, GroupKey, features, gateway, grpc, references, refused};
 
 /// `PolicyStatus.ancestors`: more are not to be written.
 const MOST_ANCESTORS: usize = 16;
@@ -223,8 +222,11 @@ impl Compiler {
                     }
                 };
                 Some(ObjectStatus::GatewayClass(GatewayClassStatus {
-                    conditions: vec![accepted],
-                    supported_features: SUPPORTED.to_vec(),
+                    conditions: [accepted]
+                        .into_iter()
+                        .chain(catalog.gateway_api().map(features::version))
+                        .collect(),
+                    supported_features: features::supported(catalog.gateway_api()),
                 }))
             }
             Kind::Gateway => {

@@ -142,28 +142,28 @@ impl Discovery {
             .get(http::header::CONTENT_TYPE)
             .is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"));
         let method = method(request.uri().path());
-        let mut side = None;
-        let mut response = Response::new(Body::empty());
-        if grpc {
-            let client = self.client(method.unwrap_or((Form::Delta, None)), &request, link);
+        let client =
+            grpc.then(|| self.client(method.unwrap_or((Form::Delta, None)), &request, link));
+        let (this, link) = (self.clone(), link.clone());
+        async move {
+            let mut response = Response::new(Body::empty());
+            let Some(client) = client else {
+                *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                return Ok(response);
+            };
+            if let Some(meeting) = this.shared.snapshots.meet(&client) {
+                meeting.await;
+            }
             if method.is_some() {
-                *response.body_mut() = self.stream(request.into_body(), client, link);
+                *response.body_mut() = this.stream(request.into_body(), client, &link);
                 let grpc = http::HeaderValue::from_static("application/grpc");
                 response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
-            } else {
-                request.extensions_mut().insert(Arc::new(client));
-                side = Some((self.side.clone().call(request), link.end()));
+                return Ok(response);
             }
-        } else {
-            *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        }
-        async move {
-            match side {
-                None => Ok(response),
-                Some((answer, end)) => {
-                    Ok(answer.await?.map(|body| Body::new(Until::new(body, end))))
-                }
-            }
+            request.extensions_mut().insert(Arc::new(client));
+            let mut side = this.side.clone();
+            let (answer, end) = (side.call(request), link.end());
+            Ok(answer.await?.map(|body| Body::new(Until::new(body, end))))
         }
     }
 

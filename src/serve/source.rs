@@ -1,6 +1,7 @@
 //! What the room asks of the outside: snapshots for a client ([`Snapshots`]), and an ear for what happened
 //! ([`Observer`]). Both are called from inside the stream's own poll: they must answer at once and never block.
 
+use futures::future::BoxFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -114,6 +115,11 @@ pub trait Snapshots: Send + Sync + 'static {
     /// # Errors
     /// When this client must not be served.
     fn group(&self, client: &Client) -> Result<Group, Refusal>;
+
+    /// What must be done before a stream of this client begins, and takes time. The client waits for it, nobody else does.
+    fn meet(&self, _client: &Client) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
 
     /// Whether this client, of whom no node is known, may ask for the status of all others (CSDS).
     ///

@@ -20,6 +20,8 @@ use super::names::{HASH, KEPT};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Seen {
     pub(super) uid: String,
+    /// Counts the object's changes; 0 where the server says something else.
+    version: u64,
     /// Kind, name and uid of what it belongs to.
     pub(super) owner: Option<(String, String, String)>,
     pub(super) hash: Option<String>,
@@ -38,6 +40,16 @@ pub(super) struct ServiceSeen {
 }
 
 impl Seen {
+    /// Whether this is an older state of the same object: what a write answers and what a watch says come in any order.
+    pub(super) fn is_older_than(&self, other: &Self) -> bool {
+        self.uid == other.uid && self.version < other.version
+    }
+
+    /// Whether nothing differs but the count.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        Self { version: other.version, ..self.clone() } == *other
+    }
+
     pub(super) fn read(kind: Kind, object: &DynamicObject) -> Self {
         let service = (kind == Kind::Service).then(|| ServiceSeen::read(&object.data));
         Self { service, ..Self::of(&object.metadata) }
@@ -50,6 +62,7 @@ impl Seen {
         let owner = owners.find(|owner| owner.controller == Some(true));
         Self {
             uid: meta.uid.clone().unwrap_or_default(),
+            version: meta.resource_version.as_ref().and_then(|v| v.parse().ok()).unwrap_or(0),
             owner: owner.map(|o| (o.kind.clone(), o.name.clone(), o.uid.clone())),
             hash: annotation(HASH),
             kept: annotation(KEPT),

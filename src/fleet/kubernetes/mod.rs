@@ -23,5 +23,6 @@ mod run;
 mod tests;
 
 pub use addresses::Reached;
+pub use names::object_name as account;
 pub use render::{AUDIENCE, Options, Rendered, render};
 pub use run::{Fleets, Setup, Told, Wanted};

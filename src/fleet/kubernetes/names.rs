@@ -20,7 +20,9 @@ pub(super) const ISTHMUS: &str = "isthmus";
 const LONGEST: usize = 63;
 
 /// `GATEWAY-CLASS` (GEP-1762), as far as that is a name that a Service can have (RFC 1035).
-pub(crate) fn object_name(gateway: &Gateway) -> NamespacedName {
+/// The ServiceAccount as which the proxies ask for their configuration is called so too.
+#[must_use]
+pub fn object_name(gateway: &Gateway) -> NamespacedName {
     let wanted = format!("{}-{}", gateway.meta.name().name, gateway.class);
     NamespacedName {
         namespace: gateway.meta.namespace().clone(),

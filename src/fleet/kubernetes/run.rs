@@ -66,6 +66,8 @@ struct One {
     /// Absent for a Gateway that nobody says anything of.
     fleet: Option<Arc<Fleet>>,
     rendered: Option<Arc<Rendered>>,
+    /// Of each of the objects.
+    hashes: Vec<String>,
     findings: Vec<Finding>,
     failures: u32,
 }
@@ -226,8 +228,14 @@ impl Fleets {
     fn see(&mut self, kind: Kind, name: NamespacedName, seen: Option<Seen>) {
         let key = (kind, name);
         let old = self.live.get(&key);
-        if old == seen.as_ref() {
-            return;
+        match (old, &seen) {
+            (None, None) => return,
+            (Some(old), Some(seen)) if seen.is_older_than(old) => return,
+            (Some(old), Some(seen)) if seen.says_the_same(old) => {
+                self.live.insert(key, seen.clone());
+                return;
+            }
+            _ => {}
         }
         for owner in [old, seen.as_ref()].into_iter().flatten().filter_map(|s| s.owner.as_ref()) {
             let gateway = NamespacedName {
@@ -281,7 +289,8 @@ impl Fleets {
         let rendered = one.and_then(|one| one.rendered.clone());
         let mut out = Work { rendered, ..Work::default() };
         let mut wanted = BTreeSet::new();
-        for object in out.rendered.iter().flat_map(|rendered| &rendered.objects) {
+        let objects = out.rendered.iter().flat_map(|rendered| &rendered.objects);
+        for (object, hash) in objects.zip(one.iter().flat_map(|one| &one.hashes)) {
             let (Some(kind), Some(rendered)) =
                 (object["kind"].as_str().and_then(Kind::find), &out.rendered)
             else {
@@ -295,9 +304,7 @@ impl Fleets {
                 continue;
             }
             let live = live.filter(|seen| belongs(seen, object));
-            let same = live.is_some_and(|seen| {
-                seen.going || seen.hash.as_deref() == Some(&*content_hash(object))
-            });
+            let same = live.is_some_and(|seen| seen.going || seen.hash.as_ref() == Some(hash));
             if !same {
                 out.write.push((kind, object.clone(), live.is_some()));
             }
@@ -329,7 +336,10 @@ impl Fleets {
         for (kind, name, seen) in outcome.written {
             metrics::counter!("isthmus_fleet_writes_total", "kind" => kind.as_str()).increment(1);
             tracing::info!(%gateway, kind = kind.as_str(), %name, "written");
-            self.live.insert((kind, name), seen);
+            let key = (kind, name);
+            if self.live.get(&key).is_none_or(|newer| !seen.is_older_than(newer)) {
+                self.live.insert(key, seen);
+            }
         }
         for (kind, name) in outcome.deleted {
             metrics::counter!("isthmus_fleet_deletes_total", "kind" => kind.as_str()).increment(1);
@@ -375,10 +385,6 @@ impl Fleets {
             *old = findings;
             differs
         });
-        // What was not looked at may have addresses.
-        if self.unlisted.iter().any(|watch| watch.kind == Kind::Service) {
-            return;
-        }
         let addresses: BTreeMap<_, _> = self
             .gateways
             .iter()
@@ -417,6 +423,8 @@ impl One {
     fn show(&mut self, fleet: Arc<Fleet>, options: &Options) {
         self.rendered =
             (fleet.mode == FleetMode::Managed).then(|| Arc::new(render(&fleet, options)));
+        let objects = self.rendered.iter().flat_map(|rendered| &rendered.objects);
+        self.hashes = objects.map(content_hash).collect();
         self.fleet = Some(fleet);
         self.failures = 0;
     }

@@ -58,6 +58,7 @@ fn a_cluster_gets_its_endpoints_by_ads_and_no_limits_that_nobody_set() {
             "max_connections": 4294967295u32,
             "max_pending_requests": 4294967295u32,
             "max_requests": 4294967295u32,
+            "max_retries": 4294967295u32,
         }]},
     });
     check(&resource, &expected);
