@@ -21,7 +21,7 @@ use super::names::{HASH, KEPT};
 pub(super) struct Seen {
     pub(super) uid: String,
     /// Counts the object's changes; 0 where the server says something else.
-    version: u64,
+    pub(super) version: u64,
     /// Kind, name and uid of what it belongs to.
     pub(super) owner: Option<(String, String, String)>,
     pub(super) hash: Option<String>,
