@@ -216,7 +216,7 @@ impl Fleets {
                     self.dirty.extend(self.gateways.keys().cloned());
                 }
             }
-            Heard::Changed(name, seen) => self.see(watch.kind, name, seen),
+            Heard::Changed(name, seen) => self.see(watch.kind, name, seen.map(|seen| *seen)),
             Heard::Trouble(None) => drop(self.troubles.remove(&watch)),
             Heard::Trouble(Some((forbidden, text))) => {
                 let finding = super::reconcile::watch_trouble(&watch, forbidden, &text);
