@@ -21,7 +21,7 @@ use super::names::{HASH, KEPT};
 pub(super) struct Seen {
     pub(super) uid: String,
     /// Counts the object's changes; 0 where the server says something else.
-    version: u64,
+    pub(super) version: u64,
     /// Kind, name and uid of what it belongs to.
     pub(super) owner: Option<(String, String, String)>,
     pub(super) hash: Option<String>,
@@ -94,7 +94,7 @@ impl ServiceSeen {
 pub(super) enum Heard {
     /// All that there is.
     Listed(Vec<(NamespacedName, Seen)>),
-    Changed(NamespacedName, Option<Seen>),
+    Changed(NamespacedName, Option<Box<Seen>>),
     /// It does not work, or works again. Whether it is a matter of permission.
     Trouble(Option<(bool, String)>),
 }
@@ -165,7 +165,9 @@ async fn forward<K: Resource>(
                 continue;
             }
             Ok(Event::InitDone) => Heard::Listed(std::mem::take(&mut listing)),
-            Ok(Event::Apply(object)) => Heard::Changed(name(&object), Some(read(&object))),
+            Ok(Event::Apply(object)) => {
+                Heard::Changed(name(&object), Some(Box::new(read(&object))))
+            }
             Ok(Event::Delete(object)) => Heard::Changed(name(&object), None),
             Err(error) => Heard::Trouble(Some(describe(&error))),
         };
