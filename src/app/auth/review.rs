@@ -7,6 +7,9 @@
 //! A token is asked about before its stream begins ([`Reviews::meet`]); the answer is kept, so that proxies can come back
 //! while the API server is away. Tokens themselves are not kept.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
