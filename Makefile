@@ -8,7 +8,7 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-install bench bench-gate fuzz fmt lint manifests manifests-check envoy
+.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-install conformance-outage bench bench-gate fuzz fmt lint manifests manifests-check envoy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ conformance-gateway-api: ## the upstream Gateway API suite, all profiles, real E
 
 conformance-install: ## CRDs, chart, permissions and plain manifests before a real Kubernetes API server
 	conformance/install/run.sh
+
+conformance-outage: ## outages of leader, API server, namespaces and permissions while requests go through; writes conformance/outage/REPORT.md
+	conformance/outage/run.sh
 
 # What the load benchmarks start.
 BENCH_PROGRAMS = $(CARGO) build --release --locked --package isthmus --example judge --example floor --example load

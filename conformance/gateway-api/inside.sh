@@ -8,8 +8,8 @@ level=info
 [[ -z "$ISTHMUS_JUDGE_DEBUG" ]] || level=debug
 
 serve=(serve --kubernetes --kubeconfig "$ISTHMUS_KUBECONFIG"
-  --xds-listen "$address:18000" --xds-plaintext-beyond-loopback
-  --fleet-xds-address "$address:18000"
+  --xds-listen "$address:18000" --xds-tls-cert "$BED_WORK/pki/isthmus-xds.crt" --xds-tls-key "$BED_WORK/pki/isthmus-xds.key"
+  --fleet-xds-address "$address:18000" --fleet-xds-ca "$BED_WORK/pki/ca.crt"
   --http-listen "$address:8080" --state-dir "$BED_WORK/state" --log-level "$level")
 "$ISTHMUS_JUDGE_BIN" "${serve[@]}" >"$logs/isthmus.log" 2>&1 &
 isthmus=$!

@@ -26,6 +26,14 @@ const IN_TURN: std::ops::RangeInclusive<u8> = 1..=199;
 type Name = (String, String);
 type Addresses = BTreeMap<Name, Ipv4Addr>;
 
+#[derive(Default)]
+struct Pool {
+    /// The number that was given in turn last.
+    last: u8,
+    /// By the Service's uid.
+    given: BTreeMap<String, Ipv4Addr>,
+}
+
 /// Plays the load balancer, for ever.
 pub(crate) async fn run(client: Client, nft: PathBuf) -> anyhow::Result<()> {
     let (sender, mut changed) = watch::channel(());
@@ -33,12 +41,12 @@ pub(crate) async fn run(client: Client, nft: PathBuf) -> anyhow::Result<()> {
     let slices = follow::<EndpointSlice>(Api::all(client.clone()), sender);
     services.wait_until_ready().await.context("the watch of Services ended")?;
     slices.wait_until_ready().await.context("the watch of EndpointSlices ended")?;
-    let mut last = 0;
+    let mut pool = Pool::default();
     let mut loaded = String::new();
     loop {
         changed.borrow_and_update();
         let services = services.state();
-        let addresses = assign(&services, &mut last);
+        let addresses = pool.assign(&services);
         let rules = rules(&services, &slices.state(), &addresses);
         let mut again = false;
         if rules != loaded {
@@ -113,45 +121,54 @@ fn told(service: &Service) -> Option<Ipv4Addr> {
         .ok()
 }
 
-/// Each Service's address: the one that it asks for if that can be had, else the one that it has, else the next free one.
-fn assign(services: &[Arc<Service>], last: &mut u8) -> Addresses {
-    let mut services: Vec<_> = services.iter().filter(|service| is_balanced(service)).collect();
-    services.sort_by_key(|service| (service.creation_timestamp(), name(service)));
-    let mut addresses = Addresses::new();
-    let mut taken = BTreeSet::new();
-    let mut without = Vec::new();
-    for service in services {
-        let asked = service
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.load_balancer_ip.as_ref())
-            .filter(|asked| !asked.is_empty());
-        let wanted = match asked {
-            Some(asked) => {
-                asked.parse().ok().filter(|address: &Ipv4Addr| address.octets().starts_with(&POOL))
+impl Pool {
+    /// Each Service's address: the one that it asks for if that can be had, else the one that it has, else the next free one.
+    fn assign(&mut self, services: &[Arc<Service>]) -> Addresses {
+        let mut services: Vec<_> = services.iter().filter(|service| is_balanced(service)).collect();
+        let there: BTreeSet<_> = services.iter().filter_map(|service| service.uid()).collect();
+        self.given.retain(|uid, _| there.contains(uid));
+        services.sort_by_key(|service| (service.creation_timestamp(), name(service)));
+        let mut addresses = Addresses::new();
+        let mut taken = BTreeSet::new();
+        let mut without = Vec::new();
+        for service in services {
+            let asked = service
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.load_balancer_ip.as_ref())
+                .filter(|asked| !asked.is_empty());
+            let wanted = match asked {
+                Some(asked) => asked
+                    .parse()
+                    .ok()
+                    .filter(|address: &Ipv4Addr| address.octets().starts_with(&POOL)),
+                // What it was given shows only later in what is read of it.
+                None => told(service).or_else(|| self.given.get(&service.uid()?).copied()),
+            };
+            match wanted {
+                Some(address) if taken.insert(address) => {
+                    _ = addresses.insert(name(service), address);
+                }
+                // What it asked for is not to be had, and nothing else will do.
+                _ if asked.is_some() => {}
+                _ => without.push(service),
             }
-            None => told(service),
-        };
-        match wanted {
-            Some(address) if taken.insert(address) => _ = addresses.insert(name(service), address),
-            // What it asked for is not to be had, and nothing else will do.
-            _ if asked.is_some() => {}
-            _ => without.push(name(service)),
         }
-    }
-    for service in without {
-        let free = (*last + 1..=*IN_TURN.end()).chain(IN_TURN).find(|host| {
-            let address = Ipv4Addr::new(POOL[0], POOL[1], POOL[2], *host);
-            !taken.contains(&address)
-        });
-        if let Some(host) = free {
-            *last = host;
-            let address = Ipv4Addr::new(POOL[0], POOL[1], POOL[2], host);
-            taken.insert(address);
-            addresses.insert(service, address);
+        for service in without {
+            let free = (self.last + 1..=*IN_TURN.end()).chain(IN_TURN).find(|host| {
+                let address = Ipv4Addr::new(POOL[0], POOL[1], POOL[2], *host);
+                !taken.contains(&address)
+            });
+            if let Some(host) = free {
+                self.last = host;
+                let address = Ipv4Addr::new(POOL[0], POOL[1], POOL[2], host);
+                taken.insert(address);
+                addresses.insert(name(service), address);
+                self.given.extend(service.uid().map(|uid| (uid, address)));
+            }
         }
+        addresses
     }
-    addresses
 }
 
 /// The whole table, which replaces the one before in a single step.

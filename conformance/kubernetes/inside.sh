@@ -89,6 +89,8 @@ certificates() {
     -subj "/CN=bed" -addext "keyUsage=critical,keyCertSign,cRLSign" 2>/dev/null
   leaf apiserver /CN=kube-apiserver \
     "subjectAltName=IP:$address,IP:127.0.0.1,IP:10.96.0.1,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
+  # What the replicas of Isthmus show their proxies: beside the API server, and at the address of a Service in front of them.
+  leaf isthmus-xds /CN=isthmus-xds "subjectAltName=IP:$address,IP:10.244.1.240"
   openssl genrsa -out "$pki/accounts.key" 2048 2>/dev/null
   local token
   token=$(openssl rand -hex 16)
@@ -136,8 +138,9 @@ SH
 
 definitions() {
   # Not client-side: HTTPRoute is larger than what an annotation may hold.
-  kubectl apply --server-side -f "$bin/crds/$BED_CHANNEL" >"$logs/crds.log" || die "the Gateway API's CRDs: see $logs/crds.log"
-  kubectl apply --server-side -f "$BED_ROOT/deploy/kubernetes/crds" >>"$logs/crds.log" || die "the CRDs of Isthmus: see $logs/crds.log"
+  # Large ones, and the server has its limit of time: on a busy machine it is met now and then.
+  until_true "the Gateway API's CRDs are there" "$logs/kube-apiserver.log" kubectl apply --server-side -f "$bin/crds/$BED_CHANNEL"
+  kubectl apply --server-side -f "$BED_ROOT/deploy/kubernetes/crds" >"$logs/crds.log" || die "the CRDs of Isthmus: see $logs/crds.log"
   kubectl wait --for condition=established --timeout "${limit}s" crd --all >>"$logs/crds.log"
 }
 

@@ -76,6 +76,7 @@ fn service(name: &str, ports: &[u16]) -> Object {
         port: *p,
         target: TargetPort::Number(*p),
         protocol: AppProtocol::Http1,
+        tls: false,
     };
     let ports = ports.iter().map(port).collect();
     Object::Service(Arc::new(Service {
@@ -151,6 +152,37 @@ fn route(spec: &RouteSpec<'_>) -> Object {
     }))
 }
 
+/// A ListenerSet of `web` with one listener, and a route of its own beside it.
+fn listener_set(name: &str, listeners: Vec<Listener>) -> Object {
+    Object::ListenerSet(Arc::new(model::ListenerSet {
+        meta: meta(Kind::ListenerSet, "web", name),
+        parent: ParentRef {
+            group: "gateway.networking.k8s.io".into(),
+            kind: "Gateway".into(),
+            name: NamespacedName::new("infra", "edge"),
+            section: None,
+            port: None,
+            pointer: "/spec/parentRef".into(),
+        },
+        listeners,
+    }))
+}
+
+/// The same as a GRPCRoute, or with a ListenerSet as its parent.
+fn as_other(object: Object, grpc: bool, set: Option<&str>) -> Object {
+    let Object::HttpRoute(route) = object else { return object };
+    let mut route = Arc::unwrap_or_clone(route);
+    if let Some(set) = set {
+        let parent = &mut route.parents[0];
+        (parent.kind, parent.name) = ("ListenerSet".into(), NamespacedName::new("web", set));
+    }
+    if grpc {
+        route.meta.key.kind = Kind::GrpcRoute;
+        return Object::GrpcRoute(Arc::new(route));
+    }
+    Object::HttpRoute(Arc::new(route))
+}
+
 fn grant() -> Object {
     Object::ReferenceGrant(Arc::new(ReferenceGrant {
         meta: meta(Kind::ReferenceGrant, "shop", "web"),
@@ -176,14 +208,19 @@ fn edge() -> GroupKey {
 /// A plan as text, deep: two plans that read the same are the same to every later stage.
 fn shown(compiler: &Compiler, catalog: &Catalog) -> String {
     let Some(plan) = compiler.plan(&edge()) else { return String::new() };
+    let names = ["r0", "r1", "r2", "r3"];
+    let kinds = [Kind::ListenerSet, Kind::HttpRoute, Kind::GrpcRoute];
+    let others = kinds.iter().flat_map(|kind| names.map(|name| ObjectKey::new(*kind, "web", name)));
     let gateway = ObjectKey::new(Kind::Gateway, "infra", "edge");
+    let statuses: Vec<_> =
+        others.chain([gateway]).map(|key| compiler.status(catalog, &key)).collect();
     format!(
         "{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}",
         plan.listeners.values().collect::<Vec<_>>(),
         plan.route_tables.values().collect::<Vec<_>>(),
         plan.clusters.values().collect::<Vec<_>>(),
         plan.endpoints.values().collect::<Vec<_>>(),
-        compiler.status(catalog, &gateway),
+        statuses,
     )
 }
 
@@ -340,7 +377,7 @@ fn any_sequence_of_changes_ends_in_the_same_plan_as_from_scratch() {
         let mut dice = Dice(seed);
         let mut world = World::new();
         for _ in 0..40 {
-            let change = match dice.roll(12) {
+            let change = match dice.roll(15) {
                 0 => Change::Apply(class()),
                 1 => Change::Delete(ObjectKey::new(Kind::GatewayClass, "", "isthmus")),
                 2 | 3 => {
@@ -370,7 +407,21 @@ fn any_sequence_of_changes_ends_in_the_same_plan_as_from_scratch() {
                             dice.pick(&allowed),
                         ));
                     }
-                    Change::Apply(gateway(listeners))
+                    let Object::Gateway(gateway) = gateway(listeners) else { unreachable!() };
+                    let allowed_listeners = dice.pick(&allowed);
+                    let gateway = Gateway { allowed_listeners, ..Arc::unwrap_or_clone(gateway) };
+                    Change::Apply(Object::Gateway(gateway.into()))
+                }
+                12 => Change::Delete(ObjectKey::new(
+                    dice.pick(&[Kind::ListenerSet, Kind::GrpcRoute]),
+                    "web",
+                    dice.pick(&names),
+                )),
+                13 => {
+                    let host = dice.pick(&[None, Some("*.example.com"), Some("x.org")]);
+                    let all = AllowedNamespaces::All;
+                    let listener = listener("http", dice.pick(&[80, 81]), host, all);
+                    Change::Apply(listener_set(dice.pick(&names[..2]), vec![listener]))
                 }
                 4 => Change::Apply(namespace(dice.pick(&[&[("team", "web")][..], &[]]))),
                 5 if dice.roll(4) == 0 => {
@@ -386,19 +437,23 @@ fn any_sequence_of_changes_ends_in_the_same_plan_as_from_scratch() {
                 9 => {
                     Change::Apply(slice(dice.pick(&services), dice.pick(&[&[1][..], &[1, 2], &[]])))
                 }
-                _ => Change::Apply(route(&RouteSpec {
-                    name: dice.pick(&names),
-                    section: dice.pick(&[None, Some("http"), Some("wild")]),
-                    hosts: dice.pick(&[
-                        &[][..],
-                        &["a.example.com"],
-                        &["*.example.com", "b.example.com"],
-                        &["x.org"],
-                    ]),
-                    path: dice.pick(&["/", "/a", "/a/b"]),
-                    service: dice.pick(&services),
-                    port: dice.pick(&[80, 81]),
-                })),
+                _ => {
+                    let spec = RouteSpec {
+                        name: dice.pick(&names),
+                        section: dice.pick(&[None, Some("http"), Some("wild")]),
+                        hosts: dice.pick(&[
+                            &[][..],
+                            &["a.example.com"],
+                            &["*.example.com", "b.example.com"],
+                            &["x.org"],
+                        ]),
+                        path: dice.pick(&["/", "/a", "/a/b"]),
+                        service: dice.pick(&services),
+                        port: dice.pick(&[80, 81]),
+                    };
+                    let set = dice.pick(&[None, None, Some("r0"), Some("r1")]);
+                    Change::Apply(as_other(route(&spec), dice.roll(4) == 0, set))
+                }
             };
             world.step(vec![change]);
         }
@@ -508,4 +563,36 @@ fn endpoints_are_where_their_node_is() {
     assert_eq!(localities(&world), ["r1/z9"], "the slice knows the zone best");
     world.step(vec![node("r2")]);
     assert_eq!(localities(&world), ["r2/z9"]);
+}
+
+#[test]
+fn behind_a_load_balancer_proxies_listen_on_all_addresses() {
+    let address = model::GatewayAddress {
+        pointer: "/spec/addresses/0".into(),
+        wanted: model::WantedAddress::Ip(Some("192.0.2.7".parse().unwrap())),
+    };
+    let Object::Gateway(gateway) =
+        gateway(vec![listener("http", 80, None, AllowedNamespaces::All)])
+    else {
+        unreachable!()
+    };
+    let gateway = Gateway { addresses: vec![address], ..Arc::unwrap_or_clone(gateway) };
+    let changes = [class(), Object::Gateway(gateway.into())].map(Change::Apply);
+    let changes = Batch { source: "kubernetes".into(), changes: changes.into() };
+    let applied = Merger::default().apply(changes);
+    for (bind, bound, said) in
+        [(crate::Bind::Given, "192.0.2.7", 1), (crate::Bind::Any, "0.0.0.0", 0)]
+    {
+        let mut compiler = Compiler::new(CONTROLLER.into(), bind);
+        compiler.update(&applied.catalog, &[]);
+        let listeners = &compiler.plan(&edge()).unwrap().listeners;
+        let addresses = &listeners["listener/80"].addresses;
+        assert_eq!(*addresses, [bound.parse::<std::net::IpAddr>().unwrap()]);
+        let key = ObjectKey::new(Kind::Gateway, "infra", "edge");
+        let Some(model::ObjectStatus::Gateway(status)) = compiler.status(&applied.catalog, &key)
+        else {
+            panic!("no status")
+        };
+        assert_eq!(status.addresses.len(), said);
+    }
 }

@@ -111,6 +111,8 @@ async fn hosts(world: &World, table: &mut Table) {
 async fn listeners(world: &World, table: &mut Table) {
     let (web, side) = (world.bed.web, loopback(world.side));
     table.ask(web, &get("one.isolated.example", "/exact")).await.from("a");
+    // A listener that a ListenerSet adds to the port.
+    table.ask(web, &get("set.example", "/")).await.from("d");
     table.ask(web, &get("one.isolated.example", "/everywhere")).await.from("c");
     table.ask(web, &get("two.isolated.example", "/wildcard")).await.from("b");
     table.ask(web, &get("everywhere.example", "/everywhere")).await.from("c");

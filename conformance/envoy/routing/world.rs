@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::upstream;
 use crate::testbed::{Bed, Certificate, Echo, Folder, Listener, Run};
-use crate::testbed::{free_port, gateway, kube_service, loopback, secret, service};
+use crate::testbed::{authorities, free_port, gateway, kube_service, loopback, secret, service};
 
 /// Prefix, its replacement.
 pub(super) const REWRITES: [(&str, &str); 8] = [
@@ -26,6 +26,9 @@ pub(super) struct World {
     pub(super) mirror_half: Echo,
     /// Answers for `a`.
     pub(super) a: Echo,
+    /// Clients must show `clients[0]`; clients may show anything.
+    pub(super) asked: [u16; 2],
+    pub(super) clients: [Certificate; 2],
     /// Of `one.tls.example`, `two.tls.example`, `*.wild.example`.
     pub(super) certificates: [Certificate; 3],
     _others: Vec<Echo>,
@@ -34,18 +37,26 @@ pub(super) struct World {
 impl World {
     pub(super) async fn start() -> Self {
         let [web, side, secure] = [free_port(), free_port(), free_port()];
+        let asked = [free_port(), free_port()];
         let folder = Folder::new();
         let listeners = gateway(&[
             Listener::http("web", web),
             Listener::http("isolated-wildcard", web).host("*.isolated.example"),
             Listener::http("isolated-exact", web).host("one.isolated.example"),
+            // Of one listener, an HTTPRoute for any host and a GRPCRoute exclude each other.
+            Listener::http("grpc", web).host("grpc.example"),
             Listener::http("side", side),
             Listener::https("secure-one", secure, "one").host("one.tls.example"),
             Listener::https("secure-two", secure, "two").host("two.tls.example"),
             Listener::https("secure-wildcard", secure, "wildcard").host("*.wild.example"),
+            Listener::https("must-show", asked[0], "one"),
+            Listener::https("may-show", asked[1], "one"),
         ]);
-        let client = "  tls: {backend: {clientCertificateRef: {name: client}}}\n";
-        folder.write("gateway.yaml", &(listeners + client));
+        folder.write("gateway.yaml", &(listeners + &of_gateway(asked)));
+        let set = include_str!("listenerset.yaml").replace("$WEB", &web.to_string());
+        folder.write("listenerset.yaml", &set);
+        let clients = ["friend.example", "stranger.example"].map(Certificate::new);
+        folder.write("authorities-friend.yaml", &authorities("friend", &clients[0]));
         let hosts = ["one.tls.example", "two.tls.example", "*.wild.example"];
         let certificates = hosts.map(Certificate::new);
         for (name, certificate) in ["one", "two", "wildcard"].iter().zip(&certificates) {
@@ -84,8 +95,41 @@ impl World {
         others.extend([h2c, far]);
         let run = Run::new(folder.path());
         let bed = Bed::run(folder, run, loopback(web)).await;
-        Self { bed, side, secure, mirror_all, mirror_half, a, certificates, _others: others }
+        Self {
+            bed,
+            side,
+            secure,
+            mirror_all,
+            mirror_half,
+            a,
+            asked,
+            clients,
+            certificates,
+            _others: others,
+        }
     }
+}
+
+/// Of whom a certificate is asked, what is shown to back ends, and who may add listeners.
+fn of_gateway(asked: [u16; 2]) -> String {
+    let [must, may] = asked;
+    format!(
+        "  allowedListeners: {{namespaces: {{from: Same}}}}
+  tls:
+    backend: {{clientCertificateRef: {{name: client}}}}
+    frontend:
+      default: {{}}
+      perPort:
+      - port: {must}
+        tls:
+          validation: {{caCertificateRefs: [{{group: '', kind: ConfigMap, name: friend}}]}}
+      - port: {may}
+        tls:
+          validation:
+            mode: AllowInsecureFallback
+            caCertificateRefs: [{{group: '', kind: ConfigMap, name: friend}}]
+"
+    )
 }
 
 /// Route `N` for host `N.rewrite.example`.

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::tls;
+use super::tls::{self, Certificate};
 
 /// What one request says.
 #[derive(Clone, Debug)]
@@ -128,7 +128,17 @@ impl Connection {
         sni: &str,
         alpn: &[&str],
     ) -> Result<Self, Failure> {
-        let (stream, shown, chosen) = handshake_tls(address, sni, alpn).await?;
+        let (stream, shown, chosen) = handshake_tls(address, sni, alpn, None).await?;
+        Self::over(stream, shown, chosen).await
+    }
+
+    /// Shows a certificate of its own if it is asked for one.
+    pub(crate) async fn tls_as(
+        address: SocketAddr,
+        sni: &str,
+        own: Option<&Certificate>,
+    ) -> Result<Self, Failure> {
+        let (stream, shown, chosen) = handshake_tls(address, sni, &["http/1.1"], own).await?;
         Self::over(stream, shown, chosen).await
     }
 
@@ -171,7 +181,7 @@ pub(crate) struct Tunnel {
 
 impl Tunnel {
     pub(crate) async fn open(address: SocketAddr, sni: &str) -> Result<Self, Failure> {
-        let (stream, certificate, _) = handshake_tls(address, sni, &[]).await?;
+        let (stream, certificate, _) = handshake_tls(address, sni, &[], None).await?;
         Ok(Self { stream, certificate: certificate.unwrap_or_default() })
     }
 }
@@ -181,10 +191,11 @@ async fn handshake_tls(
     address: SocketAddr,
     sni: &str,
     alpn: &[&str],
+    own: Option<&Certificate>,
 ) -> Result<(TlsStream<TcpStream>, Option<Vec<u8>>, Option<String>), Failure> {
     let name = ServerName::try_from(sni.to_string()).unwrap();
     let stream = connect(address).await?;
-    let stream = TlsConnector::from(tls::client(alpn)).connect(name, stream).await;
+    let stream = TlsConnector::from(tls::client(alpn, own)).connect(name, stream).await;
     let stream = stream.map_err(|e| Failure::Tls(e.to_string()))?;
     let session = stream.get_ref().1;
     let shown = session.peer_certificates().and_then(|all| all.first());

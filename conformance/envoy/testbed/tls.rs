@@ -31,15 +31,23 @@ impl Certificate {
 #[derive(Debug)]
 struct Looker(CryptoProvider);
 
-pub(super) fn client(alpn: &[&str]) -> Arc<ClientConfig> {
+/// `own`: what it shows if it is asked.
+pub(super) fn client(alpn: &[&str], own: Option<&Certificate>) -> Arc<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let mut config = builder
+    let builder = builder
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Looker(ring::default_provider())))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(Looker(ring::default_provider())));
+    let mut config = match own {
+        None => builder.with_no_client_auth(),
+        Some(own) => {
+            let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+            let chain = vec![CertificateDer::from(own.der.clone())];
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    };
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     // A resumed session would not show the certificate anew.
     config.resumption = rustls::client::Resumption::disabled();

@@ -24,8 +24,8 @@ fn slice(
 }
 
 fn assigned(services: &[Arc<Service>]) -> Vec<(String, String)> {
-    let mut last = 0;
-    assign(services, &mut last)
+    Pool::default()
+        .assign(services)
         .into_iter()
         .map(|((_, name), address)| (name, address.to_string()))
         .collect()
@@ -53,17 +53,30 @@ fn an_address_that_is_asked_for_is_given_or_none_is() {
 }
 
 #[test]
+fn a_service_has_one_address_also_before_that_is_read_of_it() {
+    let mut pool = Pool::default();
+    let mut named = |uid: &str| {
+        let mut one = service("a", &json!({}), None);
+        Arc::make_mut(&mut one).metadata.uid = Some(uid.into());
+        pool.assign(&[one]).values().next().unwrap().to_string()
+    };
+    assert_eq!([named("1"), named("1")], ["10.244.1.1", "10.244.1.1"]);
+    // Made again: it is another one.
+    assert_eq!(named("2"), "10.244.1.2");
+}
+
+#[test]
 fn an_address_is_not_given_again_at_once() {
-    let mut last = 0;
-    assign(&[service("a", &json!({}), None)], &mut last);
-    let next = assign(&[service("b", &json!({}), None)], &mut last);
+    let mut pool = Pool::default();
+    pool.assign(&[service("a", &json!({}), None)]);
+    let next = pool.assign(&[service("b", &json!({}), None)]);
     assert_eq!(next.values().next().unwrap().to_string(), "10.244.1.2");
 }
 
 #[track_caller]
 fn rule(ports: &serde_json::Value, slices: &[Arc<EndpointSlice>], expected: &[&str]) {
     let services = [service("edge", &json!({"ports": ports}), Some("10.244.1.9"))];
-    let rules = rules(&services, slices, &assign(&services, &mut 0));
+    let rules = rules(&services, slices, &Pool::default().assign(&services));
     let lines: Vec<_> = rules
         .lines()
         .map(str::trim)

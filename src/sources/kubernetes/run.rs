@@ -66,6 +66,7 @@ impl Source {
             source: source.clone(),
             listing: BTreeMap::new(),
             unwatched: HashSet::new(),
+            not_given: HashSet::new(),
             watches: BTreeMap::new(),
             doubt,
             again,
@@ -100,7 +101,10 @@ impl Source {
                 answer = desk.fetch.next() => desk.answer(answer),
                 Some(now) = contact.recv() => desk.contact(now),
                 Some(found) = kinds.recv() => {
-                    for (kind, standing) in found {
+                    if let Some(api) = found.gateway_api {
+                        desk.view.gateway_api(api);
+                    }
+                    for (kind, standing) in found.kinds {
                         desk.discovered(kind, standing, &starter, &mut beside);
                     }
                 }
@@ -128,6 +132,8 @@ struct Desk {
     listing: BTreeMap<Scope, HashSet<NamespacedName>>,
     /// Scopes of such kinds that nothing tells changes of.
     unwatched: HashSet<Scope>,
+    /// Scopes of such kinds of which something was not given.
+    not_given: HashSet<Scope>,
     watches: BTreeMap<Scope, tokio::task::AbortHandle>,
     doubt: Arc<Notify>,
     again: Arc<Notify>,
@@ -238,11 +244,18 @@ impl Desk {
                     self.view.stand_in(&key);
                 }
                 self.view.not_given(&scope, Some(&trouble));
-                return;
+                self.not_given.insert(scope);
             }
         }
+        self.settle_not_given();
+    }
+
+    /// What was not given has come, or nobody wants it any more.
+    fn settle_not_given(&mut self) {
         if !self.fetch.has_failed() {
-            self.view.not_given(&scope, None);
+            for scope in std::mem::take(&mut self.not_given) {
+                self.view.not_given(&scope, None);
+            }
         }
     }
 
@@ -260,6 +273,7 @@ impl Desk {
     }
 
     fn retry(&mut self) {
+        self.settle_not_given();
         self.fetch.retry();
         let (view, unwatched) = (&self.view, &self.unwatched);
         self.fetch.doubt_all(|key| view.scope_of(key).is_some_and(|s| unwatched.contains(&s)));

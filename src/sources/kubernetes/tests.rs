@@ -306,7 +306,7 @@ async fn what_may_not_be_read_keeps_what_is_known_and_comes_back_by_itself() {
 }
 
 #[tokio::test]
-async fn secrets_that_may_only_be_fetched_are_fetched() {
+async fn secrets_that_may_not_be_read_are_told_and_come_when_they_may() {
     let fake = Fake::started();
     fake.put(Kind::Gateway, "shop", "edge", gateway("cert"));
     fake.put(Kind::Secret, "shop", "cert", secret());
