@@ -80,7 +80,7 @@ pub(crate) async fn keep(
 fn write(store: &mut Store, kept: &mut Kept, step: Step, issuer: Option<Arc<str>>) {
     let mut documents = Vec::new();
     for key in step.catalog.changed_since(&kept.catalog) {
-        match step.catalog.get(&key).map(|object| stored(&object)) {
+        match step.catalog.get(&key).map(stored) {
             Some(Some(document)) => documents.push(DocumentChange::Put { key, document }),
             // Not from a text: nothing to keep.
             Some(None) => {}

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
-    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayClass,
-    GatewayConfig, Health, Ingress, IngressClass, Kind, ListenerSet, MeshService, Namespace,
-    NamespacedName, Node, Object, ObjectKey, Question, ReferenceGrant, Refused, Registry,
-    RegistryServiceId, Route, Secret, Service,
+    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayApi,
+    GatewayClass, GatewayConfig, Health, Ingress, IngressClass, Kind, ListenerSet, MeshService,
+    Namespace, NamespacedName, Node, Object, ObjectKey, Question, ReferenceGrant, Refused,
+    Registry, RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::guard::ServedService;
@@ -56,6 +56,7 @@ pub struct Catalog {
     pub(crate) resolved: OrdMap<Question, Arc<[DnsRecord]>>,
     pub(crate) sources: OrdMap<Arc<str>, SourceState>,
     pub(crate) refused: OrdMap<ObjectKey, Refused>,
+    pub(crate) gateway_api: Option<Arc<GatewayApi>>,
     /// By what they name as parent, of whichever kind and whether it is there or not.
     routes_of: Index<ObjectKey, ObjectKey>,
     /// By Gateway.
@@ -104,6 +105,12 @@ impl Catalog {
 
     pub fn gateways(&self) -> impl Iterator<Item = &Arc<Gateway>> {
         all!(self, Gateway)
+    }
+
+    /// Which definitions of Gateway API the API server has; `None` without one, or where it does not say.
+    #[must_use]
+    pub fn gateway_api(&self) -> Option<&GatewayApi> {
+        self.gateway_api.as_deref()
     }
 
     pub fn gateway_classes(&self) -> impl Iterator<Item = &Arc<GatewayClass>> {

@@ -133,6 +133,15 @@ impl Merger {
                 Change::Delete(key) => {
                     sources_changed |= self.remove(&mut next, &source, &key, &mut changed);
                 }
+                Change::GatewayApi(found) => {
+                    let found = Some(Arc::new(found));
+                    if next.gateway_api != found {
+                        next.gateway_api = found;
+                        // Their status says so.
+                        let classes = next.gateway_classes();
+                        changed.extend(classes.map(|class| Key::Object(class.meta.key.clone())));
+                    }
+                }
                 Change::Refused(refused) => {
                     let key = refused.object.key().clone();
                     if let Some(named) = self.listing.get_mut(&source) {

@@ -5,9 +5,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Exit, Failure};
 
+/// What these libraries log is said again, in its place, by whoever called them; and they say it at each try.
+const QUIET: &str = "kube_client=off,kube_runtime=off";
+
 /// Log lines go to stderr: stdout is the answer's.
 pub(crate) fn start(settings: &Settings) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&settings.log_level).map_err(|e| {
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log_level)).map_err(|e| {
         Failure::new(Exit::Usage, format!("log-level = `{}`: {e}", settings.log_level))
     })?;
     let builder = tracing_subscriber::fmt()

@@ -9,9 +9,8 @@ use model::{
 };
 
 use crate::complaint::{self, Complaint};
-use crate::features::SUPPORTED;
 use crate::register::{Register, Registered};
-use crate::{Bind, GroupKey, gateway, grpc, references, refused};
+use crate::{Bind, GroupKey, features, gateway, grpc, references, refused};
 
 /// `PolicyStatus.ancestors`: more are not to be written.
 const MOST_ANCESTORS: usize = 16;
@@ -169,7 +168,11 @@ impl Compiler {
             self.gateways.values().flat_map(gateway::Group::complaints).cloned().collect();
         let classes = catalog.gateway_classes().filter(|c| c.controller == self.controller);
         let view = View::new(catalog);
-        all.extend(classes.filter_map(|class| gateway::class_parameters(&view, class).err()));
+        all.extend(
+            classes.filter_map(|class| {
+                gateway::class_parameters(&view, class).err().map(|found| *found)
+            }),
+        );
         all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route)));
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
@@ -223,8 +226,11 @@ impl Compiler {
                     }
                 };
                 Some(ObjectStatus::GatewayClass(GatewayClassStatus {
-                    conditions: vec![accepted],
-                    supported_features: SUPPORTED.to_vec(),
+                    conditions: [accepted]
+                        .into_iter()
+                        .chain(catalog.gateway_api().map(features::version))
+                        .collect(),
+                    supported_features: features::supported(catalog.gateway_api()),
                 }))
             }
             Kind::Gateway => {

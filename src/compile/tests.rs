@@ -76,6 +76,7 @@ fn service(name: &str, ports: &[u16]) -> Object {
         port: *p,
         target: TargetPort::Number(*p),
         protocol: AppProtocol::Http1,
+        tls: false,
     };
     let ports = ports.iter().map(port).collect();
     Object::Service(Arc::new(Service {

@@ -66,7 +66,8 @@ pub(crate) fn service(meta: Meta, root: At<'_>, report: &mut Report) -> Service 
             Some(at) => TargetPort::Number(values::port(&at, report).unwrap_or(port)),
         };
         let protocol = app_protocol(&mut f, &name, report);
-        service.ports.push(ServicePort { name, port, target, protocol });
+        let tls = f.text("appProtocol").is_some_and(says_tls);
+        service.ports.push(ServicePort { name, port, target, protocol, tls });
     }
     service
 }
@@ -100,6 +101,11 @@ fn app_protocol(f: &mut Fields<'_>, name: &str, report: &mut Report) -> AppProto
         "tcp" => AppProtocol::Tcp,
         _ => AppProtocol::Http1,
     }
+}
+
+fn says_tls(app_protocol: &str) -> bool {
+    let said = app_protocol.to_ascii_lowercase();
+    matches!(said.as_str(), "https" | "wss" | "kubernetes.io/wss")
 }
 
 pub(crate) fn endpoint_slice(meta: Meta, root: At<'_>, report: &mut Report) -> EndpointSlice {

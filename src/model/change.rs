@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{Finding, Object, ObjectKey, Report, Resolved, Steer};
+use crate::{Finding, GatewayApi, Object, ObjectKey, Report, Resolved, Steer};
 
 /// One atomic step, from one source.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub enum Change {
         scope: Arc<str>,
         findings: Vec<Finding>,
     },
+    /// Which definitions of Gateway API the source's objects are by.
+    GatewayApi(GatewayApi),
     /// What a registry says of its services.
     Registry(Report),
     /// What a person wants of a registry source.

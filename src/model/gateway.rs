@@ -4,6 +4,15 @@ use std::sync::Arc;
 
 use crate::{Hostname, Infrastructure, Meta, ParametersRef, ParentRef};
 
+/// Which definitions of Gateway API an API server has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayApi {
+    /// Of the bundle, such as `v1.6.3`.
+    pub version: Arc<str>,
+    /// Whether they are those of the experimental channel, which have more fields.
+    pub experimental: bool,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatewayClass {
     pub meta: Meta,

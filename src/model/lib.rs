@@ -33,9 +33,9 @@ pub use finding::{Code, Finding, Severity};
 pub use fleet::{Fleet, FleetMode, FleetPort, GatewayConfig, Infrastructure, ParametersRef};
 pub use gateway::{
     AllowedNamespaces, Authorities, CertificateRef, ClientValidation, ConfigMap, FrontendTls,
-    Gateway, GatewayAddress, GatewayClass, GrantFrom, GrantTo, Listener, ListenerProtocol,
-    ListenerSet, Namespace, Node, ReferenceGrant, RouteKind, Secret, SecretData, Selector,
-    SelectorOperator, SelectorRequirement, TlsMode, WantedAddress,
+    Gateway, GatewayAddress, GatewayApi, GatewayClass, GrantFrom, GrantTo, Listener,
+    ListenerProtocol, ListenerSet, Namespace, Node, ReferenceGrant, RouteKind, Secret, SecretData,
+    Selector, SelectorOperator, SelectorRequirement, TlsMode, WantedAddress,
 };
 pub use hostname::{Hostname, InvalidHostname};
 pub use ingress::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls};

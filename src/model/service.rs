@@ -22,6 +22,8 @@ pub struct ServicePort {
     pub port: u16,
     pub target: TargetPort,
     pub protocol: AppProtocol,
+    /// Whether `appProtocol` speaks of TLS. That alone makes nobody use it: it does not say whom to trust.
+    pub tls: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

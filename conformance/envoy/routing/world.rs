@@ -43,6 +43,8 @@ impl World {
             Listener::http("web", web),
             Listener::http("isolated-wildcard", web).host("*.isolated.example"),
             Listener::http("isolated-exact", web).host("one.isolated.example"),
+            // Of one listener, an HTTPRoute for any host and a GRPCRoute exclude each other.
+            Listener::http("grpc", web).host("grpc.example"),
             Listener::http("side", side),
             Listener::https("secure-one", secure, "one").host("one.tls.example"),
             Listener::https("secure-two", secure, "two").host("two.tls.example"),
@@ -112,8 +114,7 @@ impl World {
 fn of_gateway(asked: [u16; 2]) -> String {
     let [must, may] = asked;
     format!(
-        "\
-  allowedListeners: {{namespaces: {{from: Same}}}}
+        "  allowedListeners: {{namespaces: {{from: Same}}}}
   tls:
     backend: {{clientCertificateRef: {{name: client}}}}
     frontend:

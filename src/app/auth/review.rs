@@ -10,6 +10,9 @@
 //! good state. What they cannot tell is that a pod has gone before its token ends, so they count only while nobody can be
 //! asked.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};

@@ -67,6 +67,7 @@ fn each_setting_by_each_way() {
     for (spec, default, _) in load_from(None, &[], &[]).unwrap().rows() {
         let value = match spec.unit {
             "PATH" => "/some/where",
+            "HOST:PORT" => "xds.example:1",
             "ADDRESS:PORT" => "[::1]:1",
             "DURATION" => "1h2m3s4ms",
             "SIZE" => "3KiB",

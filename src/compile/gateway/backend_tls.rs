@@ -45,6 +45,9 @@ pub(super) fn judge(view: &View<'_>, key: &BackendKey, client: Option<&Name>) ->
     }
     let target = ObjectKey { kind: key.kind, name: key.name.clone() };
     let candidates = candidates(view, key, &target);
+    if candidates.is_empty() {
+        out.findings.extend(in_clear_text(view, key));
+    }
     for (index, (policy, reference)) in candidates.iter().enumerate() {
         let better = candidates[..index].iter().find(|(_, r)| r.section == reference.section);
         let trusted = trusted(view, policy, &mut out.findings);
@@ -106,6 +109,24 @@ fn candidates<'a>(
         (reference.section.is_none(), created, policy.meta.key.name.to_string())
     });
     found
+}
+
+/// `appProtocol: https` and no policy: Gateway API has TLS by policy only.
+fn in_clear_text(view: &View<'_>, key: &BackendKey) -> Option<Complaint> {
+    if key.kind != Kind::Service {
+        return None;
+    }
+    let service = view.service(&key.name)?;
+    let index =
+        service.ports.iter().position(|port| key.is(port.port, port.protocol) && port.tls)?;
+    let finding = Finding {
+        at: service.meta.at(&format!("/spec/ports/{index}")),
+        code: codes::REFERENCE_PROTOCOL,
+        severity: Severity::Warning,
+        text: format!("port {} says TLS, and is called in clear text", key.port),
+        hint: "add a BackendTLSPolicy that says whom to trust, or change appProtocol".into(),
+    };
+    Some(finding.into())
 }
 
 fn names(policy: &BackendTlsPolicy) -> Vec<CertificateName> {
@@ -221,7 +242,7 @@ fn finding(meta: &Meta, pointer: &str, code: model::Code, text: &str, hint: &str
 /// What was judged for each back end of a group.
 #[derive(Debug, Default)]
 pub(super) struct Policies {
-    /// Only back ends with a policy.
+    /// Only back ends of which something is to be said.
     by_backend: BTreeMap<BackendKey, BackendTls>,
     by_policy: BTreeMap<ObjectKey, BTreeSet<BackendKey>>,
     by_secret: BTreeMap<Name, BTreeSet<BackendKey>>,
@@ -260,7 +281,7 @@ impl Policies {
         {
             secrets.remove(&old.name);
         }
-        if next.tls.is_some() {
+        if next != BackendTls::default() {
             self.by_backend.insert(key.clone(), next);
         }
         told
@@ -268,7 +289,7 @@ impl Policies {
 
     /// Back ends that are called by TLS.
     pub(super) fn backends(&self) -> impl Iterator<Item = &BackendKey> {
-        self.by_backend.keys()
+        self.by_backend.iter().filter(|(_, found)| found.tls.is_some()).map(|(key, _)| key)
     }
 
     pub(super) fn complaints(&self) -> impl Iterator<Item = &Complaint> {

@@ -31,7 +31,7 @@ fn at(kind: Kind, namespace: &str, name: &str) -> ObjectRef {
 }
 
 fn port(port: u16, protocol: AppProtocol) -> ServicePort {
-    ServicePort { name: "p".into(), port, target: TargetPort::Number(port), protocol }
+    ServicePort { name: "p".into(), port, target: TargetPort::Number(port), protocol, tls: false }
 }
 
 fn service_of(namespace: &str, name: &str, ports: Vec<ServicePort>) -> Object {

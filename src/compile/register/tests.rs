@@ -85,6 +85,7 @@ fn service(name: &str, register: Vec<Registration>) -> Object {
         port,
         target: TargetPort::Number(9),
         protocol,
+        tls: false,
     };
     Object::Service(Arc::new(Service {
         meta: meta(Kind::Service, "shop", name),

@@ -22,14 +22,14 @@ use super::names::{HASH, KEPT};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Seen {
     pub(super) uid: String,
+    /// Counts the object's changes; 0 where the server says something else.
+    pub(super) version: u64,
     /// Kind, name and uid of what it belongs to.
     pub(super) owner: Option<(String, String, String)>,
     pub(super) hash: Option<String>,
     /// Fields that somebody else has set.
     pub(super) kept: Option<String>,
     pub(super) going: bool,
-    /// `metadata.resourceVersion`, which can be compared as a number (KEP-5504); 0 where it is not one.
-    pub(super) version: u64,
     pub(super) service: Option<ServiceSeen>,
 }
 
@@ -42,6 +42,16 @@ pub(super) struct ServiceSeen {
 }
 
 impl Seen {
+    /// Whether this is an older state of the same object: what a write answers and what a watch says come in any order.
+    pub(super) fn is_older_than(&self, other: &Self) -> bool {
+        self.uid == other.uid && self.version < other.version
+    }
+
+    /// Whether nothing differs but the count.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        Self { version: other.version, ..self.clone() } == *other
+    }
+
     pub(super) fn read(kind: Kind, object: &DynamicObject) -> Self {
         let service = (kind == Kind::Service).then(|| ServiceSeen::read(&object.data));
         Self { service, ..Self::of(&object.metadata) }
@@ -54,11 +64,11 @@ impl Seen {
         let owner = owners.find(|owner| owner.controller == Some(true));
         Self {
             uid: meta.uid.clone().unwrap_or_default(),
+            version: meta.resource_version.as_ref().and_then(|v| v.parse().ok()).unwrap_or(0),
             owner: owner.map(|o| (o.kind.clone(), o.name.clone(), o.uid.clone())),
             hash: annotation(HASH),
             kept: annotation(KEPT),
             going: meta.deletion_timestamp.is_some(),
-            version: meta.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0),
             service: None,
         }
     }
@@ -86,7 +96,7 @@ impl ServiceSeen {
 pub(super) enum Heard {
     /// All that there is.
     Listed(Vec<(NamespacedName, Seen)>),
-    Changed(NamespacedName, Option<Seen>),
+    Changed(NamespacedName, Option<Box<Seen>>),
     /// It does not work, or works again. Whether it is a matter of permission.
     Trouble(Option<(bool, String)>),
 }
@@ -176,7 +186,9 @@ async fn forward<K: Resource>(
                 continue;
             }
             Ok(Event::InitDone) => Heard::Listed(std::mem::take(&mut listing)),
-            Ok(Event::Apply(object)) => Heard::Changed(name(&object), Some(read(&object))),
+            Ok(Event::Apply(object)) => {
+                Heard::Changed(name(&object), Some(Box::new(read(&object))))
+            }
             Ok(Event::Delete(object)) => Heard::Changed(name(&object), None),
             // The usual end of a long watch: it lists again.
             Err(error) if status(&error).is_some_and(|status| status.code == 410) => continue,

@@ -66,6 +66,8 @@ struct One {
     /// Absent for a Gateway that nobody says anything of.
     fleet: Option<Arc<Fleet>>,
     rendered: Option<Arc<Rendered>>,
+    /// Of each of the objects.
+    hashes: Vec<String>,
     findings: Vec<Finding>,
     failures: u32,
 }
@@ -158,7 +160,7 @@ impl Fleets {
         }
     }
 
-    fn want(&mut self, all: Option<&[Arc<Fleet>]>) {
+    pub(super) fn want(&mut self, all: Option<&[Arc<Fleet>]>) {
         let Some(all) = all else { return };
         let options = self.setup.options.borrow().clone();
         let mut gone: BTreeSet<_> = self.gateways.keys().cloned().collect();
@@ -191,7 +193,7 @@ impl Fleets {
         }
     }
 
-    fn hear(&mut self, watch: Watch, said: Heard) {
+    pub(super) fn hear(&mut self, watch: Watch, said: Heard) {
         match said {
             Heard::Listed(all) => {
                 let here = |name: &NamespacedName| {
@@ -214,7 +216,7 @@ impl Fleets {
                     self.dirty.extend(self.gateways.keys().cloned());
                 }
             }
-            Heard::Changed(name, seen) => self.see(watch.kind, name, seen),
+            Heard::Changed(name, seen) => self.see(watch.kind, name, seen.map(|seen| *seen)),
             Heard::Trouble(None) => drop(self.troubles.remove(&watch)),
             Heard::Trouble(Some((forbidden, text))) => {
                 let finding = super::reconcile::watch_trouble(&watch, forbidden, &text);
@@ -226,10 +228,14 @@ impl Fleets {
     fn see(&mut self, kind: Kind, name: NamespacedName, seen: Option<Seen>) {
         let key = (kind, name);
         let old = self.live.get(&key);
-        if let (Some(old), Some(seen)) = (old, &seen)
-            && *old == (Seen { version: old.version, ..seen.clone() })
-        {
-            return;
+        match (old, &seen) {
+            (None, None) => return,
+            (Some(old), Some(seen)) if seen.is_older_than(old) => return,
+            (Some(old), Some(seen)) if seen.says_the_same(old) => {
+                self.live.insert(key, seen.clone());
+                return;
+            }
+            _ => {}
         }
         for owner in [old, seen.as_ref()].into_iter().flatten().filter_map(|s| s.owner.as_ref()) {
             let gateway = NamespacedName {
@@ -278,12 +284,13 @@ impl Fleets {
         }
     }
 
-    fn work(&self, gateway: &NamespacedName) -> Work {
+    pub(super) fn work(&self, gateway: &NamespacedName) -> Work {
         let one = self.gateways.get(gateway);
         let rendered = one.and_then(|one| one.rendered.clone());
         let mut out = Work { rendered, ..Work::default() };
         let mut wanted = BTreeSet::new();
-        for object in out.rendered.iter().flat_map(|rendered| &rendered.objects) {
+        let objects = out.rendered.iter().flat_map(|rendered| &rendered.objects);
+        for (object, hash) in objects.zip(one.iter().flat_map(|one| &one.hashes)) {
             let (Some(kind), Some(rendered)) =
                 (object["kind"].as_str().and_then(Kind::find), &out.rendered)
             else {
@@ -297,9 +304,7 @@ impl Fleets {
                 continue;
             }
             let live = live.filter(|seen| belongs(seen, object));
-            let same = live.is_some_and(|seen| {
-                seen.going || seen.hash.as_deref() == Some(&*content_hash(object))
-            });
+            let same = live.is_some_and(|seen| seen.going || seen.hash.as_ref() == Some(hash));
             if !same {
                 out.write.push((kind, object.clone(), live.is_some()));
             }
@@ -331,9 +336,9 @@ impl Fleets {
         for (kind, name, seen) in outcome.written {
             metrics::counter!("isthmus_fleet_writes_total", "kind" => kind.as_str()).increment(1);
             tracing::info!(%gateway, kind = kind.as_str(), %name, "written");
-            // The watch may have told of a later state already.
-            if self.live.get(&(kind, name.clone())).is_none_or(|old| old.version <= seen.version) {
-                self.live.insert((kind, name), seen);
+            let key = (kind, name);
+            if self.live.get(&key).is_none_or(|newer| !seen.is_older_than(newer)) {
+                self.live.insert(key, seen);
             }
         }
         for (kind, name) in outcome.deleted {
@@ -380,20 +385,7 @@ impl Fleets {
             *old = findings;
             differs
         });
-        // What was not looked at may have addresses.
-        if self.unlisted.iter().any(|watch| watch.kind == Kind::Service) {
-            return;
-        }
-        let addresses: BTreeMap<_, _> = self
-            .gateways
-            .iter()
-            .filter_map(|(name, one)| {
-                let rendered = one.rendered.as_ref()?;
-                let service = self.live.get(&(Kind::Service, rendered.name.clone()));
-                let asked = one.fleet.as_ref()?.gateway.asked_ips();
-                Some((name.clone(), reached(service.and_then(|s| s.service.as_ref()), asked)))
-            })
-            .collect();
+        let addresses = self.reached();
         self.addresses.send_if_modified(|old| {
             let differs = **old != addresses;
             if differs {
@@ -401,6 +393,18 @@ impl Fleets {
             }
             differs
         });
+    }
+
+    pub(super) fn reached(&self) -> BTreeMap<NamespacedName, Reached> {
+        self.gateways
+            .iter()
+            .filter_map(|(name, one)| {
+                let rendered = one.rendered.as_ref()?;
+                let service = self.live.get(&(Kind::Service, rendered.name.clone()));
+                let asked = one.fleet.as_ref()?.gateway.asked_ips();
+                Some((name.clone(), reached(service.and_then(|s| s.service.as_ref()), asked)))
+            })
+            .collect()
     }
 }
 
@@ -422,6 +426,8 @@ impl One {
     fn show(&mut self, fleet: Arc<Fleet>, options: &Options) {
         self.rendered =
             (fleet.mode == FleetMode::Managed).then(|| Arc::new(render(&fleet, options)));
+        let objects = self.rendered.iter().flat_map(|rendered| &rendered.objects);
+        self.hashes = objects.map(content_hash).collect();
         self.fleet = Some(fleet);
         self.failures = 0;
     }

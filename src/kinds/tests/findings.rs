@@ -376,10 +376,8 @@ fn listeners_fit_their_protocol() {
 #[test]
 fn fields_without_effect_are_told() {
     let parsed = check(
-        &gateway(
-            "  gatewayClassName: c\n  listeners: [{name: a, port: 80, protocol: HTTP}]\n  infrastructure: {labels: {a: b}}\n",
-        ),
-        &["7:3 warning ISM1109 /spec/infrastructure"],
+        &route("  parentRefs: [{name: a}]\n  useDefaultGateways: All\n"),
+        &["6:3 warning ISM1109 /spec/useDefaultGateways"],
     );
     assert_eq!(parsed.objects.len(), 1);
 }
@@ -436,7 +434,6 @@ fn kinds_that_nobody_knows() {
     );
     unknown("v1", "Sevice", "2:7 ISM1102 /kind", "did you mean Service?");
     unknown("apps/v1", "Deployment", "2:7 info ISM1102 /kind", "the document is ignored");
-    unknown("v1", "ConfigMap", "2:7 info ISM1102 /kind", "the document is ignored");
     unknown("v1", "ServiceAccount", "2:7 info ISM1102 /kind", "the document is ignored");
     unknown(
         "serving.knative.dev/v1",

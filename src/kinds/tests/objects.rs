@@ -307,8 +307,13 @@ fn a_grant() {
 #[test]
 fn a_service() {
     let service = get!(named(Kind::Service, "orders"), Service);
-    let port =
-        |name: &str, port, target, protocol| ServicePort { name: s(name), port, target, protocol };
+    let port = |name: &str, port, target, protocol| ServicePort {
+        name: s(name),
+        port,
+        target,
+        protocol,
+        tls: false,
+    };
     let number = TargetPort::Number;
     assert_eq!(
         service.ports,

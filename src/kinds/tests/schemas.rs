@@ -119,7 +119,7 @@ fn rules_in_cel_are_the_ones_that_are_kept_by_hand() {
             count(model::Kind::HttpRoute),
             count(model::Kind::ReferenceGrant)
         ),
-        (14, 1, 48, 0)
+        (14, 1, 57, 0)
     );
 }
 
@@ -134,7 +134,10 @@ fn fields_of_the_route_and_the_listener_are_the_ones_that_are_read() {
     };
     let rule = "/properties/spec/properties/rules/items";
     let route = |rest: &str| fields(model::Kind::HttpRoute, &format!("{rule}{rest}"));
-    assert_eq!(route(""), ["backendRefs", "filters", "matches", "name", "timeouts"]);
+    assert_eq!(
+        route(""),
+        ["backendRefs", "filters", "matches", "name", "retry", "sessionPersistence", "timeouts"]
+    );
     assert_eq!(route("/properties/matches/items"), ["headers", "method", "path", "queryParams"]);
     assert_eq!(route("/properties/timeouts"), ["backendRequest", "request"]);
     assert_eq!(
@@ -142,6 +145,7 @@ fn fields_of_the_route_and_the_listener_are_the_ones_that_are_read() {
         [
             "cors",
             "extensionRef",
+            "externalAuth",
             "requestHeaderModifier",
             "requestMirror",
             "requestRedirect",
@@ -161,6 +165,14 @@ fn fields_of_the_route_and_the_listener_are_the_ones_that_are_read() {
     );
     assert_eq!(
         fields(model::Kind::Gateway, "/properties/spec"),
-        ["addresses", "allowedListeners", "gatewayClassName", "infrastructure", "listeners", "tls"]
+        [
+            "addresses",
+            "allowedListeners",
+            "defaultScope",
+            "gatewayClassName",
+            "infrastructure",
+            "listeners",
+            "tls"
+        ]
     );
 }

@@ -150,10 +150,8 @@ fn chain(chain: &ir::FilterChain) -> pb::FilterChain {
 fn transport_socket(termination: &ir::TlsTermination, alpn: &[&str]) -> TransportSocket {
     let ir::TlsTermination { secrets, client } = termination;
     let context = tls::DownstreamTlsContext {
-        require_client_certificate: client
-            .as_ref()
-            .filter(|client| client.required)
-            .map(|_| boolean(true)),
+        // Said also where it is false: Envoy means to change its default.
+        require_client_certificate: client.as_ref().map(|client| boolean(client.required)),
         common_tls_context: Some(tls::CommonTlsContext {
             // Envoy's default on the server side since 1.22; said aloud because it is a promise.
             tls_params: Some(tls::TlsParameters {

@@ -91,6 +91,7 @@ pub fn read(options: Options, parse: Parse) -> (Vec<Object>, Vec<Finding>) {
             | Change::InitDone
             | Change::Apply(_)
             | Change::Delete(_)
+            | Change::GatewayApi(_)
             | Change::Refused(_)
             | Change::Registry(_)
             | Change::Steer(_)

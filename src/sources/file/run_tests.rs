@@ -111,6 +111,7 @@ impl Case {
                 Change::Health(health) => self.health = Some(health.clone()),
                 Change::InitDone
                 | Change::Findings { .. }
+                | Change::GatewayApi(_)
                 | Change::Refused(_)
                 | Change::Registry(_)
                 | Change::Steer(_)

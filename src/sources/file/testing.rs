@@ -97,6 +97,7 @@ pub(super) fn words(batch: Option<&Batch>) -> Vec<String> {
                 assert_eq!(file, scope.as_ref(), "a finding outside of its scope");
                 format!("{file}:{line}: {}", finding.code)
             })),
+            Change::GatewayApi(api) => out.push(format!("{api:?}")),
             Change::Refused(refused) => out.push(format!("refused {}", shown(&refused.object))),
             Change::Registry(report) => out.push(format!("{report:?}")),
             Change::Steer(steer) => out.push(format!("{steer:?}")),

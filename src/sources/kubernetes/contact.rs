@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 use super::gauges;
-use super::watch::chain;
+use super::watch::reason;
 
 const EVERY: Duration = Duration::from_secs(10);
 const EVERY_WHILE_LOST: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ impl Probe {
         match timeout(PATIENCE, self.client.apiserver_version()).await {
             // Whatever it answers, it is there.
             Ok(Ok(_) | Err(kube::Error::Api(_) | kube::Error::SerdeError(_))) => Ok(()),
-            Ok(Err(error)) => Err(chain(&error)),
+            Ok(Err(error)) => Err(reason(&error)),
             Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
         }
     }

@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PartialObjectMeta};
 use kube::runtime::watcher::{self, Config, Event};
 use kube::{Api, Client};
-use model::Kind;
+use model::{GatewayApi, Kind};
 use tokio::sync::{Notify, mpsc};
 
 use super::is_built_in;
@@ -33,8 +33,20 @@ pub(super) struct Discovery {
     pub(super) client: Client,
     /// Somebody has reason to look again.
     pub(super) again: Arc<Notify>,
-    pub(super) out: mpsc::Sender<Vec<(Kind, Standing)>>,
+    pub(super) out: mpsc::Sender<Found>,
 }
+
+/// What is different from what was told before.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) kinds: Vec<(Kind, Standing)>,
+    pub(super) gateway_api: Option<GatewayApi>,
+}
+
+/// The definition that stands for all of Gateway API, and what it says in its annotations.
+const DEFINITION: &str = "gatewayclasses.gateway.networking.k8s.io";
+const VERSION: &str = "gateway.networking.k8s.io/bundle-version";
+const CHANNEL: &str = "gateway.networking.k8s.io/channel";
 
 /// What the CustomResourceDefinition of a kind says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +64,7 @@ impl Discovery {
     pub(super) async fn run(self) {
         let mut told: BTreeMap<Kind, Standing> = BTreeMap::new();
         let mut misses: HashMap<Kind, u32> = HashMap::new();
+        let mut api = None;
         loop {
             let mut unsure = true;
             if let Ok(found) = self.look().await {
@@ -91,7 +104,15 @@ impl Discovery {
                         news.push((kind, standing));
                     }
                 }
-                if !news.is_empty() && self.out.send(news).await.is_err() {
+                let mut found = Found { kinds: news, gateway_api: None };
+                if let Some(now) = self.gateway_api().await
+                    && api.as_ref() != Some(&now)
+                {
+                    api = Some(now.clone());
+                    found.gateway_api = Some(now);
+                }
+                let news = !found.kinds.is_empty() || found.gateway_api.is_some();
+                if news && self.out.send(found).await.is_err() {
                     return;
                 }
             }
@@ -130,6 +151,17 @@ impl Discovery {
             }
         }
         Ok(found)
+    }
+
+    /// `None` where it is not there, or nobody may ask.
+    async fn gateway_api(&self) -> Option<GatewayApi> {
+        let api = definitions::<PartialObjectMeta<DynamicObject>>(&self.client);
+        let found = api.get_metadata_opt(DEFINITION).await.ok()??;
+        let annotations = found.metadata.annotations.unwrap_or_default();
+        Some(GatewayApi {
+            version: annotations.get(VERSION)?.as_str().into(),
+            experimental: annotations.get(CHANNEL).is_some_and(|name| name == "experimental"),
+        })
     }
 
     async fn definition(&self, kind: Kind) -> Definition {

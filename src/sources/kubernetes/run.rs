@@ -101,7 +101,10 @@ impl Source {
                 answer = desk.fetch.next() => desk.answer(answer),
                 Some(now) = contact.recv() => desk.contact(now),
                 Some(found) = kinds.recv() => {
-                    for (kind, standing) in found {
+                    if let Some(api) = found.gateway_api {
+                        desk.view.gateway_api(api);
+                    }
+                    for (kind, standing) in found.kinds {
                         desk.discovered(kind, standing, &starter, &mut beside);
                     }
                 }

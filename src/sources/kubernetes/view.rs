@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use kinds::Served;
-use model::{Change, Finding, Health, Kind, NamespacedName, Object, ObjectKey};
+use model::{Change, Finding, GatewayApi, Health, Kind, NamespacedName, Object, ObjectKey};
 
 use super::discover::Standing;
 use super::watch::{News, Read, Scope, Trouble};
@@ -119,6 +119,10 @@ impl View {
             }
         }
         scopes
+    }
+
+    pub(super) fn gateway_api(&mut self, found: GatewayApi) {
+        self.changes.push(Change::GatewayApi(found));
     }
 
     pub(super) fn contact(&mut self, contact: Result<(), String>) {

@@ -84,7 +84,7 @@ impl Trouble {
                     _ => Self::Refused { reason },
                 }
             }
-            other => Self::Contact { reason: chain(other) },
+            other => Self::Contact { reason: reason(other) },
         }
     }
 
@@ -101,8 +101,17 @@ impl Trouble {
     }
 }
 
+/// Why no answer came.
+pub(super) fn reason(error: &kube::Error) -> String {
+    match error {
+        // Only a wrapper.
+        kube::Error::Service(inner) => chain(&**inner),
+        other => chain(other),
+    }
+}
+
 /// An error and its causes, each once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn std::error::Error) -> String {
     let mut out = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
