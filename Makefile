@@ -20,7 +20,7 @@ dev: ## build, fetch a real Envoy, run control plane + gateway + three echo serv
 test: ## all tests, real Envoy included
 	$(WITH_ENVOY) $(CARGO) test --workspace --locked
 
-conformance: conformance-envoy conformance-xds conformance-registries conformance-gateway-api ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
+conformance: conformance-envoy conformance-xds conformance-registries conformance-install conformance-gateway-api ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
 
 conformance-envoy: ## real Envoy: routing, edits under load, restarts, mistakes
 	$(WITH_ENVOY) $(CARGO) test --locked --package isthmus --test envoy

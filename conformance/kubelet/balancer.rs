@@ -147,7 +147,7 @@ impl Pool {
             };
             match wanted {
                 Some(address) if taken.insert(address) => {
-                    _ = addresses.insert(name(service), address)
+                    _ = addresses.insert(name(service), address);
                 }
                 // What it asked for is not to be had, and nothing else will do.
                 _ if asked.is_some() => {}

@@ -130,7 +130,6 @@ sleep 5 # the writes that must not come
   die "written though nothing changed"
 echo "ok: nothing is written where nothing changed"
 
-time_of() { condition gateway/edge .status.conditions Accepted; }
 was=$(kubectl -n shop get gateway edge -o 'jsonpath={.status.conditions[?(@.type=="Accepted")].lastTransitionTime}')
 sleep 1.1 # another second, by which a time that was made anew would show
 kubectl -n shop patch gateway edge --type merge -p '{"spec": {"listeners": [{"name": "http", "port": 8001, "protocol": "HTTP"}]}}' >/dev/null
@@ -162,10 +161,10 @@ done >"$work/routes.yaml"
 kill "${process[b]}"
 wait "${process[b]}" || true
 kubectl create -f "$work/routes.yaml" >/dev/null
-started=$(date +%s%N)
+started=$(date +%s%N) # the aim is 10 s, on cores that do nothing else
 replica c 18002 18083
 written() { (($(kubectl -n shop get httproute -o json | jq '[.items[] | select(.status.parents | length > 0)] | length') >= 1001)); }
-until_true 30 "1,000 routes are written" written
+until_true 120 "1,000 routes are written" written
 echo "ok: after $((($(date +%s%N) - started) / 1000000)) ms from the start of the process, which took a Lease that was given back"
 count=$(writes 18083)
 ((count <= 1010)) || die "$count writes for 1,000 routes"

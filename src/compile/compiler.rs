@@ -168,7 +168,11 @@ impl Compiler {
             self.gateways.values().flat_map(gateway::Group::complaints).cloned().collect();
         let classes = catalog.gateway_classes().filter(|c| c.controller == self.controller);
         let view = View::new(catalog);
-        all.extend(classes.filter_map(|class| gateway::class_parameters(&view, class).err()));
+        all.extend(
+            classes.filter_map(|class| {
+                gateway::class_parameters(&view, class).err().map(|found| *found)
+            }),
+        );
         all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route)));
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));

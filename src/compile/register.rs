@@ -78,7 +78,7 @@ impl Register {
         for key in stale {
             let view = View::new(catalog);
             let object = catalog.get(&key).filter(|object| !asks(object).is_empty());
-            let made = || object.map(|object| piece(&view, &object));
+            let made = || object.map(|object| piece(&view, object));
             let Ok(piece) = catch_unwind(AssertUnwindSafe(made)) else {
                 // A bug of ours: what is written stays.
                 continue;

@@ -159,7 +159,7 @@ impl Writer {
                 Ok(()) = self.leader.changed() => {}
                 () = table.rung() => {}
                 Some(done) = self.writes.join_next(), if !self.writes.is_empty() => match done {
-                    Ok((key, wanted, outcome)) => self.done(key, wanted, outcome),
+                    Ok((key, wanted, outcome)) => self.done(&key, wanted, outcome),
                     Err(error) => tracing::error!(%error, "writing a status failed, a bug"),
                 },
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {}
@@ -256,8 +256,8 @@ impl Writer {
         hash(&merge::ours(key.kind, status, &self.controller))
     }
 
-    fn done(&mut self, key: ObjectKey, wanted: u64, outcome: Outcome) {
-        self.under_way.remove(&key);
+    fn done(&mut self, key: &ObjectKey, wanted: u64, outcome: Outcome) {
+        self.under_way.remove(key);
         let result = match &outcome {
             Outcome::Written { .. } => "written",
             Outcome::Gone => "gone",
@@ -278,7 +278,7 @@ impl Writer {
                 let written = Some(now);
                 *attempt =
                     Attempt { wanted, result, again, failures: 0, not_before: None, written };
-                self.table.wrote(&key, &resource_version, &status);
+                self.table.wrote(key, &resource_version, &status);
                 if programmed::waits(key.kind) {
                     // Whether it says by now what it could.
                     self.table.touch([key.clone()]);
@@ -288,15 +288,15 @@ impl Writer {
                     attempt.not_before = Some(now + pause);
                     self.later.insert((now + CALM, key.clone()));
                     let text = "somebody else writes the same fields of this status again and again: it is written less often";
-                    self.trouble(key.to_string(), TroubleKind::Contested, &key, text.into());
+                    self.trouble(key.to_string(), TroubleKind::Contested, key, text.into());
                     metrics::counter!("isthmus_status_contested_total", "kind" => key.kind.as_str())
                         .increment(1);
                 }
                 self.troubles.send_if_modified(|all| all.remove(&plural).is_some());
             }
             Outcome::Gone => {
-                self.table.gone(&key);
-                self.settled(&key, now);
+                self.table.gone(key);
+                self.settled(key, now);
             }
             Outcome::Conflict | Outcome::Failed(_) | Outcome::Forbidden(_) => {
                 attempt.failures += 1;
@@ -305,7 +305,7 @@ impl Writer {
                 self.later.insert((at, key.clone()));
                 match outcome {
                     Outcome::Forbidden(text) => {
-                        self.trouble(plural, TroubleKind::Forbidden, &key, text);
+                        self.trouble(plural, TroubleKind::Forbidden, key, text);
                     }
                     Outcome::Failed(text) => {
                         tracing::debug!(object = %key, error = text, "a status was not written; it is tried again");
@@ -319,7 +319,7 @@ impl Writer {
                 let at = now + backoff(CONTESTED_PAUSE, attempt.failures - 1);
                 attempt.not_before = Some(at);
                 self.later.insert((at, key.clone()));
-                self.trouble(key.to_string(), TroubleKind::Refused, &key, text);
+                self.trouble(key.to_string(), TroubleKind::Refused, key, text);
             }
         }
     }

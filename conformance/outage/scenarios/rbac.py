@@ -48,14 +48,14 @@ def told(world: World, case: Case, limit: float, verb: str, resource: str) -> No
     """Every replica that notices says it; at least one does."""
 
     def look() -> list[Object]:
-        return [f for replica in world.replicas.all for f in replica.findings(verb, resource) if f["severity"] == "error"]
+        return [f for replica in world.replicas.all for f in replica.findings(verb, resource) if f["severity"] != "info"]
 
     found, took = eventually(f"a finding names {verb} and {resource}", limit, look)
     case.check(f"a finding names {verb} and {resource}", True, f"{found[0]['code']}, {took:.1f} s")
 
 
 def silent(world: World, verb: str, resource: str) -> bool:
-    return not any(f["severity"] == "error" for replica in world.replicas.all for f in replica.findings(verb, resource))
+    return not any(f["severity"] != "info" for replica in world.replicas.all for f in replica.findings(verb, resource))
 
 
 def reading(world: World, case: Case, role: Object) -> None:

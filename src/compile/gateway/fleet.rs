@@ -35,7 +35,7 @@ pub(crate) fn parameters(
         Ok(config) => out.configs.extend(config),
         Err(complaint) => {
             out.of_class = Some(complaint.finding.text.clone());
-            findings.push(complaint);
+            findings.push(*complaint);
         }
     }
     let of_gateway = gateway.infrastructure.parameters.as_ref();
@@ -44,7 +44,7 @@ pub(crate) fn parameters(
         Some(Ok(config)) => out.configs.push(config),
         Some(Err(complaint)) => {
             out.of_gateway = Some(complaint.finding.text.clone());
-            findings.push(complaint);
+            findings.push(*complaint);
         }
     }
     out
@@ -57,7 +57,7 @@ pub(crate) fn parameters(
 pub(crate) fn class_parameters(
     view: &View<'_>,
     class: &GatewayClass,
-) -> Result<Option<Arc<GatewayConfig>>, Complaint> {
+) -> Result<Option<Arc<GatewayConfig>>, Box<Complaint>> {
     class.parameters.as_ref().map(|reference| find(view, &class.meta, reference)).transpose()
 }
 
@@ -65,7 +65,7 @@ fn find(
     view: &View<'_>,
     meta: &Meta,
     reference: &ParametersRef,
-) -> Result<Arc<GatewayConfig>, Complaint> {
+) -> Result<Arc<GatewayConfig>, Box<Complaint>> {
     let complain = |code, text: String, hint: String| Finding {
         at: meta.at(&reference.pointer),
         code,
@@ -77,19 +77,21 @@ fn find(
         let text =
             format!("parameters cannot be of kind {} (group {})", reference.kind, reference.group);
         let hint = format!("use kind GatewayConfig of group {}", Kind::GatewayConfig.group());
-        return Err(complain(codes::REFERENCE_KIND, text, hint).into());
+        return Err(Box::new(complain(codes::REFERENCE_KIND, text, hint).into()));
     }
     if reference.name.namespace.is_empty() {
         let text = "the reference to the GatewayConfig names no namespace".to_owned();
-        return Err(complain(codes::REFERENCE_NOT_FOUND, text, "add `namespace`".into()).into());
+        let finding = complain(codes::REFERENCE_NOT_FOUND, text, "add `namespace`".into());
+        return Err(Box::new(finding.into()));
     }
-    view.gateway_config(&reference.name).cloned().ok_or_else(|| Complaint {
-        finding: complain(
+    view.gateway_config(&reference.name).cloned().ok_or_else(|| {
+        let finding = complain(
             codes::REFERENCE_NOT_FOUND,
             format!("GatewayConfig {} does not exist", reference.name),
             "until it does, the proxies stay as they are".into(),
-        ),
-        missing: Some(ObjectKey { kind: Kind::GatewayConfig, name: reference.name.clone() }),
+        );
+        let missing = ObjectKey { kind: Kind::GatewayConfig, name: reference.name.clone() };
+        Box::new(Complaint { finding, missing: Some(missing) })
     })
 }
 

@@ -131,7 +131,6 @@ fn namesake(host: &Hostname) -> Option<NamespacedName> {
 pub(crate) fn conflicts(catalog: &Catalog) -> Vec<Complaint> {
     let services: Vec<_> = catalog
         .list(Kind::MeshService)
-        .into_iter()
         .filter_map(|object| match object {
             Object::MeshService(service) => Some(service),
             _ => None,
@@ -148,7 +147,7 @@ pub(crate) fn conflicts(catalog: &Catalog) -> Vec<Complaint> {
         let names = of_host(service, host);
         let key = namesake(host).map(|name| ObjectKey { kind: Kind::Service, name });
         if let Some(Object::Service(own)) = key.and_then(|key| catalog.get(&key)) {
-            let shared = of_service(&own);
+            let shared = of_service(own);
             for (name, theirs) in
                 shared.into_iter().filter(|(n, _)| names.iter().any(|o| o.0 == *n))
             {

@@ -10,6 +10,8 @@
 mod addresses;
 mod apply;
 mod config;
+#[cfg(test)]
+mod fake;
 mod fields;
 mod kinds;
 mod live;

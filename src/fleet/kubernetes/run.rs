@@ -160,7 +160,7 @@ impl Fleets {
         }
     }
 
-    fn want(&mut self, all: Option<&[Arc<Fleet>]>) {
+    pub(super) fn want(&mut self, all: Option<&[Arc<Fleet>]>) {
         let Some(all) = all else { return };
         let options = self.setup.options.borrow().clone();
         let mut gone: BTreeSet<_> = self.gateways.keys().cloned().collect();
@@ -193,7 +193,7 @@ impl Fleets {
         }
     }
 
-    fn hear(&mut self, watch: Watch, said: Heard) {
+    pub(super) fn hear(&mut self, watch: Watch, said: Heard) {
         match said {
             Heard::Listed(all) => {
                 let here = |name: &NamespacedName| {
@@ -216,7 +216,7 @@ impl Fleets {
                     self.dirty.extend(self.gateways.keys().cloned());
                 }
             }
-            Heard::Changed(name, seen) => self.see(watch.kind, name, seen),
+            Heard::Changed(name, seen) => self.see(watch.kind, name, seen.map(|seen| *seen)),
             Heard::Trouble(None) => drop(self.troubles.remove(&watch)),
             Heard::Trouble(Some((forbidden, text))) => {
                 let finding = super::reconcile::watch_trouble(&watch, forbidden, &text);
@@ -284,7 +284,7 @@ impl Fleets {
         }
     }
 
-    fn work(&self, gateway: &NamespacedName) -> Work {
+    pub(super) fn work(&self, gateway: &NamespacedName) -> Work {
         let one = self.gateways.get(gateway);
         let rendered = one.and_then(|one| one.rendered.clone());
         let mut out = Work { rendered, ..Work::default() };
@@ -385,16 +385,7 @@ impl Fleets {
             *old = findings;
             differs
         });
-        let addresses: BTreeMap<_, _> = self
-            .gateways
-            .iter()
-            .filter_map(|(name, one)| {
-                let rendered = one.rendered.as_ref()?;
-                let service = self.live.get(&(Kind::Service, rendered.name.clone()));
-                let asked = one.fleet.as_ref()?.gateway.asked_ips();
-                Some((name.clone(), reached(service.and_then(|s| s.service.as_ref()), asked)))
-            })
-            .collect();
+        let addresses = self.reached();
         self.addresses.send_if_modified(|old| {
             let differs = **old != addresses;
             if differs {
@@ -402,6 +393,18 @@ impl Fleets {
             }
             differs
         });
+    }
+
+    pub(super) fn reached(&self) -> BTreeMap<NamespacedName, Reached> {
+        self.gateways
+            .iter()
+            .filter_map(|(name, one)| {
+                let rendered = one.rendered.as_ref()?;
+                let service = self.live.get(&(Kind::Service, rendered.name.clone()));
+                let asked = one.fleet.as_ref()?.gateway.asked_ips();
+                Some((name.clone(), reached(service.and_then(|s| s.service.as_ref()), asked)))
+            })
+            .collect()
     }
 }
 
