@@ -92,6 +92,7 @@ impl World {
     }
 
     pub(crate) fn take(&mut self, changes: Vec<Change>) {
+        let before: BTreeMap<_, _> = self.statuses().into_iter().collect();
         let batch = Batch { source: SOURCE.into(), changes };
         let Applied { catalog, changed, .. } = self.merger.apply(batch);
         let update = self.compiler.update(&catalog, &changed);
@@ -103,6 +104,13 @@ impl World {
             let plan = self.compiler.plan(&key).expect("a group that is compiled");
             let (encoder, snapshot) = self.groups.entry(key).or_default();
             *snapshot = encoder.update(plan);
+        }
+        // Whoever writes statuses looks at no others.
+        for (key, status) in self.statuses() {
+            assert!(
+                update.statuses.contains(&key) || before.get(&key) == Some(&status),
+                "the compiler does not say that the status of {key} is another"
+            );
         }
     }
 

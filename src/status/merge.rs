@@ -194,7 +194,7 @@ mod tests {
         condition
     }
 
-    fn parent(gateway: &str, controller: &str, conditions: Vec<Value>) -> Value {
+    fn parent(gateway: &str, controller: &str, conditions: &[Value]) -> Value {
         json!({"parentRef": {"name": gateway}, "controllerName": controller, "conditions": conditions})
     }
 
@@ -251,12 +251,11 @@ mod tests {
 
     #[test]
     fn parents_of_other_controllers_stay_as_they_are() {
-        let other =
-            parent("theirs", "example.com/other", vec![at(condition("Odd", "True", 7), THEN)]);
-        let mine =
-            |status, time| parent("mine", US, vec![at(condition("Accepted", status, 1), time)]);
+        let other = parent("theirs", "example.com/other", &[at(condition("Odd", "True", 7), THEN)]);
+        let mine = |status, time| parent("mine", US, &[at(condition("Accepted", status, 1), time)]);
         let present = json!({"parents": [mine("False", THEN), other.clone()]});
-        let wanted = |status| json!({"parents": [parent("mine", US, vec![condition("Accepted", status, 1)])]});
+        let wanted =
+            |status| json!({"parents": [parent("mine", US, &[condition("Accepted", status, 1)])]});
         let written = merge(Kind::HttpRoute, wanted("True"), &present, US, NOW);
         assert_eq!(written, Some(json!({"parents": [other.clone(), mine("True", NOW)]})));
         assert_eq!(merge(Kind::HttpRoute, wanted("False"), &present, US, NOW), None);
@@ -271,7 +270,7 @@ mod tests {
     #[test]
     fn an_atomic_list_never_grows_beyond_what_the_server_takes() {
         let foreign: Vec<_> =
-            (0..15).map(|n| parent(&format!("g{n}"), "example.com/other", vec![])).collect();
+            (0..15).map(|n| parent(&format!("g{n}"), "example.com/other", &[])).collect();
         let present = json!({"ancestors": foreign});
         let mine: Vec<_> = (0..3).map(|n| {
             json!({"ancestorRef": {"name": format!("m{n}")}, "controllerName": US, "conditions": []})

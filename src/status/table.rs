@@ -133,12 +133,6 @@ impl Table {
         Some(self.present(key)?.status())
     }
 
-    /// What was touched, one at a time, for tests.
-    #[must_use]
-    pub fn next_touched(&self) -> Option<ObjectKey> {
-        self.next(|_| true)
-    }
-
     /// The next object to look at, of those that `free` lets through.
     pub(crate) fn next(&self, free: impl Fn(&ObjectKey) -> bool) -> Option<ObjectKey> {
         let mut inner = self.lock();

@@ -23,7 +23,7 @@ pub type Wanted = Option<Arc<[Arc<Fleet>]>>;
 
 /// Gateways at once.
 const CONCURRENT: usize = 8;
-const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(20));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 const HEARD: usize = 256;
 
 /// What a [`Fleets`] needs.

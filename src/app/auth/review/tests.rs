@@ -25,7 +25,7 @@ impl Fake {
         tokio::spawn(async move { axum::serve(listener, app).await });
         let mut config = kube::Config::new(uri.parse().unwrap());
         config.default_retry = false;
-        let reviews = Reviews::new(kube::Client::try_from(config).unwrap());
+        let reviews = Reviews::new(kube::Client::try_from(config).unwrap(), None);
         let edge = NamespacedName::new("shop", "edge");
         let account = NamespacedName::new("shop", "edge-isthmus");
         reviews.set_accounts([(account, vec![edge])].into());
