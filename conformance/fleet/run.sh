@@ -127,10 +127,9 @@ mv "$pki/both.crt" "$pki/ca.crt"
 until_true "reaches the ConfigMap" is 2 bash -c "kubectl -n shop get cm edge-isthmus -o json | jq -r '.data[\"ca.crt\"]' | grep -c BEGIN"
 restarts=$(k get pods -l gateway.networking.k8s.io/gateway-name=edge -o jsonpath='{.items[*].metadata.name}')
 mounted() {
-  local file
-  for file in $(find "$BED_WORK/pods" -path '*edge-isthmus*' -name ca.crt); do
-    [[ $(grep -c BEGIN "$file") == 2 ]] || return 1
-  done
+  local files
+  mapfile -t files < <(find "$BED_WORK/pods" -path '*/volumes/config/ca.crt')
+  [[ ${#files[@]} == 3 && $(cat "${files[@]}" | grep -c BEGIN) == 6 ]]
 }
 until_true "and the pods" mounted
 # Connections are 3 s old at most.
