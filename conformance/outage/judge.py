@@ -63,6 +63,7 @@ def play(world: World, name: str) -> Case:
         for replica in world.replicas.all:
             case.check(f"replica {replica.name} runs", replica.lives())
     except Failed as error:
+        keep(world)
         case.check("played to its end", False, error)
     except Exception as error:  # noqa: BLE001 - the other scenarios are played all the same
         traceback.print_exc()
@@ -80,6 +81,12 @@ def keep(world: World) -> None:
             except OSError:
                 continue
             (WORK / f"logs/isthmus-{replica.name}-{path.rpartition('/')[2]}.txt").write_bytes(text)
+        try:
+            for proxy in replica.items("proxies"):
+                text = replica.ask(f"/api/v1/snapshot?proxy={proxy['id']}")[1]
+                (WORK / f"logs/isthmus-{replica.name}-{proxy['id']}.json").write_bytes(text)
+        except OSError:
+            continue
     kinds = "gateways,httproutes,pods,services,deployments,endpointslices,leases"
     with (WORK / "logs/objects.yaml").open("wb") as out:
         subprocess.run([shutil.which("kubectl") or "kubectl", "get", kinds, "-A", "-o", "yaml"], stdout=out, check=False)

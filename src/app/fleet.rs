@@ -106,7 +106,7 @@ pub(crate) async fn tell_reviews(
                 ),
                 Trouble::Failed(text) => (
                     format!("the API server cannot be asked about tokens: {text}"),
-                    "proxies that are known stay in; it is tried again",
+                    "tokens that it has signed are good until it can be asked; it is tried again",
                 ),
             };
             Finding {

@@ -28,6 +28,7 @@ struct Kept {
     inherited: Vec<(Arc<str>, ObjectKey)>,
     /// Services of registries likewise.
     inherited_services: Vec<RegistryServiceId>,
+    token_issuer: Option<Arc<str>>,
 }
 
 /// Follows the steps until the pipeline ends; the last step is on disk when this returns.
@@ -35,13 +36,19 @@ pub(crate) async fn keep(
     mut store: Store,
     inherited: Inherited,
     mut steps: watch::Receiver<Option<Step>>,
+    mut issuer: watch::Receiver<Option<Arc<str>>>,
 ) {
     let Inherited { snapshots, documents: inherited, services: inherited_services } = inherited;
-    let mut kept = Kept { catalog: Catalog::default(), snapshots, inherited, inherited_services };
+    let catalog = Catalog::default();
+    let token_issuer = issuer.borrow_and_update().clone();
+    let mut kept = Kept { catalog, snapshots, inherited, inherited_services, token_issuer };
     let mut open = true;
     let mut last: Option<Instant> = None;
     while open {
-        open = steps.changed().await.is_ok();
+        open = tokio::select! {
+            changed = steps.changed() => changed.is_ok(),
+            Ok(()) = issuer.changed() => true,
+        };
         if let Some(last) = last.filter(|_| open) {
             // The pipeline's end cuts the pause short.
             let pause = tokio::time::sleep_until(tokio::time::Instant::from_std(last + PAUSE));
@@ -54,8 +61,9 @@ pub(crate) async fn keep(
             }
         }
         let Some(step) = steps.borrow_and_update().clone() else { continue };
+        let issuer = issuer.borrow_and_update().clone();
         let worker = tokio::task::spawn_blocking(move || {
-            write(&mut store, &mut kept, step);
+            write(&mut store, &mut kept, step, issuer);
             (store, kept)
         });
         match worker.await {
@@ -69,7 +77,7 @@ pub(crate) async fn keep(
     }
 }
 
-fn write(store: &mut Store, kept: &mut Kept, step: Step) {
+fn write(store: &mut Store, kept: &mut Kept, step: Step, issuer: Option<Arc<str>>) {
     let mut documents = Vec::new();
     for key in step.catalog.changed_since(&kept.catalog) {
         match step.catalog.get(&key).map(stored) {
@@ -106,13 +114,19 @@ fn write(store: &mut Store, kept: &mut Kept, step: Step) {
             now: step.snapshots.get(name).map(|s| &**s),
         })
         .collect();
-    let commit = Commit { documents: &documents, services: &services, snapshots: &snapshots };
+    let commit = Commit {
+        documents: &documents,
+        services: &services,
+        snapshots: &snapshots,
+        token_issuer: issuer.as_deref().filter(|_| issuer != kept.token_issuer),
+    };
     match store.commit(commit, SystemTime::now()) {
         Ok(()) => {
             kept.inherited.clear();
             kept.inherited_services.clear();
             kept.catalog = step.catalog;
             kept.snapshots = step.snapshots;
+            kept.token_issuer = issuer;
         }
         // What could not be written is tried again with the next change.
         Err(error) => {

@@ -80,7 +80,7 @@ impl Server {
         let reviews = api_server
             .as_ref()
             .filter(|_| fleet_options.is_some())
-            .map(|server| Arc::new(Reviews::new(server.client.clone())));
+            .map(|server| Arc::new(Reviews::new(server.client.clone(), found.token_issuer)));
         let auth = Auth::new(&settings, &credentials)?.with_reviews(reviews.clone());
         let groups = Arc::new(Groups::new(auth));
 
@@ -104,6 +104,10 @@ impl Server {
         let (seen, world_seen) = watch::channel(0);
         let (wanted_fleets, fleets_wanted) = watch::channel(None);
         let (stopping, stopping_seen) = watch::channel(false);
+        let issuer = match &reviews {
+            Some(reviews) => reviews.issuer(),
+            None => watch::channel(None).1,
+        };
         let (stop_streams, stop_rest) = (CancellationToken::new(), CancellationToken::new());
 
         let files = settings.source_dir.as_ref().map(|folder| sources::file::Options {
@@ -229,7 +233,7 @@ impl Server {
             tokio::spawn(async move {
                 if let Some(store) = store {
                     let inherited = Inherited { snapshots, documents, services };
-                    last_good::keep(store, inherited, steps_seen).await;
+                    last_good::keep(store, inherited, steps_seen, issuer).await;
                 }
             }),
             tokio::spawn(registries.run(wants, stop_rest.clone().cancelled_owned())),
@@ -253,6 +257,10 @@ impl Server {
             rest.push(tokio::spawn(fleet::tell(told.findings, batches.clone())));
             if let Some(reviews) = reviews {
                 rest.push(tokio::spawn(fleet::accounts(fleets_wanted, reviews.clone())));
+                let (learning, stop) = (reviews.clone(), stop_rest.clone());
+                rest.push(tokio::spawn(async move {
+                    stop.run_until_cancelled(learning.learn_issuer()).await;
+                }));
                 let tell = fleet::tell_reviews(reviews.trouble(), batches.clone());
                 let stop = stop_rest.clone();
                 rest.push(tokio::spawn(async move {
@@ -381,6 +389,7 @@ fn open_store(settings: &Settings) -> anyhow::Result<(Option<Store>, LastGood)> 
         documents: Vec::new(),
         services: Vec::new(),
         snapshots: BTreeMap::new(),
+        token_issuer: None,
     };
     let opened = Store::open(&settings.state_dir, settings.state_key_file.as_deref()).and_then(
         |(mut store, damage)| {

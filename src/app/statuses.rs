@@ -10,7 +10,7 @@ use model::{
     ListenerStatus, NamespacedName, Object, ObjectKey, ObjectRef, ObjectStatus, Severity, codes,
 };
 use serde_json::Value;
-use snapshot::ResourceType;
+use snapshot::{ResourceType, Snapshot};
 use sources::kubernetes::Ear;
 use status::replicas::{Content, Report, Reports};
 use status::{Computed, Table, Trouble, TroubleKind, Waiting};
@@ -162,18 +162,24 @@ pub(crate) async fn content(
 ) {
     while steps.changed().await.is_ok() {
         let Some(step) = steps.borrow_and_update().clone() else { continue };
-        let (mut config, mut endpoints) = (Xxh3::new(), Xxh3::new());
-        for (name, snapshot) in step.snapshots.iter().filter(|(n, _)| n.starts_with("gateway/")) {
-            for kind in ResourceType::ALL {
-                let hasher =
-                    if kind == ResourceType::Endpoint { &mut endpoints } else { &mut config };
-                hasher.update(name.as_bytes());
-                hasher.update(&snapshot.set(kind).version().0.to_le_bytes());
-            }
-        }
-        let now = Content { config: config.digest(), endpoints: endpoints.digest() };
+        let now = hash(step.snapshots.iter().map(|(name, snapshot)| (&**name, &**snapshot)));
         content.send_if_modified(|told| told.replace(now) != Some(now));
     }
+}
+
+fn hash<'a>(snapshots: impl Iterator<Item = (&'a str, &'a Snapshot)>) -> Content {
+    let (mut config, mut endpoints) = (Xxh3::new(), Xxh3::new());
+    for (name, snapshot) in snapshots.filter(|(name, _)| name.starts_with("gateway/")) {
+        let types = ResourceType::ALL.into_iter().map(|kind| (kind, snapshot.set(kind)));
+        // A replica that was started later knows nothing of the Gateways that are gone: nothing is served for them.
+        for (kind, set) in types.filter(|(_, set)| !set.is_empty()) {
+            let hasher = if kind == ResourceType::Endpoint { &mut endpoints } else { &mut config };
+            hasher.update(name.as_bytes());
+            hasher.update(kind.short().as_bytes());
+            hasher.update(&set.version().0.to_le_bytes());
+        }
+    }
+    Content { config: config.digest(), endpoints: endpoints.digest() }
 }
 
 /// The proxies that serve the listeners of this object.
@@ -277,4 +283,37 @@ fn finding(trouble: &Trouble) -> Finding {
     let object = (*what != TroubleKind::Forbidden).then(|| key.clone());
     let at = ObjectRef { object, ..of_source() };
     Finding { at, code, severity: Severity::Warning, text, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use snapshot::Resource;
+
+    use super::*;
+
+    fn snapshot(kind: ResourceType, body: &str) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        snapshot.insert(Resource::new(kind, "a".into(), body.as_bytes(), [], []));
+        snapshot
+    }
+
+    #[test]
+    fn a_gateway_that_is_gone_is_the_same_as_one_that_never_was() {
+        let edge = snapshot(ResourceType::Cluster, "1");
+        let gone = Snapshot::default();
+        let now = hash([("gateway/edge", &edge)].into_iter());
+        assert_eq!(hash([("gateway/edge", &edge), ("gateway/gone", &gone)].into_iter()), now);
+        assert_ne!(hash([("gateway/other", &edge)].into_iter()), now);
+    }
+
+    #[test]
+    fn endpoints_are_hashed_apart_and_programs_without_a_proxy_not_at_all() {
+        let of = |name: &str, snapshot: &Snapshot| hash([(name, snapshot)].into_iter());
+        let [one, two] =
+            ["1", "2"].map(|body| of("gateway/a", &snapshot(ResourceType::Endpoint, body)));
+        assert_eq!(one.config, two.config);
+        assert_ne!(one.endpoints, two.endpoints);
+        let none = hash(std::iter::empty());
+        assert_eq!(of("grpc/a", &snapshot(ResourceType::Cluster, "1")), none);
+    }
 }

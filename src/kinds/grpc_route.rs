@@ -71,6 +71,10 @@ fn grpc_match(mut f: Fields<'_>, report: &mut Report) -> RouteMatch {
 fn method_match(mut f: Fields<'_>, report: &mut Report) -> PathMatch {
     let kind = f.text("type");
     let (service, method) = (f.take("service"), f.take("method"));
+    if service.is_none() && method.is_none() {
+        let text = "a method match needs `service`, `method` or both";
+        report.error(codes::MISSING_FIELD, f.at.place(), text, "add one, or remove `method`");
+    }
     f.finish(report);
     let mut part = |at: Option<At<'_>>, allowed: fn(&str) -> bool| {
         let at = at.filter(|at| !at.text().is_empty())?;

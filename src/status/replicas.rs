@@ -88,6 +88,14 @@ pub struct Replicas {
     pub differs: watch::Sender<Option<String>>,
 }
 
+fn measure(content: Content) {
+    #[allow(clippy::cast_precision_loss)]
+    for (part, hash) in [("config", content.config), ("endpoints", content.endpoints)] {
+        // As many bits as a metric can hold.
+        metrics::gauge!("isthmus_content_hash", "part" => part).set((hash >> 12) as f64);
+    }
+}
+
 /// Another replica, as its Lease shows it.
 #[derive(Debug, Default)]
 struct Peer {
@@ -119,6 +127,7 @@ impl Replicas {
             let content = *self.content.borrow_and_update();
             if own.0 != content {
                 own = (content, now);
+                measure(content.unwrap_or_default());
             }
             tokio::select! {
                 () = &mut shutdown => break,
@@ -156,11 +165,6 @@ impl Replicas {
 
     async fn write(&mut self, leases: &Api<Lease>, name: &str, content: Option<Content>) {
         let Some(content) = content else { return };
-        #[allow(clippy::cast_precision_loss)]
-        for (part, hash) in [("config", content.config), ("endpoints", content.endpoints)] {
-            // As many bits as a metric can hold.
-            metrics::gauge!("isthmus_content_hash", "part" => part).set((hash >> 12) as f64);
-        }
         let reports = encode(&self.reports.borrow_and_update());
         let body = json!({
             "apiVersion": "coordination.k8s.io/v1",

@@ -121,7 +121,7 @@ def routes_of(world: World, good: tuple[str, str]) -> list[Broken]:
         Broken(
             "an unknown filter",
             [with_rule("filter", filters=unknown)],
-            parent_says("HTTPRoute", "filter", "ResolvedRefs", "InvalidKind"),
+            parent_says("HTTPRoute", "filter", "Accepted", "UnsupportedValue"),
             [one("filter")],
             accepted("filter"),
         ),
@@ -193,7 +193,10 @@ def play(world: World, case: Case) -> None:
             said, _ = eventually(f"listener {name} says so", 60, lambda n=name: listener(cluster, n, "False", "ResolvedRefs"))
             case.check(f"the listener whose Secret is {name} says so", said == "InvalidCertificateRef", said)
         said, _ = eventually("the Gateway with a wrong GatewayConfig says so", 60, lambda: gateway_says(cluster, "bad"))
-        case.check("the Gateway with a wrong GatewayConfig says so", True, said)
+        case.check("the Gateway with a wrong GatewayConfig is not programmed", True, said)
+        refused = lambda: [f for r in world.replicas.all for f in r.findings("refuses Deployment", "shop/bad-isthmus")]  # noqa: E731
+        said, _ = eventually("a finding says what the API server refuses", 60, refused)
+        case.check("... and a finding says what the API server refuses", True, said[0]["text"][:160])
 
         case.check(f"the {ROUTES} others are accepted", accepted() == ROUTES, accepted())
         wrong = [target.host for target in sample if not answers(target)]

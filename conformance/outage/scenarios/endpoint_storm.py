@@ -11,9 +11,9 @@ from world import World, admin, echo, route
 SECONDS = 60
 RATE = 200
 SERVICES = 60
-# Of the changes, one in so many is of the service under load.
-LIVE_SHARE = 20
-WRITERS = 8
+WRITERS = 24
+# Of the changes of one writer, one in so many is of the service under load: about four a second.
+LIVE_SHARE = 2
 BACK_ENDS = 4
 
 
@@ -71,7 +71,7 @@ class Storm:
             if due > now:
                 time.sleep(due - now)
             # The first writer has the service under load too.
-            if writer == 0 and number // WRITERS % max(1, LIVE_SHARE // WRITERS) == 0:
+            if writer == 0 and number // WRITERS % LIVE_SHARE == 0:
                 name, addresses = "live", chance.sample(self.live, chance.randrange(1, len(self.live) + 1))
             else:
                 name, addresses = chance.choice(mine), sorted(set(self.addresses(chance)))

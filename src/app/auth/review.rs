@@ -5,16 +5,24 @@
 //!                         └─ no ─► TokenReview
 //! ```
 //! A token is asked about before its stream begins ([`Reviews::meet`]); the answer is kept, so that proxies can come back
-//! while the API server is away. Tokens themselves are not kept.
+//! while the API server is away. Tokens themselves are not kept. To a replica that was started while it is away, or that
+//! the proxy was never connected to, a token is good by its signature: the keys of the API server are kept with the last
+//! good state. What they cannot tell is that a pod has gone before its token ends, so they count only while nobody can be
+//! asked.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fleet::kubernetes::AUDIENCE;
+use http::Request;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use kube::api::{Api, PostParams};
 use model::NamespacedName;
@@ -23,7 +31,7 @@ use serde_json::Value;
 use serve::Refusal;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Grant, MAX_TOKEN};
+use super::{Grant, Jwt, MAX_TOKEN};
 
 /// Answers that are remembered.
 const MOST: usize = 20_000;
@@ -35,6 +43,10 @@ const REFUSED: Duration = Duration::from_secs(10);
 const CONCURRENT: usize = 32;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often the API server is asked for its keys: they change with its configuration.
+const LEARN: Duration = Duration::from_secs(600);
+const LEARN_AGAIN: Duration = Duration::from_secs(5);
+
 /// Which Gateways the proxies of a ServiceAccount serve.
 pub(crate) type Accounts = HashMap<NamespacedName, Vec<NamespacedName>>;
 
@@ -45,6 +57,8 @@ pub(crate) struct Reviews {
     accounts: ArcSwap<Accounts>,
     /// Why the API server does not answer, while it does not.
     trouble: watch::Sender<Option<Trouble>>,
+    /// Who signs tokens, as [`issuer`] makes it.
+    issuer: watch::Sender<Option<Arc<str>>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +103,8 @@ impl std::fmt::Debug for Reviews {
 }
 
 impl Reviews {
-    pub(crate) fn new(client: kube::Client) -> Self {
+    /// `issuer` is what [`Self::issuer`] told before.
+    pub(crate) fn new(client: kube::Client, issuer: Option<Arc<str>>) -> Self {
         metrics::describe_counter!(
             "isthmus_token_reviews_total",
             "Tokens that the API server was asked about, by what it said"
@@ -100,6 +115,7 @@ impl Reviews {
             turns: Semaphore::new(CONCURRENT),
             accounts: ArcSwap::default(),
             trouble: watch::Sender::new(None),
+            issuer: watch::Sender::new(issuer),
         }
     }
 
@@ -109,6 +125,56 @@ impl Reviews {
 
     pub(crate) fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
         self.trouble.subscribe()
+    }
+
+    /// Who signs tokens, to be kept.
+    pub(crate) fn issuer(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.issuer.subscribe()
+    }
+
+    /// Asks the API server for its keys, again and again.
+    pub(crate) async fn learn_issuer(&self) {
+        let mut silent = false;
+        loop {
+            let asked = tokio::time::timeout(TIMEOUT, ask_issuer(&self.client)).await;
+            let pause = match asked.context("no answer in time").flatten() {
+                Ok(now) => {
+                    silent = false;
+                    self.issuer.send_if_modified(|old| {
+                        let differs = old.as_ref() != Some(&now);
+                        *old = Some(now);
+                        differs
+                    });
+                    LEARN
+                }
+                Err(error) => {
+                    // Once, not at every try.
+                    if !std::mem::replace(&mut silent, true) {
+                        tracing::warn!(
+                            error = format!("{error:#}"),
+                            "the keys that tokens are signed with are not known anew"
+                        );
+                    }
+                    LEARN_AGAIN
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// A token that nobody can be asked about.
+    fn trust(&self, token: &str, now: SystemTime) {
+        if self.answer(token).is_some_and(|answer| now < answer.ends()) {
+            return;
+        }
+        let issuer = self.issuer.borrow().clone();
+        let Some(keys) = issuer.and_then(|text| keys(&text).ok()) else { return };
+        if let Ok(claims) = keys.verify(token, now)
+            && let (Some(user), Some(until)) = (claims.subject, expiry(token))
+        {
+            // Asked again as soon as it can be.
+            self.keep(token, Answer::Good { user: user.into(), fresh: now, until }, now);
+        }
     }
 
     /// Asks about the token, unless that was done not long ago.
@@ -144,6 +210,9 @@ impl Reviews {
             Ok(Err(error)) => (Some(Trouble::Failed(error.to_string())), "failed"),
             Err(_) => (Some(Trouble::Failed(format!("no answer within {TIMEOUT:?}"))), "failed"),
         };
+        if matches!(trouble, Some(Trouble::Failed(_))) {
+            self.trust(token, now);
+        }
         metrics::counter!("isthmus_token_reviews_total", "result" => result).increment(1);
         self.trouble.send_if_modified(|old| {
             let differs = *old != trouble;
@@ -203,6 +272,26 @@ impl Reviews {
         // Each change is a single step: what a panic leaves is whole.
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The keys of the API server with its name, as one JSON text.
+async fn ask_issuer(client: &kube::Client) -> anyhow::Result<Arc<str>> {
+    let get = async |path: &str| -> anyhow::Result<Value> {
+        let request = Request::get(path).body(Vec::new()).context("a bug")?;
+        client.request(request).await.with_context(|| format!("GET {path}"))
+    };
+    let about = get("/.well-known/openid-configuration").await?;
+    let mut keys = get("/openid/v1/jwks").await?;
+    keys["issuer"] = about["issuer"].clone();
+    let text = keys.to_string();
+    self::keys(&text)?;
+    Ok(text.into())
+}
+
+fn keys(text: &str) -> anyhow::Result<Jwt> {
+    let set: Value = serde_json::from_str(text)?;
+    let issuer = set["issuer"].as_str().context("no issuer")?;
+    Jwt::new(text, Some(AUDIENCE.to_owned()), Some(issuer.to_owned()))
 }
 
 fn key(token: &str) -> Option<[u8; 32]> {

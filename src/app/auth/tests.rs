@@ -358,3 +358,44 @@ fn the_node_table_refuses_before_it_says_what_exists() {
     stranger(groups.inspect(&client(None, vec![])), "credential is required");
     denied(groups.inspect(&client(Some("secret"), vec![])));
 }
+
+fn reviews(issuer: &Issuer) -> Arc<Reviews> {
+    let mut keys: Value = serde_json::from_str(&issuer.jwks()).unwrap();
+    keys["issuer"] = "https://issuer.example".into();
+    // Nobody listens on this port.
+    let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+    let client = kube::Client::try_from(config).unwrap();
+    Arc::new(Reviews::new(client, Some(keys.to_string().into())))
+}
+
+#[tokio::test]
+async fn while_the_api_server_is_away_a_token_is_good_by_its_signature() {
+    let (issuer, stranger) = (Issuer::new(), Issuer::new());
+    let reviews = reviews(&issuer);
+    let edge = model::NamespacedName::new("shop", "edge");
+    let accounts =
+        [(model::NamespacedName::new("shop", "edge-isthmus"), vec![edge])].into_iter().collect();
+    reviews.set_accounts(accounts);
+    let auth = Auth::default().with_reviews(Some(reviews.clone()));
+    let asks = async |token: String| {
+        reviews.meet(&token, now()).await;
+        asks(&auth, &client(Some(&token), vec![]), "shop/edge")
+    };
+    let with = |key: &str, value: Value| {
+        let mut claims = changed("sub", "system:serviceaccount:shop:edge-isthmus");
+        claims[key] = value;
+        claims
+    };
+    let fine = with("jti", "x".into());
+    assert_eq!(asks(issuer.token(es256(), fine.clone())).await, Ok(()));
+    let other = with("sub", "system:serviceaccount:shop:other".into());
+    denied(asks(issuer.token(es256(), other)).await);
+    for token in [
+        stranger.token(es256(), fine),
+        issuer.token(es256(), with("aud", json!(["https://kubernetes.default.svc"]))),
+        issuer.token(es256(), with("iss", "https://other.example".into())),
+        issuer.token(es256(), with("exp", (NOW - 60).into())),
+    ] {
+        assert!(matches!(asks(token).await, Err(Refusal::Unavailable(_))));
+    }
+}

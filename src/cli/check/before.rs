@@ -56,7 +56,7 @@ fn items(list: &Value) -> &[Value] {
     list["items"].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn definition<'a>(list: &'a Value, kind: Kind) -> Option<&'a Value> {
+fn definition(list: &Value, kind: Kind) -> Option<&Value> {
     let name = format!("{}.{}", kind.plural(), kind.group());
     items(list).iter().find(|crd| crd["metadata"]["name"] == name)
 }

@@ -51,8 +51,10 @@ const WITH_SERVER: &[(&str, &str, Exit)] = &[
     ("registry-test", "registry test main", Exit::Ok),
 ];
 
+type Kubeconfig = fn() -> &'static str;
+
 /// (name of the file, command line, kubeconfig of the cluster, exit code)
-const WITH_CLUSTER: &[(&str, &str, fn() -> &'static str, Exit)] = &[
+const WITH_CLUSTER: &[(&str, &str, Kubeconfig, Exit)] = &[
     ("check", "check", cluster::installed, Exit::Negative),
     ("check-nobody", "check -n elsewhere", cluster::installed, Exit::Negative),
     ("check-pre", "check --pre", cluster::installed, Exit::Negative),

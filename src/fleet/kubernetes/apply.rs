@@ -42,12 +42,19 @@ impl Error {
         let text = answer.message.clone();
         match answer.code {
             403 if text.contains("is being terminated") => Self::Gone,
-            401 | 403 => Self::Forbidden { verb, text },
+            401 | 403 => Self::Forbidden { verb: denied(&text).unwrap_or(verb), text },
             404 => Self::Gone,
             400 | 422 => Self::Refused(text),
             _ => Self::Failed(text),
         }
     }
+}
+
+/// The verb that the server names: to apply what is not there yet takes `create` as well as `patch`.
+fn denied(text: &str) -> Option<&'static str> {
+    ["get", "create", "patch", "delete"]
+        .into_iter()
+        .find(|verb| text.contains(&format!("cannot {verb} resource")))
 }
 
 /// What the object of this name is at present.

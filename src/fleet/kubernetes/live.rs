@@ -1,12 +1,14 @@
 //! What there is of fleets in the cluster: watched, and kept as far as it matters.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ApiResource, DynamicObject};
-use kube::core::{DynamicResourceScope, PartialObjectMeta};
+use kube::core::{DynamicResourceScope, PartialObjectMeta, Status};
 use kube::runtime::WatchStreamExt as _;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource};
 use model::NamespacedName;
@@ -121,11 +123,30 @@ pub(super) async fn follow(
     if watch.kind == Kind::Service {
         let events = watcher::watcher(api::<DynamicObject>(client, &watch), config);
         let read = |object: &DynamicObject| Seen::read(Kind::Service, object);
-        forward(events.default_backoff(), watch, read, heard).await;
+        forward(events.backoff(Pauses(0)), watch, read, heard).await;
     } else {
         let api = api::<PartialObjectMeta<DynamicObject>>(client, &watch);
         let events = watcher::watcher(api, config);
-        forward(events.default_backoff(), watch, |object| Seen::of(&object.metadata), heard).await;
+        forward(events.backoff(Pauses(0)), watch, |object| Seen::of(&object.metadata), heard).await;
+    }
+}
+
+/// How long a watch waits after a failure: nothing is written until all of them are there again, so never for long.
+struct Pauses(u32);
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = Duration::from_millis(200) * 2_u32.pow(self.0);
+        self.0 = (self.0 + 1).min(4);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0 = 0;
     }
 }
 
@@ -169,6 +190,8 @@ async fn forward<K: Resource>(
                 Heard::Changed(name(&object), Some(Box::new(read(&object))))
             }
             Ok(Event::Delete(object)) => Heard::Changed(name(&object), None),
+            // The usual end of a long watch: it lists again.
+            Err(error) if status(&error).is_some_and(|status| status.code == 410) => continue,
             Err(error) => Heard::Trouble(Some(describe(&error))),
         };
         let well = !matches!(said, Heard::Trouble(_));
@@ -184,15 +207,19 @@ async fn forward<K: Resource>(
 
 /// Whether it is a matter of permission, and the words of the server.
 fn describe(error: &watcher::Error) -> (bool, String) {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status),
-        watcher::Error::WatchError(status) => Some(status),
-        _ => None,
-    };
-    match status {
+    match status(error) {
         Some(status) => (matches!(status.code, 401 | 403), status.message.clone()),
         None => (false, error.to_string()),
+    }
+}
+
+/// The server's answer, if it gave one.
+fn status(error: &watcher::Error) -> Option<&Status> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status),
+        _ => None,
     }
 }

@@ -283,7 +283,7 @@ impl Bench {
     fn see(&mut self, kind: Kind, object: Value) {
         let object = serde_json::from_value(object).unwrap();
         let name = NamespacedName::new("shop", "edge-isthmus");
-        let heard = Heard::Changed(name, Some(Seen::read(kind, &object)));
+        let heard = Heard::Changed(name, Some(Box::new(Seen::read(kind, &object))));
         self.fleets.hear(Watch { kind, namespace: None }, heard);
     }
 

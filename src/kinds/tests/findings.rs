@@ -376,8 +376,16 @@ fn listeners_fit_their_protocol() {
 #[test]
 fn fields_without_effect_are_told() {
     let parsed = check(
-        &route("  parentRefs: [{name: a}]\n  useDefaultGateways: All\n"),
-        &["6:3 warning ISM1109 /spec/useDefaultGateways"],
+        "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: a}
+spec:
+  targetRefs: [{group: '', kind: Service, name: a}]
+  validation: {hostname: a.example, wellKnownCACertificates: System}
+  options: {a.example/version: '1.3'}
+",
+        &["7:3 warning ISM1109 /spec/options"],
     );
     assert_eq!(parsed.objects.len(), 1);
 }
@@ -434,6 +442,7 @@ fn kinds_that_nobody_knows() {
     );
     unknown("v1", "Sevice", "2:7 ISM1102 /kind", "did you mean Service?");
     unknown("apps/v1", "Deployment", "2:7 info ISM1102 /kind", "the document is ignored");
+    unknown("v1", "PersistentVolume", "2:7 info ISM1102 /kind", "the document is ignored");
     unknown("v1", "ServiceAccount", "2:7 info ISM1102 /kind", "the document is ignored");
     unknown(
         "serving.knative.dev/v1",

@@ -117,9 +117,11 @@ fn rules_in_cel_are_the_ones_that_are_kept_by_hand() {
             count(model::Kind::Gateway),
             count(model::Kind::GatewayClass),
             count(model::Kind::HttpRoute),
-            count(model::Kind::ReferenceGrant)
+            count(model::Kind::ReferenceGrant),
+            count(model::Kind::GrpcRoute),
+            count(model::Kind::BackendTlsPolicy)
         ),
-        (14, 1, 57, 0)
+        (14, 1, 57, 0, 22, 8)
     );
 }
 
@@ -137,6 +139,21 @@ fn fields_of_the_route_and_the_listener_are_the_ones_that_are_read() {
     assert_eq!(
         route(""),
         ["backendRefs", "filters", "matches", "name", "retry", "sessionPersistence", "timeouts"]
+    );
+    assert_eq!(route("/properties/retry"), ["attempts", "backoff", "codes"]);
+    assert_eq!(
+        route("/properties/sessionPersistence"),
+        ["absoluteTimeout", "cookieConfig", "sessionName", "type"]
+    );
+    let grpc = |rest: &str| fields(model::Kind::GrpcRoute, &format!("{rule}{rest}"));
+    assert_eq!(grpc(""), ["backendRefs", "filters", "matches", "name", "sessionPersistence"]);
+    assert_eq!(grpc("/properties/matches/items"), ["headers", "method"]);
+    let policy =
+        |rest: &str| fields(model::Kind::BackendTlsPolicy, &format!("/properties/spec{rest}"));
+    assert_eq!(policy(""), ["options", "targetRefs", "validation"]);
+    assert_eq!(
+        policy("/properties/validation"),
+        ["caCertificateRefs", "hostname", "subjectAltNames", "wellKnownCACertificates"]
     );
     assert_eq!(route("/properties/matches/items"), ["headers", "method", "path", "queryParams"]);
     assert_eq!(route("/properties/timeouts"), ["backendRequest", "request"]);

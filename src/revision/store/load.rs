@@ -6,8 +6,8 @@ use redb::{ReadableDatabase, ReadableTable};
 use snapshot::Snapshot;
 
 use super::tables::{
-    DOCUMENTS, META, META_WRITTEN, RESOURCES, document_place, is_kind, resource_place,
-    resource_type,
+    DOCUMENTS, ISSUER_PLACE, META, META_ISSUER, META_WRITTEN, RESOURCES, document_place, is_kind,
+    resource_place, resource_type,
 };
 use super::{Error, LastGood, Store, StoredDocument, record, services};
 
@@ -22,6 +22,15 @@ pub(super) fn load(store: &mut Store) -> Result<LastGood, Error> {
     let written = meta.get(META_WRITTEN).map_err(|e| read(e.into()))?;
     let written =
         written.and_then(|value| value.value().try_into().ok()).map_or(0, u64::from_le_bytes);
+
+    let token_issuer = match meta.get(META_ISSUER).map_err(|e| read(e.into()))? {
+        None => None,
+        Some(sealed) => {
+            let plain = store.seal.open(&ISSUER_PLACE, sealed.value());
+            let text = plain.and_then(|plain| String::from_utf8(plain).ok());
+            Some(text.ok_or_else(|| store.damaged("the issuer of tokens does not open"))?.into())
+        }
+    };
 
     let mut documents = Vec::new();
     let table = transaction.open_table(DOCUMENTS).map_err(|e| read(e.into()))?;
@@ -73,5 +82,5 @@ pub(super) fn load(store: &mut Store) -> Result<LastGood, Error> {
         );
     }
     let written = UNIX_EPOCH + Duration::from_millis(written);
-    Ok(LastGood { written, documents, services, snapshots })
+    Ok(LastGood { written, documents, services, snapshots, token_issuer })
 }

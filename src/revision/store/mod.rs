@@ -41,6 +41,8 @@ pub struct LastGood {
     pub services: Vec<StoredService>,
     /// By node group.
     pub snapshots: BTreeMap<Arc<str>, Snapshot>,
+    /// Who signs the tokens of ServiceAccounts, in whoever stored it's own form.
+    pub token_issuer: Option<Arc<str>>,
 }
 
 impl LastGood {
@@ -92,6 +94,8 @@ pub struct Commit<'a> {
     pub documents: &'a [DocumentChange],
     pub services: &'a [ServiceChange],
     pub snapshots: &'a [SnapshotChange<'a>],
+    /// `None` leaves what is stored.
+    pub token_issuer: Option<&'a str>,
 }
 
 /// A node group's snapshot. `previous` is what the last commit that succeeded stored (or `load` returned): only the

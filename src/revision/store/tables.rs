@@ -31,6 +31,10 @@ pub(super) const META_CHECK: &str = "check";
 pub(super) const CHECK_PLACE: [&str; 2] = ["meta", META_CHECK];
 pub(super) const CHECK_WORD: &[u8] = b"isthmus";
 
+/// Sealed, because whoever could write it could let himself in.
+pub(super) const META_ISSUER: &str = "token_issuer";
+pub(super) const ISSUER_PLACE: [&str; 2] = ["meta", META_ISSUER];
+
 pub(super) fn document_row<'a>(
     source: &'a str,
     key: &'a ObjectKey,

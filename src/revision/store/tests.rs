@@ -211,6 +211,22 @@ fn steps_end_where_one_step_would() {
 }
 
 #[test]
+fn the_issuer_of_tokens_stays_until_another_is_stored() {
+    let case = case();
+    let mut store = case.open();
+    let mut then = |token_issuer, second| {
+        store.commit(Commit { token_issuer, ..Commit::default() }, at(second)).unwrap();
+        store.load().unwrap().token_issuer
+    };
+    assert_eq!(then(None, 1), None);
+    assert_eq!(then(Some("one"), 2).as_deref(), Some("one"));
+    assert_eq!(then(None, 3).as_deref(), Some("one"));
+    assert_eq!(then(Some("two"), 4).as_deref(), Some("two"));
+    drop(store);
+    assert_eq!(case.open().load().unwrap().token_issuer.as_deref(), Some("two"));
+}
+
+#[test]
 fn a_group_without_its_past_is_written_whole() {
     let case = case();
     let mut store = case.open();

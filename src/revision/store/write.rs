@@ -5,8 +5,8 @@ use snapshot::{Resource, ResourceType, SetChange, Snapshot};
 
 use super::open::database;
 use super::tables::{
-    DOCUMENTS, META, META_VERSION, META_WRITTEN, RESOURCES, ResourceRow, document_place,
-    document_row, resource_place,
+    DOCUMENTS, ISSUER_PLACE, META, META_ISSUER, META_VERSION, META_WRITTEN, RESOURCES, ResourceRow,
+    document_place, document_row, resource_place,
 };
 use super::{Commit, DocumentChange, Error, SnapshotChange, Store, record, services};
 
@@ -53,6 +53,10 @@ impl Store {
                 self.write_snapshot(&mut table, change)?;
             }
             let mut meta = transaction.open_table(META).map_err(|e| failed(e.into()))?;
+            if let Some(issuer) = commit.token_issuer {
+                let sealed = self.seal.seal(&ISSUER_PLACE, issuer.as_bytes())?;
+                meta.insert(META_ISSUER, sealed.as_slice()).map_err(|e| failed(e.into()))?;
+            }
             let age = now.duration_since(UNIX_EPOCH).unwrap_or_default();
             let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX).to_le_bytes();
             meta.insert(META_WRITTEN, millis.as_slice()).map_err(|e| failed(e.into()))?;
