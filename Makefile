@@ -20,7 +20,7 @@ dev: ## build, fetch a real Envoy, run control plane + gateway + three echo serv
 test: ## all tests, real Envoy included
 	$(WITH_ENVOY) $(CARGO) test --workspace --locked
 
-conformance: conformance-envoy conformance-xds conformance-registries conformance-install conformance-gateway-api ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
+conformance: conformance-envoy conformance-xds conformance-registries conformance-install conformance-fleet conformance-gateway-api ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
 
 conformance-envoy: ## real Envoy: routing, edits under load, restarts, mistakes
 	$(WITH_ENVOY) $(CARGO) test --locked --package isthmus --test envoy
@@ -36,6 +36,9 @@ conformance-kubernetes: ## the test bed itself: a real API server, pods as proce
 
 conformance-gateway-api: ## the upstream Gateway API suite, all profiles, real Envoys run by the fleet; writes conformance/gateway-api/REPORT.md
 	conformance/gateway-api/run.sh
+
+conformance-fleet: ## the fleets of Gateways before a real Kubernetes API server: edits by hand, rolling updates, credentials, permissions
+	conformance/fleet/run.sh
 
 conformance-install: ## CRDs, chart, permissions and plain manifests before a real Kubernetes API server
 	conformance/install/run.sh

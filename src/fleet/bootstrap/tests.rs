@@ -211,6 +211,78 @@ fn accepted_by_envoy() {
     }
 }
 
+/// As the kubelet does it: the files lie in a folder that a link leads to, and the link is replaced.
+fn mount(volume: &std::path::Path, version: &str, files: &[(&str, &str)]) {
+    let folder = volume.join(version);
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).unwrap();
+        let _ = std::os::unix::fs::symlink(format!("..data/{name}"), volume.join(name));
+    }
+    std::os::unix::fs::symlink(version, volume.join("..next")).unwrap();
+    std::fs::rename(volume.join("..next"), volume.join("..data")).unwrap();
+}
+
+/// Kubernetes replaces the token of a pod about every hour.
+#[tokio::test]
+async fn a_mounted_token_is_read_again_when_it_is_replaced() {
+    let Ok(envoy) = Places::current(None).find() else {
+        eprintln!("NOT RUN: no Envoy here; `make envoy` fetches one");
+        return;
+    };
+    // It turns Envoy away each time, and so has it come again.
+    let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel::<String>();
+    let answer = move |request: axum::extract::Request| {
+        let token = request.headers().get("authorization");
+        let _ = heard.send(token.map_or("", |token| token.to_str().unwrap()).to_owned());
+        std::future::ready(axum::http::StatusCode::SERVICE_UNAVAILABLE)
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let xds = listener.local_addr().unwrap();
+    let app = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+
+    let dir = tempfile::tempdir().unwrap();
+    let (documents, volume) = (dir.path().join("documents"), dir.path().join("volume"));
+    std::fs::create_dir(&documents).unwrap();
+    mount(&volume, "..1", &[("token", "one")]);
+    let bootstrap = Bootstrap {
+        mounted: Some(Mounted {
+            documents: documents.clone(),
+            token: Some(volume.join("token")),
+            ca: None,
+        }),
+        admin_port: 0,
+        stats_port: 0,
+        ..gateway(&xds.to_string())
+    };
+    for (name, document) in bootstrap.documents() {
+        std::fs::write(documents.join(name), document.to_string()).unwrap();
+    }
+    let mut program = tokio::process::Command::new(&envoy)
+        .args([
+            "--use-dynamic-base-id",
+            "--concurrency",
+            "1",
+            "--log-level",
+            "off",
+            "--config-yaml",
+        ])
+        .arg(bootstrap.render().to_string())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut until = async |wanted: &str| {
+        let wait = async { while hears.recv().await.unwrap() != wanted {} };
+        let limit = std::time::Duration::from_secs(60);
+        assert!(tokio::time::timeout(limit, wait).await.is_ok(), "never: {wanted}");
+    };
+    until("Bearer one").await;
+    mount(&volume, "..2", &[("token", "two")]);
+    until("Bearer two").await;
+    program.kill().await.unwrap();
+}
+
 #[test]
 fn a_token_is_one_line_and_never_printed() {
     for bad in ["", " \n", "two words", "two\nlines", "\u{e9}", "tab\tin"] {

@@ -1,6 +1,6 @@
 """Asks one address again and again, on connections that are kept and on new ones, until it is told to end.
 
-python3 fleet_load.py URL FILE: FILE then holds the number of requests and that of the failed ones.
+python3 load.py URL FILE: FILE then holds the number of requests and that of the failed ones.
 """
 
 import http.client

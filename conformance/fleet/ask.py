@@ -1,6 +1,6 @@
 """Asks the xDS port as the Envoy of a Gateway would, and prints what became of it: `served`, or the status of the refusal.
 
-ISTHMUS_TOKEN=… python3 fleet_ask.py HOST:PORT CA-FILE NAMESPACE/GATEWAY
+ISTHMUS_TOKEN=… python3 ask.py HOST:PORT CA-FILE NAMESPACE/GATEWAY
 """
 
 import os

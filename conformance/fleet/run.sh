@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Judges the fleets of Gateways against a real API server: what is made, what stays, who may ask for what, what is left.
 #
-#   conformance/kubernetes/fleet.sh          runs all of it in a bed of its own; needs root, see README.md
+#   conformance/fleet/run.sh          runs all of it in a bed of its own; needs root, see ../kubernetes/README.md
 #
-# Prints a line for each check and ends with 1 if one failed. ISTHMUS=FILE is the program, else the debug build.
+# Prints a line for each check and ends with 1 if one failed. ISTHMUS_BIN=FILE is the program, else the debug build.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
 if [[ ${1:-} != --inside ]]; then
-  ISTHMUS=${ISTHMUS:-${CARGO_TARGET_DIR:-$root/target}/debug/isthmus}
-  [[ -x $ISTHMUS ]] || { echo "$ISTHMUS is missing: cargo build --package isthmus" >&2; exit 1; }
+  [[ -n ${ISTHMUS_BIN:-} ]] || cargo build --quiet --locked --manifest-path "$root/Cargo.toml" --package isthmus --bin isthmus
+  ISTHMUS=$(realpath "${ISTHMUS_BIN:-${CARGO_TARGET_DIR:-$root/target}/debug/isthmus}")
   export ISTHMUS
-  exec "$here/bed.sh" ${FLEET_WORK:+--work "$FLEET_WORK"} --image "envoy=$("$here/../lib/envoy.sh")" -- "$0" --inside
+  exec "$here/../kubernetes/bed.sh" ${FLEET_WORK:+--work "$FLEET_WORK"} --image "envoy=$("$here/../lib/envoy.sh")" -- "$0" --inside
 fi
 
 failed=0
@@ -66,8 +66,7 @@ isthmus=$!
 trap 'kill "$isthmus" 2>/dev/null || true' EXIT
 
 kubectl create namespace shop >/dev/null
-kubectl apply -f "$root/deploy/kubernetes/crds" >/dev/null
-kubectl apply -f "$here/fleet.yaml" >/dev/null
+kubectl apply -f "$here/documents.yaml" >/dev/null
 echo "-- made"
 until_true "the Gateway is programmed" is True status_of Programmed status
 same_address() { is "$(path svc/edge-isthmus '{.status.loadBalancer.ingress[0].ip}')" path gateway/edge '{.status.addresses[0].value}'; }
@@ -83,7 +82,7 @@ echo "-- credentials"
 token() { k create token "$1" --audience "$2"; }
 asked() {
   local what=$1 want=$2 got
-  got=$(ISTHMUS_TOKEN=$4 python3 "$here/fleet_ask.py" 10.244.0.1:18000 "$pki/ca.crt" "$3")
+  got=$(ISTHMUS_TOKEN=$4 python3 "$here/ask.py" 10.244.0.1:18000 "$pki/ca.crt" "$3")
   [[ $got == "$want" ]] && ok "$what" || bad "$what: $got"
 }
 own=$(token edge-isthmus isthmus)
@@ -108,7 +107,7 @@ found() { address=$(path svc/edge-isthmus '{.status.loadBalancer.ingress[0].ip}'
 until_true "and serves" found
 
 echo "-- a rolling update under load"
-python3 "$here/fleet_load.py" "http://$address/" "$BED_WORK/load" &
+python3 "$here/load.py" "http://$address/" "$BED_WORK/load" &
 load=$!
 generation=$(path deploy/edge-isthmus '{.status.observedGeneration}')
 k patch gatewayconfig edge --type=merge -p '{"spec":{"envoy":{"logLevel":"info"}}}' >/dev/null
@@ -127,12 +126,20 @@ cat "$pki/one.crt" "$pki/two.crt" >"$pki/both.crt"
 mv "$pki/both.crt" "$pki/ca.crt"
 until_true "reaches the ConfigMap" is 2 bash -c "kubectl -n shop get cm edge-isthmus -o json | jq -r '.data[\"ca.crt\"]' | grep -c BEGIN"
 restarts=$(k get pods -l gateway.networking.k8s.io/gateway-name=edge -o jsonpath='{.items[*].metadata.name}')
-connected() { is "$1" bash -c "curl -sS http://127.0.0.1:8080/api/v1/proxies | jq '[.items[] | select(.scope == \"shop/edge\")] | length'"; }
-sleep 5 # time for the kubelet to put it into the pods: nothing says so
+mounted() {
+  local file
+  for file in $(find "$BED_WORK/pods" -path '*edge-isthmus*' -name ca.crt); do
+    [[ $(grep -c BEGIN "$file") == 2 ]] || return 1
+  done
+}
+until_true "and the pods" mounted
+# Connections are 3 s old at most.
 certificate two
-until_true "proxies come back with the new certificate" connected 3
-sleep 6 # connections are 3 s old at most: by then all have begun anew
-until_true "and stay" connected 3
+since=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+anew() { is 3 bash -c "curl -sS http://127.0.0.1:8080/api/v1/proxies | jq '[.items[] | select(.scope == \"shop/edge\" and .connectedAt > \"$since\")] | length'"; }
+until_true "proxies come back to the new certificate" anew
+since=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+until_true "and again" anew
 is "$restarts" k get pods -l gateway.networking.k8s.io/gateway-name=edge -o 'jsonpath={.items[*].metadata.name}' && ok "without a restart" || bad "without a restart"
 
 echo "-- permissions"
