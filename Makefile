@@ -8,7 +8,7 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-install conformance-outage bench bench-gate fuzz fmt lint manifests manifests-check envoy
+.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-install conformance-outage bench bench-gate bench-kubernetes fuzz fmt lint manifests manifests-check envoy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: ## situations with numbers, about an hour (benches/REPORT.md)
 	$(CARGO) bench --locked --package isthmus
 	$(BENCH_PROGRAMS) --bin isthmus
 	PYTHONDONTWRITEBYTECODE=1 python3 benches/load/bench.py
+
+bench-kubernetes: ## 1,000 routes and services in a real API server, until a real Envoy has each change; writes benches/kubernetes/REPORT.md
+	benches/kubernetes/run.sh
 
 bench-gate: ## N=100 simulated Envoys: a change costs at most three times what HTTP/2 alone costs
 	$(BENCH_PROGRAMS)

@@ -49,6 +49,12 @@ impl Nodes {
             api.patch(name, &ours, &Patch::Apply(&head))
                 .await
                 .with_context(|| format!("cannot make node {name}"))?;
+            // The server calls every new node not ready, and the controller that would take that back has no place here:
+            // a DaemonSet would have no pod.
+            let ready = json!({"spec": {"taints": null}});
+            api.patch(name, &PatchParams::default(), &Patch::Merge(&ready))
+                .await
+                .with_context(|| format!("cannot call node {name} ready"))?;
             let room = json!({"cpu": "64", "memory": "64Gi", "pods": "250"});
             let status = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": {
                 "addresses": [

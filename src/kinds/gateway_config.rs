@@ -13,7 +13,6 @@ pub(crate) fn gateway_config(meta: Meta, root: At<'_>, report: &mut Report) -> G
     config.spec = text.into();
     let mut spec = at.fields();
     config.mode = spec.text("mode").map(|mode| match mode {
-        "Shared" => FleetMode::Shared,
         "External" => FleetMode::External,
         _ => FleetMode::Managed,
     });

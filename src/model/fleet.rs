@@ -18,8 +18,6 @@ pub enum FleetMode {
     /// Isthmus, a fleet for each Gateway.
     #[default]
     Managed,
-    /// Isthmus, one fleet for all Gateways with the same GatewayConfig.
-    Shared,
     /// Somebody else: their bootstrap names the Gateway.
     External,
 }

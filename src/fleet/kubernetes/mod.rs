@@ -16,6 +16,7 @@ mod fields;
 mod kinds;
 mod live;
 mod names;
+mod nodes;
 mod pod;
 mod quantity;
 mod reconcile;

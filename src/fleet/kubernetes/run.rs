@@ -14,9 +14,9 @@ use super::addresses::{Reached, reached};
 use super::apply::content_hash;
 use super::kinds::Kind;
 use super::live::{Heard, Seen, Watch, follow};
-use super::names;
 use super::reconcile::{Outcome, Work, kept, work};
 use super::render::{Options, Rendered, render};
+use super::{names, nodes};
 
 /// All Gateways of ours; `None` until they are known.
 pub type Wanted = Option<Arc<[Arc<Fleet>]>>;
@@ -52,6 +52,8 @@ pub struct Fleets {
     findings: watch::Sender<Arc<[Finding]>>,
     gateways: BTreeMap<NamespacedName, One>,
     live: BTreeMap<(Kind, NamespacedName), Seen>,
+    /// Addresses of the nodes, once a Service is reached by them.
+    nodes: Arc<[Arc<str>]>,
     unlisted: BTreeSet<Watch>,
     troubles: BTreeMap<Watch, Finding>,
     dirty: BTreeSet<NamespacedName>,
@@ -91,6 +93,7 @@ impl Fleets {
             findings,
             gateways: BTreeMap::new(),
             live: BTreeMap::new(),
+            nodes: [].into(),
             troubles: BTreeMap::new(),
             dirty: BTreeSet::new(),
             later: BTreeSet::new(),
@@ -111,6 +114,8 @@ impl Fleets {
             watches.spawn(follow(client, watch.clone(), selector.clone(), heard.clone()));
         }
         drop(heard);
+        let (tell_nodes, mut nodes) = watch::channel::<Arc<[Arc<str>]>>([].into());
+        let mut tell_nodes = Some(tell_nodes);
         let (mut wanted, mut leader, mut options) =
             (self.setup.wanted.clone(), self.setup.leader.clone(), self.setup.options.clone());
         wanted.mark_changed();
@@ -125,6 +130,7 @@ impl Fleets {
                         self.hear(watch, said);
                     }
                 }
+                Ok(()) = nodes.changed() => self.nodes = nodes.borrow_and_update().clone(),
                 Ok(()) = wanted.changed() => {
                     let all = wanted.borrow_and_update().clone();
                     self.want(all.as_deref());
@@ -155,9 +161,19 @@ impl Fleets {
                 }
                 else => break,
             }
+            if self.needs_nodes()
+                && let Some(tell) = tell_nodes.take()
+            {
+                watches.spawn(nodes::follow(self.setup.client.clone(), tell));
+            }
             self.start();
             self.tell();
         }
+    }
+
+    fn needs_nodes(&self) -> bool {
+        let mut services = self.live.values().filter_map(|seen| seen.service.as_ref());
+        services.any(|service| service.kind == "NodePort")
     }
 
     pub(super) fn want(&mut self, all: Option<&[Arc<Fleet>]>) {
@@ -402,7 +418,10 @@ impl Fleets {
                 let rendered = one.rendered.as_ref()?;
                 let service = self.live.get(&(Kind::Service, rendered.name.clone()));
                 let asked = one.fleet.as_ref()?.gateway.asked_ips();
-                Some((name.clone(), reached(service.and_then(|s| s.service.as_ref()), asked)))
+                Some((
+                    name.clone(),
+                    reached(service.and_then(|s| s.service.as_ref()), &self.nodes, asked),
+                ))
             })
             .collect()
     }

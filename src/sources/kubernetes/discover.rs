@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::is_built_in;
 use super::object::Raw;
+use super::watch::Trouble;
 
 /// New kinds are told by a watch where that is permitted, and found out by this otherwise.
 const EVERY: Duration = Duration::from_secs(30);
@@ -187,19 +188,29 @@ pub(super) async fn follow_definitions(client: Client, again: Arc<Notify>) {
     loop {
         let api = definitions::<PartialObjectMeta<DynamicObject>>(&client);
         let mut events = pin!(watcher::watcher(api, Config::default()));
-        while let Some(Ok(event)) = events.next().await {
-            if let Event::Apply(object) | Event::Delete(object) = event
-                && let Some(name) = &object.metadata.name
-                && Kind::ALL.iter().any(|kind| {
-                    !is_built_in(*kind) && *name == format!("{}.{}", kind.plural(), kind.group())
-                })
-            {
-                again.notify_one();
+        let pause = loop {
+            match events.next().await {
+                Some(Ok(Event::Apply(object) | Event::Delete(object))) => {
+                    let name = object.metadata.name.unwrap_or_default();
+                    let ours = |kind: &Kind| {
+                        !is_built_in(*kind) && name == format!("{}.{}", kind.plural(), kind.group())
+                    };
+                    if Kind::ALL.iter().any(ours) {
+                        again.notify_one();
+                    }
+                }
+                Some(Ok(Event::Init | Event::InitApply(_) | Event::InitDone)) => {}
+                Some(Err(error)) => match Trouble::of_watch(&error) {
+                    // What is looked for from time to time is found too.
+                    Trouble::Forbidden { .. } => break EVERY,
+                    _ => break EVERY_WHILE_UNSURE,
+                },
+                None => break EVERY_WHILE_UNSURE,
             }
-        }
-        // Not permitted, or contact was lost: what is looked for from time to time finds it too.
+        };
+        tokio::time::sleep(pause).await;
+        // Something may have come or gone meanwhile.
         again.notify_one();
-        tokio::time::sleep(EVERY).await;
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) fn trouble(source: &Arc<str>, scope: &Scope, trouble: &Trouble) -> Op
             );
             Some(finding(source, codes::KUBERNETES_FORBIDDEN, severity, text, rule(scope)))
         }
-        Trouble::Refused { reason } => {
+        Trouble::Refused { reason, .. } => {
             let text = format!(
                 "the API server does not list {} {place}; the last known ones stay in use: {reason}",
                 resource(*kind)
@@ -73,7 +73,7 @@ pub(super) fn not_given(source: &Arc<str>, scope: &Scope, trouble: &Trouble) -> 
             let code = codes::KUBERNETES_FORBIDDEN;
             Some(finding(source, code, Severity::Error, text, rule(scope)))
         }
-        Trouble::Refused { reason } => {
+        Trouble::Refused { reason, .. } => {
             let text = format!("the API server does not give {}: {reason}", resource(kind));
             let hint = "it is tried again and again".into();
             Some(finding(source, codes::KUBERNETES_REFUSED, Severity::Error, text, hint))

@@ -169,7 +169,13 @@ impl View {
                     shelf.listing = None;
                     shelf.current = false;
                     shelf.failures += 1;
-                    self.settle_trouble(scope, Some(trouble));
+                    // A server that has just started refuses for a moment.
+                    let early = shelf.failures < MOST_FAILURES;
+                    if early && matches!(trouble, Trouble::Refused { .. }) {
+                        shelf.trouble = Some(trouble);
+                    } else {
+                        self.settle_trouble(scope, Some(trouble));
+                    }
                 }
             }
         }

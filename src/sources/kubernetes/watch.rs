@@ -68,6 +68,7 @@ pub(super) enum Trouble {
     },
     /// Its answer was something else.
     Refused {
+        code: u16,
         reason: String,
     },
 }
@@ -81,21 +82,22 @@ impl Trouble {
                     401 | 403 => Self::Forbidden { reason },
                     404 => Self::NotServed,
                     410 => Self::TooOld,
-                    _ => Self::Refused { reason },
+                    code => Self::Refused { code, reason },
                 }
             }
             other => Self::Contact { reason: reason(other) },
         }
     }
 
-    fn of_watch(error: &watcher::Error) -> Self {
+    pub(super) fn of_watch(error: &watcher::Error) -> Self {
         match error {
             watcher::Error::InitialListFailed(error)
             | watcher::Error::WatchStartFailed(error)
             | watcher::Error::WatchFailed(error) => Self::of(error),
             watcher::Error::WatchError(status) => Self::of(&kube::Error::Api(status.clone())),
             watcher::Error::NoResourceVersion => {
-                Self::Refused { reason: "an object without a resourceVersion".into() }
+                let reason = "an object without a resourceVersion".into();
+                Self::Refused { code: 0, reason }
             }
         }
     }
@@ -154,8 +156,8 @@ impl Watch {
                 End::NewContact => continue,
                 End::Trouble(trouble) => trouble,
             };
-            // 422 is how a server says that it has no streaming lists.
-            if streaming && matches!(trouble, Trouble::Refused { .. }) {
+            // How a server says that it has no streaming lists.
+            if streaming && matches!(trouble, Trouble::Refused { code: 400 | 422, .. }) {
                 streaming = false;
                 continue;
             }
