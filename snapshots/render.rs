@@ -127,6 +127,11 @@ pub(crate) fn status(world: &World) -> String {
                 let _ = writeln!(out, "  listeners:");
                 gateway.listeners.iter().for_each(|one| listener(&mut out, one));
             }
+            ObjectStatus::Ingress(ingress) => {
+                let addresses = ingress.addresses.join(", ");
+                writeln!(out, "  gateway: {}\n  addresses: [{addresses}]", ingress.gateway)
+                    .unwrap();
+            }
             ObjectStatus::ListenerSet(set) => {
                 conditions(&mut out, "  ", &set.conditions);
                 let _ = writeln!(out, "  listeners:");

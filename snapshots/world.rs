@@ -109,7 +109,8 @@ impl World {
         for (key, status) in self.statuses() {
             assert!(
                 update.statuses.contains(&key) || before.get(&key) == Some(&status),
-                "the compiler does not say that the status of {key} is another"
+                "the compiler does not say that the status of {key} is another: {:?}, {status:?}",
+                before.get(&key)
             );
         }
     }

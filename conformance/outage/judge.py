@@ -46,7 +46,7 @@ def main() -> int:
     finally:
         keep(world)
     version = subprocess.run([os.environ["ISTHMUS_JUDGE_BIN"], "--version"], capture_output=True, text=True, check=True)
-    (WORK / "REPORT.md").write_text(report.write(cases, version.stdout.strip(), time.monotonic() - began))
+    (WORK / "REPORT.md").write_text(report.write(cases, f"{version.stdout.strip()} ({os.environ['ISTHMUS_JUDGE_BUILD']})", time.monotonic() - began))
     failed = [case.name for case in cases if not case.passed]
     print(f"{len(cases) - len(failed)} scenarios passed, {len(failed)} failed: {', '.join(failed)}".removesuffix(": "))
     return 1 if failed else 0

@@ -27,10 +27,10 @@ cache_need python3 "play the scenarios"
 cache_need curl "look into Envoys"
 
 if [[ -n "${ISTHMUS_BIN:-}" ]]; then
-  binary=$(realpath "$ISTHMUS_BIN")
+  binary=$(realpath "$ISTHMUS_BIN") build="the program in ISTHMUS_BIN"
 else
   cargo build --quiet --release --locked --manifest-path "$root/Cargo.toml" --package isthmus --bin isthmus
-  binary=$target/release/isthmus
+  binary=$target/release/isthmus build="release build"
 fi
 [[ -x "$binary" ]] || cache_die "$binary is not an executable file"
 envoy=$("$here/../lib/envoy.sh")
@@ -38,7 +38,7 @@ envoy=$("$here/../lib/envoy.sh")
 work=${work:-$target/outage}
 rm -rf "$work"
 mkdir -p "$work"
-export ISTHMUS_JUDGE_BIN=$binary PYTHONDONTWRITEBYTECODE=1
+export ISTHMUS_JUDGE_BIN=$binary ISTHMUS_JUDGE_BUILD=$build PYTHONDONTWRITEBYTECODE=1
 status=0
 "$here/../kubernetes/bed.sh" --work "$work" --node node-a=zone-a --node node-b=zone-b \
   --image "envoy=$envoy" -- python3 "$here/judge.py" "${scenarios[@]}" || status=$?

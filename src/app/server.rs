@@ -268,7 +268,7 @@ impl Server {
                 }));
             }
             let table = table.clone().unwrap_or_default();
-            rest.push(tokio::spawn(statuses::moved(told.addresses, table)));
+            rest.push(tokio::spawn(statuses::moved(told.addresses, table, world.clone())));
         }
         if let Some((options, server)) = objects.zip(api_server) {
             let table = table.unwrap_or_default();

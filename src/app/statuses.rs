@@ -54,6 +54,11 @@ impl status::Statuses for Statuses {
             // Not known yet is not the same as none.
             reach(status, all.borrow().get(&key.name)?);
         }
+        if let (ObjectStatus::Ingress(status), Some(all)) = (&mut status, &self.addresses)
+            && let Some(reached) = all.borrow().get(&status.gateway)
+        {
+            status.addresses.clone_from(&reached.addresses);
+        }
         let generation = object.meta().generation;
         let waiting = waiting(&self.programmed, &object, &status, generation);
         Some(Computed { generation, status, waiting })
@@ -79,7 +84,11 @@ fn reach(status: &mut GatewayStatus, reached: &Reached) {
 }
 
 /// Tells the writer of Gateways that are reached elsewhere than before.
-pub(crate) async fn moved(mut addresses: watch::Receiver<Addresses>, table: Table) {
+pub(crate) async fn moved(
+    mut addresses: watch::Receiver<Addresses>,
+    table: Table,
+    world: Arc<RwLock<World>>,
+) {
     let mut before = Addresses::default();
     while addresses.changed().await.is_ok() {
         let now = addresses.borrow_and_update().clone();
@@ -87,6 +96,10 @@ pub(crate) async fn moved(mut addresses: watch::Receiver<Addresses>, table: Tabl
         let differ = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
         let kind = Kind::Gateway;
         table.touch(differ.map(|name| ObjectKey { kind, name: name.clone() }).collect::<Vec<_>>());
+        // They say where their Gateway is.
+        let world = world.read().unwrap_or_else(PoisonError::into_inner);
+        table.touch(world.catalog().list(Kind::Ingress).map(|ingress| ingress.key().clone()));
+        drop(world);
         before = now;
     }
 }
@@ -101,7 +114,10 @@ pub(crate) fn waiting(
     let listeners = match status {
         ObjectStatus::Gateway(gateway) => &gateway.listeners,
         ObjectStatus::ListenerSet(set) => &set.listeners,
-        ObjectStatus::GatewayClass(_) | ObjectStatus::Policy(_) | ObjectStatus::Route(_) => {
+        ObjectStatus::GatewayClass(_)
+        | ObjectStatus::Ingress(_)
+        | ObjectStatus::Policy(_)
+        | ObjectStatus::Route(_) => {
             return None;
         }
     };

@@ -11,6 +11,7 @@ use model::{
 };
 
 use crate::guard::ServedService;
+use crate::ingress;
 
 /// Something that can be asked of a catalog and whose answer can change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,6 +163,12 @@ impl Catalog {
 
     pub(crate) fn gateway_config(&self, name: &NamespacedName) -> Option<&Arc<GatewayConfig>> {
         typed!(self, GatewayConfig, name)
+    }
+
+    /// The Gateway that an Ingress is attached to, if its class is one of ours.
+    #[must_use]
+    pub fn gateway_of_ingress(&self, name: &NamespacedName) -> Option<NamespacedName> {
+        ingress::served(self, name).map(|(_, gateway)| gateway)
     }
 
     pub(crate) fn ingress(&self, name: &NamespacedName) -> Option<&Arc<Ingress>> {

@@ -305,7 +305,10 @@ impl Builder<'_> {
 }
 
 /// The Ingress and the Gateway of its class, if it has one of ours.
-fn served(catalog: &Catalog, name: &NamespacedName) -> Option<(Arc<Ingress>, NamespacedName)> {
+pub(crate) fn served(
+    catalog: &Catalog,
+    name: &NamespacedName,
+) -> Option<(Arc<Ingress>, NamespacedName)> {
     let ingress = catalog.ingress(name)?;
     let mut classes = catalog.ingress_classes();
     let class = classes.find(|class| match &ingress.class {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
 use model::{
-    Condition, Finding, Fleet, GatewayClassStatus, Kind, ListenerSet, NamespacedName, Object,
-    ObjectKey, ObjectStatus, ParentStatus, Route, Severity, codes,
+    Condition, Finding, Fleet, GatewayClassStatus, IngressStatus, Kind, ListenerSet,
+    NamespacedName, Object, ObjectKey, ObjectStatus, ParentStatus, Route, Severity, codes,
 };
 
 use crate::complaint::{self, Complaint};
@@ -81,6 +81,15 @@ impl Compiler {
             |key: &Key| matches!(key, Key::Object(key) if key.kind == Kind::GatewayConfig);
         if changed.iter().any(is_config) {
             out.statuses.extend(catalog.gateway_classes().map(|class| class.meta.key.clone()));
+        }
+        // They say where their Gateway is, which is by their class.
+        let moves = |key: &Key| match key {
+            Key::Object(key) => matches!(key.kind, Kind::Gateway | Kind::IngressClass),
+            _ => false,
+        };
+        if changed.iter().any(moves) {
+            let ingresses = catalog.list(Kind::Ingress);
+            out.statuses.extend(ingresses.map(|ingress| ingress.key().clone()));
         }
         let controller = &self.controller;
         for (name, group) in &mut self.gateways {
@@ -235,6 +244,12 @@ impl Compiler {
             }
             Kind::Gateway => {
                 self.gateways.get(&key.name)?.gateway_status().map(ObjectStatus::Gateway)
+            }
+            Kind::Ingress => {
+                let gateway = catalog.gateway_of_ingress(&key.name)?;
+                let status = self.gateways.get(&gateway).and_then(gateway::Group::gateway_status);
+                let addresses = status.map(|status| status.addresses).unwrap_or_default();
+                Some(ObjectStatus::Ingress(IngressStatus { gateway, addresses }))
             }
             Kind::ListenerSet => {
                 let mut groups = self.gateways.values();

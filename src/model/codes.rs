@@ -150,7 +150,8 @@ codes! {
     /// Somebody has set fields of a fleet's object that Isthmus would set otherwise. They stay as they are.
     FLEET_KEPT = 1604, "fields kept as somebody set them";
     /// The API server cannot be asked whether tokens of ServiceAccounts are good, or does not permit it. Proxies that it has
-    /// been asked about before are let in, new ones are to try again.
+    /// been asked about before are let in. While it does not answer, so are those whose token its own keys have signed; the
+    /// others are to try again.
     TOKEN_REVIEW = 1605, "tokens cannot be checked";
 
     /// A proxy refused what it was sent. The text is the proxy's own.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::ParentRef;
+use crate::{NamespacedName, ParentRef};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConditionStatus {
@@ -47,6 +47,7 @@ impl Condition {
 pub enum ObjectStatus {
     GatewayClass(GatewayClassStatus),
     Gateway(GatewayStatus),
+    Ingress(IngressStatus),
     ListenerSet(ListenerSetStatus),
     /// What each ancestor says about a policy.
     Policy(Vec<ParentStatus>),
@@ -67,6 +68,14 @@ pub struct GatewayStatus {
     pub listeners: Vec<ListenerStatus>,
     /// Number of ListenerSets of which at least one listener is accepted; `None` where the Gateway admits none.
     pub attached_listener_sets: Option<u32>,
+}
+
+/// Where an Ingress can be reached: where its Gateway can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressStatus {
+    pub gateway: NamespacedName,
+    /// IP addresses and host names.
+    pub addresses: Vec<Arc<str>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

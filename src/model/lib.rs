@@ -25,8 +25,8 @@ mod service;
 
 pub use change::{Batch, Change, Health, Refused};
 pub use condition::{
-    Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, ListenerSetStatus,
-    ListenerStatus, ObjectStatus, ParentStatus,
+    Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, IngressStatus,
+    ListenerSetStatus, ListenerStatus, ObjectStatus, ParentStatus,
 };
 pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
 pub use finding::{Code, Finding, Severity};

@@ -97,7 +97,7 @@ impl Kind {
         [Self::GrpcRoute, Self::HttpRoute, Self::TcpRoute, Self::TlsRoute, Self::UdpRoute];
 
     /// Those whose objects are told their status, in the order in which it matters to others.
-    pub const WITH_STATUS: [Self; 9] = [
+    pub const WITH_STATUS: [Self; 10] = [
         Self::GatewayClass,
         Self::Gateway,
         Self::ListenerSet,
@@ -107,6 +107,7 @@ impl Kind {
         Self::TlsRoute,
         Self::UdpRoute,
         Self::BackendTlsPolicy,
+        Self::Ingress,
     ];
 
     #[must_use]

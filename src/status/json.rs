@@ -1,8 +1,11 @@
 //! A status as JSON, without the transition times: those come with the writing.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use model::{
-    Condition, GatewayClassStatus, GatewayStatus, ListenerSetStatus, ListenerStatus, ObjectStatus,
-    ParentRef, ParentStatus,
+    Condition, GatewayClassStatus, GatewayStatus, IngressStatus, ListenerSetStatus, ListenerStatus,
+    ObjectStatus, ParentRef, ParentStatus,
 };
 use serde_json::{Value, json};
 
@@ -40,6 +43,13 @@ pub fn render(status: &ObjectStatus, generation: i64, controller: &str) -> Value
                 out["attachedListenerSets"] = json!(count);
             }
             out
+        }
+        ObjectStatus::Ingress(IngressStatus { gateway: _, addresses }) => {
+            let point = |value: &Arc<str>| {
+                let field = if value.parse::<IpAddr>().is_ok() { "ip" } else { "hostname" };
+                json!({field: &**value})
+            };
+            json!({"loadBalancer": {"ingress": addresses.iter().map(point).collect::<Vec<_>>()}})
         }
         ObjectStatus::ListenerSet(ListenerSetStatus { conditions: all, listeners: each }) => {
             json!({"conditions": conditions(all), "listeners": listeners(each)})

@@ -22,7 +22,10 @@ pub fn hold_back(status: &mut ObjectStatus, waiting: &Waiting, generation: i64, 
     let (conditions, listeners) = match status {
         ObjectStatus::Gateway(gateway) => (&mut gateway.conditions, &mut gateway.listeners),
         ObjectStatus::ListenerSet(set) => (&mut set.conditions, &mut set.listeners),
-        ObjectStatus::GatewayClass(_) | ObjectStatus::Policy(_) | ObjectStatus::Route(_) => return,
+        ObjectStatus::GatewayClass(_)
+        | ObjectStatus::Ingress(_)
+        | ObjectStatus::Policy(_)
+        | ObjectStatus::Route(_) => return,
     };
     let take_back = |conditions: &mut Vec<Condition>, told: &Value| {
         if is_told(told, Some(generation)) {

@@ -360,7 +360,10 @@ fn could_be(status: &ObjectStatus) -> bool {
     let conditions = match status {
         ObjectStatus::Gateway(gateway) => &gateway.conditions,
         ObjectStatus::ListenerSet(set) => &set.conditions,
-        ObjectStatus::GatewayClass(_) | ObjectStatus::Policy(_) | ObjectStatus::Route(_) => {
+        ObjectStatus::GatewayClass(_)
+        | ObjectStatus::Ingress(_)
+        | ObjectStatus::Policy(_)
+        | ObjectStatus::Route(_) => {
             return false;
         }
     };

@@ -31,9 +31,11 @@ def play(world: World, case: Case) -> None:
         began = time.monotonic()
         try:
             for replica in replicas.all:
-                state, took = eventually(f"{replica.name} says so", 30, lambda r=replica: not r.live() and r.source())
-                case.check(f"replica {replica.name} says that it is {state['state']}, and since when", state.get("freshAt"), f"{took:.1f} s")
-                case.check(f"... and names the API server in a finding", replica.findings("cannot be reached"))
+                says = lambda r=replica: (said := r.source())["state"] == "stale" and said  # noqa: E731
+                state, took = eventually(f"{replica.name} says that it is stale", 30, says)
+                case.check(f"replica {replica.name} says that it is stale, and since when", state.get("freshAt"), f"{took:.1f} s")
+                eventually("a finding names the API server", 10, lambda r=replica: r.findings("cannot be reached"))
+                case.check("... and names the API server in a finding", True)
             eventually("nobody leads", 30, lambda: not any(r.metrics("isthmus_leader").get("", 0) for r in replicas.all))
             case.check("nobody leads", True)
 

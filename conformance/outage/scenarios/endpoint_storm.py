@@ -1,8 +1,9 @@
 """60 s of changes of EndpointSlices, 200 a second: of many services, and of the one under load, of which some back end always lives."""
 
+import multiprocessing
 import random
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from case import Case
 from cluster import Cluster, Object, eventually, make
@@ -11,6 +12,8 @@ from world import World, admin, echo, route
 SECONDS = 60
 RATE = 200
 SERVICES = 60
+# One process of Python does not write that much beside everything else.
+PROCESSES = 4
 WRITERS = 24
 # Of the changes of one writer, one in so many is of the service under load: about four a second.
 LIVE_SHARE = 2
@@ -37,53 +40,39 @@ def piece(name: str, addresses: list[str]) -> Object:
     return out
 
 
-class Storm:
-    """Each writer has services of its own, so that the last write of each is known."""
+def storm(cluster: Cluster, live: list[str], writer: int, begin: float) -> tuple[dict[str, list[str]], int, list[str]]:
+    """What one writer does: the last addresses of its services, how many changes it made, and what was refused. Each has
+    services of its own, so that the last change of each is known."""
+    chance = random.Random(writer)
+    mine = [f"noise-{number}" for number in range(writer, SERVICES, WRITERS)]
+    last, written, errors = {}, 0, []
+    for number in range(RATE * SECONDS // WRITERS):
+        now = time.monotonic()
+        if now >= begin + SECONDS:
+            break
+        time.sleep(max(0.0, begin + (number * WRITERS + writer) / RATE - now))
+        # The first writer has the service under load too.
+        if writer == 0 and number % LIVE_SHARE == 0:
+            name, addresses = "live", chance.sample(live, chance.randrange(1, len(live) + 1))
+        else:
+            hosts = {f"10.250.{chance.randrange(250)}.{chance.randrange(1, 250)}" for _ in range(chance.randrange(1, 20))}
+            name, addresses = chance.choice(mine), sorted(hosts)
+        try:
+            cluster.patch("EndpointSlice", "storm", f"{name}-1", {"endpoints": piece(name, addresses)["endpoints"]})
+        except Exception as error:  # noqa: BLE001 - counted
+            errors.append(repr(error))
+        else:
+            last[name] = addresses
+            written += 1
+    return last, written, errors
 
-    def __init__(self, cluster: Cluster, live: list[str]) -> None:
-        self.cluster, self.live = cluster, live
-        self.last: dict[str, list[str]] = {}
-        self.written = 0
-        self.errors: list[str] = []
-        self.lock = threading.Lock()
-        self.begin = 0.0
 
-    def run(self) -> None:
-        self.begin = time.monotonic()
-        threads = [threading.Thread(target=self._write, args=(number,)) for number in range(WRITERS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    def addresses(self, chance: random.Random) -> list[str]:
-        return [f"10.250.{chance.randrange(250)}.{chance.randrange(1, 250)}" for _ in range(chance.randrange(1, 20))]
-
-    def _write(self, writer: int) -> None:
-        chance = random.Random(writer)
-        mine = [f"noise-{number}" for number in range(writer, SERVICES, WRITERS)]
-        number = writer
-        while True:
-            due = self.begin + number / RATE
-            now = time.monotonic()
-            if now >= self.begin + SECONDS:
-                return
-            if due > now:
-                time.sleep(due - now)
-            # The first writer has the service under load too.
-            if writer == 0 and number // WRITERS % LIVE_SHARE == 0:
-                name, addresses = "live", chance.sample(self.live, chance.randrange(1, len(self.live) + 1))
-            else:
-                name, addresses = chance.choice(mine), sorted(set(self.addresses(chance)))
-            try:
-                self.cluster.patch("EndpointSlice", "storm", f"{name}-1", {"endpoints": piece(name, addresses)["endpoints"]})
-            except Exception as error:  # noqa: BLE001 - counted
-                self.errors.append(repr(error))
-            else:
-                with self.lock:
-                    self.last[name] = addresses
-                    self.written += 1
-            number += WRITERS
+def writers(live: list[str], first: int, begin: float) -> list[tuple[dict[str, list[str]], int, list[str]]]:
+    """Those of one process."""
+    cluster = Cluster()
+    numbers = range(first, WRITERS, PROCESSES)
+    with ThreadPoolExecutor(len(numbers)) as pool:
+        return list(pool.map(lambda writer: storm(cluster, live, writer, begin), numbers))
 
 
 def play(world: World, case: Case) -> None:
@@ -106,21 +95,25 @@ def play(world: World, case: Case) -> None:
     for number in range(SERVICES):
         world.wait_route("storm", f"noise-{number}")
 
-    storm = Storm(cluster, live)
     replicas = world.replicas.all
-    cpu = [replica.cpu() for replica in replicas]
-    with case.load([target, world.target()], 50) as load:
-        storm.run()
-        took = time.monotonic() - storm.begin
+    with case.load([target, world.target()], 50) as load, multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
+        begin = time.monotonic() + 3
+        parts = pool.starmap_async(writers, [(live, first, begin) for first in range(PROCESSES)])
+        time.sleep(max(0.0, begin - time.monotonic()))
+        cpu = [replica.cpu() for replica in replicas]
+        done = [part for process in parts.get(SECONDS + 60) for part in process]
+        took = time.monotonic() - begin
         spent = [replica.cpu() - before for replica, before in zip(replicas, cpu)]
-        rate = storm.written / took
-        case.figure(f"{storm.written} changes in {took:.0f} s, {rate:.0f}/s, {len(storm.errors)} refused by the API server")
-        case.check("the API server took the changes", not storm.errors, storm.errors[:1] or rate)
+        written, errors = sum(part[1] for part in done), [error for part in done for error in part[2]]
+        rate = written / took
+        case.figure(f"{written} changes in {took:.0f} s, {rate:.0f}/s, {len(errors)} refused by the API server")
+        case.check("the API server took the changes", not errors, errors[:1] or "")
         case.check(f"they came at {RATE}/s", rate > RATE * 0.9, f"{rate:.0f}/s")
         for replica, seconds in zip(replicas, spent):
             case.figure(f"replica {replica.name}: {100 * seconds / took:.0f} % of a core, RSS {replica.rss():.0f} MiB")
 
-        wanted = {name: sorted(f"{address}:3000" for address in addresses) for name, addresses in storm.last.items()}
+        last = {name: addresses for part in done for name, addresses in part[0].items()}
+        wanted = {name: sorted(f"{address}:3000" for address in addresses) for name, addresses in last.items()}
         for pod in world.envoys("shop", "edge"):
             address = pod["status"]["podIP"]
             _, lag = eventually(f"Envoy {address} has the last state", 60, lambda a=address: held(a, wanted) == wanted)

@@ -103,11 +103,12 @@ fn ask(pod: &Value, namespace: &str, name: &str, cluster: &Cluster) -> Result<Re
     })
 }
 
-/// `isthmus_content_hash{hash="…"} 1`
+/// What it serves, in one word: `isthmus_content_hash{part="…"} NUMBER`, a line for each part of the hash.
 fn content_hash(metrics: &str) -> Option<String> {
-    let line = metrics.lines().find(|line| line.starts_with("isthmus_content_hash{"))?;
-    let (_, rest) = line.split_once("hash=\"")?;
-    Some(rest.split_once('"')?.0.to_owned())
+    let mut lines: Vec<&str> =
+        metrics.lines().filter(|line| line.starts_with("isthmus_content_hash{")).collect();
+    lines.sort_unstable();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn ready(name: &str, replica: &Replica) -> Check {

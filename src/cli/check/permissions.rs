@@ -23,7 +23,8 @@ pub(super) struct Permission {
 }
 
 const READ: &[&str] = &["get", "list", "watch"];
-const WRITE_STATUS: &[&str] = &["patch", "update"];
+/// By server-side apply.
+const WRITE_STATUS: &[&str] = &["patch"];
 const OWN: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 const LEASES: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete"];
 
@@ -93,10 +94,6 @@ pub(super) fn all(fleet: bool) -> Vec<Permission> {
         for (group, resource) in FLEET {
             need(Scope::Watched, group, resource, OWN);
         }
-        need(Scope::Watched, "", "pods", READ);
-        let gateway = Kind::Gateway;
-        let finalizers = format!("{}/finalizers", gateway.plural());
-        need(Scope::Watched, gateway.group(), &finalizers, &["update"]);
         need(Scope::Cluster, "authentication.k8s.io", "tokenreviews", &["create"]);
     }
     all

@@ -160,7 +160,13 @@ async fn proxy(Path((pod, path)): Path<(String, String)>) -> (StatusCode, String
     assert_eq!(port, "9080");
     match path.as_str() {
         "metrics" => {
-            let text = format!("isthmus_objects 7\nisthmus_content_hash{{hash=\"of-{pod}\"}} 1\n");
+            let part = |name: &str, value: usize| {
+                format!("isthmus_content_hash{{part=\"{name}\"}} {value}\n")
+            };
+            // The first letters of a and b differ, and what is served.
+            let other = pod.bytes().last().map_or(0, usize::from);
+            let text =
+                format!("isthmus_objects 7\n{}{}", part("config", 7), part("endpoints", other));
             (StatusCode::OK, text)
         }
         "readyz" if pod == "isthmus-b" => {

@@ -251,6 +251,7 @@ pub(super) struct Policies {
 impl Policies {
     /// Puts the new judgement in the place of the old, with the secrets that back ends need. Returns the policies that
     /// are judged otherwise than before.
+    #[must_use]
     pub(super) fn set(
         &mut self,
         key: &BackendKey,
@@ -290,6 +291,11 @@ impl Policies {
     /// Back ends that are called by TLS.
     pub(super) fn backends(&self) -> impl Iterator<Item = &BackendKey> {
         self.by_backend.iter().filter(|(_, found)| found.tls.is_some()).map(|(key, _)| key)
+    }
+
+    /// Policies of which something is said.
+    pub(super) fn judged(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.by_policy.keys()
     }
 
     pub(super) fn complaints(&self) -> impl Iterator<Item = &Complaint> {

@@ -146,7 +146,8 @@ impl Group {
 
     /// All objects of which this Gateway says something.
     pub(crate) fn told(&self) -> impl Iterator<Item = &ObjectKey> {
-        self.routes.keys().chain(self.skeleton.sets.iter().map(|set| &set.key))
+        let sets = self.skeleton.sets.iter().map(|set| &set.key);
+        self.routes.keys().chain(sets).chain(self.policies.judged())
     }
 
     /// The Gateway's own status may differ, and with it what its ListenerSets are told.
@@ -432,14 +433,13 @@ impl Group {
         let view = View::new(catalog);
         let next = backend_tls::judge(&view, key, self.skeleton.client_certificate.as_ref());
         backend::update(&view, key, next.tls.clone(), &mut self.plan);
-        self.policies.set(key, next, &mut self.plan.secrets);
-        let reads = view.into_reads();
-        // A policy is told what came of it.
-        self.statuses.extend(reads.iter().filter_map(|read| match read {
-            Key::Object(key) if key.kind == Kind::BackendTlsPolicy => Some(key.clone()),
-            _ => None,
-        }));
-        self.tracker.set(Piece::Backend(key.clone()), reads);
+        self.set_policies(key, next);
+        self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
+    }
+
+    fn set_policies(&mut self, key: &BackendKey, next: BackendTls) {
+        let told = self.policies.set(key, next, &mut self.plan.secrets);
+        self.statuses.extend(told);
     }
 
     /// Builds back ends that are new in use and drops those that no route uses any more.
@@ -454,7 +454,7 @@ impl Group {
                 self.backends.remove(&key);
                 self.plan.clusters.remove(&name);
                 self.plan.endpoints.remove(&name);
-                self.policies.set(&key, BackendTls::default(), &mut self.plan.secrets);
+                self.set_policies(&key, BackendTls::default());
                 self.tracker.forget(&Piece::Backend(key));
             }
         }

@@ -18,13 +18,13 @@
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [get, list, watch]
-# What Isthmus found out about them, and nothing else of them, is written back.
+# What Isthmus found out about them, and nothing else of them, is written back, by server-side apply.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [backendtlspolicies/status, gateways/status, grpcroutes/status, httproutes/status, listenersets/status, tcproutes/status, tlsroutes/status, udproutes/status]
-  verbs: [patch, update]
+  verbs: [patch]
 - apiGroups: [networking.k8s.io]
   resources: [ingresses/status]
-  verbs: [patch, update]
+  verbs: [patch]
 {{- if .Values.fleet.enabled }}
 # The Envoys of each Gateway, in the Gateway's namespace.
 - apiGroups: [apps]
@@ -39,13 +39,6 @@
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [""]
-  resources: [pods]
-  verbs: [get, list, watch]
-# The Gateway is the owner of its Envoys; some clusters ask for this before they let an owner be named.
-- apiGroups: [gateway.networking.k8s.io]
-  resources: [gateways/finalizers]
-  verbs: [update]
 {{- end }}
 {{- end -}}
 
@@ -56,7 +49,7 @@
   verbs: [get, list, watch]
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gatewayclasses/status]
-  verbs: [patch, update]
+  verbs: [patch]
 - apiGroups: [networking.k8s.io]
   resources: [ingressclasses]
   verbs: [get, list, watch]
