@@ -43,6 +43,10 @@ until_true() {
 
 network() {
   ip link set lo up
+  # Each Envoy watches its token and its CA with instances of its own, and dies where there is none left: the usual limit of 128
+  # for a user is that of a few dozen Envoys. It is one number for the machine, and only ever raised.
+  instances=/proc/sys/fs/inotify/max_user_instances
+  if (($(<"$instances") < 8192)); then echo 8192 >"$instances"; fi
   ip link add pods0 type bridge
   ip address add "$address/24" dev pods0
   ip link set pods0 up

@@ -17,8 +17,8 @@ from world import World
 
 SCENARIOS = [
     "leader_kill",
-    "api_server_away",
     "namespace_again",
+    "api_server_away",
     "endpoint_storm",
     "rbac",
     "broken_objects",
