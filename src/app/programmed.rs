@@ -314,6 +314,10 @@ impl Group {
             }
             let versions = &self.versions[place];
             let held = proxy.held[place];
+            // A certificate that nothing refers to is never asked for: a Gateway's own for back ends that want none.
+            if KINDS[place] == ResourceType::Secret && held.is_none() {
+                return true;
+            }
             let found = versions.iter().rposition(|(version, _)| Some(*version) == held);
             // It was current until the next one came.
             found.is_some_and(|at| versions.get(at + 1).is_none_or(|(_, next)| *next > number))
@@ -408,6 +412,17 @@ mod tests {
         }
         assert_eq!(bench.waiting(1, &["http"]), None);
         assert_eq!(bench.waiting(2, &["http"]), Some("Pending"));
+    }
+
+    #[test]
+    fn a_certificate_that_nothing_asks_for_is_not_waited_for() {
+        let mut bench = Bench::new();
+        bench.publish(&[(LISTENER, "1"), (CLUSTER, "1"), (ResourceType::Secret, "1")]);
+        let first = bench.snapshot.clone();
+        bench.programmed.opened(&group(), "a", 0);
+        assert_eq!(bench.waiting(1, &["http"]), Some("Pending"));
+        bench.ack("a", &first, &[CLUSTER, LISTENER]);
+        assert_eq!(bench.waiting(1, &["http"]), None);
     }
 
     #[test]
