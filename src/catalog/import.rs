@@ -131,11 +131,13 @@ pub(crate) fn object(
             document: "".into(),
         },
         hosts: Vec::new(),
+        sdk_pick: model::SdkPick::Honour,
         ports: vec![MeshServicePort {
             name: "".into(),
             port: import.port,
             target: import.port,
             protocol: said.or(known).unwrap_or(AppProtocol::Http1),
+            declared: said.or(known),
         }],
         sources: vec![Source {
             from: SourceFrom::Registry(RegistryRef { id: id.clone(), labels: BTreeMap::new() }),

@@ -26,6 +26,7 @@ fn service(name: &str) -> Object {
     Object::Service(Arc::new(Service {
         meta: meta(Kind::Service, name),
         ports: vec![],
+        addresses: vec![],
         external_name: None,
         register: vec![],
     }))
