@@ -2,9 +2,9 @@
 
     app.py NAME POD SOCKET [--forget]
 
-HTTP on port 8080, a line of TCP on port 9090, and HTTP on the socket, where the judge says what is to be called: the
-network and its rules have no part in that. A call is `{"url": …, "host": …, "headers": {…}}` or `{"tcp": "host:port"}`. The
-header `x-hops` is a list of the calls that are still to be made, the first of them by whoever gets it.
+HTTP on ports 8080 and 8081, a line of TCP on port 9090, on port 9091 one where the server speaks first; and HTTP on the socket,
+where the judge says what is to be called: the network and its rules have no part in that. A call is `{"url": …, "host": …, "headers": {…}}` or `{"tcp": "host:port"}`, with `"quiet": true` for a client that waits; `"kept": name`
+uses one connection for all calls of that name. The header `x-hops` is a list of the calls that are still to be made, the first of them by whoever gets it.
 The lane goes on from hop to hop, as an agent of OpenTelemetry would see to; with --forget it does not.
 """
 
@@ -28,14 +28,21 @@ TIMEOUT = 10
 
 def call(step: dict[str, Any], more: list[Any], carried: dict[str, str]) -> dict[str, Any]:
     try:
-        return tcp(step["tcp"]) if "tcp" in step else web(step, more, carried)
+        return tcp(step["tcp"], not step.get("quiet")) if "tcp" in step else web(step, more, carried)
     except (OSError, http.client.HTTPException) as error:
         return {"error": repr(error)}
 
 
+# Connections that are kept, and how many of that name were opened.
+KEPT: dict[str, tuple[http.client.HTTPConnection, int]] = {}
+
+
 def web(step: dict[str, Any], more: list[Any], carried: dict[str, str]) -> dict[str, Any]:
     url = urlsplit(step["url"])
-    connection = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=TIMEOUT)
+    name = step.get("kept")
+    connection, opened = KEPT.get(name, (None, 0))
+    if connection is None or connection.sock is None:
+        connection, opened = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=TIMEOUT), opened + 1
     headers = {**carried, **step.get("headers", {})}
     if "host" in step:
         headers["host"] = step["host"]
@@ -46,17 +53,21 @@ def web(step: dict[str, Any], more: list[Any], carried: dict[str, str]) -> dict[
         response = connection.getresponse()
         body = response.read().decode(errors="replace")
     finally:
-        connection.close()
+        if name:
+            KEPT[name] = (connection, opened)
+        else:
+            connection.close()
     said: Any = body
     if response.getheader("content-type") == "application/json":
         said = json.loads(body)
-    return {"status": response.status, "headers": {k.lower(): v for k, v in response.getheaders()}, "body": said}
+    return {"status": response.status, "headers": {k.lower(): v for k, v in response.getheaders()}, "body": said, "opened": opened}
 
 
-def tcp(target: str) -> dict[str, Any]:
+def tcp(target: str, speaks: bool) -> dict[str, Any]:
     host, _, port = target.rpartition(":")
     with socket.create_connection((host.strip("[]"), int(port)), timeout=TIMEOUT) as connection:
-        connection.sendall(b"hello\n")
+        if speaks:
+            connection.sendall(b"hello\n")
         data = b""
         while part := connection.recv(65536):
             data += part
@@ -117,6 +128,11 @@ class Line(socketserver.StreamRequestHandler):
         self.wfile.write(json.dumps({"app": NAME, "pod": POD, "peer": self.client_address[0], "said": said}).encode())
 
 
+class Greeting(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.request.sendall(json.dumps({"app": NAME, "pod": POD, "peer": self.client_address[0]}).encode())
+
+
 class Web(ThreadingHTTPServer):
     address_family = socket.AF_INET6
     daemon_threads = True
@@ -127,6 +143,7 @@ class Lines(socketserver.ThreadingTCPServer):
     address_family = socket.AF_INET6
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = 256
 
 
 class Door(socketserver.ThreadingUnixStreamServer):
@@ -134,7 +151,8 @@ class Door(socketserver.ThreadingUnixStreamServer):
 
 
 def main() -> None:
-    for server in (Web(("::", 8080), App), Lines(("::", 9090), Line)):
+    servers = (Web(("::", 8080), App), Web(("::", 8081), App), Lines(("::", 9090), Line), Lines(("::", 9091), Greeting))
+    for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     Door(SOCKET, Told).serve_forever()
 

@@ -61,6 +61,12 @@ def virtual_host(name: str, domains: list[str], cluster: str, **header: str) -> 
     return {"name": name, "domains": domains, "routes": [route]}
 
 
+def guarded(host: Json) -> Json:
+    """As a policy would."""
+    host["routes"].insert(0, {"match": {"prefix": "/forbidden"}, "direct_response": {"status": 403}})
+    return host
+
+
 def pass_through(name: str = "passthrough", source: str = "") -> Json:
     out: Json = {"name": name, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": "2s"}
     if source:
@@ -74,9 +80,9 @@ def sidecar(services: dict[str, tuple[str, str, list[str]]], names: dict[str, st
     hosts, clusters = [], [pass_through(), pass_through("inbound", "127.0.0.6")]
     for name, (v4, v6, pods) in services.items():
         picked = [f"{pod}:8080" if "." in pod else f"[{pod}]:8080" for pod in pods]
-        domains = [name, f"{name}:80", v4, f"{v4}:80", f"[{v6}]", f"[{v6}]:80"]
-        hosts.append(virtual_host(name, domains, name, x_edited="route"))
-        hosts.append(virtual_host(f"{name}-picked", picked, "passthrough", x_edited="route"))
+        domains = [name, f"{name}.svc.cluster.local", name.partition(".")[0], f"{name}:80", v4, f"{v4}:80", f"[{v6}]", f"[{v6}]:80"]
+        hosts.append(virtual_host(name, domains, name, x_route="producer"))
+        hosts.append(virtual_host(f"{name}-picked", picked, "passthrough", x_route="producer"))
         ends = [{"endpoint": {"address": address(pod, 8080)}} for pod in pods if "." in pod]
         clusters.append({"name": name, "connect_timeout": "2s", "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": ends}]}})
     hosts.append(virtual_host("unknown", ["*"], "passthrough"))
@@ -118,7 +124,7 @@ def sidecar(services: dict[str, tuple[str, str, list[str]]], names: dict[str, st
                     "filter_chains": [
                         {
                             "filter_chain_match": {"destination_port": 8080},
-                            "filters": [manager("inbound", [virtual_host("app", ["*"], "inbound", x_policy="inbound")])],
+                            "filters": [manager("inbound", [guarded(virtual_host("app", ["*"], "inbound"))])],
                         }
                     ],
                     "default_filter_chain": {"filters": [tcp("inbound")]},
@@ -128,3 +134,19 @@ def sidecar(services: dict[str, tuple[str, str, list[str]]], names: dict[str, st
             "clusters": clusters,
         },
     }
+
+
+def sidecar_of(gateway: Json, pod: Any) -> Json:
+    """A gateway's bootstrap made into that of a pod, as long as the program makes none."""
+    labels = {key: value for key, value in pod.labels.items()}
+    mine = {"role": "sidecar", "namespace": pod.namespace, "account": pod.account, "pod": pod.name, "labels": labels, "dns": True}
+    gateway["node"] |= {"id": f"sidecar~{pod.v4}~{pod.name}.{pod.namespace}", "cluster": f"{pod.app}.{pod.namespace}", "metadata": {"isthmus": mine}}
+    return gateway
+
+
+def of_world(world: Any) -> Json:
+    services = {}
+    for (namespace, app), number in world.services.items():
+        pods = [pod for pod in world.pods.values() if pod.app == app]
+        services[f"{app}.{namespace}"] = (f"10.96.0.{number}", f"fd00:96::{number:x}", [a for pod in pods for a in (pod.v4, pod.v6)])
+    return sidecar(services, {name: name for name in services}, "10.244.0.1")

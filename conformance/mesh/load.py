@@ -1,6 +1,6 @@
 """A steady client in a pod: so many requests a second, half of them on connections of their own, half on kept ones.
 
-    load.py RATE URL [HEADER=VALUE]...
+    load.py RATE URL [HEADER=VALUE]...            http://host:port/path, or tcp://host:port where each request is a connection
 
 It ends with its standard input, and then says as JSON how it went. Nothing is tried a second time; a kept connection that was
 closed meanwhile is not used, as every client looks first.
@@ -12,6 +12,7 @@ import http.client
 import json
 import queue
 import select
+import socket
 import sys
 import threading
 import time
@@ -31,7 +32,7 @@ class Load:
         self.failures: list[tuple[float, str]] = []
         self.apps: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
-        self.skipped = 0
+        self.skipped, self.last = 0, 0.0
         self.waiting: queue.Queue[bool | None] = queue.Queue()
         self.ended = threading.Event()
 
@@ -56,6 +57,9 @@ class Load:
             if kept and kept.sock and select.select([kept.sock], [], [], 0)[0]:
                 kept.close()
                 kept = None
+            if self.url.scheme == "tcp":
+                self.line()
+                continue
             connection = self.connect() if fresh or kept is None else kept
             began, at = time.monotonic(), time.time()
             try:
@@ -69,6 +73,8 @@ class Load:
                 continue
             self.times.append(time.monotonic() - began)
             self.statuses[response.status] += 1
+            if response.status == 200:
+                self.last = max(self.last, at)
             if response.status != 200:
                 self.failures.append((at, f"status {response.status}: {body[:120]!r}"))
             else:
@@ -79,6 +85,20 @@ class Load:
                 kept = connection
         if kept:
             kept.close()
+
+    def line(self) -> None:
+        began, at = time.monotonic(), time.time()
+        try:
+            with socket.create_connection((self.url.hostname or "", self.url.port or 0), timeout=TIMEOUT) as connection:
+                connection.sendall(b"hello\n")
+                data = b""
+                while part := connection.recv(65536):
+                    data += part
+            self.apps[json.loads(data)["pod"]] += 1
+        except (OSError, ValueError, KeyError) as error:
+            self.failures.append((at, f"TCP connection: {error!r}"))
+            return
+        self.times.append(time.monotonic() - began)
 
     def run(self) -> None:
         threads = [threading.Thread(target=self.work, daemon=True) for _ in range(WORKERS)]
@@ -99,9 +119,11 @@ class Load:
             "skipped": self.skipped,
             "p50": at(0.5),
             "p99": at(0.99),
+            # When the last one went well, by the clock.
+            "last": self.last,
             "pods": self.apps,
             "statuses": self.statuses,
-            "failures": self.failures[:20],
+            "failures": [(at, text) for at, text in self.failures][:5000],
         }
 
 

@@ -7,7 +7,10 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +72,9 @@ class Machine(Host):
         """Nothing counted is 0: Envoy makes some counters with the first thing that they count."""
         return self.stats(f"^{name.replace('.', '%5C.')}$").get(name, 0)
 
+    def stat_sum(self, part: str) -> int:
+        return sum(self.stats(part).values())
+
     def dump(self, kind: str) -> list[Answer]:
         """What it holds of one sort of resource: `dynamic_route_configs`, `dynamic_active_clusters` …"""
         return json.loads(self.admin(f"config_dump?resource={kind}")).get("configs", [])
@@ -80,6 +86,22 @@ class Machine(Host):
             return "LIVE" in self.admin("ready")
 
         eventually(f"the Envoy of {self.name} is live", limit, look)
+
+
+class Load:
+    """How it went is known once it has ended."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.said: Answer = {}
+
+    def failed(self, begin: float = 0, end: float = float("inf")) -> list[str]:
+        return [text for at, text in self.said["failures"] if begin <= at < end]
+
+    def figures(self) -> str:
+        said = self.said
+        skipped = f", {said['skipped']} not asked because the machine was too slow" if said["skipped"] else ""
+        return f"{self.text}: {said['asked']} requests, {said['failed']} failed{skipped}; p50 {said['p50']:.1f} ms, p99 {said['p99']:.0f} ms"
 
 
 class Pod(Machine):
@@ -107,8 +129,29 @@ class Pod(Machine):
         finally:
             connection.close()
 
+    def kept(self) -> Callable[[str], Answer]:
+        """A client that keeps its connection to the proxy, where it can; each answer says how many it has opened so far."""
+        name = os.urandom(4).hex()
+        return lambda url: self.call({"url": url, "kept": name})
+
     def tcp(self, target: str) -> Answer:
         return self.call({"tcp": target})
+
+    @contextmanager
+    def load(self, rate: float, url: str, **headers: str) -> Iterator[Load]:
+        """Requests of the application's user beside the rest."""
+        words = [f"{key.replace('_', '-')}={value}" for key, value in headers.items()]
+        child = self.start("load", APP_USER, sys.executable, PUBLIC / "load.py", rate, url, *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        load = Load(f"{self.name} → {url}, {rate:g}/s")
+        try:
+            yield load
+        finally:
+            try:
+                said, _ = child.communicate(b"", timeout=60)
+                load.said = json.loads(said)
+            finally:
+                child.kill()
+                self.children.remove(child)
 
     def document(self) -> Answer:
         labels = {**self.labels, **({"isthmus.dev/sidecar": "injected"} if self.mesh else {})}
