@@ -4,40 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from net import Host
 from pod import ADMIN
 
-RULES = """
-table inet isthmus {
-  chain output {
-    type nat hook output priority -100;
-    oifname lo ip saddr 127.0.0.6 return
-    oifname lo ip6 saddr ::6 return
-    oifname lo meta skuid 1337 ip daddr != 127.0.0.0/8 meta l4proto tcp redirect to :15006
-    oifname lo meta skuid 1337 ip6 daddr != ::1 meta l4proto tcp redirect to :15006
-    meta skuid 1337 return
-    udp dport 53 redirect to :15053
-    oifname lo ip daddr 127.0.0.0/8 return
-    oifname lo ip6 daddr ::1 return
-    meta l4proto tcp redirect to :15001
-  }
-  chain prerouting {
-    type nat hook prerouting priority dstnat;
-    tcp dport { 15020, 15021, 15090 } return
-    meta l4proto tcp redirect to :15006
-  }
-}
-"""
 Json = dict[str, Any]
 
 
 def typed(name: str, kind: str, **fields: Any) -> Json:
     return {"name": name, "typed_config": {"@type": f"type.googleapis.com/envoy.{kind}", **fields}}
-
-
-def capture(host: Host) -> None:
-    host.run("ip", "-6", "address", "add", "::6/128", "dev", "lo")
-    host.nft(RULES)
 
 
 def address(ip: str, port: int) -> Json:
@@ -134,14 +107,6 @@ def sidecar(services: dict[str, tuple[str, str, list[str]]], names: dict[str, st
             "clusters": clusters,
         },
     }
-
-
-def sidecar_of(gateway: Json, pod: Any) -> Json:
-    """A gateway's bootstrap made into that of a pod, as long as the program makes none."""
-    labels = {key: value for key, value in pod.labels.items()}
-    mine = {"role": "sidecar", "namespace": pod.namespace, "account": pod.account, "pod": pod.name, "labels": labels, "dns": True}
-    gateway["node"] |= {"id": f"sidecar~{pod.v4}~{pod.name}.{pod.namespace}", "cluster": f"{pod.app}.{pod.namespace}", "metadata": {"isthmus": mine}}
-    return gateway
 
 
 def of_world(world: Any) -> Json:

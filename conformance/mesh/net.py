@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 WORK = Path(os.environ["MESH_WORK"])
-NFT = os.environ["ISTHMUS_JUDGE_NFT"]
+# Where `isthmus capture` finds nft.
+os.environ["PATH"] += f":{Path(os.environ['ISTHMUS_JUDGE_NFT']).parent}"
 # What every user may read; the rest of the machine may be root's alone.
 PUBLIC = Path("/run/mesh")
 BRIDGE4, BRIDGE6 = "10.244.0.1", "fd00:244::1"
@@ -63,9 +64,6 @@ class Host:
 
     def run(self, *words: object, given: str | None = None) -> str:
         return run("ip", "netns", "exec", self.name, *words, given=given)
-
-    def nft(self, rules: str) -> None:
-        self.run(NFT, "-f", "-", given=rules)
 
     def start(self, what: str, user: int, *words: object, stdin: int = subprocess.DEVNULL, stdout: int | None = None) -> subprocess.Popen[bytes]:
         """A program of this machine, as this user; its log is in a file of that name."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import by_hand
-from case import eventually
+from case import Failed, eventually
 from isthmus import XDS_PORT, Isthmus, Json, make
 from names import NameServer
 from net import BRIDGE4, PUBLIC, bridge, run
@@ -147,25 +147,31 @@ class World:
             self.isthmus.join("shop/edge", "gateway", self.token(machine), ENVOY_USER)
 
     def bootstrap(self, machine: Machine, token: Path | None) -> Json:
-        words = ["--xds", f"{BRIDGE4}:{XDS_PORT}", "--xds-ca", self.isthmus.pki / "ca.crt", "-o", "json"]
+        words: list[object] = ["--xds", f"{BRIDGE4}:{XDS_PORT}", "--xds-ca", self.isthmus.pki / "ca.crt", "-o", "json"]
         if token:
             words += ["--token-file", token]
-        if not isinstance(machine, Pod):
-            return json.loads(run(PUBLIC / "isthmus", "bootstrap", "--gateway", "shop/edge", "--admin-port", machine.admin_port, *words))
-        out = json.loads(run(PUBLIC / "isthmus", "bootstrap", "--gateway", "shop/edge", "--admin-port", machine.admin_port, *words))
-        return by_hand.sidecar_of(out, machine)
+        if isinstance(machine, Pod):
+            words += ["--role", "sidecar", "--namespace", machine.namespace, "--account", machine.account, "--pod", machine.name]
+            words += ["--address", machine.v4, *(word for label in machine.labels.items() for word in ("--label", "=".join(label)))]
+        else:
+            words += ["--gateway", "shop/edge", "--admin-port", machine.admin_port]
+        return json.loads(run(PUBLIC / "isthmus", "bootstrap", *words))
 
     def launch(self, machine: Machine, token: Path | None = None) -> None:
         if BY_HAND and isinstance(machine, Pod):
             machine.start_envoy(by_hand.of_world(self))
-            by_hand.capture(machine)
+            self.capture(machine)
             return
         machine.start_envoy(self.bootstrap(machine, token or self.token(machine)), os.environ.get("MESH_ENVOY_LOG", "warning"))
         if isinstance(machine, Pod):
             self.capture(machine)
 
-    def capture(self, pod: Pod) -> None:
-        by_hand.capture(pod)
+    @staticmethod
+    def capture(pod: Pod) -> None:
+        """As the init container does it: as root, in the pod's network."""
+        said = pod.run(PUBLIC / "isthmus", "capture")
+        if said.strip() != "captured":
+            raise Failed(f"isthmus capture in {pod.name}: {said}")
 
     def add(self, pod: Pod) -> Pod:
         """One more, of which everybody is told."""
