@@ -16,6 +16,7 @@ mod finding;
 mod fleet;
 mod gateway;
 mod hostname;
+mod identity;
 mod ingress;
 mod object;
 mod policy;
@@ -38,6 +39,7 @@ pub use gateway::{
     Selector, SelectorOperator, SelectorRequirement, TlsMode, WantedAddress,
 };
 pub use hostname::{Hostname, InvalidHostname};
+pub use identity::{InvalidSpiffeId, SpiffeId, TrustDomain};
 pub use ingress::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls};
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};
 pub use policy::{BackendAuthorities, BackendTlsPolicy, CertificateName, PolicyTarget};
