@@ -33,6 +33,12 @@ pub use route::{
 /// The name of a resource as the proxy sees it.
 pub type Name = Arc<str>;
 
+/// The secret with a proxy's own certificate in the mesh. It is in no plan: whoever issues certificates lays it over what
+/// was made of the plan, since it is as much a matter of the clock as of the configuration.
+pub const IDENTITY: &str = "isthmus/identity";
+/// The secret with the roots that the mesh trusts, likewise.
+pub const ROOTS: &str = "isthmus/roots";
+
 /// All that one node group needs.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {

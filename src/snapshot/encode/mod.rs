@@ -26,4 +26,4 @@ pub use common::BROKEN_REFERENCE;
 pub(crate) use endpoint::endpoints;
 pub(crate) use listener::{api_listener, listener, udp_listener};
 pub(crate) use route::TableCache;
-pub(crate) use secret::secret;
+pub(crate) use secret::{content_of, secret};
