@@ -1,7 +1,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use model::{SpiffeId, TrustDomain};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::certificate::{self, Root};
@@ -23,7 +22,7 @@ impl Authority {
     ///
     /// # Errors
     /// When no key can be made.
-    pub fn make(trust_domain: &TrustDomain, times: &Times, now: SystemTime) -> Result<Self, Error> {
+    pub fn make(trust_domain: &str, times: &Times, now: SystemTime) -> Result<Self, Error> {
         Ok(Self::of(Signer::make(trust_domain, times.root, now)?, now))
     }
 
@@ -123,7 +122,7 @@ impl Authority {
 
     /// # Errors
     /// When no key can be made.
-    pub fn issue(&self, id: &SpiffeId, life: Duration, now: SystemTime) -> Result<Leaf, Error> {
+    pub fn issue(&self, id: &Arc<str>, life: Duration, now: SystemTime) -> Result<Leaf, Error> {
         self.signer.issue(id, life, now)
     }
 
@@ -148,7 +147,7 @@ impl Authority {
     /// When no key can be made.
     pub fn rotate(
         &self,
-        trust_domain: &TrustDomain,
+        trust_domain: &str,
         times: &Times,
         now: SystemTime,
     ) -> Result<Option<Self>, Error> {

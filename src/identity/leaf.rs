@@ -2,7 +2,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use model::SpiffeId;
 use rcgen::{
     CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
@@ -16,7 +15,8 @@ pub(crate) const EARLY: Duration = Duration::from_secs(300);
 
 /// A certificate that says who a workload is, and its key.
 pub struct Leaf {
-    pub id: SpiffeId,
+    /// Its SPIFFE id.
+    pub id: Arc<str>,
     /// In PEM, the leaf first, without the root.
     pub chain: Arc<str>,
     key: Arc<str>,
@@ -47,7 +47,7 @@ pub(crate) fn issue(
     issuer: &Issuer<'_, KeyPair>,
     chain: &str,
     signer: &Arc<str>,
-    id: &SpiffeId,
+    id: &Arc<str>,
     now: SystemTime,
     until: SystemTime,
 ) -> Result<Leaf, Error> {
@@ -79,8 +79,8 @@ pub(crate) fn issue(
 
 /// Half of the life, and up to 1 % more or less: what was issued together, after a restart or a change of roots, is not
 /// renewed together for ever.
-fn renewal(id: &SpiffeId, life: Duration) -> Duration {
-    let spread = xxh3_64(id.to_string().as_bytes()) % 2001;
+fn renewal(id: &str, life: Duration) -> Duration {
+    let spread = xxh3_64(id.as_bytes()) % 2001;
     #[expect(clippy::cast_precision_loss, reason = "at most 2000")]
     let factor = 0.99 + spread as f64 / 100_000.0;
     (life / 2).mul_f64(factor)

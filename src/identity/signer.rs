@@ -2,7 +2,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use model::TrustDomain;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PublicKeyData as _, SanType,
@@ -35,11 +34,7 @@ impl Signer {
     ///
     /// # Errors
     /// When the system gives no random numbers.
-    pub(crate) fn make(
-        trust_domain: &TrustDomain,
-        life: Duration,
-        now: SystemTime,
-    ) -> Result<Self, Error> {
+    pub(crate) fn make(trust_domain: &str, life: Duration, now: SystemTime) -> Result<Self, Error> {
         let key = KeyPair::generate().map_err(Error::Make)?;
         let mut params = CertificateParams::default();
         // Each root has a name of its own: whoever builds a chain finds its issuer by the name first.
@@ -89,7 +84,7 @@ impl Signer {
 
     pub(crate) fn issue(
         &self,
-        id: &model::SpiffeId,
+        id: &Arc<str>,
         life: Duration,
         now: SystemTime,
     ) -> Result<Leaf, Error> {

@@ -1,6 +1,6 @@
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use model::{SpiffeId, TrustDomain};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -15,12 +15,14 @@ fn start() -> SystemTime {
     SystemTime::UNIX_EPOCH + 20_000 * DAY
 }
 
-fn id() -> SpiffeId {
-    SpiffeId::account(&TrustDomain::default(), "shop", "orders")
+const DOMAIN: &str = "cluster.local";
+
+fn id() -> Arc<str> {
+    "spiffe://cluster.local/ns/shop/sa/orders".into()
 }
 
 fn authority() -> Authority {
-    Authority::make(&TrustDomain::default(), &Times::default(), start()).unwrap()
+    Authority::make(DOMAIN, &Times::default(), start()).unwrap()
 }
 
 fn ders(pem: &str) -> Vec<Vec<u8>> {
@@ -90,7 +92,7 @@ fn renewal_is_at_half_of_the_life_by_each_a_little_apart() {
     let authority = authority();
     let mut seen = std::collections::BTreeSet::new();
     for n in 0..50 {
-        let id = SpiffeId::account(&TrustDomain::default(), "shop", &format!("a{n}"));
+        let id = format!("spiffe://cluster.local/ns/shop/sa/a{n}").into();
         let leaf = authority.issue(&id, DAY, start()).unwrap();
         let wait = leaf.renew_at.duration_since(start()).unwrap();
         assert!((DAY / 2).mul_f64(0.99) <= wait && wait <= (DAY / 2).mul_f64(1.01), "{wait:?}");
@@ -104,19 +106,18 @@ fn renewal_is_at_half_of_the_life_by_each_a_little_apart() {
 #[test]
 fn at_every_step_of_a_change_each_trusts_what_each_other_shows() {
     let times = Times::default();
-    let domain = TrustDomain::default();
     let settled = authority();
     assert_eq!(settled.phase(), Phase::Settled);
     assert!(settled.next(Taken::All, &times, start() + 1000 * DAY).is_none());
-    let bundled = settled.rotate(&domain, &times, start()).unwrap().unwrap();
+    let bundled = settled.rotate(DOMAIN, &times, start()).unwrap().unwrap();
     assert_eq!(bundled.phase(), Phase::Bundled);
-    assert!(bundled.rotate(&domain, &times, start()).unwrap().is_none(), "one at a time");
+    assert!(bundled.rotate(DOMAIN, &times, start()).unwrap().is_none(), "one at a time");
     let late = start() + 10 * SECOND;
     assert!(bundled.next(Taken::All, &times, late - SECOND).is_none(), "too early");
     assert!(bundled.next(Taken::NotYet, &times, late + 1000 * DAY).is_none(), "somebody lacks it");
     let signing = bundled.next(Taken::All, &times, late).unwrap();
     assert_eq!(signing.phase(), Phase::Signing);
-    assert!(signing.rotate(&domain, &times, late).unwrap().is_none());
+    assert!(signing.rotate(DOMAIN, &times, late).unwrap().is_none());
     assert!(signing.next(Taken::NotYet, &times, late + DAY - SECOND).is_none());
     assert!(signing.next(Taken::NotYet, &times, late + DAY).is_some(), "no old leaf is good");
     let done = signing.next(Taken::All, &times, late + times.settle).unwrap();
