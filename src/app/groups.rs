@@ -26,7 +26,7 @@ const MAX_WANTED: usize = 10_000;
 const MAX_LABELS: usize = 64;
 /// Groups that proxies asked for and that nothing is compiled for are remembered up to this number, so that a client
 /// which makes up names cannot fill the memory.
-const MAX_UNKNOWN: usize = 1000;
+const MAX_UNKNOWN: usize = 20_000;
 
 /// The current snapshot of every group, each with its own bell.
 #[derive(Debug, Default)]

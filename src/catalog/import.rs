@@ -117,7 +117,7 @@ pub(crate) fn object(
     served: Option<&ServedService>,
     old: Option<&MeshService>,
 ) -> MeshService {
-    let known = old.filter(|old| is_import(old)).and_then(|old| Some(old.ports.first()?.protocol));
+    let known = old.filter(|old| is_import(old)).and_then(|old| old.ports.first()?.declared);
     let said = served.and_then(protocol);
     MeshService {
         meta: Meta {
