@@ -3,8 +3,9 @@
     app.py NAME POD SOCKET [--forget]
 
 HTTP on ports 8080 and 8081, a line of TCP on port 9090, on port 9091 one where the server speaks first; and HTTP on the socket,
-where the judge says what is to be called: the network and its rules have no part in that. A call is `{"url": …, "host": …, "headers": {…}}` or `{"tcp": "host:port"}`, with `"quiet": true` for a client that waits; `"kept": name`
-uses one connection for all calls of that name. The header `x-hops` is a list of the calls that are still to be made, the first of them by whoever gets it.
+where the judge says what is to be called: the network and its rules have no part in that. A call is `{"url": …, "host": …, "headers": {…}}` or
+`{"tcp": "host:port"}`, with `"quiet": true` for a client that waits; `"kept": name` uses one connection for all calls of that
+name. The header `x-hops` is a list of the calls that are still to be made, the first of them by whoever gets it.
 The lane goes on from hop to hop, as an agent of OpenTelemetry would see to; with --forget it does not.
 """
 
@@ -77,6 +78,8 @@ def tcp(target: str, speaks: bool) -> dict[str, Any]:
 class App(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
+    # Head and body in one piece: half of an answer waits for the client's delayed acknowledgement.
+    wbufsize = -1
 
     def answer(self, said: Any) -> None:
         body = json.dumps(said).encode()
