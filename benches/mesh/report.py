@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench import Figures
 
 # Who the real Envoy is.
-SIDECAR = ["--role", "sidecar", "--namespace", "ns-0", "--account", "app-0", "--label", "app=app-0"]
+SIDECAR = ["--role", "sidecar", "--namespace", "ns-0", "--account", "app-0", "--pod", "app-0-0", "--ip", "127.0.0.1", "--label", "app=app-0"]
 
 
 def text(all_of: list[Figures], sizes: Sizes) -> str:

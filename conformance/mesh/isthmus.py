@@ -63,14 +63,21 @@ class Isthmus:
         run("openssl", "req", *authority, "-subj", "/CN=xds", "-out", self.pki / "ca.crt", "-keyout", WORK / "ca.key")
         run("openssl", "req", *authority, "-subj", "/CN=isthmus", *names, "-CA", self.pki / "ca.crt", "-CAkey", WORK / "ca.key", "-out", WORK / "xds.crt", "-keyout", WORK / "xds.key")
 
-    def join(self, subject: str, role: str, file: Path, owner: int) -> None:
-        """A token for the user, and the grant that it stands for."""
-        token = hashlib.sha256(os.urandom(32)).hexdigest()
-        self.grants.append(f"sha256:{hashlib.sha256(token.encode()).hexdigest()} {role} {subject}")
+    def join(self, words: list[str], file: Path, owner: int) -> None:
+        """A join token for a workload, of which its Envoy's user has the file."""
+        self.grants.append(run(PROGRAM, "token", "join", *words, "--to", file).strip())
+        os.chown(file, owner, owner)
+        file.chmod(0o400)
         self.write_grants()
+
+    def let_in(self, gateway: str, file: Path, owner: int) -> None:
+        """The same for the Envoy of a Gateway."""
+        token = os.urandom(32).hex()
+        self.grants.append(f"sha256:{hashlib.sha256(token.encode()).hexdigest()} gateway {gateway}")
         file.write_text(token)
         os.chown(file, owner, owner)
         file.chmod(0o400)
+        self.write_grants()
 
     def write_grants(self) -> None:
         self.tokens.write_text("".join(f"{line}\n" for line in self.grants))
@@ -127,6 +134,10 @@ class Isthmus:
         text = self.ask("/metrics")[1].decode()
         found = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
         return {labels: float(value) for labels, value in found}
+
+    def reloads(self) -> float:
+        """How often changed files of credentials were read again."""
+        return sum(self.metrics("isthmus_file_reloads_total").values())
 
     def cli(self, *words: object) -> str:
         return run(PROGRAM, *words, "--server", f"http://{BRIDGE4}:{HTTP_PORT}")

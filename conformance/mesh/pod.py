@@ -105,9 +105,11 @@ class Load:
 
 
 class Pod(Machine):
-    def __init__(self, name: str, number: int, app: str, namespace: str, *, labels: dict[str, str] | None = None, forget: bool = False, mesh: bool = True) -> None:
+    def __init__(self, name: str, number: int, app: str, namespace: str, *, labels: dict[str, str] | None = None, forget: bool = False, mesh: bool = True, registry: str = "") -> None:
         super().__init__(name, number)
         self.app, self.namespace, self.account, self.mesh = app, namespace, app, mesh
+        # Where it is known, if not as a pod.
+        self.registry = registry
         self.labels = {"app": app, **(labels or {})}
         self.socket = PUBLIC / f"{name}.socket"
         self.forget = forget
@@ -152,6 +154,10 @@ class Pod(Machine):
             finally:
                 child.kill()
                 self.children.remove(child)
+
+    def identity_words(self) -> list[str]:
+        """Who it is, in the words of `isthmus token join`."""
+        return ["--registry", self.registry, "--service", self.app] if self.registry else ["--account", f"{self.namespace}/{self.account}"]
 
     def document(self) -> Answer:
         labels = {**self.labels, **({"isthmus.dev/sidecar": "injected"} if self.mesh else {})}

@@ -58,8 +58,8 @@ def edge(listeners: list[Json] | None = None) -> Json:
     return make("Gateway", "shop", "edge", spec={"gatewayClassName": "isthmus", "listeners": listeners or [usual]})
 
 
-def route(namespace: str, name: str, parent: Json, backend: str, *, headers: dict[str, str] | None = None, **spec: Any) -> Json:
-    rule: Json = {"backendRefs": [{"name": backend, "port": 80}]}
+def route(namespace: str, name: str, parent: Json, backend: str, *, headers: dict[str, str] | None = None, backend_kind: tuple[str, str] = ("", "Service"), **spec: Any) -> Json:
+    rule: Json = {"backendRefs": [{"group": backend_kind[0], "kind": backend_kind[1], "name": backend, "port": 80}]}
     if headers:
         edit = {"set": [{"name": key, "value": value} for key, value in headers.items()]}
         rule["filters"] = [{"type": "RequestHeaderModifier", "requestHeaderModifier": edit}]
@@ -123,7 +123,7 @@ class World:
 
     def tell_pods(self) -> None:
         """What the API server would know of the pods that are there."""
-        out = [pod.document() for pod in self.pods.values()]
+        out = [pod.document() for pod in self.pods.values() if not pod.registry]
         for namespace, app in self.services:
             out += slices(namespace, app, [pod for pod in self.pods.values() if (pod.namespace, pod.app) == (namespace, app)])
         self.isthmus.folder.put("pods", *out)
@@ -142,17 +142,17 @@ class World:
         if isinstance(machine, Pod):
             if BY_HAND:
                 return
-            self.isthmus.join(f"ns/{machine.namespace}/sa/{machine.account}", "sidecar", self.token(machine), ENVOY_USER)
+            self.isthmus.join(machine.identity_words(), self.token(machine), ENVOY_USER)
         else:
-            self.isthmus.join("shop/edge", "gateway", self.token(machine), ENVOY_USER)
+            self.isthmus.let_in("shop/edge", self.token(machine), ENVOY_USER)
 
     def bootstrap(self, machine: Machine, token: Path | None) -> Json:
         words: list[object] = ["--xds", f"{BRIDGE4}:{XDS_PORT}", "--xds-ca", self.isthmus.pki / "ca.crt", "-o", "json"]
         if token:
             words += ["--token-file", token]
         if isinstance(machine, Pod):
-            words += ["--role", "sidecar", "--namespace", machine.namespace, "--account", machine.account, "--pod", machine.name]
-            words += ["--address", machine.v4, *(word for label in machine.labels.items() for word in ("--label", "=".join(label)))]
+            who = ["--registry", machine.registry, "--service", machine.app] if machine.registry else ["--account", machine.account, "--pod", machine.name]
+            words += ["--role", "sidecar", "--namespace", machine.namespace, *who, "--ip", machine.v4, *(word for label in machine.labels.items() for word in ("--label", "=".join(label)))]
         else:
             words += ["--gateway", "shop/edge", "--admin-port", machine.admin_port]
         return json.loads(run(PUBLIC / "isthmus", "bootstrap", *words))
@@ -176,7 +176,9 @@ class World:
     def add(self, pod: Pod) -> Pod:
         """One more, of which everybody is told."""
         self.pods[pod.name] = pod
+        reads = self.isthmus.reloads()
         self.admit(pod)
+        eventually("the new grant is known", LIMIT, lambda: self.isthmus.reloads() > reads)
         self.launch(pod)
         pod.wait_live(LIMIT)
         self.tell_pods()

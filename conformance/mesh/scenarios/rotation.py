@@ -19,7 +19,7 @@ def play(world: World, case: Case) -> None:
     all_of = [world.edge, *world.pods.values()]
     isthmus = world.isthmus
     isthmus.stop()
-    isthmus.extra["identity-leaf-life"] = f"{LEAF}s"
+    isthmus.extra["mesh-leaf-life"] = f"{LEAF}s"
     isthmus.start()
     try:
         eventually("leaves are short", 60, lambda: all(leaf(machine)["left"] <= LEAF for machine in all_of))
@@ -27,7 +27,7 @@ def play(world: World, case: Case) -> None:
         rotate_root(world, case, all_of)
     finally:
         isthmus.stop()
-        isthmus.extra.pop("identity-leaf-life")
+        isthmus.extra.pop("mesh-leaf-life")
         isthmus.start()
         eventually("leaves are long again", 60, lambda: all(leaf(machine)["left"] > 3600 for machine in all_of))
 
