@@ -18,6 +18,7 @@ mod groups;
 mod kubernetes;
 mod lag;
 mod last_good;
+mod layers;
 mod pipeline;
 mod programmed;
 mod proxies;
