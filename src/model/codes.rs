@@ -154,6 +154,11 @@ codes! {
     /// others are to try again.
     TOKEN_REVIEW = 1605, "tokens cannot be checked";
 
+    /// There is one MeshConfig, called `default`. This one has another name and says nothing to anybody.
+    MESH_CONFIG_UNUSED = 1701, "MeshConfig of another name";
+    /// The policy denies, or asks an authorization service, and has no rules that say which requests: it is for none.
+    POLICY_WITHOUT_RULES = 1702, "policy without rules";
+
     /// The CA of the mesh cannot be read: its Secret or file is not what was written there, or cannot be reached. Proxies keep
     /// the certificates that they have; those that come new get none until it can be read.
     CA_UNREADABLE = 1901, "CA of the mesh cannot be read";
