@@ -6,13 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::exit::{Exit, Outcome};
 use crate::io::Io;
 use crate::{
-<<<<<<< HEAD
-    bootstrap, capture, certificate, check, completion, crds, dev, explain, get, proxy, registry,
-    serve, validate, version,
-=======
-    bootstrap, certificate, check, completion, crds, dev, explain, get, identity, proxy, registry,
-    serve, token, validate, version,
->>>>>>> identity
+    bootstrap, capture, certificate, check, completion, crds, dev, explain, get, identity, proxy,
+    registry, serve, token, validate, version,
 };
 
 /// An Envoy control plane that joins Kubernetes and legacy service registries in one service model
