@@ -478,8 +478,12 @@ impl Group {
                     && old.virtual_hosts.iter().zip(&virtual_hosts).all(|(a, b)| Arc::ptr_eq(a, b))
             });
             if !same {
-                let table =
-                    RouteTable { name: name.clone(), virtual_hosts, origin: origin.clone() };
+                let table = RouteTable {
+                    name: name.clone(),
+                    virtual_hosts,
+                    access: None,
+                    origin: origin.clone(),
+                };
                 self.plan.route_tables.insert(name.clone(), Arc::new(table));
             }
         }
