@@ -154,6 +154,11 @@ codes! {
     /// others are to try again.
     TOKEN_REVIEW = 1605, "tokens cannot be checked";
 
+    /// There is one MeshConfig, called `default`. This one has another name and says nothing to anybody.
+    MESH_CONFIG_UNUSED = 1701, "MeshConfig of another name";
+    /// The policy denies, or asks an authorization service, and has no rules that say which requests: it is for none.
+    POLICY_WITHOUT_RULES = 1702, "policy without rules";
+
     /// A policy names a part of its target that is not there: a port of a service, a rule of a route. It has no effect there.
     POLICY_SECTION = 2001, "part of a target not found";
     /// No pod has the labels that a policy selects.
