@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::keeper::{Found, Keeper, Saved};
 use super::trouble::{self, Troubles};
-use super::{Identities, Shown};
+use super::{Identities, LOOK, Shown};
 use crate::groups::Groups;
 use crate::pipeline::Step;
 use crate::proxies::Proxies;
@@ -20,7 +20,6 @@ use crate::proxies::Proxies;
 const TRUST_DOMAIN: &str = "trust-domain";
 /// For how long proxies wait for a CA that cannot be read, before they are served without certificates.
 const PATIENCE: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_secs(60);
 /// After a write that failed.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -88,6 +87,7 @@ impl Runner {
                 Ok(()) = self.steps.changed() => {}
                 Ok(()) = self.peers.changed() => {}
                 Ok(()) = acknowledged.changed(), if self.is_moving() => {}
+                () = self.identities.short.notified() => {}
                 () = lead(&mut self.leader) => {}
                 () = tokio::time::sleep(pause.unwrap_or_default()) => {}
             }

@@ -94,8 +94,9 @@ pub(super) fn all(fleet: bool) -> Vec<Permission> {
         for (group, resource) in FLEET {
             need(Scope::Watched, group, resource, OWN);
         }
-        need(Scope::Cluster, "authentication.k8s.io", "tokenreviews", &["create"]);
     }
+    // Of proxies of gateways, and of sidecars.
+    need(Scope::Cluster, "authentication.k8s.io", "tokenreviews", &["create"]);
     all
 }
 
@@ -125,7 +126,7 @@ mod tests {
                 rule[field].as_array().unwrap().iter().map(|v| v.as_str().unwrap().into()).collect()
             };
             for rule in role["rules"].as_array().unwrap() {
-                // The one Secret that Isthmus writes is a matter of `isthmus certificate`.
+                // The two Secrets that Isthmus writes: a matter of `isthmus certificate`, and of the mesh.
                 if own && texts(rule, "resources") == ["secrets"] {
                     continue;
                 }

@@ -61,7 +61,7 @@
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   verbs: [get, list, watch]
-{{- if .Values.fleet.enabled }}
+{{- if or .Values.fleet.enabled .Values.mesh.enabled }}
 # Whether the token that an Envoy shows is real, and whose it is.
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
