@@ -10,6 +10,8 @@
 mod access;
 mod attach;
 mod peer;
+#[cfg(test)]
+mod testing;
 
 pub use access::{Around, Judged, of_gateway, of_port};
 pub use attach::{Member, Workload, reach_nothing};
