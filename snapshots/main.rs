@@ -52,6 +52,7 @@ areas! {
     "listener" => listener,
     "listenerset" => listenerset,
     "match" => matching,
+    "policy" => policy,
     "registry" => registry,
     "session" => session,
     "status" => status,
