@@ -96,6 +96,6 @@ pub(crate) fn with_orders<T>(look: impl FnOnce(&Workload<'_>) -> T) -> T {
         port: 8080,
     }];
     let namespace = "shop".into();
-    let label = |name: &str| (name == "app").then_some("orders");
-    look(&Workload { namespace: &namespace, label: &label, services: &services })
+    let labels = [("app".into(), "orders".into())];
+    look(&Workload { namespace: &namespace, labels: &labels, services: &services })
 }
