@@ -53,6 +53,7 @@ areas! {
     "listener" => listener,
     "listenerset" => listenerset,
     "match" => matching,
+    "policy" => policy,
     "registry" => registry,
     "session" => session,
     "sidecar" => sidecar,
