@@ -7,7 +7,7 @@ use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
     BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayApi,
-    GatewayClass, GatewayConfig, Health, Ingress, IngressClass, Kind, ListenerSet, MeshConfig,
+    GatewayClass, GatewayConfig, Health, Ingress, IngressClass, Kind, LaneGroup, ListenerSet, MeshConfig,
     MeshService, Namespace, NamespacedName, Node, Object, ObjectKey, Pod, Question, ReferenceGrant,
     Refused, Registry, RegistryServiceId, Route, Secret, Service,
 };
@@ -24,7 +24,7 @@ pub enum Key {
     RoutesOf(ObjectKey),
     /// Which ListenerSets name this Gateway; what they say is asked of each.
     ListenerSetsOf(NamespacedName),
-    /// Which policies are for this object; what they say is asked of each.
+    /// Which policies and LaneGroups are for this object; what they say is asked of each.
     PoliciesOf(ObjectKey),
     /// The EndpointSlices of this Service, with their content.
     SlicesOf(NamespacedName),
@@ -372,6 +372,17 @@ impl Catalog {
         })
     }
 
+    pub(crate) fn lane_groups_of(
+        &self,
+        target: &ObjectKey,
+    ) -> impl Iterator<Item = &Arc<LaneGroup>> {
+        let keys = self.policies_of.get(target).into_iter().flatten();
+        keys.filter_map(|key| match self.get(key)? {
+            Object::LaneGroup(group) => Some(group),
+            _ => None,
+        })
+    }
+
     pub(crate) fn slices_of(
         &self,
         service: &NamespacedName,
@@ -510,6 +521,11 @@ fn entries(object: &Object) -> BTreeSet<Key> {
             let targets = policy.targets.iter();
             let keys = targets.filter_map(|t| find(&t.group, &t.kind, &t.name));
             keys.map(Key::PoliciesOf).collect()
+        }
+        Object::LaneGroup(group) => {
+            let entries = group.entries.iter().map(|e| find(&e.group, &e.kind, &e.name));
+            let services = group.services.iter().map(|s| find(&s.group, &s.kind, &s.name));
+            entries.chain(services).flatten().map(Key::PoliciesOf).collect()
         }
         _ => {
             let parents = object.as_route().into_iter().flat_map(|route| &route.parents);

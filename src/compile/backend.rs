@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use catalog::View;
 use ir::{
-    Choice, Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, Trust,
+    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, Trust,
     UpstreamProtocol, UpstreamTls,
 };
 use model::{
-    AppProtocol, BackendRef, Code, Condition, DnsResolution, Endpoint, EndpointHealth, Finding,
+    AppProtocol, BackendRef, Code, Condition, DnsResolution, EndpointHealth, Finding,
     Kind, Locality, MeshService, MeshServicePort, Meta, NamespacedName, ObjectKey, ObjectRef,
     Severity, SourceFrom, codes,
 };
 
 use crate::complaint::Complaint;
-use crate::join;
+use crate::join::{self, Found};
+use crate::lanes::{self, Chosen, ServiceLanes};
 use crate::plan::put;
 
 /// How long a proxy waits for a connection to an endpoint.
@@ -60,6 +61,10 @@ impl BackendKey {
             Speech::Udp => "/udp",
         };
         format!("{kind}/{}/{}/{port}{speech}", name.namespace, name.name).into()
+    }
+
+    pub(crate) fn service(&self) -> ObjectKey {
+        ObjectKey { kind: self.kind, name: self.name.clone() }
     }
 
     /// Whether it is this port of its service.
@@ -229,21 +234,27 @@ pub(crate) fn resolve(
 /// so one whose service is gone is not taken away here.
 pub(crate) fn update(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>, plan: &mut Plan) {
     let name = key.cluster();
+    let lanes = lanes::of_service(view, &key.service());
     // The cluster could not reach them; without any it need not try.
     let unreachable = tls.as_ref().is_some_and(|tls| tls.trust == Trust::Nobody);
-    if let Some(cluster) = cluster(view, key, tls) {
+    if let Some(cluster) = cluster(view, key, tls, lanes.as_ref()) {
         put(&mut plan.clusters, &name, cluster);
     }
     let set = if unreachable {
         EndpointSet { name: name.clone(), localities: Vec::new() }
     } else {
-        endpoints(view, key)
+        endpoints(view, key, lanes.as_ref())
     };
     put(&mut plan.endpoints, &name, set);
 }
 
 /// The cluster of a back end; `None` once the service or port is gone.
-fn cluster(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>) -> Option<Cluster> {
+fn cluster(
+    view: &View<'_>,
+    key: &BackendKey,
+    tls: Option<UpstreamTls>,
+    lanes: Option<&ServiceLanes<'_>>,
+) -> Option<Cluster> {
     let mut discovery = Discovery::Endpoints;
     let (protocol, origin) = match key.kind {
         Kind::MeshService => {
@@ -280,7 +291,7 @@ fn cluster(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>) -> Optio
         protocol,
         tls,
         mesh_tls: None,
-        choice: Choice::Turn,
+        choice: lanes.map(ServiceLanes::choice).unwrap_or_default(),
         connect_timeout: CONNECT_TIMEOUT,
         discovery,
         origin,
@@ -303,7 +314,11 @@ fn asked_by_proxies(service: &MeshService, port: &MeshServicePort) -> Discovery 
 }
 
 /// The endpoints of a back end; an empty set where there are none.
-fn endpoints(view: &View<'_>, key: &BackendKey) -> EndpointSet {
+fn endpoints(
+    view: &View<'_>,
+    key: &BackendKey,
+    lanes: Option<&ServiceLanes<'_>>,
+) -> EndpointSet {
     let (found, exact) = match key.kind {
         Kind::MeshService => {
             let service = view.mesh_service(&key.name);
@@ -318,22 +333,48 @@ fn endpoints(view: &View<'_>, key: &BackendKey) -> EndpointSet {
             (join::of_service(view, &key.name, port), false)
         }
     };
-    EndpointSet { name: key.cluster(), localities: by_locality(found, exact) }
+    EndpointSet { name: key.cluster(), localities: by_locality(choose(found, lanes), exact) }
+}
+
+/// The endpoints of all ports of a service.
+pub(crate) fn found_of_service(view: &View<'_>, service: &ObjectKey) -> Vec<Found> {
+    match service.kind {
+        Kind::MeshService => view.mesh_service(&service.name).map_or_else(Vec::new, |service| {
+            service.ports.iter().flat_map(|port| join::endpoints(view, service, port).0).collect()
+        }),
+        _ => {
+            let ports = view.service(&service.name).map_or(0, |service| service.ports.len());
+            let name = &service.name;
+            (0..ports).flat_map(|index| join::of_service(view, name, |_| Some(index))).collect()
+        }
+    }
 }
 
 /// Chooses who takes part: healthy endpoints, or, where there is none, those that are draining but still serve
 /// (as kube-proxy does for terminating endpoints). The others are left out rather than marked, because a proxy that
-/// counts them as unhealthy may panic and use them. Weights that are `exact` are whole numbers already.
-fn by_locality(found: Vec<(Endpoint, u16)>, exact: bool) -> Vec<LocalityEndpoints> {
+/// counts them as unhealthy may panic and use them.
+fn choose(found: Vec<Found>, lanes: Option<&ServiceLanes<'_>>) -> Vec<Chosen> {
+    if let Some(lanes) = lanes {
+        return lanes.choose(found);
+    }
     let some_healthy =
         found.iter().any(|(e, _)| e.health == EndpointHealth::Healthy && e.weight > 0.0);
     let wanted = if some_healthy { EndpointHealth::Healthy } else { EndpointHealth::Draining };
-    let chosen: Vec<_> =
-        found.into_iter().filter(|(e, _)| e.health == wanted && e.weight > 0.0).collect();
-    let all_equal =
-        chosen.windows(2).all(|pair| pair[0].0.weight.total_cmp(&pair[1].0.weight).is_eq());
+    let health = EndpointHealth::Healthy;
+    found
+        .into_iter()
+        .filter(|(e, _)| e.health == wanted && e.weight > 0.0)
+        .map(|found| Chosen { found, health, labels: Vec::new() })
+        .collect()
+}
+
+/// Weights that are `exact` are whole numbers already.
+fn by_locality(chosen: Vec<Chosen>, exact: bool) -> Vec<LocalityEndpoints> {
+    let all_equal = chosen
+        .windows(2)
+        .all(|pair| pair[0].found.0.weight.total_cmp(&pair[1].found.0.weight).is_eq());
     let mut localities: BTreeMap<Locality, Vec<LbEndpoint>> = BTreeMap::new();
-    for (endpoint, port) in chosen {
+    for Chosen { found: (endpoint, port), health, labels } in chosen {
         let weight = match (all_equal, exact) {
             (true, _) => 1,
             (false, true) => whole(endpoint.weight),
@@ -343,8 +384,8 @@ fn by_locality(found: Vec<(Endpoint, u16)>, exact: bool) -> Vec<LocalityEndpoint
             address: endpoint.address,
             port,
             weight,
-            health: EndpointHealth::Healthy,
-            labels: Vec::new(),
+            health,
+            labels,
             mtls: false,
         };
         localities.entry(endpoint.locality).or_default().push(entry);

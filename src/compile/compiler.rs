@@ -10,7 +10,7 @@ use model::{
 
 use crate::complaint::{self, Complaint};
 use crate::register::{Register, Registered};
-use crate::{Bind, GroupKey, features, gateway, grpc, references, refused};
+use crate::{Bind, GroupKey, features, gateway, grpc, lanes, references, refused};
 
 /// `PolicyStatus.ancestors`: more are not to be written.
 const MOST_ANCESTORS: usize = 16;
@@ -187,6 +187,7 @@ impl Compiler {
         all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route)));
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
+        all.extend(lanes::findings(catalog));
         all.extend(references::broken(catalog));
         all.extend(references::untargeted(catalog));
         all.extend(self.register.complaints());

@@ -118,7 +118,7 @@ pub(crate) fn host(name: &str, domains: &[&str], routes: Vec<Route>) -> Arc<Virt
 }
 
 pub(crate) fn table(name: &str, hosts: Vec<Arc<VirtualHost>>) -> RouteTable {
-    RouteTable { name: name.into(), virtual_hosts: hosts, origin: vec![origin("gateway")] }
+    RouteTable { name: name.into(), virtual_hosts: hosts, lanes: None, origin: vec![origin("gateway")] }
 }
 
 pub(crate) fn set(name: &str, value: &str) -> HeaderEdit {

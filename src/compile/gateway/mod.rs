@@ -24,6 +24,7 @@ use model::{Fleet, Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
 use crate::backend::{self, BackendKey};
 use crate::complaint::Complaint;
+use crate::lanes::{self, Entry};
 use crate::plan::{keep, put, put_all};
 use crate::tracker::Tracker;
 pub use addresses::Bind;
@@ -41,6 +42,7 @@ use tables::Tables;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Piece {
     Skeleton,
+    Lanes,
     RouteList,
     Attachment(ObjectKey),
     Rules(ObjectKey, Entrance),
@@ -97,6 +99,7 @@ pub(crate) struct Group {
     /// Back ends whose number of users changed.
     touched: BTreeSet<BackendKey>,
     tables: Tables,
+    lanes: Entry,
     /// What the making of sockets found.
     outranked: Vec<Complaint>,
     /// Those of the plan's secrets that are of listeners or of the Gateway.
@@ -122,6 +125,7 @@ impl Group {
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
             tables: Tables::default(),
+            lanes: Entry::default(),
             outranked: Vec::new(),
             secrets: BTreeSet::new(),
             policies: Policies::default(),
@@ -165,7 +169,7 @@ impl Group {
     pub(crate) fn update(&mut self, catalog: &Catalog, changed: &[Key]) -> bool {
         let first = !std::mem::replace(&mut self.started, true);
         let stale = if first {
-            BTreeSet::from([Piece::Skeleton, Piece::RouteList])
+            BTreeSet::from([Piece::Skeleton, Piece::Lanes, Piece::RouteList])
         } else {
             self.tracker.stale(changed)
         };
@@ -179,6 +183,9 @@ impl Group {
         }
         if new_fronts {
             self.tables.reset(&self.skeleton);
+        }
+        if stale.contains(&Piece::Lanes) {
+            self.update_lanes(catalog, &mut new);
         }
         let mut todo: BTreeSet<ObjectKey> = stale
             .iter()
@@ -235,6 +242,8 @@ impl Group {
         if new.tables {
             self.update_tables();
         }
+        let shares = self.served().then(|| self.lanes.shares.clone());
+        put_all(&mut self.plan.runtime, shares.into_iter().map(|l| (l.name.clone(), l)));
         true
     }
 
@@ -275,6 +284,15 @@ impl Group {
         }
         self.secrets = used;
         new_fronts
+    }
+
+    fn update_lanes(&mut self, catalog: &Catalog, new: &mut New) {
+        let view = View::new(catalog);
+        let next = lanes::entry(&view, &self.name);
+        self.tracker.set(Piece::Lanes, view.into_reads());
+        new.sockets |= next.carrier != self.lanes.carrier;
+        new.tables |= next.rules != self.lanes.rules;
+        self.lanes = next;
     }
 
     fn update_route_list(
@@ -470,16 +488,22 @@ impl Group {
             .collect();
         let gateway = self.skeleton.gateway.iter();
         let origin: Vec<ObjectRef> = gateway.map(|gateway| gateway.meta.at("")).collect();
+        let lanes = &self.lanes.rules;
         let mut kept = BTreeSet::new();
         for (name, virtual_hosts) in self.tables.build().filter(|(name, _)| used.contains(*name)) {
             kept.insert(name.clone());
             let same = self.plan.route_tables.get(name).is_some_and(|old| {
-                old.virtual_hosts.len() == virtual_hosts.len()
+                old.lanes == *lanes
+                    && old.virtual_hosts.len() == virtual_hosts.len()
                     && old.virtual_hosts.iter().zip(&virtual_hosts).all(|(a, b)| Arc::ptr_eq(a, b))
             });
             if !same {
-                let table =
-                    RouteTable { name: name.clone(), virtual_hosts, origin: origin.clone() };
+                let table = RouteTable {
+                    name: name.clone(),
+                    virtual_hosts,
+                    lanes: lanes.clone(),
+                    origin: origin.clone(),
+                };
                 self.plan.route_tables.insert(name.clone(), Arc::new(table));
             }
         }

@@ -197,5 +197,5 @@ fn table(backend: &BackendKey, origin: &ObjectRef) -> RouteTable {
         domains: vec!["*".into()],
         routes: vec![Arc::new(route)],
     };
-    RouteTable { name, virtual_hosts: vec![Arc::new(host)], origin: vec![origin.clone()] }
+    RouteTable { name, virtual_hosts: vec![Arc::new(host)], lanes: None, origin: vec![origin.clone()] }
 }

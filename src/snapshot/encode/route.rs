@@ -5,6 +5,9 @@ use envoy_types::pb::envoy::config::route::v3 as pb;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
+use super::common::any;
+use super::connection::LANE_ENTRY;
+use super::lane_entry;
 use super::rules::{clusters_of, virtual_host};
 use crate::{Resource, ResourceKey, ResourceType, canonical};
 
@@ -32,7 +35,7 @@ impl TableCache {
     /// A `RouteConfiguration` is its fields one after the other in order of number, so the virtual hosts can be put
     /// between what comes before (the name) and what comes behind (everything else).
     pub(crate) fn encode(&mut self, table: &ir::RouteTable) -> Resource {
-        let ir::RouteTable { name, virtual_hosts, origin } = table;
+        let ir::RouteTable { name, virtual_hosts, lanes, origin } = table;
         self.update(virtual_hosts);
         let mut body =
             pb::RouteConfiguration { name: name.to_string(), ..Default::default() }.encode_to_vec();
@@ -40,7 +43,7 @@ impl TableCache {
         for host in &self.hosts {
             body.extend_from_slice(&host.field);
         }
-        body.extend_from_slice(&settings().encode_to_vec());
+        body.extend_from_slice(&settings(lanes.as_deref()).encode_to_vec());
         Resource::new(
             ResourceType::Route,
             name.clone(),
@@ -108,8 +111,10 @@ impl TableCache {
 }
 
 /// Everything in the message but the name and the virtual hosts.
-fn settings() -> pb::RouteConfiguration {
+fn settings(lanes: Option<&ir::LaneEntry>) -> pb::RouteConfiguration {
+    let lanes = lanes.map(|entry| (LANE_ENTRY.to_string(), any(&lane_entry::per_table(entry))));
     pb::RouteConfiguration {
+        typed_per_filter_config: lanes.into_iter().collect(),
         // Gateway API's host names have no port; clients on ports other than 80 and 443 send one.
         ignore_port_in_host_matching: true,
         ..Default::default()
@@ -136,6 +141,6 @@ pub(super) fn plain(table: &ir::RouteTable) -> pb::RouteConfiguration {
     pb::RouteConfiguration {
         name: table.name.to_string(),
         virtual_hosts: table.virtual_hosts.iter().map(|host| virtual_host(host)).collect(),
-        ..settings()
+        ..settings(table.lanes.as_deref())
     }
 }
