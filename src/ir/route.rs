@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use model::{Cors, Fraction, HeaderEdit, ObjectRef, Retry, RouteMatch};
 
-use crate::{LaneCarrier, Name};
+use crate::{Access, LaneCarrier, Name};
 
 /// The routes behind one listener (or one filter chain of it).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct RouteTable {
     pub virtual_hosts: Vec<Arc<VirtualHost>>,
     /// Read by [`crate::FilterSlot::LaneEntry`].
     pub lanes: Option<Arc<LaneEntry>>,
+    /// What is let through to routes that do not say it themselves.
+    pub access: Option<Arc<Access>>,
     pub origin: Vec<ObjectRef>,
 }
 
@@ -60,6 +62,8 @@ pub struct Route {
     pub request_headers: HeaderEdit,
     pub response_headers: HeaderEdit,
     pub cors: Option<Cors>,
+    /// In place of that of the table.
+    pub access: Option<Arc<Access>>,
     pub origin: ObjectRef,
 }
 

@@ -502,6 +502,7 @@ impl Group {
                     name: name.clone(),
                     virtual_hosts,
                     lanes: lanes.clone(),
+                    access: None,
                     origin: origin.clone(),
                 };
                 self.plan.route_tables.insert(name.clone(), Arc::new(table));

@@ -258,6 +258,7 @@ impl Builder<'_> {
             request_headers: parts.request_headers.clone(),
             response_headers: parts.response_headers.clone(),
             cors: parts.cors.clone(),
+            access: None,
             origin: self.route.meta.at(&rule.pointer),
         }
     }

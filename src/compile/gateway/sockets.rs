@@ -62,6 +62,7 @@ impl Group {
                     name: "tcp".into(),
                     matches: ChainMatch::Any,
                     tls: None,
+                    access: None,
                     handler: Handler::Tcp(forward(
                         front,
                         self.winner(index, &None, &mut out.outranked),
@@ -129,6 +130,7 @@ impl Group {
                     name,
                     matches: ChainMatch::Tls(Vec::new()),
                     tls: terminate.then(|| back.tls.clone()),
+                    access: None,
                     handler: Handler::Tcp(forward),
                     origin: back.origin.clone(),
                 }
@@ -223,13 +225,17 @@ fn http_chain(
             ChainMatch::Any
         },
         tls: tls.then(|| back.tls.clone()),
+        access: None,
         handler: Handler::Http(HttpConnection {
             stat_prefix: format!("{}_{name}", front.entrance.port).into(),
             side: Side::Edge,
             route_table: table.clone(),
             filters: vec![
                 FilterSlot::Cors,
+                // Before whatever looks at headers.
                 FilterSlot::LaneEntry(lanes.clone()),
+                // Behind CORS: a preflight shows no credentials.
+                FilterSlot::Access,
                 FilterSlot::Lane(lanes.clone()),
                 FilterSlot::Session,
             ],
