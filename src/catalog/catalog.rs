@@ -7,9 +7,9 @@ use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
     BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayApi,
-    GatewayClass, GatewayConfig, Health, Ingress, IngressClass, Kind, LaneGroup, ListenerSet, MeshConfig,
-    MeshService, Namespace, NamespacedName, Node, Object, ObjectKey, Pod, Question, ReferenceGrant,
-    Refused, Registry, RegistryServiceId, Route, Secret, Service,
+    GatewayClass, GatewayConfig, Health, Ingress, IngressClass, Kind, LaneGroup, ListenerSet,
+    MeshConfig, MeshService, Namespace, NamespacedName, Node, Object, ObjectKey, Pod, Question,
+    ReferenceGrant, Refused, Registry, RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::guard::ServedService;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use model::{
     BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Gateway, GatewayClass, GatewayConfig,
-    Kind, LaneGroup, ListenerSet, MeshService, MeshSettings, Namespace, NamespacedName, Node, Object,
-    ObjectKey, Pod, Question, ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
+    Kind, LaneGroup, ListenerSet, MeshService, MeshSettings, Namespace, NamespacedName, Node,
+    Object, ObjectKey, Pod, Question, ReferenceGrant, Registry, RegistryServiceId, Route, Secret,
+    Service,
 };
 
 use crate::{Catalog, Key, ServedService};
@@ -185,10 +186,7 @@ impl<'a> View<'a> {
         policies.inspect(|policy| self.object(Kind::BackendTlsPolicy, policy.meta.name()))
     }
 
-    pub fn lane_groups_of(
-        &self,
-        target: &ObjectKey,
-    ) -> impl Iterator<Item = &'a Arc<LaneGroup>> {
+    pub fn lane_groups_of(&self, target: &ObjectKey) -> impl Iterator<Item = &'a Arc<LaneGroup>> {
         self.note(Key::PoliciesOf(target.clone()));
         let groups = self.catalog.lane_groups_of(target);
         groups.inspect(|group| self.object(Kind::LaneGroup, group.meta.name()))

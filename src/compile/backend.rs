@@ -9,9 +9,8 @@ use ir::{
     UpstreamProtocol, UpstreamTls,
 };
 use model::{
-    AppProtocol, BackendRef, Code, Condition, DnsResolution, EndpointHealth, Finding,
-    Kind, Locality, MeshService, MeshServicePort, Meta, NamespacedName, ObjectKey, ObjectRef,
-    Severity, SourceFrom, codes,
+    AppProtocol, BackendRef, Code, Condition, DnsResolution, Finding, Kind, Locality, MeshService,
+    MeshServicePort, Meta, NamespacedName, ObjectKey, ObjectRef, Severity, SourceFrom, codes,
 };
 
 use crate::complaint::Complaint;
@@ -230,11 +229,25 @@ pub(crate) fn resolve(
     Ok(BackendKey { kind, name: target.name.clone(), port, speech })
 }
 
+/// Who calls a back end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    Gateway,
+    /// A gRPC program, which knows nothing of subsets.
+    Program,
+}
+
 /// Brings a back end's cluster and endpoints in a plan up to date. A cluster stays while something may still refer to it,
 /// so one whose service is gone is not taken away here.
-pub(crate) fn update(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>, plan: &mut Plan) {
+pub(crate) fn update(
+    view: &View<'_>,
+    key: &BackendKey,
+    caller: Caller,
+    tls: Option<UpstreamTls>,
+    plan: &mut Plan,
+) {
     let name = key.cluster();
-    let lanes = lanes::of_service(view, &key.service());
+    let lanes = lanes::of_service(view, &key.service(), caller);
     // The cluster could not reach them; without any it need not try.
     let unreachable = tls.as_ref().is_some_and(|tls| tls.trust == Trust::Nobody);
     if let Some(cluster) = cluster(view, key, tls, lanes.as_ref()) {
@@ -314,11 +327,7 @@ fn asked_by_proxies(service: &MeshService, port: &MeshServicePort) -> Discovery 
 }
 
 /// The endpoints of a back end; an empty set where there are none.
-fn endpoints(
-    view: &View<'_>,
-    key: &BackendKey,
-    lanes: Option<&ServiceLanes<'_>>,
-) -> EndpointSet {
+fn endpoints(view: &View<'_>, key: &BackendKey, lanes: Option<&ServiceLanes<'_>>) -> EndpointSet {
     let (found, exact) = match key.kind {
         Kind::MeshService => {
             let service = view.mesh_service(&key.name);
@@ -333,7 +342,11 @@ fn endpoints(
             (join::of_service(view, &key.name, port), false)
         }
     };
-    EndpointSet { name: key.cluster(), localities: by_locality(choose(found, lanes), exact) }
+    let chosen = match lanes {
+        Some(lanes) => lanes.choose(found),
+        None => lanes::serving(found),
+    };
+    EndpointSet { name: key.cluster(), localities: by_locality(chosen, exact) }
 }
 
 /// The endpoints of all ports of a service.
@@ -350,24 +363,6 @@ pub(crate) fn found_of_service(view: &View<'_>, service: &ObjectKey) -> Vec<Foun
     }
 }
 
-/// Chooses who takes part: healthy endpoints, or, where there is none, those that are draining but still serve
-/// (as kube-proxy does for terminating endpoints). The others are left out rather than marked, because a proxy that
-/// counts them as unhealthy may panic and use them.
-fn choose(found: Vec<Found>, lanes: Option<&ServiceLanes<'_>>) -> Vec<Chosen> {
-    if let Some(lanes) = lanes {
-        return lanes.choose(found);
-    }
-    let some_healthy =
-        found.iter().any(|(e, _)| e.health == EndpointHealth::Healthy && e.weight > 0.0);
-    let wanted = if some_healthy { EndpointHealth::Healthy } else { EndpointHealth::Draining };
-    let health = EndpointHealth::Healthy;
-    found
-        .into_iter()
-        .filter(|(e, _)| e.health == wanted && e.weight > 0.0)
-        .map(|found| Chosen { found, health, labels: Vec::new() })
-        .collect()
-}
-
 /// Weights that are `exact` are whole numbers already.
 fn by_locality(chosen: Vec<Chosen>, exact: bool) -> Vec<LocalityEndpoints> {
     let all_equal = chosen
@@ -380,14 +375,8 @@ fn by_locality(chosen: Vec<Chosen>, exact: bool) -> Vec<LocalityEndpoints> {
             (false, true) => whole(endpoint.weight),
             (false, false) => whole((endpoint.weight * WEIGHT_SCALE).min(WEIGHT_MAX)),
         };
-        let entry = LbEndpoint {
-            address: endpoint.address,
-            port,
-            weight,
-            health,
-            labels,
-            mtls: false,
-        };
+        let entry =
+            LbEndpoint { address: endpoint.address, port, weight, health, labels, mtls: false };
         localities.entry(endpoint.locality).or_default().push(entry);
     }
     // Two sources may name the same address, also under two localities: the first locality keeps it.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ir::{
-    ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Intake, LaneCarrier, Listener, Name,
-    Side, StreamForward, UdpHandler, UdpListener,
+    ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Intake, LaneCarrier, Listener,
+    Name, Side, StreamForward, UdpHandler, UdpListener,
 };
 use model::{Finding, Hostname, ObjectKey, ObjectRef, Severity, codes};
 
@@ -209,12 +209,7 @@ fn forward(front: &Front, rule: Option<&StreamRule>) -> StreamForward {
     }
 }
 
-fn http_chain(
-    front: &Front,
-    back: &Back,
-    table: &Name,
-    lanes: &LaneCarrier,
-) -> FilterChain {
+fn http_chain(front: &Front, back: &Back, table: &Name, lanes: &LaneCarrier) -> FilterChain {
     let tls = front.entrance.tls();
     let name: Name = if tls { front.label() } else { "http".into() };
     FilterChain {

@@ -25,11 +25,9 @@ pub(crate) fn entry(view: &View<'_>, gateway: &NamespacedName) -> Entry {
     let carrier = carrier(&view.mesh().lane);
     let target = ObjectKey { kind: Kind::Gateway, name: gateway.clone() };
     let groups = groups_of(view, &target);
-    let running: Vec<_> =
-        in_order(&groups).into_iter().filter(|(_, lane)| lane.running).collect();
+    let running: Vec<_> = in_order(&groups).into_iter().filter(|(_, lane)| lane.running).collect();
     let asked = running.iter().filter(|(group, _)| group.accept_client_header);
-    let asked =
-        asked.map(|(_, lane)| LaneRule { lane: lane.name.clone(), when: LaneWhen::Asked });
+    let asked = asked.map(|(_, lane)| LaneRule { lane: lane.name.clone(), when: LaneWhen::Asked });
     let drawn = running.iter().map(|(group, lane)| {
         let matches = lane.dye.matches.clone();
         let when = LaneWhen::Drawn { matches, share: share(group, lane) };

@@ -3,12 +3,13 @@ use std::sync::Arc;
 
 use catalog::{Catalog, View};
 use model::{
-    Code, Finding, Kind, LaneFallback, LaneGroup, Object, ObjectKey, Severity, Workload, codes,
+    Code, Finding, Kind, LaneFallback, LaneGroup, NamespacedName, Object, ObjectKey, Severity,
+    Workload, codes,
 };
 
 use super::service::{Place, ServiceLanes};
 use super::{of_service, permitted};
-use crate::backend::found_of_service;
+use crate::backend::{Caller, found_of_service};
 use crate::complaint::Complaint;
 
 /// What is wrong with the LaneGroups, and in which lanes services have nobody: said before a request gets there.
@@ -24,59 +25,52 @@ pub(crate) fn findings(catalog: &Catalog) -> Vec<Complaint> {
 fn of_group(view: &View<'_>, group: &Arc<LaneGroup>) -> Vec<Complaint> {
     let mut out = Vec::new();
     for entry in &group.entries {
-        let kind = Kind::find(&entry.group, &entry.kind).filter(|kind| *kind == Kind::Gateway);
-        let target = kind.map(|kind| ObjectKey { kind, name: entry.name.clone() });
-        let shown = || "lanes begin at Gateways".to_string();
-        out.extend(reference(view, group, target, &entry.pointer, &entry.kind, shown).err());
+        let named = (&*entry.group, &*entry.kind, &entry.name);
+        out.extend(reference(view, group, named, &entry.pointer).err().flatten());
     }
     for service in &group.services {
-        let kind = Kind::find(&service.group, &service.kind)
-            .filter(|kind| matches!(kind, Kind::Service | Kind::MeshService));
-        let target = kind.map(|kind| ObjectKey { kind, name: service.name.clone() });
-        let shown = || "use kind Service (group \"\") or MeshService (group isthmus.dev)".into();
-        let target = match reference(view, group, target, &service.pointer, &service.kind, shown) {
-            Ok(target) => target,
-            Err(complaint) => {
-                out.push(complaint);
-                continue;
+        let named = (&*service.group, &*service.kind, &service.name);
+        match reference(view, group, named, &service.pointer) {
+            Ok(target) => {
+                if let Some(lanes) = of_service(view, &target, Caller::Gateway) {
+                    out.extend(members(view, group, &target, &service.pointer, &lanes));
+                }
             }
-        };
-        let Some(lanes) = of_service(view, &target) else { continue };
-        out.extend(members(view, group, &target, &service.pointer, &lanes));
+            Err(complaint) => out.extend(complaint),
+        }
     }
     out
 }
 
-/// What a reference of a LaneGroup names, if it is there and may be named.
+/// What a reference of a LaneGroup names, if it is there and may be named; else what is to be said of it.
 fn reference(
     view: &View<'_>,
     group: &LaneGroup,
-    target: Option<ObjectKey>,
+    (api, kind, name): (&str, &str, &NamespacedName),
     pointer: &str,
-    kind: &str,
-    kinds: impl Fn() -> String,
-) -> Result<ObjectKey, Complaint> {
+) -> Result<ObjectKey, Option<Complaint>> {
     let error = |code, text: String, hint: String| {
         finding(group, pointer, code, Severity::Error, text, hint)
     };
-    let Some(target) = target else {
-        let text = format!("a LaneGroup cannot name kind {kind} here");
-        return Err(error(codes::REFERENCE_KIND, text, kinds()).into());
-    };
+    // Other kinds were refused when the document was read.
+    let target = Kind::find(api, kind).map(|kind| ObjectKey { kind, name: name.clone() });
+    let target = target.ok_or(None)?;
     if !permitted(view, group, &target) {
         let (namespace, own) = (&target.name.namespace, group.meta.namespace());
         let text = format!(
             "no ReferenceGrant in namespace {namespace} permits this reference to {target}"
         );
-        let hint =
-            format!("add a ReferenceGrant in {namespace} from LaneGroup in {own} to {}", target.kind);
-        return Err(error(codes::REFERENCE_NOT_PERMITTED, text, hint).into());
+        let hint = format!(
+            "add a ReferenceGrant in {namespace} from LaneGroup in {own} to {}",
+            target.kind
+        );
+        return Err(Some(error(codes::REFERENCE_NOT_PERMITTED, text, hint).into()));
     }
     if view.get(&target).is_none() {
         let text = format!("{target} does not exist");
         let hint = "it has no lanes until it exists".into();
         let finding = error(codes::REFERENCE_NOT_FOUND, text, hint);
-        return Err(Complaint { finding, missing: Some(target) });
+        return Err(Some(Complaint { finding, missing: Some(target) }));
     }
     Ok(target)
 }

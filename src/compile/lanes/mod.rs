@@ -22,7 +22,7 @@ use model::{Kind, Lane, LaneGroup, LaneNames, ObjectKey};
 use crate::backend::granted;
 pub(crate) use entry::{Entry, entry};
 pub(crate) use findings::findings;
-pub(crate) use service::{Chosen, ServiceLanes, of_service};
+pub(crate) use service::{Chosen, ServiceLanes, of_service, serving};
 
 /// In what lanes travel through this mesh.
 pub(crate) fn carrier(names: &LaneNames) -> LaneCarrier {
@@ -48,8 +48,10 @@ fn permitted(view: &View<'_>, group: &LaneGroup, target: &ObjectKey) -> bool {
 
 /// What requests go by where several lanes could have one: the larger priority, then the order of the documents.
 fn in_order<'a>(groups: &[&'a Arc<LaneGroup>]) -> Vec<(&'a Arc<LaneGroup>, &'a Lane)> {
-    let mut all: Vec<_> =
-        groups.iter().flat_map(|group| group.lanes.iter().map(move |lane| (*group, lane))).collect();
+    let mut all: Vec<_> = groups
+        .iter()
+        .flat_map(|group| group.lanes.iter().map(move |lane| (*group, lane)))
+        .collect();
     all.sort_by_key(|(_, lane)| std::cmp::Reverse(lane.priority));
     all
 }

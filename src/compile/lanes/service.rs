@@ -6,11 +6,13 @@ use ir::{Choice, Name};
 use model::{EndpointHealth, Lane, LaneFallback, LaneGroup, LaneNames, ObjectKey, Workload};
 
 use super::{groups_of, in_order};
+use crate::backend::Caller;
 use crate::join::Found;
 
-/// A service with lanes.
+/// A service with lanes, to one who calls it.
 #[derive(Debug)]
 pub(crate) struct ServiceLanes<'a> {
+    caller: Caller,
     names: LaneNames,
     groups: Vec<&'a Arc<LaneGroup>>,
 }
@@ -36,13 +38,20 @@ pub(crate) struct Chosen {
 }
 
 /// `None`: no LaneGroup speaks of this service.
-pub(crate) fn of_service<'a>(view: &View<'a>, service: &ObjectKey) -> Option<ServiceLanes<'a>> {
+pub(crate) fn of_service<'a>(
+    view: &View<'a>,
+    service: &ObjectKey,
+    caller: Caller,
+) -> Option<ServiceLanes<'a>> {
     let groups = groups_of(view, service);
-    (!groups.is_empty()).then(|| ServiceLanes { names: view.mesh().lane, groups })
+    (!groups.is_empty()).then(|| ServiceLanes { caller, names: view.mesh().lane, groups })
 }
 
 impl ServiceLanes<'_> {
     pub(crate) fn choice(&self) -> Choice {
+        if self.caller == Caller::Program {
+            return Choice::Turn;
+        }
         let base = self.names.base.clone();
         let fallback = match self.strict(|group| group.on_missing) {
             false => ir::LaneFallback::To(base),
@@ -77,6 +86,9 @@ impl ServiceLanes<'_> {
     /// for them a lane in which nobody is well is one in which there is nobody, and they need no second list to fall
     /// back on. Proxies judge no endpoint's health themselves.
     pub(crate) fn choose(&self, found: Vec<Found>) -> Vec<Chosen> {
+        if self.caller == Caller::Program {
+            return self.base(found);
+        }
         let mut places: BTreeMap<Place, Vec<Found>> = BTreeMap::new();
         for one in found {
             places.entry(self.place(one.0.workload.as_ref())).or_default().push(one);
@@ -86,41 +98,52 @@ impl ServiceLanes<'_> {
         let LaneNames { label, base, .. } = &self.names;
         let mut of_base = BTreeSet::from([base.clone()]);
         let mut out = Vec::new();
-        let mut take = |found, health, labels: &BTreeSet<Name>| {
-            let labels = labels.iter().map(|lane| (label.clone(), lane.clone())).collect();
-            out.push(Chosen { found, health, labels });
-        };
-        for (place, members) in places.iter().rev() {
-            let with = |health| {
-                let fits = move |(e, _): &&Found| e.health == health && e.weight > 0.0;
-                members.iter().filter(fits).cloned().collect::<Vec<_>>()
-            };
-            let mut serving = with(EndpointHealth::Healthy);
-            let labels = match place {
-                // It comes last: others say for whom it stands in.
+        for (place, members) in places.into_iter().rev() {
+            // It comes last: others say for whom it stands in.
+            let labels = match &place {
                 Place::Base => of_base.clone(),
                 Place::Lane(lane) => BTreeSet::from([lane.clone()]),
                 // Clients that pick their instance themselves may have picked one of them.
                 Place::Stopped(_) | Place::Unknown(_) => BTreeSet::new(),
             };
-            let falls_back = matches!(place, Place::Lane(_)) && !unwell;
-            if serving.is_empty() && !falls_back {
-                serving = with(EndpointHealth::Draining);
-            }
-            if let (true, Place::Lane(lane)) = (serving.is_empty(), place) {
-                if unwell {
+            let mut chosen = serving(members.clone());
+            if let Place::Lane(lane) = place {
+                let ends = |(e, _): &Found| e.health == EndpointHealth::Draining;
+                if !unwell && chosen.iter().any(|chosen| ends(&chosen.found)) {
+                    // Those that end need not serve on: there is the base.
+                    chosen.clear();
+                }
+                if chosen.is_empty() && unwell {
                     // They get nothing, and because they are there nobody else does in their place.
-                    for found in members {
-                        take(found.clone(), EndpointHealth::Unhealthy, &labels);
-                    }
-                } else if missing {
-                    of_base.insert(lane.clone());
+                    let health = EndpointHealth::Unhealthy;
+                    let there = |found| Chosen { found, health, labels: Vec::new() };
+                    chosen = members.into_iter().map(there).collect();
+                } else if chosen.is_empty() && missing {
+                    of_base.insert(lane);
                 }
             }
-            for found in serving {
-                take(found, EndpointHealth::Healthy, &labels);
-            }
+            let labels: Vec<_> = labels.into_iter().map(|lane| (label.clone(), lane)).collect();
+            out.extend(chosen.into_iter().map(|one| Chosen { labels: labels.clone(), ..one }));
         }
         out
     }
+
+    /// For those who have no lane and cannot choose by it.
+    fn base(&self, found: Vec<Found>) -> Vec<Chosen> {
+        let of_base = |(endpoint, _): &Found| self.place(endpoint.workload.as_ref()) == Place::Base;
+        serving(found.into_iter().filter(of_base).collect())
+    }
+}
+
+/// Chooses who takes part: healthy endpoints, or, where there is none, those that are draining but still serve
+/// (as kube-proxy does for terminating endpoints). The others are left out rather than marked, because a proxy that
+/// counts them as unhealthy may panic and use them.
+pub(crate) fn serving(found: Vec<Found>) -> Vec<Chosen> {
+    let some_healthy =
+        found.iter().any(|(e, _)| e.health == EndpointHealth::Healthy && e.weight > 0.0);
+    let wanted = if some_healthy { EndpointHealth::Healthy } else { EndpointHealth::Draining };
+    let health = EndpointHealth::Healthy;
+    let fits = |(e, _): &Found| e.health == wanted && e.weight > 0.0;
+    let found = found.into_iter().filter(fits);
+    found.map(|found| Chosen { found, health, labels: Vec::new() }).collect()
 }

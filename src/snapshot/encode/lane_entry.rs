@@ -31,7 +31,10 @@ use super::paths::{escape_regex, grpc_pattern};
 /// What the filter does where no table says otherwise: nobody is in a lane.
 pub(super) fn filter(carrier: &LaneCarrier) -> matching::ExtensionWithMatcher {
     matching::ExtensionWithMatcher {
-        extension_config: Some(filter_config("envoy.filters.http.composite", &Composite::default())),
+        extension_config: Some(filter_config(
+            "envoy.filters.http.composite",
+            &Composite::default(),
+        )),
         xds_matcher: Some(tree(carrier, &[])),
         ..Default::default()
     }
@@ -224,10 +227,7 @@ fn header_input(name: &str) -> TypedExtensionConfig {
     extension("envoy.matching.inputs.request_headers", &input)
 }
 
-fn single(
-    input: TypedExtensionConfig,
-    matcher: predicate::single_predicate::Matcher,
-) -> Predicate {
+fn single(input: TypedExtensionConfig, matcher: predicate::single_predicate::Matcher) -> Predicate {
     let single = predicate::SinglePredicate { input: Some(input), matcher: Some(matcher) };
     Predicate { match_type: Some(predicate::MatchType::SinglePredicate(single)) }
 }

@@ -7,8 +7,8 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::common::any;
 use super::connection::LANE_ENTRY;
-use super::{access, lane_entry};
 use super::rules::{clusters_of, virtual_host};
+use super::{access, lane_entry};
 use crate::{Resource, ResourceKey, ResourceType, canonical};
 
 /// Number of `RouteConfiguration.virtual_hosts`.
