@@ -130,7 +130,7 @@ pub struct LbEndpoint {
     /// Above 0, relative to the other endpoints of the set; already scaled to integers.
     pub weight: u32,
     pub health: EndpointHealth,
-    /// Those by which subsets choose, in order of key.
+    /// Those by which subsets choose, in order; a key may have several values.
     pub labels: Vec<(Name, Name)>,
     /// Whether it takes TLS of the mesh.
     pub mtls: bool,
