@@ -54,6 +54,7 @@ areas! {
     "listener" => listener,
     "listenerset" => listenerset,
     "match" => matching,
+    "policy" => policy,
     "registry" => registry,
     "session" => session,
     "sidecar" => sidecar,

@@ -300,7 +300,7 @@ fn judge(view: &View<'_>, key: &BackendKey, caller: Caller, endpoint: &mut Endpo
     let able = caller != Caller::Program
         && !matches!(key.speech, Speech::Passthrough | Speech::Udp)
         && workload.identity.is_some();
-    if workload.mtls && !(able && peers::takes_mtls(view, workload, port)) {
+    if workload.mtls && !(able && peers::takes_mtls(view, &key.name, workload, port)) {
         Arc::make_mut(workload).mtls = false;
     }
 }

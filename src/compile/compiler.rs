@@ -293,6 +293,8 @@ impl Compiler {
         all.extend(references::broken(catalog));
         all.extend(references::untargeted(catalog));
         all.extend(policy::reach_nothing(catalog).into_iter().map(Complaint::from));
+        let inbound = self.sidecars.values().flat_map(|one| one.inbound.complaints());
+        all.extend(inbound.cloned());
         all.extend(self.register.complaints());
         all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
         let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();
