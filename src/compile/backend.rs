@@ -1,21 +1,25 @@
 //! References to services → clusters and endpoint sets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::View;
 use ir::{
-    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, Trust,
+    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, MeshTls, Name, Plan, Trust,
     UpstreamProtocol, UpstreamTls,
 };
 use model::{
-    AppProtocol, BackendRef, Code, Condition, DnsResolution, Finding, Kind, Locality, MeshService,
-    MeshServicePort, Meta, NamespacedName, ObjectKey, ObjectRef, Severity, SourceFrom, codes,
+    AppProtocol, BackendRef, Code, Condition, DnsResolution, Endpoint, Finding, Kind, Locality,
+    MeshService, MeshServicePort, MeshSettings, Meta, NamespacedName, ObjectKey, ObjectRef,
+    Severity, SourceFrom, codes,
 };
 
 use crate::complaint::Complaint;
 use crate::join::{self, Found};
 use crate::lanes::{self, Chosen, ServiceLanes};
+use crate::peers;
 use crate::plan::put;
 
 /// How long a proxy waits for a connection to an endpoint.
@@ -233,57 +237,117 @@ pub(crate) fn resolve(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     Gateway,
-    /// A gRPC program, which knows nothing of subsets.
+    /// A gRPC program, which has no identity and knows nothing of subsets.
     Program,
+    /// It has looked at what its app speaks.
+    Sidecar,
 }
 
-/// Brings a back end's cluster and endpoints in a plan up to date. A cluster stays while something may still refer to it,
-/// so one whose service is gone is not taken away here.
+/// An endpoint of a back end, whether it gets requests now or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Reached {
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) mtls: bool,
+}
+
+/// Brings a back end's cluster and endpoints in a plan up to date; returns the endpoints in order. A cluster stays while
+/// something may still refer to it, so one whose service is gone is not taken away here.
 pub(crate) fn update(
     view: &View<'_>,
     key: &BackendKey,
     caller: Caller,
     tls: Option<UpstreamTls>,
     plan: &mut Plan,
-) {
+) -> Vec<Reached> {
     let name = key.cluster();
     let lanes = lanes::of_service(view, &key.service(), caller);
     // The cluster could not reach them; without any it need not try.
     let unreachable = tls.as_ref().is_some_and(|tls| tls.trust == Trust::Nobody);
-    if let Some(cluster) = cluster(view, key, tls, lanes.as_ref()) {
+    let mesh = view.mesh();
+    let (mut found, exact) = found(view, key);
+    for (endpoint, port) in &mut found {
+        judge(view, key, caller, endpoint, *port);
+    }
+    let mesh_tls = mesh_tls(&mesh, &found);
+    if let Some(cluster) = cluster(view, key, caller, tls, mesh_tls, lanes.as_ref()) {
         put(&mut plan.clusters, &name, cluster);
     }
-    let set = if unreachable {
-        EndpointSet { name: name.clone(), localities: Vec::new() }
-    } else {
-        endpoints(view, key, lanes.as_ref())
+    let mut reached: Vec<_> = found
+        .iter()
+        .map(|(endpoint, port)| Reached {
+            address: endpoint.address,
+            port: *port,
+            mtls: takes_mtls(endpoint),
+        })
+        .collect();
+    reached.sort();
+    reached.dedup_by_key(|one| (one.address, one.port));
+    let chosen = match lanes {
+        _ if unreachable => Vec::new(),
+        Some(lanes) => lanes.choose(found),
+        None => lanes::serving(found),
     };
-    put(&mut plan.endpoints, &name, set);
+    let localities = by_locality(chosen, exact);
+    put(&mut plan.endpoints, &name, EndpointSet { name: name.clone(), localities });
+    reached
+}
+
+/// Whether calls to this endpoint are in TLS of the mesh is for the caller too: one without an identity has none, and the
+/// TLS of somebody else's client must not be put in another one.
+fn judge(view: &View<'_>, key: &BackendKey, caller: Caller, endpoint: &mut Endpoint, port: u16) {
+    let Some(workload) = &mut endpoint.workload else { return };
+    let able = caller != Caller::Program
+        && !matches!(key.speech, Speech::Passthrough | Speech::Udp)
+        && workload.identity.is_some();
+    if workload.mtls && !(able && peers::takes_mtls(view, workload, port)) {
+        Arc::make_mut(workload).mtls = false;
+    }
+}
+
+fn takes_mtls(endpoint: &Endpoint) -> bool {
+    endpoint.workload.as_ref().is_some_and(|workload| workload.mtls)
+}
+
+/// The identities of the endpoints that take TLS of the mesh; `None` where none does.
+fn mesh_tls(mesh: &MeshSettings, found: &[Found]) -> Option<MeshTls> {
+    let workloads = found.iter().filter_map(|(endpoint, _)| endpoint.workload.as_ref());
+    let identities = workloads.filter(|w| w.mtls).filter_map(|w| w.identity.as_ref());
+    let identities: BTreeSet<_> = identities.collect();
+    let domains = || std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases);
+    let names: Vec<_> =
+        identities.iter().flat_map(|id| domains().map(|domain| id.spiffe(domain))).collect();
+    (!names.is_empty()).then_some(MeshTls { names })
 }
 
 /// The cluster of a back end; `None` once the service or port is gone.
 fn cluster(
     view: &View<'_>,
     key: &BackendKey,
+    caller: Caller,
     tls: Option<UpstreamTls>,
+    mesh_tls: Option<MeshTls>,
     lanes: Option<&ServiceLanes<'_>>,
 ) -> Option<Cluster> {
     let mut discovery = Discovery::Endpoints;
-    let (protocol, origin) = match key.kind {
+    let (protocol, declared, origin) = match key.kind {
         Kind::MeshService => {
             let service = view.mesh_service(&key.name)?;
             let port = service.ports.iter().find(|p| key.is(p.port, p.protocol))?;
             discovery = asked_by_proxies(service, port);
-            (port.protocol, service.meta.at(""))
+            (port.protocol, port.declared, service.meta.at(""))
         }
         _ => {
             let service = view.service(&key.name)?;
             let port = service.ports.iter().find(|p| key.is(p.port, p.protocol))?;
-            (port.protocol, service.meta.at(""))
+            (port.protocol, port.declared, service.meta.at(""))
         }
     };
     let protocol = match (key.speech, protocol) {
         (Speech::Http2, _) | (Speech::Declared, AppProtocol::H2c) => UpstreamProtocol::Http2,
+        (Speech::Declared, _) if caller == Caller::Sidecar && declared.is_none() => {
+            UpstreamProtocol::AsCaller
+        }
         (
             Speech::Declared,
             AppProtocol::Http1 | AppProtocol::WebSocket | AppProtocol::Tcp | AppProtocol::Udp,
@@ -303,7 +367,7 @@ fn cluster(
         stat_name,
         protocol,
         tls,
-        mesh_tls: None,
+        mesh_tls,
         choice: lanes.map(ServiceLanes::choice).unwrap_or_default(),
         connect_timeout: CONNECT_TIMEOUT,
         discovery,
@@ -326,9 +390,9 @@ fn asked_by_proxies(service: &MeshService, port: &MeshServicePort) -> Discovery 
     }
 }
 
-/// The endpoints of a back end; an empty set where there are none.
-fn endpoints(view: &View<'_>, key: &BackendKey, lanes: Option<&ServiceLanes<'_>>) -> EndpointSet {
-    let (found, exact) = match key.kind {
+/// The endpoints of a back end, and whether their weights are exact.
+pub(crate) fn found(view: &View<'_>, key: &BackendKey) -> (Vec<Found>, bool) {
+    match key.kind {
         Kind::MeshService => {
             let service = view.mesh_service(&key.name);
             let port = service.and_then(|s| s.ports.iter().find(|p| key.is(p.port, p.protocol)));
@@ -341,12 +405,7 @@ fn endpoints(view: &View<'_>, key: &BackendKey, lanes: Option<&ServiceLanes<'_>>
             };
             (join::of_service(view, &key.name, port), false)
         }
-    };
-    let chosen = match lanes {
-        Some(lanes) => lanes.choose(found),
-        None => lanes::serving(found),
-    };
-    EndpointSet { name: key.cluster(), localities: by_locality(chosen, exact) }
+    }
 }
 
 /// The endpoints of all ports of a service.
@@ -375,8 +434,14 @@ fn by_locality(chosen: Vec<Chosen>, exact: bool) -> Vec<LocalityEndpoints> {
             (false, true) => whole(endpoint.weight),
             (false, false) => whole((endpoint.weight * WEIGHT_SCALE).min(WEIGHT_MAX)),
         };
-        let entry =
-            LbEndpoint { address: endpoint.address, port, weight, health, labels, mtls: false };
+        let entry = LbEndpoint {
+            address: endpoint.address,
+            port,
+            weight,
+            health,
+            labels,
+            mtls: takes_mtls(&endpoint),
+        };
         localities.entry(endpoint.locality).or_default().push(entry);
     }
     // Two sources may name the same address, also under two localities: the first locality keeps it.

@@ -25,10 +25,12 @@ mod group;
 mod grpc;
 mod join;
 mod lanes;
+mod peers;
 mod plan;
 mod references;
 mod refused;
 mod register;
+mod sidecar;
 mod tracker;
 
 #[cfg(test)]
