@@ -105,6 +105,8 @@ pub enum TextMatch {
     Prefix(Name),
     Suffix(Name),
     Contains(Name),
+    /// A regular expression for the whole of it.
+    Regex(Name),
 }
 
 /// Whose JWTs are checked where a listener has [`crate::FilterSlot::Access`]. It is sent by itself, so that new keys change no

@@ -62,7 +62,7 @@ impl Group {
                     name: "tcp".into(),
                     matches: ChainMatch::Any,
                     tls: None,
-                    access: None,
+                    access: self.connections.judged.access.clone(),
                     handler: Handler::Tcp(forward(
                         front,
                         self.winner(index, &None, &mut out.outranked),
@@ -130,7 +130,7 @@ impl Group {
                     name,
                     matches: ChainMatch::Tls(Vec::new()),
                     tls: terminate.then(|| back.tls.clone()),
-                    access: None,
+                    access: self.connections.judged.access.clone(),
                     handler: Handler::Tcp(forward),
                     origin: back.origin.clone(),
                 }

@@ -103,6 +103,7 @@ fn header(name: &str, value: Option<MatchPattern>) -> Rule {
 /// Names of hosts know no case, and clients add the port where it is not the usual one.
 fn host(name: &TextMatch) -> MatchPattern {
     let (before, name, after) = match name {
+        TextMatch::Regex(pattern) => return MatchPattern::SafeRegex(regex(pattern.as_ref())),
         TextMatch::Present => ("", "", ".+"),
         TextMatch::Exact(name) => ("", &**name, ""),
         TextMatch::Prefix(name) => ("", &**name, ".*"),
@@ -187,6 +188,7 @@ fn pattern(value: &TextMatch) -> Option<MatchPattern> {
         TextMatch::Prefix(text) => MatchPattern::Prefix(text.to_string()),
         TextMatch::Suffix(text) => MatchPattern::Suffix(text.to_string()),
         TextMatch::Contains(text) => MatchPattern::Contains(text.to_string()),
+        TextMatch::Regex(pattern) => MatchPattern::SafeRegex(regex(pattern.as_ref())),
     })
 }
 
