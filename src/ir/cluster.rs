@@ -23,6 +23,13 @@ pub struct Cluster {
     pub origin: ObjectRef,
 }
 
+impl Cluster {
+    #[must_use]
+    pub fn has_lanes(&self) -> bool {
+        matches!(self.choice, Choice::Lane { .. })
+    }
+}
+
 /// Where a proxy has the cluster's endpoints from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Discovery {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use catalog::View;
 use ir::{LaneCarrier, RuntimeLayer};
-use model::{Kind, Lane, LaneGroup, LaneNames, ObjectKey};
+use model::{HeaderMatch, Kind, Lane, LaneGroup, LaneNames, ObjectKey, StringMatch};
 
 use crate::backend::granted;
 pub(crate) use entry::{Entry, entry};
@@ -28,6 +28,21 @@ pub(crate) use service::{Chosen, ServiceLanes, of_service, serving};
 pub(crate) fn carrier(names: &LaneNames) -> LaneCarrier {
     let LaneNames { header, baggage, label, base: _ } = names;
     LaneCarrier { header: header.clone(), baggage: baggage.clone(), label: label.clone() }
+}
+
+/// What of a request says that it is in a lane: one of these.
+pub(crate) fn in_a_lane(carrier: &LaneCarrier) -> [HeaderMatch; 2] {
+    let escaped = carrier.baggage.chars().fold(String::new(), |mut out, c| {
+        if c.is_ascii_punctuation() && c != '_' {
+            out.push('\\');
+        }
+        out.push(c);
+        out
+    });
+    let member = format!(r"(?:.*,)?\s*{escaped}\s*=.*");
+    let header =
+        |name, pattern: &str| HeaderMatch { name, value: StringMatch::Regex(pattern.into()) };
+    [header(carrier.header.clone(), ".+"), header("baggage".into(), &member)]
 }
 
 /// The layer that every proxy asks for, where no lane begins.
