@@ -11,7 +11,8 @@ use model::{
 use crate::complaint::{self, Complaint};
 use crate::register::{Register, Registered};
 use crate::{
-    Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, references, refused, sidecar,
+    Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, lanes, references, refused,
+    sidecar,
 };
 
 /// `PolicyStatus.ancestors`: more are not to be written.
@@ -288,6 +289,7 @@ impl Compiler {
         all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route)));
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
+        all.extend(lanes::findings(catalog));
         all.extend(references::broken(catalog));
         all.extend(references::untargeted(catalog));
         all.extend(policy::reach_nothing(catalog).into_iter().map(Complaint::from));

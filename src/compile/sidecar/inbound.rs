@@ -334,6 +334,7 @@ fn table(port: &Port, access: &Access) -> RouteTable {
     RouteTable {
         name: table_name(port.number),
         virtual_hosts: vec![routes::host("*", vec!["*".into()], route)],
+        lanes: None,
         access: access.judged.access.clone(),
         origin: vec![port.origin.clone()],
     }
