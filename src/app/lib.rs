@@ -15,6 +15,7 @@ mod fleet;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod groups;
+mod identities;
 mod kubernetes;
 mod lag;
 mod last_good;

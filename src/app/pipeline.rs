@@ -257,7 +257,6 @@ impl Pipeline {
         for (name, snapshot) in std::mem::take(&mut self.fallback) {
             if self.groups.current(&name).is_none() {
                 tracing::warn!(group = %name, why, "serving the last good state from before the restart");
-                self.programmed.published(&name, &snapshot);
                 self.groups.publish(&name, Published::now(snapshot));
             }
         }
@@ -331,9 +330,6 @@ impl Pipeline {
         }
         for (key, snapshot) in snapshots {
             let name = group_name(&key);
-            if matches!(key, GroupKey::Gateway(_)) {
-                self.programmed.published(&name, &snapshot);
-            }
             self.groups.publish(&name, Published { snapshot: Arc::new(snapshot), at: started });
         }
         for key in &update.removed {

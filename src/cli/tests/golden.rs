@@ -37,6 +37,8 @@ const WITH_SERVER: &[(&str, &str, Exit)] = &[
     ("get-services", "get services", Exit::Ok),
     ("get-sidecarscopes", "get sidecarscopes", Exit::Ok),
     ("get-sources", "get sources", Exit::Ok),
+    ("identity-rotate", "identity rotate", Exit::Ok),
+    ("identity-show", "identity show", Exit::Ok),
     ("proxy-config-all", "proxy config edge-1 all", Exit::Ok),
     ("proxy-config-clusters", "proxy config edge-1 clusters", Exit::Ok),
     ("proxy-config-endpoints", "proxy config edge-1 endpoints", Exit::Ok),
@@ -66,7 +68,7 @@ const WITH_CLUSTER: &[(&str, &str, Kubeconfig, Exit)] = &[
     ("check-pre", "check --pre", cluster::installed, Exit::Negative),
     (
         "check-pre-account",
-        "check --pre --service-account isthmus-system/isthmus --without-fleet",
+        "check --pre --service-account isthmus-system/isthmus --without-fleet --without-mesh",
         cluster::installed,
         Exit::Negative,
     ),
@@ -252,6 +254,8 @@ fn help_and_version_are_answers() {
         "proxy --help",
         "proxy config --help",
         "registry --help",
+        "identity --help",
+        "token join --help",
     ] {
         let said = isthmus(&line.split(' ').collect::<Vec<_>>());
         assert_eq!((said.exit, said.err.as_str()), (Exit::Ok, ""), "{line}");

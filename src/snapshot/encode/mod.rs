@@ -33,4 +33,4 @@ pub(crate) use endpoint::endpoints;
 pub(crate) use listener::{api_listener, listener, udp_listener};
 pub(crate) use route::TableCache;
 pub(crate) use runtime::runtime;
-pub(crate) use secret::secret;
+pub(crate) use secret::{content_of, secret};
