@@ -8,7 +8,7 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-install conformance-outage bench bench-gate bench-kubernetes fuzz fmt lint manifests manifests-check envoy
+.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-capture conformance-install conformance-outage conformance-mesh bench bench-gate bench-kubernetes bench-mesh fuzz fmt lint manifests manifests-check envoy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ dev: ## build, fetch a real Envoy, run control plane + gateway + three echo serv
 test: ## all tests, real Envoy included
 	$(WITH_ENVOY) $(CARGO) test --workspace --locked
 
-conformance: conformance-envoy conformance-xds conformance-registries conformance-install conformance-fleet conformance-gateway-api ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
+conformance: conformance-envoy conformance-xds conformance-registries conformance-install conformance-capture conformance-fleet conformance-gateway-api ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
 
 conformance-envoy: ## real Envoy: routing, edits under load, restarts, mistakes
 	$(WITH_ENVOY) $(CARGO) test --locked --package isthmus --test envoy
@@ -37,6 +37,9 @@ conformance-kubernetes: ## the test bed itself: a real API server, pods as proce
 conformance-gateway-api: ## the upstream Gateway API suite, all profiles, real Envoys run by the fleet; writes conformance/gateway-api/REPORT.md
 	conformance/gateway-api/run.sh
 
+conformance-capture: ## what `isthmus capture` redirects, with real sockets in network namespaces, by nftables and by iptables
+	conformance/capture/run.sh
+
 conformance-fleet: ## the fleets of Gateways before a real Kubernetes API server: edits by hand, rolling updates, credentials, permissions
 	conformance/fleet/run.sh
 
@@ -45,6 +48,9 @@ conformance-install: ## CRDs, chart, permissions and plain manifests before a re
 
 conformance-outage: ## outages of leader, API server, namespaces and permissions while requests go through; writes conformance/outage/REPORT.md
 	conformance/outage/run.sh
+
+conformance-mesh: ## sidecars in network namespaces: a chain of three services, mutual TLS, rotation, lanes, refused bootstraps; writes conformance/mesh/REPORT.md
+	conformance/mesh/run.sh
 
 # What the load benchmarks start.
 BENCH_PROGRAMS = $(CARGO) build --release --locked --package isthmus --example judge --example floor --example load
@@ -56,6 +62,9 @@ bench: ## situations with numbers, about an hour (benches/REPORT.md)
 
 bench-kubernetes: ## 1,000 routes and services in a real API server, until a real Envoy has each change; writes benches/kubernetes/REPORT.md
 	benches/kubernetes/run.sh
+
+bench-mesh: ## 10,000 services, 1,000 sidecars in 50 namespaces; writes benches/mesh/REPORT.md
+	benches/mesh/run.sh
 
 bench-gate: ## N=100 simulated Envoys: a change costs at most three times what HTTP/2 alone costs
 	$(BENCH_PROGRAMS)

@@ -19,6 +19,7 @@ mod identities;
 mod kubernetes;
 mod lag;
 mod last_good;
+mod layers;
 mod pipeline;
 mod programmed;
 mod proxies;

@@ -47,6 +47,8 @@ fn service_of(namespace: &str, name: &str, ports: Vec<ServicePort>) -> Object {
         meta,
         ports,
         addresses: vec![],
+        headless: false,
+        selector: Default::default(),
         external_name: None,
         register: vec![],
     }))
@@ -223,6 +225,7 @@ fn a_port_of_a_service_is_two_names_a_table_a_cluster_and_its_endpoints() {
         request_headers: edits(),
         response_headers: edits(),
         cors: None,
+        access: None,
         origin: origin.clone(),
     };
     let hosts = VirtualHost {
@@ -233,6 +236,7 @@ fn a_port_of_a_service_is_two_names_a_table_a_cluster_and_its_endpoints() {
     let table = RouteTable {
         name: name.clone(),
         virtual_hosts: vec![Arc::new(hosts)],
+        access: None,
         origin: vec![origin.clone()],
     };
     assert_eq!(tables, [table]);
@@ -270,6 +274,8 @@ fn what_has_no_names() {
         meta: meta(Kind::Service, "shop", "away"),
         ports: vec![port(80, AppProtocol::Http1)],
         addresses: vec![],
+        headless: false,
+        selector: Default::default(),
         external_name: Some("example.com".into()),
         register: vec![],
     };
