@@ -223,8 +223,7 @@ fn listener(at: SocketAddr, cluster: &str, tls: &str) -> String {
 
 fn edge_bootstrap(xds: SocketAddr, admin: u16, web: SocketAddr, mesh: SocketAddr) -> String {
     let cluster = format!(
-        "\
-  - name: inner
+        "  - name: inner
     type: STATIC
     typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
@@ -242,8 +241,7 @@ fn edge_bootstrap(xds: SocketAddr, admin: u16, web: SocketAddr, mesh: SocketAddr
 
 fn inner_bootstrap(xds: SocketAddr, admin: u16, mesh: SocketAddr, echo: SocketAddr) -> String {
     let cluster = format!(
-        "\
-  - name: echo
+        "  - name: echo
     type: STATIC
     load_assignment: {{cluster_name: echo, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {}}}}}]}}]}}",
         address(echo)
