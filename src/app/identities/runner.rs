@@ -84,7 +84,7 @@ impl Runner {
                 () = &mut shutdown => return,
                 Some(what) = found.recv() => self.hear(&mut known, what, now),
                 Some(ask) = self.asks.recv() => self.obey(&mut known, ask, now).await,
-                Ok(()) = self.steps.changed() => {}
+                () = another(&mut self.steps, known.trust_domain.as_deref()) => {}
                 Ok(()) = self.peers.changed() => {}
                 Ok(()) = acknowledged.changed(), if self.is_moving() => {}
                 () = self.identities.short.notified() => {}
@@ -339,6 +339,16 @@ fn troubles(known: &Known, waiting: &[String], now: SystemTime) -> Troubles {
         troubles.look(authority, waiting, now);
     }
     troubles
+}
+
+/// Waits for another trust domain: configuration changes all the time, and this hardly ever.
+async fn another(steps: &mut watch::Receiver<Option<Step>>, known: Option<&str>) {
+    let differs = |step: &Option<Step>| {
+        step.as_ref().is_some_and(|step| Some(&*step.catalog.mesh().trust_domain) != known)
+    };
+    if steps.wait_for(differs).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Waits until it is another who leads.
