@@ -55,7 +55,7 @@ impl Drop for Door {
 }
 
 fn socket(work: &Path) -> PathBuf {
-    work.join("exec.sock")
+    work.join(".exec.sock")
 }
 
 /// Runs the helper, for ever.
