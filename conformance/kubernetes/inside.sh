@@ -58,6 +58,10 @@ network() {
   ip route add fd00:10:96::/112 dev pods0 src "$address_v6"
   echo 1 >/proc/sys/net/ipv4/ip_forward
   echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+  # What is sent to a Service is sent on by this machine, not by the bridge, which returns nothing to where it came from.
+  for calls in /proc/sys/net/bridge/bridge-nf-call-ip{,6}tables; do
+    if [[ -e "$calls" ]]; then echo 0 >"$calls"; fi
+  done
   # A pod that reaches its neighbour by a load balancer must not be told of a shorter way.
   echo 0 >/proc/sys/net/ipv4/conf/all/send_redirects
   echo 0 >/proc/sys/net/ipv4/conf/pods0/send_redirects
