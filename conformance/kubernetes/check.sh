@@ -13,7 +13,7 @@ if [[ -z "${BED_KUBERNETES:-}" ]]; then
   source "$here/../lib/image.sh"
   tools=$(mktemp -d "${TMPDIR:-/tmp}/isthmus-tools.XXXXXX")
   trap 'rm -rf "$tools"' EXIT
-  image "$tools" "$kubernetes" "$kubernetes/nft"
+  image "$tools" "$kubernetes" nft "$kubernetes/nft"
   "$here/bed.sh" --node node-a=zone-a --node node-b=zone-b --image "envoy=$envoy" --image "echo-advanced=$echo" --image "tools=$tools" \
     -- "${BASH_SOURCE[0]}"
   exit
