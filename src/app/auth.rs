@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
+use model::Identity;
 use ring::digest::{SHA256, digest};
 use serve::{Client, Refusal};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -238,6 +239,17 @@ impl Allowed {
                              `isthmus bootstrap --role grpc --namespace NAME`"
                         .into(),
                 }))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// When the credential is good, but not that of this workload.
+    pub(crate) fn sidecar(&self, identity: &Identity) -> Result<(), Refusal> {
+        match &self.0 {
+            Some(grants) if !grants.iter().any(|g| g.covers("sidecar", &identity.to_string())) => {
+                Err(Refusal::PermissionDenied(format!("this credential is not that of {identity}")))
             }
             Some(_) | None => Ok(()),
         }

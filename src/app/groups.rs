@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use compile::GroupKey;
+use compile::{GroupKey, SidecarKey};
 use dashmap::DashMap;
 use futures::future::BoxFuture;
-use model::NamespacedName;
+use model::{Identity, NamespacedName};
 use serde_json::Value;
 use serve::{Client, Group, Node, Published, Refusal, Snapshots};
 use snapshot::Snapshot;
@@ -20,11 +20,13 @@ use crate::auth::Auth;
 /// `{role: grpc}` or `{role: grpc, namespace: name}`. Nothing else makes a role: a user agent is the library's word, not
 /// that of whoever runs the program, and says nothing about what the program is meant to see.
 const METADATA_KEY: &str = "isthmus";
-/// Where gRPC programs see a namespace each, this many namespaces can have programs at once.
-const MAX_WANTED: usize = 1000;
+/// So many namespaces of gRPC programs and workloads with sidecars can be served at once.
+const MAX_WANTED: usize = 10_000;
+/// More labels than this are not looked at.
+const MAX_LABELS: usize = 64;
 /// Groups that proxies asked for and that nothing is compiled for are remembered up to this number, so that a client
 /// which makes up names cannot fill the memory.
-const MAX_UNKNOWN: usize = 1000;
+const MAX_UNKNOWN: usize = 20_000;
 
 /// The current snapshot of every group, each with its own bell.
 #[derive(Debug, Default)]
@@ -124,13 +126,16 @@ impl Snapshots for Groups {
         match &key {
             GroupKey::Gateway(gateway) => allowed.gateway(&gateway.to_string())?,
             GroupKey::Grpc { namespace } => allowed.grpc(namespace.as_deref())?,
+            GroupKey::Sidecar(sidecar) => allowed.sidecar(&sidecar.identity)?,
+            // No node asks for one.
+            GroupKey::Scope(_) => {}
         }
         let full =
             |what: &str| Refusal::ResourceExhausted(format!("too many {what} are being asked for"));
         let name = group_name(&key);
         let updates = self.subscribe(&name).ok_or_else(|| full("unknown groups"))?;
-        if matches!(key, GroupKey::Grpc { .. }) && !self.want(&key) {
-            return Err(full("namespaces"));
+        if !matches!(key, GroupKey::Gateway(_)) && !self.want(&key) {
+            return Err(full("namespaces or workloads"));
         }
         Ok(Group { name, updates })
     }
@@ -170,11 +175,60 @@ fn asked(node: &Node) -> Result<GroupKey, Refusal> {
                            `isthmus bootstrap --role grpc`"
                 .into()),
         },
+        Some("sidecar") => sidecar(claim).map(GroupKey::Sidecar).map_err(Refusal::InvalidArgument),
         role => no(format!(
-            "node metadata isthmus.role is {}, want gateway or grpc: make the bootstrap with `isthmus bootstrap`",
+            "node metadata isthmus.role is {}, want gateway, grpc or sidecar: make the bootstrap with `isthmus bootstrap`",
             role.unwrap_or("missing")
         )),
     }
+}
+
+/// Labels that differ between pods that are otherwise the same.
+fn is_of_one_pod(label: &str) -> bool {
+    const NAMES: [&str; 4] =
+        ["pod-template-hash", "controller-revision-hash", "controller-uid", "job-name"];
+    const DOMAINS: [&str; 3] =
+        ["statefulset.kubernetes.io/", "apps.kubernetes.io/", "batch.kubernetes.io/"];
+    NAMES.contains(&label) || DOMAINS.iter().any(|domain| label.starts_with(domain))
+}
+
+/// The workload that a sidecar says it stands beside.
+fn sidecar(claim: Option<&Value>) -> Result<SidecarKey, String> {
+    let hint = "make the bootstrap with `isthmus bootstrap --role sidecar`";
+    let text = |key: &str| {
+        let text = claim.and_then(|c| c.get(key)).and_then(Value::as_str);
+        text.filter(|text| !text.is_empty() && text.len() <= 253)
+    };
+    let Some(namespace) = text("namespace").filter(|name| is_label(name)) else {
+        return Err(format!("node metadata isthmus.namespace must be a namespace: {hint}"));
+    };
+    let identity = match (text("account"), text("registry"), text("service")) {
+        (Some(account), None, None) => Identity::Account(NamespacedName::new(namespace, account)),
+        (None, Some(registry), Some(service)) => {
+            let Some((ns, name)) = registry.split_once('/') else {
+                return Err(format!(
+                    "node metadata isthmus.registry must be NAMESPACE/NAME: {hint}"
+                ));
+            };
+            let registry = NamespacedName::new(ns, name);
+            Identity::Registry { registry, service: service.into() }
+        }
+        _ => {
+            return Err(format!(
+                "node metadata isthmus must say either account, or registry and service: {hint}"
+            ));
+        }
+    };
+    let labels = claim.and_then(|c| c.get("labels")).and_then(Value::as_object);
+    let mut labels: Vec<(Arc<str>, Arc<str>)> = labels
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !is_of_one_pod(key))
+        .filter_map(|(key, value)| Some((key.as_str().into(), value.as_str()?.into())))
+        .take(MAX_LABELS)
+        .collect();
+    labels.sort();
+    Ok(SidecarKey { namespace: namespace.into(), identity, labels: labels.into() })
 }
 
 /// A DNS label, as the names of namespaces are (RFC 1123).
@@ -226,7 +280,9 @@ mod tests {
         assert_eq!(asks(json!({"role": "grpc", "namespace": "shop"})), Ok(of("shop")));
         for (claim, words) in [
             (json!({}), "isthmus.role is missing"),
-            (json!({"role": "sidecar"}), "isthmus.role is sidecar"),
+            (json!({"role": "sidecar"}), "isthmus.namespace"),
+            (json!({"role": "sidecar", "namespace": "shop"}), "account"),
+            (json!({"role": "cdn"}), "isthmus.role is cdn"),
             (json!({"role": "gateway", "gateway": "edge"}), "NAMESPACE/NAME"),
             (json!({"role": "grpc", "namespace": ""}), "isthmus.namespace"),
             (json!({"role": "grpc", "namespace": "*"}), "isthmus.namespace"),

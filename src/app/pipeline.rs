@@ -133,6 +133,9 @@ fn is_endpoints(key: &Key) -> bool {
         | Key::ListenerSetsOf(_)
         | Key::PoliciesOf(_)
         | Key::GrantsIn(_)
+        | Key::In(..)
+        | Key::NamespacesWith(_)
+        | Key::PodAt(_)
         | Key::Gateways => false,
     }
 }

@@ -348,7 +348,7 @@ impl Server {
         let groups = world.compiler.groups().filter(|key| world.compiler.served(key));
         let gateways = groups.filter_map(|key| match key {
             GroupKey::Gateway(name) => Some(name),
-            GroupKey::Grpc { .. } => None,
+            GroupKey::Grpc { .. } | GroupKey::Scope(_) | GroupKey::Sidecar(_) => None,
         });
         gateways.collect()
     }

@@ -1,13 +1,15 @@
 use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
     BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayApi,
-    GatewayClass, GatewayConfig, Health, Ingress, IngressClass, Kind, ListenerSet, MeshService,
-    Namespace, NamespacedName, Node, Object, ObjectKey, Question, ReferenceGrant, Refused,
-    Registry, RegistryServiceId, Route, Secret, Service,
+    GatewayClass, GatewayConfig, Health, Ingress, IngressClass, Kind, ListenerSet, MeshConfig,
+    MeshService, Namespace, NamespacedName, Node, Object, ObjectKey, Pod, Question, ReferenceGrant,
+    Refused, Registry, RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::guard::ServedService;
@@ -30,6 +32,13 @@ pub enum Key {
     GrantsIn(Arc<str>),
     /// Which Gateways there are.
     Gateways,
+    /// Which objects of a kind a namespace has (or, of a kind without namespaces, there are); what they say is asked of
+    /// each.
+    In(Kind, Arc<str>),
+    /// Which namespaces have objects of this kind.
+    NamespacesWith(Kind),
+    /// The pod that has this address.
+    PodAt(IpAddr),
     /// A service of a registry as it is served, or its absence.
     RegistryService(RegistryServiceId),
     /// What the DNS answered.
@@ -66,6 +75,7 @@ pub struct Catalog {
     policies_of: Index<ObjectKey, ObjectKey>,
     slices_of: Index<NamespacedName>,
     grants_in: Index<Arc<str>>,
+    pods_at: Index<IpAddr>,
 }
 
 /// The typed object of a kind, from the table of that kind.
@@ -102,6 +112,52 @@ impl Catalog {
     /// All objects of a kind in order of namespace and name.
     pub fn list(&self, kind: Kind) -> impl Iterator<Item = &Object> {
         self.table(kind).into_iter().flat_map(OrdMap::values)
+    }
+
+    /// The objects of a kind in a namespace, in order of name.
+    pub fn list_in<'a>(
+        &'a self,
+        kind: Kind,
+        namespace: &'a Arc<str>,
+    ) -> impl Iterator<Item = &'a Object> {
+        let from = NamespacedName { namespace: namespace.clone(), name: "".into() };
+        let table = self.table(kind).into_iter();
+        table
+            .flat_map(move |table| table.range((Bound::Included(from.clone()), Bound::Unbounded)))
+            .take_while(move |(name, _)| name.namespace == *namespace)
+            .map(|(_, object)| object)
+    }
+
+    /// The namespaces that have objects of this kind, in order. Costs a step each.
+    pub fn namespaces_with(&self, kind: Kind) -> impl Iterator<Item = &Arc<str>> {
+        let table = self.table(kind);
+        let mut last: Option<&Arc<str>> = None;
+        std::iter::from_fn(move || {
+            let from = match last {
+                None => Bound::Unbounded,
+                // No name is longer than 253 letters, all of them below this one.
+                Some(namespace) => Bound::Excluded(NamespacedName {
+                    namespace: namespace.clone(),
+                    name: "\u{10ffff}".into(),
+                }),
+            };
+            let (name, _) = table?.range((from, Bound::Unbounded)).next()?;
+            last = Some(&name.namespace);
+            last
+        })
+    }
+
+    pub(crate) fn pod_at(&self, address: IpAddr) -> Option<&Arc<Pod>> {
+        let name = self.pods_at.get(&address)?.iter().next()?;
+        self.pod(name)
+    }
+
+    pub(crate) fn pod(&self, name: &NamespacedName) -> Option<&Arc<Pod>> {
+        typed!(self, Pod, name)
+    }
+
+    pub(crate) fn mesh_config(&self, name: &NamespacedName) -> Option<&Arc<MeshConfig>> {
+        typed!(self, MeshConfig, name)
     }
 
     pub fn gateways(&self) -> impl Iterator<Item = &Arc<Gateway>> {
@@ -347,9 +403,7 @@ impl Catalog {
                 self.index(&object, changed);
             }
         } else {
-            if key.kind == Kind::Gateway {
-                changed.push(Key::Gateways);
-            }
+            self.listed(&key, changed);
             self.index(&object, changed);
         }
         changed.push(Key::Object(key.clone()));
@@ -362,10 +416,20 @@ impl Catalog {
             return;
         };
         self.unindex(&old, changed);
+        self.listed(key, changed);
+        changed.push(Key::Object(key.clone()));
+    }
+
+    /// An object is about to come, or has just gone.
+    fn listed(&self, key: &ObjectKey, changed: &mut Vec<Key>) {
         if key.kind == Kind::Gateway {
             changed.push(Key::Gateways);
         }
-        changed.push(Key::Object(key.clone()));
+        let namespace = &key.name.namespace;
+        changed.push(Key::In(key.kind, namespace.clone()));
+        if self.list_in(key.kind, namespace).next().is_none() {
+            changed.push(Key::NamespacesWith(key.kind));
+        }
     }
 
     fn index(&mut self, object: &Object, changed: &mut Vec<Key>) {
@@ -388,7 +452,15 @@ impl Catalog {
                 Key::GrantsIn(namespace) => {
                     self.grants_in.entry(namespace.clone()).or_default().insert(name());
                 }
-                Key::Object(_) | Key::Gateways | Key::RegistryService(_) | Key::Resolved(_) => {}
+                Key::PodAt(address) => {
+                    self.pods_at.entry(*address).or_default().insert(name());
+                }
+                Key::In(..)
+                | Key::NamespacesWith(_)
+                | Key::Object(_)
+                | Key::Gateways
+                | Key::RegistryService(_)
+                | Key::Resolved(_) => {}
             }
             changed.push(entry);
         }
@@ -405,7 +477,13 @@ impl Catalog {
                 Key::PoliciesOf(target) => take(&mut self.policies_of, target, key),
                 Key::SlicesOf(service) => take(&mut self.slices_of, service, &key.name),
                 Key::GrantsIn(namespace) => take(&mut self.grants_in, namespace, &key.name),
-                Key::Object(_) | Key::Gateways | Key::RegistryService(_) | Key::Resolved(_) => {}
+                Key::PodAt(address) => take(&mut self.pods_at, address, &key.name),
+                Key::In(..)
+                | Key::NamespacesWith(_)
+                | Key::Object(_)
+                | Key::Gateways
+                | Key::RegistryService(_)
+                | Key::Resolved(_) => {}
             }
             changed.push(entry);
         }
@@ -427,6 +505,7 @@ fn entries(object: &Object) -> BTreeSet<Key> {
             .map(|parent| Key::ListenerSetsOf(parent.name))
             .into_iter()
             .collect(),
+        Object::Pod(pod) => pod.addresses.iter().copied().map(Key::PodAt).collect(),
         Object::BackendTlsPolicy(policy) => {
             let targets = policy.targets.iter();
             let keys = targets.filter_map(|t| find(&t.group, &t.kind, &t.name));

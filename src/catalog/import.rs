@@ -117,7 +117,7 @@ pub(crate) fn object(
     served: Option<&ServedService>,
     old: Option<&MeshService>,
 ) -> MeshService {
-    let known = old.filter(|old| is_import(old)).and_then(|old| Some(old.ports.first()?.protocol));
+    let known = old.filter(|old| is_import(old)).and_then(|old| old.ports.first()?.declared);
     let said = served.and_then(protocol);
     MeshService {
         meta: Meta {
@@ -131,11 +131,13 @@ pub(crate) fn object(
             document: "".into(),
         },
         hosts: Vec::new(),
+        sdk_pick: model::SdkPick::Honour,
         ports: vec![MeshServicePort {
             name: "".into(),
             port: import.port,
             target: import.port,
             protocol: said.or(known).unwrap_or(AppProtocol::Http1),
+            declared: said.or(known),
         }],
         sources: vec![Source {
             from: SourceFrom::Registry(RegistryRef { id: id.clone(), labels: BTreeMap::new() }),

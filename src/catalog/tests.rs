@@ -26,6 +26,7 @@ fn service(name: &str) -> Object {
     Object::Service(Arc::new(Service {
         meta: meta(Kind::Service, name),
         ports: vec![],
+        addresses: vec![],
         external_name: None,
         register: vec![],
     }))
@@ -77,7 +78,11 @@ fn a_listing_removes_what_it_does_not_name_and_keeps_equal_objects_quiet() {
     let applied = merger.apply(all(vec![service("b"), service("c")]));
     assert_eq!(
         applied.changed,
-        vec![object_key(Kind::Service, "a"), object_key(Kind::Service, "c")]
+        vec![
+            object_key(Kind::Service, "a"),
+            object_key(Kind::Service, "c"),
+            Key::In(Kind::Service, "shop".into()),
+        ]
     );
     assert!(applied.catalog.get(&ObjectKey::new(Kind::Service, "shop", "a")).is_none());
 }

@@ -1,10 +1,11 @@
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::{
     BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Gateway, GatewayClass, GatewayConfig,
-    Kind, ListenerSet, MeshService, Namespace, NamespacedName, Node, ObjectKey, Question,
-    ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
+    Kind, ListenerSet, MeshService, MeshSettings, Namespace, NamespacedName, Node, Object,
+    ObjectKey, Pod, Question, ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::{Catalog, Key, ServedService};
@@ -80,6 +81,52 @@ impl<'a> View<'a> {
         let name = NamespacedName { namespace: "".into(), name: name.clone() };
         self.object(Kind::Namespace, &name);
         self.catalog.namespace(&name)
+    }
+
+    /// A pod by name.
+    pub fn pod(&self, name: &NamespacedName) -> Option<&'a Arc<Pod>> {
+        self.object(Kind::Pod, name);
+        self.catalog.pod(name)
+    }
+
+    /// The pod that has this address; of several, as while one ends, the first by name.
+    pub fn pod_at(&self, address: IpAddr) -> Option<&'a Arc<Pod>> {
+        self.note(Key::PodAt(address));
+        let pod = self.catalog.pod_at(address)?;
+        self.object(Kind::Pod, pod.meta.name());
+        Some(pod)
+    }
+
+    /// What counts for the whole mesh.
+    pub fn mesh(&self) -> MeshSettings {
+        let name = NamespacedName::new("", "default");
+        self.object(Kind::MeshConfig, &name);
+        self.catalog.mesh_config(&name).map(|config| config.settings.clone()).unwrap_or_default()
+    }
+
+    /// The objects of a kind in a namespace, in order of name. Covers their content too.
+    pub fn list_in(&self, kind: Kind, namespace: &Arc<str>) -> Vec<&'a Object> {
+        self.note(Key::In(kind, namespace.clone()));
+        let names: Vec<_> =
+            self.catalog.list_in(kind, namespace).map(|object| object.key().clone()).collect();
+        names.into_iter().filter_map(|key| self.get(&key)).collect()
+    }
+
+    /// The names of the objects of a kind in a namespace, in order.
+    pub fn names_in(&self, kind: Kind, namespace: &Arc<str>) -> Vec<ObjectKey> {
+        self.note(Key::In(kind, namespace.clone()));
+        self.catalog.list_in(kind, namespace).map(|object| object.key().clone()).collect()
+    }
+
+    pub fn namespaces_with(&self, kind: Kind) -> impl Iterator<Item = &'a Arc<str>> {
+        self.note(Key::NamespacesWith(kind));
+        self.catalog.namespaces_with(kind)
+    }
+
+    /// Any object.
+    pub fn get(&self, key: &ObjectKey) -> Option<&'a Object> {
+        self.note(Key::Object(key.clone()));
+        self.catalog.get(key)
     }
 
     pub fn node(&self, name: &Arc<str>) -> Option<&'a Arc<Node>> {

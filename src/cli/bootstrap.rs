@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::IpAddr;
@@ -5,7 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use fleet::bootstrap::{BearerToken, Bootstrap, GrpcBootstrap, HostPort, Locality, Role, XdsTls};
+use fleet::bootstrap::{
+    BearerToken, Bootstrap, GrpcBootstrap, HostPort, Locality, Role, Sidecar, Workload, XdsTls,
+};
 use model::NamespacedName;
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -19,6 +22,8 @@ Examples:
   isthmus bootstrap --role gateway --gateway shop/edge --xds isthmus.internal:18000 > envoy.yaml
   isthmus bootstrap --gateway shop/edge --xds 10.0.0.7:18000 --zone hz-b --node-id edge-1
   isthmus bootstrap --gateway shop/edge --xds isthmus.internal:18000 --xds-ca ca.pem --token-file token --to envoy.yaml
+  isthmus bootstrap --role sidecar --namespace shop --pod orders-1 --account orders --ip 10.0.0.9 --label app=orders \
+    --xds isthmus.internal:18000 > envoy.yaml
   isthmus bootstrap --role grpc --namespace shop --xds isthmus.internal:18000 > grpc.json
   envoy --config-yaml \"$(isthmus bootstrap --gateway demo/edge --xds 127.0.0.1:18000 -o json)\"")]
 pub(crate) struct Args {
@@ -28,9 +33,31 @@ pub(crate) struct Args {
     /// The Gateway that the proxy serves
     #[arg(long, value_name = "NS/NAME", value_parser = namespaced_name)]
     gateway: Option<NamespacedName>,
-    /// For a gRPC program: the only namespace whose services it sees [default: all]
+    /// For a sidecar, where it is required: the workload's namespace. For a gRPC program: the only namespace whose services
+    /// it sees [default: all]
     #[arg(long, value_name = "NAME", value_parser = namespace)]
     namespace: Option<String>,
+    /// For a sidecar: the workload's address
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<IpAddr>,
+    /// For a sidecar: the workload's pod
+    #[arg(long, value_name = "NAME", requires = "account", conflicts_with = "registry")]
+    pod: Option<String>,
+    /// For a sidecar: the ServiceAccount of the pod
+    #[arg(long, value_name = "NAME", requires = "pod")]
+    account: Option<String>,
+    /// For a sidecar of a workload that is no pod: the Registry that knows it
+    #[arg(long, value_name = "NS/NAME", value_parser = namespaced_name, requires = "service")]
+    registry: Option<NamespacedName>,
+    /// For a sidecar of a workload that is no pod: its service in that registry
+    #[arg(long, value_name = "NAME", requires = "registry")]
+    service: Option<String>,
+    /// For a sidecar: a label of the workload; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// For a sidecar: the workload's DNS queries are not redirected to it
+    #[arg(long)]
+    no_dns: bool,
     /// The control plane's xDS listener; a DNS name or an IP address
     #[arg(long, value_name = "HOST:PORT")]
     xds: HostPort,
@@ -46,13 +73,13 @@ pub(crate) struct Args {
     /// Where in the zone the proxy runs
     #[arg(long, value_name = "NAME", default_value = "")]
     sub_zone: String,
-    /// Port of the admin interface, on loopback [default: 19000]
+    /// Port of the admin interface, on loopback [default: 19000; of a sidecar 15000]
     #[arg(long, value_name = "PORT")]
     admin_port: Option<u16>,
-    /// Address of the Prometheus and readiness listener [default: 0.0.0.0]
+    /// Address of the Prometheus and readiness listener; a sidecar has it on its workload's [default: 0.0.0.0]
     #[arg(long, value_name = "ADDRESS")]
     stats_address: Option<IpAddr>,
-    /// Port of the Prometheus and readiness listener [default: 19001]
+    /// Port of the Prometheus and readiness listener [default: 19001; of a sidecar 15090]
     #[arg(long, value_name = "PORT")]
     stats_port: Option<u16>,
     /// Use TLS to the control plane, whose certificate must be signed by these (PEM file, as the proxy sees it)
@@ -88,6 +115,7 @@ pub(crate) struct Args {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RoleName {
     Gateway,
+    Sidecar,
     Grpc,
 }
 
@@ -100,6 +128,7 @@ enum Form {
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     match args.role {
         RoleName::Gateway => gateway(args, io),
+        RoleName::Sidecar => sidecar(args, io),
         RoleName::Grpc => grpc(args, io),
     }
 }
@@ -109,8 +138,52 @@ fn gateway(args: &Args, io: &mut Io<'_>) -> Outcome {
         return Err(usage("--role gateway needs --gateway NS/NAME"));
     };
     refuse(args.role, &[("--namespace", args.namespace.is_some())])?;
+    refuse(args.role, &args.of_sidecars())?;
     let role = Role::Gateway { namespace: namespace.to_string(), name: name.to_string() };
     let node_id = args.node_id(&format!("{name}.{namespace}"));
+    envoy(args, role, node_id, &format!("Envoy for Gateway {namespace}/{name}"), io)
+}
+
+fn sidecar(args: &Args, io: &mut Io<'_>) -> Outcome {
+    refuse(
+        args.role,
+        &[("--gateway", args.gateway.is_some()), ("--stats-address", args.stats_address.is_some())],
+    )?;
+    let (Some(namespace), Some(ip)) = (&args.namespace, args.ip) else {
+        return Err(usage("--role sidecar needs --namespace NAME and --ip ADDRESS"));
+    };
+    let workload = match (&args.pod, &args.account, &args.registry, &args.service) {
+        (Some(pod), Some(account), ..) => {
+            Workload::Pod { name: pod.clone(), account: account.clone() }
+        }
+        (_, _, Some(registry), Some(service)) => {
+            Workload::Registry { registry: registry.to_string(), service: service.clone() }
+        }
+        _ => {
+            let text = "--role sidecar needs --pod and --account, or --registry and --service";
+            return Err(usage(text));
+        }
+    };
+    let (name, whose) = match &workload {
+        Workload::Pod { name, account } => (name.clone(), account),
+        Workload::Registry { service, .. } => (format!("{service}-{}", machine_name()), service),
+    };
+    let labels: BTreeMap<_, _> = args.labels.iter().cloned().collect();
+    let sidecar = Sidecar {
+        namespace: namespace.clone(),
+        app: labels.get("app").unwrap_or(whose).clone(),
+        address: ip.to_string(),
+        labels,
+        dns: !args.no_dns,
+        probes: Vec::new(),
+        workload,
+    };
+    let node_id = args.node_id.clone().unwrap_or_else(|| sidecar.node_id(&name));
+    let what = format!("Envoy beside {name} of {namespace}");
+    envoy(args, Role::Sidecar(Box::new(sidecar)), node_id, &what, io)
+}
+
+fn envoy(args: &Args, role: Role, node_id: String, what: &str, io: &mut Io<'_>) -> Outcome {
     let usual = Bootstrap::new(role, node_id, args.xds.clone());
     let bootstrap = Bootstrap {
         locality: args.locality(),
@@ -127,7 +200,7 @@ fn gateway(args: &Args, io: &mut Io<'_>) -> Outcome {
     let text = match args.output.unwrap_or(Form::Yaml) {
         // Comments, so that the file says by itself what it is for.
         Form::Yaml => format!(
-            "# Envoy for Gateway {namespace}/{name}: envoy -c THIS-FILE --disable-hot-restart\n{secret}{}",
+            "# {what}: envoy -c THIS-FILE --disable-hot-restart\n{secret}{}",
             yaml(&document)?,
             secret =
                 if args.token_file.is_some() { "# SECRET: holds a bearer token.\n" } else { "" },
@@ -154,6 +227,7 @@ fn grpc(args: &Args, io: &mut Io<'_>) -> Outcome {
             ("--output yaml", args.output == Some(Form::Yaml)),
         ],
     )?;
+    refuse(args.role, &args.of_sidecars())?;
     let bootstrap = GrpcBootstrap {
         node_id: args.node_id(args.namespace.as_deref().unwrap_or("grpc")),
         namespace: args.namespace.clone(),
@@ -181,6 +255,16 @@ fn usage(text: &str) -> Failure {
 }
 
 impl Args {
+    fn of_sidecars(&self) -> [(&'static str, bool); 5] {
+        [
+            ("--ip", self.ip.is_some()),
+            ("--pod", self.pod.is_some()),
+            ("--registry", self.registry.is_some()),
+            ("--label", !self.labels.is_empty()),
+            ("--no-dns", self.no_dns),
+        ]
+    }
+
     fn node_id(&self, whose: &str) -> String {
         self.node_id.clone().unwrap_or_else(|| format!("{whose}-{}", machine_name()))
     }
@@ -242,6 +326,11 @@ fn namespace(text: &str) -> Result<String, String> {
     } else {
         Err("expected the name of a namespace".into())
     }
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// `NAMESPACE/NAME`

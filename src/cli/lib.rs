@@ -10,6 +10,7 @@
 //! the output format, ask for input, or panic on a closed pipe.
 
 mod bootstrap;
+mod capture;
 mod certificate;
 mod check;
 mod client;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use catalog::View;
 use ir::{
-    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, Trust,
+    Choice, Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, Trust,
     UpstreamProtocol, UpstreamTls,
 };
 use model::{
@@ -279,6 +279,8 @@ fn cluster(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>) -> Optio
         stat_name,
         protocol,
         tls,
+        mesh_tls: None,
+        choice: Choice::Turn,
         connect_timeout: CONNECT_TIMEOUT,
         discovery,
         origin,
@@ -337,8 +339,14 @@ fn by_locality(found: Vec<(Endpoint, u16)>, exact: bool) -> Vec<LocalityEndpoint
             (false, true) => whole(endpoint.weight),
             (false, false) => whole((endpoint.weight * WEIGHT_SCALE).min(WEIGHT_MAX)),
         };
-        let entry =
-            LbEndpoint { address: endpoint.address, port, weight, health: EndpointHealth::Healthy };
+        let entry = LbEndpoint {
+            address: endpoint.address,
+            port,
+            weight,
+            health: EndpointHealth::Healthy,
+            labels: Vec::new(),
+            mtls: false,
+        };
         localities.entry(endpoint.locality).or_default().push(entry);
     }
     // Two sources may name the same address, also under two localities: the first locality keeps it.

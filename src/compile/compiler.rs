@@ -140,6 +140,7 @@ impl Compiler {
         match key {
             GroupKey::Gateway(name) => self.gateways.get(name).map(gateway::Group::plan),
             GroupKey::Grpc { namespace } => self.grpc.get(namespace).map(grpc::Group::plan),
+            GroupKey::Scope(_) | GroupKey::Sidecar(_) => None,
         }
     }
 
@@ -166,6 +167,7 @@ impl Compiler {
         match key {
             GroupKey::Gateway(name) => self.gateways.get(name).is_some_and(gateway::Group::served),
             GroupKey::Grpc { namespace } => self.grpc.contains_key(namespace),
+            GroupKey::Scope(_) | GroupKey::Sidecar(_) => false,
         }
     }
 

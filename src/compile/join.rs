@@ -9,17 +9,21 @@
 //! Where two sources name one endpoint, the first one's locality and weight count, and the healthier word: a registry that
 //! lost sight of a process that another one sees alive must not take it out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use catalog::View;
 use model::{
-    Endpoint, EndpointHealth, Host, Instance, Kind, Merge, MeshService, MeshServicePort,
-    NamespacedName, Question, QuestionKind, RegistryRef, Source, SourceFrom, TargetPort,
+    Endpoint, EndpointHealth, Host, Identity, Instance, Kind, Merge, MeshService, MeshServicePort,
+    NamespacedName, Pod, Question, QuestionKind, RegistryRef, RegistryServiceId, Source,
+    SourceFrom, TargetPort, Workload,
 };
 
 use crate::backend::granted;
+
+/// What an instance of a registry says of itself where it has a sidecar and is no pod.
+const MTLS_LABEL: &str = "isthmus.mtls";
 
 /// The sum of the weights of all sources under `Percent`: fine enough for a share of 1 % over thousands of endpoints.
 const WHOLE: f64 = 10_000_000.0;
@@ -66,9 +70,12 @@ pub(crate) fn of_service(
     found
 }
 
-/// With the region of its Node, and its zone where the slice does not say it.
+/// With the region of its Node, and its zone where the slice does not say it, and with what its pod is.
 fn placed(view: &View<'_>, endpoint: &Endpoint) -> Endpoint {
     let mut endpoint = endpoint.clone();
+    let named = endpoint.pod.as_ref().and_then(|name| view.pod(name));
+    let pod = named.or_else(|| view.pod_at(endpoint.address));
+    endpoint.workload = pod.map(|pod| Arc::new(workload_of_pod(pod)));
     let Some(node) = endpoint.node.as_ref().and_then(|name| view.node(name)) else {
         return endpoint;
     };
@@ -92,7 +99,12 @@ pub(crate) fn of_source(
 ) -> Vec<Found> {
     match &source.from {
         SourceFrom::Static(endpoints) => {
-            endpoints.iter().map(|e| (e.clone(), e.port.unwrap_or(port.target))).collect()
+            let one = |e: &Endpoint| {
+                let pod = view.pod_at(e.address);
+                let workload = pod.map(|pod| Arc::new(workload_of_pod(pod)));
+                (Endpoint { workload, ..e.clone() }, e.port.unwrap_or(port.target))
+            };
+            endpoints.iter().map(one).collect()
         }
         SourceFrom::Registry(reference) => of_registry(view, reference),
         SourceFrom::Kubernetes { name, port: wanted } => {
@@ -158,6 +170,7 @@ fn of_registry(view: &View<'_>, reference: &RegistryRef) -> Vec<Found> {
                 locality: instance.locality.clone(),
                 pod: pod.clone(),
                 node: None,
+                workload: workload_of_instance(view, id, instance, address),
             };
             found.push((endpoint, instance.port));
         };
@@ -171,6 +184,39 @@ fn of_registry(view: &View<'_>, reference: &RegistryRef) -> Vec<Found> {
         }
     }
     found
+}
+
+fn workload_of_pod(pod: &Pod) -> Workload {
+    let account =
+        NamespacedName { namespace: pod.meta.namespace().clone(), name: pod.account.clone() };
+    Workload {
+        identity: Some(Identity::Account(account)),
+        labels: pod.meta.labels.iter().cloned().collect(),
+        mtls: pod.has_sidecar(),
+    }
+}
+
+/// A process that is a pod has the pod's identity, whatever registry it registers with: a registry believes what it is told.
+fn workload_of_instance(
+    view: &View<'_>,
+    id: &RegistryServiceId,
+    instance: &Instance,
+    address: IpAddr,
+) -> Option<Arc<Workload>> {
+    let pod = view.pod_at(address).map(|pod| workload_of_pod(pod));
+    let mut workload = pod.unwrap_or_else(|| {
+        let registry = id.registry.split_once('/');
+        Workload {
+            identity: registry.map(|(namespace, name)| Identity::Registry {
+                registry: NamespacedName::new(namespace, name),
+                service: id.name.clone(),
+            }),
+            labels: BTreeMap::new(),
+            mtls: instance.labels.get(MTLS_LABEL).is_some_and(|value| &**value == "true"),
+        }
+    });
+    workload.labels.extend(instance.labels.iter().map(|(key, value)| (key.clone(), value.clone())));
+    Some(Arc::new(workload))
 }
 
 fn pod(instance: &Instance) -> Option<NamespacedName> {
@@ -188,6 +234,7 @@ fn endpoint(address: IpAddr, weight: f64) -> Endpoint {
         locality: model::Locality::default(),
         pod: None,
         node: None,
+        workload: None,
     }
 }
 

@@ -34,5 +34,5 @@ mod tests;
 
 pub use compiler::{Compiler, Update};
 pub use gateway::{Bind, route_origin};
-pub use group::GroupKey;
+pub use group::{GroupKey, ScopeKey, SidecarKey};
 pub use register::Registered;

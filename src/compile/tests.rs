@@ -76,12 +76,14 @@ fn service(name: &str, ports: &[u16]) -> Object {
         port: *p,
         target: TargetPort::Number(*p),
         protocol: AppProtocol::Http1,
+        declared: None,
         tls: false,
     };
     let ports = ports.iter().map(port).collect();
     Object::Service(Arc::new(Service {
         meta: meta(Kind::Service, "shop", name),
         ports,
+        addresses: vec![],
         external_name: None,
         register: vec![],
     }))
@@ -96,6 +98,7 @@ fn slice(service: &str, hosts: &[u8]) -> Object {
         locality: Locality::default(),
         pod: None,
         node: None,
+        workload: None,
     };
     Object::EndpointSlice(Arc::new(EndpointSlice {
         meta: meta(Kind::EndpointSlice, "shop", service),

@@ -6,6 +6,8 @@ mod drain;
 mod grpc;
 mod guard;
 mod mounted;
+mod probe;
+mod sidecar;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -19,6 +21,8 @@ pub use address::{HostPort, InvalidHostPort};
 pub use drain::Drain;
 pub use grpc::GrpcBootstrap;
 pub use mounted::Mounted;
+pub use probe::{Check, Probe, ProbeKind};
+pub use sidecar::{PROBE_PORT, READY_PORT, Sidecar, Workload};
 
 /// The static cluster of the control plane.
 pub const XDS_CLUSTER: &str = "isthmus";
@@ -30,6 +34,8 @@ const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptio
 pub enum Role {
     /// A stand-alone Envoy that serves one Gateway.
     Gateway { namespace: String, name: String },
+    /// The Envoy beside a workload.
+    Sidecar(Box<Sidecar>),
 }
 
 /// Where the proxy runs; the words may be empty.
@@ -105,7 +111,7 @@ pub struct Bootstrap {
     /// Envoy's admin interface, always on loopback: whoever reaches it owns the proxy.
     pub admin_port: u16,
     /// Prometheus and readiness, safe to expose. Answers only once Envoy has its first configuration: a probe for
-    /// readiness, not for liveness.
+    /// readiness, not for liveness. A sidecar has its readiness on [`READY_PORT`], and all of it on its own address.
     pub stats_address: IpAddr,
     pub stats_port: u16,
     /// The heap size in bytes that Envoy is to stay under; it sheds load before.
@@ -118,6 +124,10 @@ impl Bootstrap {
     /// A bootstrap with the usual ports and limits.
     #[must_use]
     pub fn new(role: Role, node_id: String, xds: HostPort) -> Self {
+        let (admin_port, stats_port) = match role {
+            Role::Gateway { .. } => (19000, 19001),
+            Role::Sidecar(_) => (15000, 15090),
+        };
         Self {
             role,
             node_id,
@@ -127,9 +137,9 @@ impl Bootstrap {
             xds_token: None,
             mounted: None,
             drain: None,
-            admin_port: 19000,
+            admin_port,
             stats_address: IpAddr::from([0, 0, 0, 0]),
-            stats_port: 19001,
+            stats_port,
             max_heap: 2 << 30,
             max_connections: 50_000,
         }
@@ -138,27 +148,61 @@ impl Bootstrap {
     /// The document, in Envoy's own field names.
     #[must_use]
     pub fn render(&self) -> Value {
+        let mut out = self.shared();
+        let own = self.own();
+        out["node"] = own["node"].clone();
+        out["overload_manager"] = own["overload_manager"].clone();
+        for list in ["listeners", "clusters"] {
+            let both = [&out, &own].map(|from| from["static_resources"][list].as_array());
+            let both: Vec<Value> = both.into_iter().flatten().flatten().cloned().collect();
+            out["static_resources"][list] = both.into();
+        }
+        out
+    }
+
+    /// The part of it that is the same for all proxies that have their ports and their way to the control plane in
+    /// common.
+    #[must_use]
+    pub fn shared(&self) -> Value {
         json!({
-            "node": self.node(),
             "admin": watch::admin(self.admin_port),
             "dynamic_resources": dynamic_resources(self.xds_token.as_ref()),
-            "static_resources": {
-                "listeners": [watch::listener(self.stats_address, self.stats_port, self.drain.as_ref())],
-                "clusters": [self.xds_cluster(), watch::cluster(self.admin_port)],
-            },
+            "static_resources": {"clusters": [self.xds_cluster(), watch::cluster(self.admin_port)]},
             "layered_runtime": guard::runtime(),
-            "overload_manager": guard::overload(self.max_heap, self.max_connections),
             "stats_config": watch::stats_config(),
         })
     }
 
+    /// The rest: who this proxy is, and what follows from it. Envoy joins the two (`-c` and `--config-yaml`): lists are
+    /// appended.
+    #[must_use]
+    pub fn own(&self) -> Value {
+        let resources = match &self.role {
+            Role::Gateway { .. } => {
+                let (address, port) = (self.stats_address.to_string(), self.stats_port);
+                let paths = [watch::STATS, watch::READY];
+                let drain = self.drain.as_ref();
+                json!({"listeners": [watch::listener("isthmus-stats", &address, port, &paths, drain)]})
+            }
+            Role::Sidecar(sidecar) => sidecar.resources(self.stats_port, self.drain.as_ref()),
+        };
+        json!({
+            "node": self.node(),
+            "static_resources": resources,
+            "overload_manager": guard::overload(self.max_heap, self.max_connections),
+        })
+    }
+
     fn node(&self) -> Value {
-        let Role::Gateway { namespace, name } = &self.role;
-        let mut node = json!({
-            "id": self.node_id,
-            "cluster": format!("{name}.{namespace}"),
-            "metadata": {"isthmus": {"role": "gateway", "gateway": format!("{namespace}/{name}")}},
-        });
+        let (cluster, claim) = match &self.role {
+            Role::Gateway { namespace, name } => (
+                format!("{name}.{namespace}"),
+                json!({"role": "gateway", "gateway": format!("{namespace}/{name}")}),
+            ),
+            Role::Sidecar(sidecar) => (sidecar.cluster(), sidecar.claim()),
+        };
+        let mut node =
+            json!({"id": self.node_id, "cluster": cluster, "metadata": {"isthmus": claim}});
         for (key, word) in self.locality.words() {
             node["locality"][key] = json!(word);
         }

@@ -11,6 +11,7 @@
 //! it names files.
 
 pub mod bootstrap;
+pub mod capture;
 pub mod echo;
 pub mod find_envoy;
 pub mod kubernetes;

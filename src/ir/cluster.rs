@@ -13,8 +13,11 @@ pub struct Cluster {
     /// What statistics call it: the user's words, not the resource name.
     pub stat_name: Arc<str>,
     pub protocol: UpstreamProtocol,
-    /// `None`: no TLS.
+    /// Toward endpoints that do not take TLS of the mesh; `None`: no TLS.
     pub tls: Option<UpstreamTls>,
+    /// Toward endpoints that do.
+    pub mesh_tls: Option<MeshTls>,
+    pub choice: Choice,
     pub connect_timeout: Duration,
     pub discovery: Discovery,
     pub origin: ObjectRef,
@@ -25,6 +28,13 @@ pub struct Cluster {
 pub enum Discovery {
     /// They are sent to it.
     Endpoints,
+    /// It shares those of another cluster.
+    EndpointsOf(Name),
+    /// Each connection goes where it was meant to go before it was redirected.
+    OriginalDestination {
+        /// The source address to connect from, so that capture rules know the proxy's own; one for each family.
+        from: Vec<IpAddr>,
+    },
     /// It asks the DNS itself.
     Dns {
         host: Arc<str>,
@@ -39,7 +49,44 @@ pub enum UpstreamProtocol {
     Http1,
     /// By prior knowledge.
     Http2,
+    /// What the caller speaks.
+    AsCaller,
 }
+
+/// Which endpoint a request goes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// In turn, by weight.
+    #[default]
+    Turn,
+    /// In turn among those with the label that the request's lane says. Where there is nobody, or the request is in no lane,
+    /// among those with the fallback.
+    Lane { label: Name, fallback: LaneFallback },
+    /// The one that the host header names (`ip:port`), while it is there; else in turn.
+    Host,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaneFallback {
+    /// The lane of this name.
+    To(Name),
+    /// Only requests without a lane go there; others fail.
+    OnlyWithout(Name),
+}
+
+/// TLS in which both sides show who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeshTls {
+    /// SPIFFE ids of which the endpoint must have one; empty: nobody is good enough.
+    pub names: Vec<Arc<str>>,
+}
+
+/// The proxy's own certificate and key, which no plan holds.
+pub const IDENTITY: &str = "isthmus/identity";
+/// What certificates of the mesh are judged by; likewise.
+pub const ROOTS: &str = "isthmus/roots";
+/// The application protocol by which TLS of the mesh is known.
+pub const MESH_ALPN: &str = "isthmus";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamTls {
@@ -83,4 +130,8 @@ pub struct LbEndpoint {
     /// Above 0, relative to the other endpoints of the set; already scaled to integers.
     pub weight: u32,
     pub health: EndpointHealth,
+    /// Those by which subsets choose, in order of key.
+    pub labels: Vec<(Name, Name)>,
+    /// Whether it takes TLS of the mesh.
+    pub mtls: bool,
 }

@@ -18,12 +18,13 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 pub use cluster::{
-    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Trust, UpstreamProtocol,
-    UpstreamTls,
+    Choice, Cluster, Discovery, EndpointSet, IDENTITY, LaneFallback, LbEndpoint, LocalityEndpoints,
+    MESH_ALPN, MeshTls, ROOTS, Trust, UpstreamProtocol, UpstreamTls,
 };
 pub use listener::{
-    ApiListener, ChainMatch, ClientValidation, FilterChain, FilterSlot, Handler, HttpConnection,
-    Listener, Secret, SecretContent, StreamForward, StreamTarget, TlsTermination, UdpListener,
+    ApiListener, Captured, ChainMatch, ClientValidation, DnsTable, FilterChain, FilterSlot,
+    Handler, HttpConnection, Intake, LaneCarrier, Listener, Secret, SecretContent, Side,
+    StreamForward, StreamTarget, TlsTermination, Transport, UdpHandler, UdpListener,
 };
 pub use route::{
     Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Route, RouteTable, Session,
@@ -47,4 +48,13 @@ pub struct Plan {
     /// (xds-rules 33).
     pub endpoints: OrdMap<Name, Arc<EndpointSet>>,
     pub secrets: OrdMap<Name, Arc<Secret>>,
+    pub runtime: OrdMap<Name, Arc<RuntimeLayer>>,
+}
+
+/// Values that proxies look up with each request, so that they change without anything else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeLayer {
+    pub name: Name,
+    /// In order of key: parts in a million.
+    pub fractions: Vec<(Name, u32)>,
 }

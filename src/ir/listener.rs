@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use model::{Hostname, ObjectRef};
+use model::{CertificateName, Hostname, ObjectRef};
 
 use crate::{Name, Target};
 
@@ -13,9 +13,26 @@ pub struct Listener {
     /// Never empty; the first is the main address.
     pub addresses: Vec<IpAddr>,
     pub port: u16,
+    pub intake: Intake,
     /// In order of name.
     pub chains: Vec<FilterChain>,
     pub origin: Vec<ObjectRef>,
+}
+
+/// Which connections a listener gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Intake {
+    /// Those to its socket, as people dial it.
+    #[default]
+    Socket,
+    /// Those that capture rules redirect to its socket. Where they were meant to go is what chains look at.
+    Captured {
+        /// To the listener of that address, if there is one, else to that of its port on any address; only what has none is
+        /// handled here.
+        hand_over: bool,
+    },
+    /// No socket: those that a listener with `hand_over` has for this address.
+    Handed,
 }
 
 /// What a client without a proxy gets for the name that it dials: no socket, only the way to the routes. As much a
@@ -36,8 +53,21 @@ pub struct UdpListener {
     /// Never empty; the first is the main address.
     pub addresses: Vec<IpAddr>,
     pub port: u16,
-    pub forward: StreamForward,
+    pub handler: UdpHandler,
     pub origin: Vec<ObjectRef>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UdpHandler {
+    Forward(StreamForward),
+    Dns(DnsTable),
+}
+
+/// Names that the proxy answers itself; all others it asks the resolvers of its own machine for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DnsTable {
+    /// In order of name; addresses never empty.
+    pub names: Vec<(Name, Vec<IpAddr>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +87,27 @@ pub enum ChainMatch {
     /// TLS connections for these server names; of several chains the one with the most specific name is chosen. Empty
     /// means any name, or none.
     Tls(Vec<Hostname>),
+    /// What was redirected.
+    Captured(Captured),
+}
+
+/// Each part that is given must hold. Of several chains that fit, Envoy takes the one with the port, then that with the most
+/// specific address, then that for the transport, then that for the application protocol.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Captured {
+    /// Where the connection was meant to go.
+    pub port: Option<u16>,
+    /// Likewise, one of them; empty means any.
+    pub addresses: Vec<IpAddr>,
+    pub transport: Option<Transport>,
+    /// What TLS agreed upon, or what is spoken in the clear (`http/1.0`, `http/1.1`, `h2c`); empty means any.
+    pub protocols: Vec<Name>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Transport {
+    Tls,
+    Plain,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +140,8 @@ pub struct TlsTermination {
     pub secrets: Vec<Name>,
     /// Whether and how clients show certificates too.
     pub client: Option<ClientValidation>,
+    /// What is offered in ALPN; `None` leaves it to what the chain is for.
+    pub alpn: Option<Vec<Name>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,22 +150,52 @@ pub struct ClientValidation {
     pub authorities: Name,
     /// Else a client without a certificate, or with one of somebody else, is served as well.
     pub required: bool,
+    /// What the certificate must be for, any of them; empty means anything.
+    pub names: Vec<CertificateName>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpConnection {
     pub stat_prefix: Arc<str>,
+    pub side: Side,
     /// Name in [`crate::Plan::route_tables`].
     pub route_table: Name,
     /// HTTP filters in order; the router comes last by itself.
     pub filters: Vec<FilterSlot>,
 }
 
+/// Who is on the other side of a connection: it says what of a request is believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// Anybody: a gateway's clients.
+    #[default]
+    Edge,
+    /// The app beside the proxy.
+    Outbound,
+    /// Somebody who calls the app beside the proxy.
+    Inbound,
+}
+
 /// A filter that stands in the chain for good and does something only where a route says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FilterSlot {
     Cors,
     Session,
+    /// Reads the lane that the request is in, always.
+    Lane(LaneCarrier),
+    /// Has unknown clusters sent that a route asks for by header.
+    OnDemand,
+}
+
+/// In what a lane's name travels. Without either, a request is in no lane.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LaneCarrier {
+    /// In lower case; counts first.
+    pub header: Name,
+    /// Member of W3C `baggage`.
+    pub baggage: Name,
+    /// Label of endpoints that it chooses by.
+    pub label: Name,
 }
 
 /// What TLS needs and what is delivered by SDS, so that it changes without the listener or cluster that names it.

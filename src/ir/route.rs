@@ -17,7 +17,7 @@ pub struct RouteTable {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualHost {
     pub name: Name,
-    /// Host names without ports; `*` for any.
+    /// Host names and addresses without ports; `*` for any.
     pub domains: Vec<Arc<str>>,
     /// First match wins.
     pub routes: Vec<Arc<Route>>,
@@ -89,6 +89,8 @@ pub struct WeightedTarget {
 pub enum Target {
     /// Name in [`crate::Plan::clusters`].
     Cluster(Name),
+    /// The cluster that is called as the host header, which the proxy asks for if it has none ([`crate::FilterSlot::OnDemand`]).
+    Host,
     /// A reference that cannot be resolved: exactly its share of the requests is answered with an error, of the
     /// connections closed,
     /// of the datagrams dropped.

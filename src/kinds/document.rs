@@ -8,8 +8,8 @@ use crate::node::{Key, Mark, Node, Path, Value, push_segment};
 use crate::report::{Place, Report, distance, nearest};
 use crate::schema::Schema;
 use crate::{
-    core, gateway, gateway_config, grpc_route, http_route, ingress, mesh, policy, registry, secret,
-    stream_route, time,
+    core, gateway, gateway_config, grpc_route, http_route, ingress, lane, mesh, mesh_config,
+    mesh_policy, policy, registry, secret, stream_route, time,
 };
 
 const DEFAULT_NAMESPACE: &str = "default";
@@ -138,6 +138,9 @@ pub(crate) fn read_served(root: &Rc<Node>, kind: Kind, report: &mut Report) -> O
 
 fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
     match kind {
+        Kind::AccessPolicy => {
+            Object::AccessPolicy(Arc::new(mesh_policy::access_policy(meta, at, report)))
+        }
         Kind::BackendTlsPolicy => {
             Object::BackendTlsPolicy(Arc::new(policy::backend_tls(meta, at, report)))
         }
@@ -158,16 +161,27 @@ fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
         Kind::IngressClass => {
             Object::IngressClass(Arc::new(ingress::ingress_class(meta, at, report)))
         }
+        Kind::LaneGroup => Object::LaneGroup(Arc::new(lane::lane_group(meta, at, report))),
         Kind::ListenerSet => Object::ListenerSet(Arc::new(gateway::listener_set(meta, at, report))),
+        Kind::MeshConfig => {
+            Object::MeshConfig(Arc::new(mesh_config::mesh_config(meta, at, report)))
+        }
         Kind::MeshService => Object::MeshService(Arc::new(mesh::mesh_service(meta, at, report))),
         Kind::Namespace => Object::Namespace(Arc::new(core::namespace(meta))),
         Kind::Node => Object::Node(Arc::new(core::node(meta))),
+        Kind::PeerPolicy => {
+            Object::PeerPolicy(Arc::new(mesh_policy::peer_policy(meta, at, report)))
+        }
+        Kind::Pod => Object::Pod(Arc::new(core::pod(meta, at, report))),
         Kind::ReferenceGrant => {
             Object::ReferenceGrant(Arc::new(gateway::reference_grant(meta, at, report)))
         }
         Kind::Registry => Object::Registry(Arc::new(registry::registry(meta, at, report))),
         Kind::Secret => Object::Secret(Arc::new(secret::secret(meta, at, report))),
         Kind::Service => Object::Service(Arc::new(core::service(meta, at, report))),
+        Kind::SidecarScope => {
+            Object::SidecarScope(Arc::new(mesh_config::sidecar_scope(meta, at, report)))
+        }
         Kind::TcpRoute => Object::TcpRoute(Arc::new(stream_route::stream_route(meta, at, report))),
         Kind::TlsRoute => Object::TlsRoute(Arc::new(stream_route::stream_route(meta, at, report))),
         Kind::UdpRoute => Object::UdpRoute(Arc::new(stream_route::stream_route(meta, at, report))),
@@ -183,7 +197,14 @@ pub(crate) fn versions(kind: Kind) -> &'static [&'static str] {
         Kind::BackendTlsPolicy => &["v1", "v1alpha3"],
         Kind::TcpRoute | Kind::UdpRoute => &["v1", "v1alpha2"],
         Kind::TlsRoute => &["v1", "v1alpha3", "v1alpha2"],
-        Kind::GatewayConfig | Kind::MeshService | Kind::Registry => &["v1alpha1"],
+        Kind::AccessPolicy
+        | Kind::GatewayConfig
+        | Kind::LaneGroup
+        | Kind::MeshConfig
+        | Kind::MeshService
+        | Kind::PeerPolicy
+        | Kind::Registry
+        | Kind::SidecarScope => &["v1alpha1"],
         Kind::ConfigMap
         | Kind::EndpointSlice
         | Kind::GrpcRoute
@@ -192,6 +213,7 @@ pub(crate) fn versions(kind: Kind) -> &'static [&'static str] {
         | Kind::ListenerSet
         | Kind::Namespace
         | Kind::Node
+        | Kind::Pod
         | Kind::Secret
         | Kind::Service => &["v1"],
     }

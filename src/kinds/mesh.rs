@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use model::{
     AppProtocol, DnsResolution, Endpoint, EndpointHealth, Locality, Merge, MeshService,
-    MeshServicePort, Meta, NamespacedName, QuestionKind, RegistryRef, RegistryServiceId, Severity,
-    Source, SourceFrom, TargetPort, codes,
+    MeshServicePort, Meta, NamespacedName, QuestionKind, RegistryRef, RegistryServiceId, SdkPick,
+    Severity, Source, SourceFrom, TargetPort, codes,
 };
 
 use crate::at::{At, Fields};
@@ -18,6 +18,7 @@ pub(crate) fn mesh_service(meta: Meta, root: At<'_>, report: &mut Report) -> Mes
         ports: Vec::new(),
         sources: Vec::new(),
         merge: Merge::Union,
+        sdk_pick: SdkPick::Honour,
         register: Vec::new(),
     };
     let Some(mut spec) = root.fields().object("spec") else { return service };
@@ -34,15 +35,18 @@ pub(crate) fn mesh_service(meta: Meta, root: At<'_>, report: &mut Report) -> Mes
             let text = format!("another port has the name {}", report.quote(at.text()));
             report.error(codes::INVALID_VALUE, at.value(), text, "names of ports must differ");
         }
+        let declared = match f.text("protocol") {
+            Some("H2" | "GRPC") => Some(AppProtocol::H2c),
+            Some("TCP") => Some(AppProtocol::Tcp),
+            Some(_) => Some(AppProtocol::Http1),
+            None => None,
+        };
         service.ports.push(MeshServicePort {
             name: named.map(|at| at.shared()).unwrap_or_default(),
             port,
             target: f.take("targetPort").map_or(port, |at| at.port()),
-            protocol: match f.text("protocol") {
-                Some("H2" | "GRPC") => AppProtocol::H2c,
-                Some("TCP") => AppProtocol::Tcp,
-                _ => AppProtocol::Http1,
-            },
+            protocol: declared.unwrap_or_default(),
+            declared,
         });
         f.finish(report);
     }
@@ -170,5 +174,14 @@ fn endpoint(item: At<'_>, report: &mut Report) -> Option<Endpoint> {
     };
     f.finish(report);
     let health = EndpointHealth::Healthy;
-    Some(Endpoint { address: address?, port, weight, health, locality, pod: None, node: None })
+    Some(Endpoint {
+        address: address?,
+        port,
+        weight,
+        health,
+        locality,
+        pod: None,
+        node: None,
+        workload: None,
+    })
 }

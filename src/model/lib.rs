@@ -17,11 +17,13 @@ mod fleet;
 mod gateway;
 mod hostname;
 mod ingress;
+mod mesh;
 mod object;
 mod policy;
 mod registry;
 mod route;
 mod service;
+mod workload;
 
 pub use change::{Batch, Change, Health, Refused};
 pub use condition::{
@@ -39,6 +41,12 @@ pub use gateway::{
 };
 pub use hostname::{Hostname, InvalidHostname};
 pub use ingress::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls};
+pub use mesh::{
+    AccessAction, AccessCondition, AccessKey, AccessPolicy, AccessRule, AccessSource, AccessTarget,
+    Dye, Egress, EgressHost, ExternalAuth, ExternalAuthProtocol, IpBlock, JwtKeys, JwtProvider,
+    Lane, LaneFallback, LaneGroup, LaneNames, MeshConfig, MeshSettings, MtlsMode, OutboundMode,
+    PeerPolicy, PolicyMode, Reach, SidecarScope,
+};
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};
 pub use policy::{BackendAuthorities, BackendTlsPolicy, CertificateName, PolicyTarget};
 pub use registry::{
@@ -53,6 +61,7 @@ pub use route::{
 };
 pub use service::{
     AppProtocol, DnsResolution, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality,
-    Merge, MeshService, MeshServicePort, Registration, RegistryRef, Service, ServicePort, Source,
-    SourceFrom, TargetPort,
+    Merge, MeshService, MeshServicePort, Registration, RegistryRef, SdkPick, Service, ServicePort,
+    Source, SourceFrom, TargetPort,
 };
+pub use workload::{Identity, Pod, SIDECAR_LABEL, Workload};

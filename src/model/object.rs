@@ -2,9 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayConfig, Ingress,
-    IngressClass, ListenerSet, MeshService, Namespace, Node, ReferenceGrant, Registry, Route,
-    Secret, Service,
+    AccessPolicy, BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayConfig,
+    Ingress, IngressClass, LaneGroup, ListenerSet, MeshConfig, MeshService, Namespace, Node,
+    PeerPolicy, Pod, ReferenceGrant, Registry, Route, Secret, Service, SidecarScope,
 };
 
 const CORE: &str = "";
@@ -68,6 +68,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    AccessPolicy(AccessPolicy) = "AccessPolicy", ISTHMUS, "accesspolicies", true;
     BackendTlsPolicy(BackendTlsPolicy) = "BackendTLSPolicy", GATEWAY_API, "backendtlspolicies", true;
     ConfigMap(ConfigMap) = "ConfigMap", CORE, "configmaps", true;
     EndpointSlice(EndpointSlice) = "EndpointSlice", "discovery.k8s.io", "endpointslices", true;
@@ -78,14 +79,19 @@ kinds! {
     HttpRoute(Route) = "HTTPRoute", GATEWAY_API, "httproutes", true;
     Ingress(Ingress) = "Ingress", "networking.k8s.io", "ingresses", true;
     IngressClass(IngressClass) = "IngressClass", "networking.k8s.io", "ingressclasses", false;
+    LaneGroup(LaneGroup) = "LaneGroup", ISTHMUS, "lanegroups", true;
     ListenerSet(ListenerSet) = "ListenerSet", GATEWAY_API, "listenersets", true;
+    MeshConfig(MeshConfig) = "MeshConfig", ISTHMUS, "meshconfigs", false;
     MeshService(MeshService) = "MeshService", ISTHMUS, "meshservices", true;
     Namespace(Namespace) = "Namespace", CORE, "namespaces", false;
     Node(Node) = "Node", CORE, "nodes", false;
+    PeerPolicy(PeerPolicy) = "PeerPolicy", ISTHMUS, "peerpolicies", true;
+    Pod(Pod) = "Pod", CORE, "pods", true;
     ReferenceGrant(ReferenceGrant) = "ReferenceGrant", GATEWAY_API, "referencegrants", true;
     Registry(Registry) = "Registry", ISTHMUS, "registries", true;
     Secret(Secret) = "Secret", CORE, "secrets", true;
     Service(Service) = "Service", CORE, "services", true;
+    SidecarScope(SidecarScope) = "SidecarScope", ISTHMUS, "sidecarscopes", true;
     TcpRoute(Route) = "TCPRoute", GATEWAY_API, "tcproutes", true;
     TlsRoute(Route) = "TLSRoute", GATEWAY_API, "tlsroutes", true;
     UdpRoute(Route) = "UDPRoute", GATEWAY_API, "udproutes", true;

@@ -30,6 +30,8 @@ pub struct BackendTlsPolicy {
 pub enum CertificateName {
     Hostname(Hostname),
     Uri(Arc<str>),
+    /// All URIs that begin so.
+    UriPrefix(Arc<str>),
 }
 
 /// Where the certificate must come from.

@@ -2,13 +2,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{Hostname, Meta, NamespacedName, QuestionKind, RegistryServiceId};
+use crate::{Hostname, Meta, NamespacedName, QuestionKind, RegistryServiceId, Workload};
 
 /// A Kubernetes `Service`: a name with ports, whose endpoints come in [`EndpointSlice`]s.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Service {
     pub meta: Meta,
     pub ports: Vec<ServicePort>,
+    /// `spec.clusterIPs`; empty for a headless one, and in files that leave them out.
+    pub addresses: Vec<IpAddr>,
     /// `spec.type: ExternalName`: not routable, refused with a finding.
     pub external_name: Option<Arc<str>>,
     /// By the annotation `isthmus.dev/register`.
@@ -22,6 +24,9 @@ pub struct ServicePort {
     pub port: u16,
     pub target: TargetPort,
     pub protocol: AppProtocol,
+    /// What sidecars take it for, where `appProtocol` or the port's name says so (`http-web`, `grpc`): else they look at
+    /// what is spoken.
+    pub declared: Option<AppProtocol>,
     /// Whether `appProtocol` speaks of TLS. That alone makes nobody use it: it does not say whom to trust.
     pub tls: bool,
 }
@@ -74,6 +79,8 @@ pub struct Endpoint {
     pub pod: Option<NamespacedName>,
     /// The Node that it runs on, where the source says so.
     pub node: Option<Arc<str>>,
+    /// What is known of the process there. Sources leave it empty.
+    pub workload: Option<Arc<Workload>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,7 +107,19 @@ pub struct MeshService {
     /// Where its endpoints come from, in document order.
     pub sources: Vec<Source>,
     pub merge: Merge,
+    pub sdk_pick: SdkPick,
     pub register: Vec<Registration>,
+}
+
+/// What sidecars do with calls to the address of one instance, which the caller's library picked by itself. Routes and
+/// policies of the service count either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SdkPick {
+    /// They go to that instance, while it is there.
+    #[default]
+    Honour,
+    /// They go to any instance.
+    Rebalance,
 }
 
 /// A service that callers still look for in a registry, and that is written there for them.
@@ -184,4 +203,6 @@ pub struct MeshServicePort {
     /// Port of endpoints that have none of their own.
     pub target: u16,
     pub protocol: AppProtocol,
+    /// As in [`ServicePort`].
+    pub declared: Option<AppProtocol>,
 }

@@ -53,6 +53,10 @@ impl Encoder {
         step |= apply(&last.secrets, &plan.secrets, secrets, |_, new| {
             new.map(|secret| encode::secret(secret))
         });
+        let runtime = snapshot.set_mut(ResourceType::Runtime);
+        step |= apply(&last.runtime, &plan.runtime, runtime, |_, new| {
+            new.map(|layer| encode::runtime(layer))
+        });
         *last = plan.clone();
         snapshot.generation += u64::from(step);
         snapshot.clone()

@@ -31,6 +31,8 @@ pub(crate) fn cluster(name: &str) -> Cluster {
         stat_name: name.into(),
         protocol: UpstreamProtocol::Http1,
         tls: None,
+        mesh_tls: None,
+        choice: ir::Choice::Turn,
         connect_timeout: Duration::from_secs(5),
         discovery: ir::Discovery::Endpoints,
         origin: origin(name),
@@ -38,7 +40,14 @@ pub(crate) fn cluster(name: &str) -> Cluster {
 }
 
 pub(crate) fn endpoint(last: u8, weight: u32, health: EndpointHealth) -> LbEndpoint {
-    LbEndpoint { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), port: 8080, weight, health }
+    LbEndpoint {
+        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)),
+        port: 8080,
+        weight,
+        health,
+        labels: vec![],
+        mtls: false,
+    }
 }
 
 pub(crate) fn endpoints(name: &str, zones: &[(&str, &[LbEndpoint])]) -> EndpointSet {
@@ -123,6 +132,7 @@ pub(crate) fn header(name: &str, value: &str) -> HeaderValue {
 pub(crate) fn chain(name: &str, hosts: &[&str], secrets: &[&str], table: &str) -> FilterChain {
     let http = HttpConnection {
         stat_prefix: name.into(),
+        side: ir::Side::Edge,
         route_table: table.into(),
         filters: vec![FilterSlot::Cors],
     };
@@ -132,6 +142,7 @@ pub(crate) fn chain(name: &str, hosts: &[&str], secrets: &[&str], table: &str) -
         tls: (!secrets.is_empty()).then(|| TlsTermination {
             secrets: secrets.iter().map(|s| (*s).into()).collect(),
             client: None,
+            alpn: None,
         }),
         handler: Handler::Http(http),
         origin: origin("gateway"),
@@ -169,11 +180,11 @@ pub(crate) fn udp_listener(name: &str, port: u16, targets: &[(&str, u32)]) -> Ud
         name: name.into(),
         addresses: vec![Ipv4Addr::UNSPECIFIED.into()],
         port,
-        forward: StreamForward {
+        handler: ir::UdpHandler::Forward(StreamForward {
             stat_prefix: name.into(),
             targets: streams(targets),
             origin: None,
-        },
+        }),
         origin: vec![origin("gateway")],
     }
 }
@@ -183,6 +194,7 @@ pub(crate) fn listener(name: &str, port: u16, chains: Vec<FilterChain>) -> Liste
         name: name.into(),
         addresses: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
         port,
+        intake: ir::Intake::Socket,
         chains,
         origin: vec![origin("gateway")],
     }
@@ -252,7 +264,11 @@ pub(crate) fn rich_plan() -> Plan {
             chain("shop", &["shop.example", "*.shop.example"], &["shop/cert"], "https-443"),
             stream_chain("passed", server_names(&["passed.example"]), streams(&[("search", 1)])),
             FilterChain {
-                tls: Some(TlsTermination { secrets: vec!["shop/cert".into()], client: None }),
+                tls: Some(TlsTermination {
+                    secrets: vec!["shop/cert".into()],
+                    client: None,
+                    alpn: None,
+                }),
                 ..stream_chain(
                     "ended",
                     server_names(&["ended.example"]),

@@ -194,7 +194,13 @@ fn documents(kind: Kind) -> Vec<Value> {
         | Kind::Node
         | Kind::TcpRoute
         | Kind::TlsRoute
-        | Kind::UdpRoute => Vec::new(),
+        | Kind::UdpRoute
+        | Kind::AccessPolicy
+        | Kind::LaneGroup
+        | Kind::MeshConfig
+        | Kind::PeerPolicy
+        | Kind::Pod
+        | Kind::SidecarScope => Vec::new(),
         Kind::EndpointSlice => (0..SLICES)
             .map(|i| {
                 named(

@@ -160,7 +160,11 @@ pub(super) fn client_validation(
         origin: gateway.meta.at(&validation.pointer),
     };
     out.secrets.insert(name.clone(), secret);
-    let client = ClientValidation { authorities: name, required: !validation.insecure_fallback };
+    let client = ClientValidation {
+        authorities: name,
+        required: !validation.insecure_fallback,
+        names: Vec::new(),
+    };
     Asked { client: Some(client), problem }
 }
 

@@ -348,7 +348,7 @@ fn examine(
         table: None,
     };
     let front = Front { table: table_name(&front), ..front };
-    let tls = TlsTermination { secrets, client };
+    let tls = TlsTermination { secrets, client, alpn: None };
     let back = Back { origin: meta.at(&listener.pointer), tls, conditions, programmed };
     (front, back)
 }

@@ -259,7 +259,7 @@ impl Group {
         let backs = self.skeleton.backs.iter().filter(|back| back.programmed);
         let mut used: BTreeSet<Name> = backs
             .flat_map(|back| {
-                let TlsTermination { secrets, client } = &back.tls;
+                let TlsTermination { secrets, client, alpn: _ } = &back.tls;
                 secrets.iter().chain(client.as_ref().map(|client| &client.authorities)).cloned()
             })
             .collect();

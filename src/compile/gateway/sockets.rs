@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ir::{
-    ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Listener, Name, StreamForward,
-    UdpListener,
+    ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Intake, Listener, Name, Side,
+    StreamForward, UdpHandler, UdpListener,
 };
 use model::{Finding, Hostname, ObjectKey, ObjectRef, Severity, codes};
 
@@ -43,7 +43,7 @@ impl Group {
                     addresses: addresses.clone(),
                     port,
                     origin: origins.cloned().collect(),
-                    forward,
+                    handler: UdpHandler::Forward(forward),
                 });
                 continue;
             }
@@ -76,6 +76,7 @@ impl Group {
                 name: format!("listener/{port}").into(),
                 addresses: addresses.clone(),
                 port,
+                intake: Intake::Socket,
                 origin: origins(&chains),
                 chains,
             });
@@ -219,6 +220,7 @@ fn http_chain(front: &Front, back: &Back, table: &Name) -> FilterChain {
         tls: tls.then(|| back.tls.clone()),
         handler: Handler::Http(HttpConnection {
             stat_prefix: format!("{}_{name}", front.entrance.port).into(),
+            side: Side::Edge,
             route_table: table.clone(),
             filters: vec![FilterSlot::Cors, FilterSlot::Session],
         }),

@@ -31,12 +31,25 @@ fn at(kind: Kind, namespace: &str, name: &str) -> ObjectRef {
 }
 
 fn port(port: u16, protocol: AppProtocol) -> ServicePort {
-    ServicePort { name: "p".into(), port, target: TargetPort::Number(port), protocol, tls: false }
+    ServicePort {
+        name: "p".into(),
+        port,
+        target: TargetPort::Number(port),
+        protocol,
+        declared: Some(protocol),
+        tls: false,
+    }
 }
 
 fn service_of(namespace: &str, name: &str, ports: Vec<ServicePort>) -> Object {
     let meta = meta(Kind::Service, namespace, name);
-    Object::Service(Arc::new(Service { meta, ports, external_name: None, register: vec![] }))
+    Object::Service(Arc::new(Service {
+        meta,
+        ports,
+        addresses: vec![],
+        external_name: None,
+        register: vec![],
+    }))
 }
 
 fn service(namespace: &str, name: &str) -> Object {
@@ -62,6 +75,7 @@ fn endpoint(host: u8) -> Endpoint {
         locality: Locality::default(),
         pod: None,
         node: None,
+        workload: None,
     }
 }
 
@@ -81,6 +95,7 @@ fn mesh(spec: &Mesh<'_>) -> Object {
         port: *port,
         target: *port,
         protocol: AppProtocol::Http1,
+        declared: Some(AppProtocol::Http1),
     };
     Object::MeshService(Arc::new(MeshService {
         meta,
@@ -88,6 +103,7 @@ fn mesh(spec: &Mesh<'_>) -> Object {
         ports: spec.ports.iter().map(port).collect(),
         sources: vec![Source { from: SourceFrom::Static(vec![endpoint(9)]), percent: 0.0 }],
         merge: Merge::Union,
+        sdk_pick: model::SdkPick::Honour,
         register: vec![],
     }))
 }
@@ -225,6 +241,8 @@ fn a_port_of_a_service_is_two_names_a_table_a_cluster_and_its_endpoints() {
         stat_name: "shop.orders.80".into(),
         protocol: UpstreamProtocol::Http1,
         tls: None,
+        mesh_tls: None,
+        choice: ir::Choice::Turn,
         connect_timeout: Duration::from_secs(5),
         discovery: Discovery::Endpoints,
         origin,
@@ -236,6 +254,8 @@ fn a_port_of_a_service_is_two_names_a_table_a_cluster_and_its_endpoints() {
         port: 8080,
         weight: 1,
         health: EndpointHealth::Healthy,
+        labels: vec![],
+        mtls: false,
     };
     let endpoints = vec![one];
     let localities = vec![LocalityEndpoints { locality: Locality::default(), endpoints }];
@@ -249,6 +269,7 @@ fn what_has_no_names() {
     let mut external = Service {
         meta: meta(Kind::Service, "shop", "away"),
         ports: vec![port(80, AppProtocol::Http1)],
+        addresses: vec![],
         external_name: Some("example.com".into()),
         register: vec![],
     };

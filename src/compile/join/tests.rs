@@ -52,6 +52,7 @@ fn fixed(hosts: &[u8], percent: f64) -> Source {
         locality: Locality::default(),
         pod: None,
         node: None,
+        workload: None,
     };
     Source { from: SourceFrom::Static(hosts.iter().map(endpoint).collect()), percent }
 }
@@ -100,14 +101,20 @@ fn joined(
     merge: Merge,
     sources: Vec<Source>,
 ) -> Vec<(IpAddr, f64, EndpointHealth)> {
-    let port =
-        MeshServicePort { name: "".into(), port: 80, target: PORT, protocol: AppProtocol::Http1 };
+    let port = MeshServicePort {
+        name: "".into(),
+        port: 80,
+        target: PORT,
+        protocol: AppProtocol::Http1,
+        declared: None,
+    };
     let service = MeshService {
         meta: meta(Kind::MeshService, "orders"),
         hosts: vec![],
         ports: vec![port.clone()],
         sources,
         merge,
+        sdk_pick: model::SdkPick::Honour,
         register: vec![],
     };
     let mut all: Vec<_> = endpoints(&View::new(catalog), &service, &port)

@@ -55,6 +55,7 @@ fn endpoint(last: u8, health: EndpointHealth) -> Endpoint {
         locality: Locality::default(),
         pod: Some(NamespacedName::new("shop", &format!("pod-{last}"))),
         node: None,
+        workload: None,
     }
 }
 
@@ -68,6 +69,7 @@ fn mesh(name: &str, sources: Vec<SourceFrom>, register: Vec<Registration>) -> Ob
         port,
         target,
         protocol: AppProtocol::Http1,
+        declared: Some(AppProtocol::Http1),
     };
     Object::MeshService(Arc::new(MeshService {
         meta: meta(Kind::MeshService, "shop", name),
@@ -75,6 +77,7 @@ fn mesh(name: &str, sources: Vec<SourceFrom>, register: Vec<Registration>) -> Ob
         ports: vec![port(80, 8080), port(81, 8081)],
         sources: sources.into_iter().map(|from| Source { from, percent: 0.0 }).collect(),
         merge: Merge::Union,
+        sdk_pick: model::SdkPick::Honour,
         register,
     }))
 }
@@ -85,11 +88,13 @@ fn service(name: &str, register: Vec<Registration>) -> Object {
         port,
         target: TargetPort::Number(9),
         protocol,
+        declared: None,
         tls: false,
     };
     Object::Service(Arc::new(Service {
         meta: meta(Kind::Service, "shop", name),
         ports: vec![port("dns", 53, AppProtocol::Udp), port("http", 80, AppProtocol::Http1)],
+        addresses: vec![],
         external_name: None,
         register,
     }))

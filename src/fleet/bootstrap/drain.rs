@@ -13,6 +13,7 @@ use super::watch::ADMIN_CLUSTER;
 pub struct Drain {
     /// Whoever knows it can drain the proxy, so it must not be guessed.
     pub path: String,
+    /// 0: the answer comes at once.
     pub seconds: u32,
 }
 
@@ -26,7 +27,7 @@ impl Drain {
              handle:httpCall(\"{ADMIN_CLUSTER}\", {{[\":method\"] = \"POST\", [\":path\"] = \"/healthcheck/fail\", \
              [\":authority\"] = \"admin\"}}, \"\", 1000)\nend\n"
         );
-        json!({
+        let mut route = json!({
             "match": {"path": self.path},
             "direct_response": {"status": 200, "body": {"inline_string": "drained\n"}},
             "typed_per_filter_config": {
@@ -34,15 +35,18 @@ impl Drain {
                     "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute",
                     "source_code": {"inline_string": script},
                 },
-                WAIT: {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
-                    "delay": {
-                        "fixed_delay": format!("{}s", self.seconds),
-                        "percentage": {"numerator": 100},
-                    },
-                },
             },
-        })
+        });
+        if self.seconds > 0 {
+            route["typed_per_filter_config"][WAIT] = json!({
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
+                "delay": {
+                    "fixed_delay": format!("{}s", self.seconds),
+                    "percentage": {"numerator": 100},
+                },
+            });
+        }
+        route
     }
 
     /// They do nothing but on that route.

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-/// A static layer below, what an operator sets through the admin interface on top.
+/// The runtime layer that the control plane serves: what changes by the second, such as the share of a lane.
+const RUNTIME: &str = "isthmus";
+
+/// A static layer below, over it what the control plane says, and what an operator sets through the admin interface on
+/// top.
 pub(super) fn runtime() -> Value {
     json!({"layers": [
         {"name": "static", "static_layer": {
@@ -10,6 +14,12 @@ pub(super) fn runtime() -> Value {
             // hosts exceeds. RE2 runs in linear time, so the limit is there for memory only.
             "re2": {"max_program_size": {"error_level": 32768, "warn_level": 1000}},
         }},
+        {"name": RUNTIME, "rtds_layer": {"name": RUNTIME, "rtds_config": {
+            "ads": {},
+            "resource_api_version": "V3",
+            // Every use of a key has a default, so that no start has to wait for them.
+            "initial_fetch_timeout": "1s",
+        }}},
         {"name": "admin", "admin_layer": {}},
     ]})
 }

@@ -21,20 +21,59 @@ fn xds_cluster(bootstrap: &Bootstrap) -> Value {
     bootstrap.render()["static_resources"]["clusters"][0].clone()
 }
 
-/// The whole document. `UPDATE=1` writes it anew, to be read before it is committed.
+fn sidecar() -> Bootstrap {
+    let probe = |kind, check| Probe {
+        container: "app".into(),
+        kind,
+        check,
+        timeout_seconds: 1,
+        period_seconds: 3,
+    };
+    let sidecar = Sidecar {
+        namespace: "shop".into(),
+        workload: Workload::Pod { name: "orders-7d9-x".into(), account: "orders".into() },
+        app: "orders".into(),
+        address: "127.0.0.1".into(),
+        labels: Sidecar::labels_of_workload([
+            ("app", "orders"),
+            ("lane", "gray"),
+            ("pod-template-hash", "7d9"),
+            ("apps.kubernetes.io/pod-index", "0"),
+        ]),
+        dns: true,
+        probes: vec![
+            probe(
+                ProbeKind::Readiness,
+                Check::Http { port: 8080, path: "/ready".into(), tls: false },
+            ),
+            probe(ProbeKind::PreStop, Check::Http { port: 8443, path: "/bye".into(), tls: true }),
+            probe(ProbeKind::Liveness, Check::Tcp { port: 8080 }),
+            probe(ProbeKind::Startup, Check::Grpc { port: 9090, service: "shop.Orders".into() }),
+        ],
+    };
+    let node_id = sidecar.node_id("orders-7d9-x");
+    let role = Role::Sidecar(Box::new(sidecar));
+    Bootstrap {
+        drain: Some(Drain { path: "/drain/1".into(), seconds: 0 }),
+        ..Bootstrap::new(role, node_id, "isthmus.example.com:18000".parse().unwrap())
+    }
+}
+
+/// The whole documents. `UPDATE=1` writes them anew, to be read before they are committed.
 #[test]
 fn golden() {
-    let bootstrap = Bootstrap {
+    let gateway = Bootstrap {
         locality: Locality { region: "hz".into(), zone: "hz-b".into(), sub_zone: String::new() },
         ..gateway("isthmus.example.com:18000")
     };
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/bootstrap/golden/gateway.yaml");
-    let rendered = bootstrap.render();
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(path, serde_yaml::to_string(&rendered).unwrap()).unwrap();
+    for (name, rendered) in [("gateway", gateway.render()), ("sidecar", sidecar().own())] {
+        let path = format!("{}/bootstrap/golden/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, serde_yaml::to_string(&rendered).unwrap()).unwrap();
+        }
+        let golden: Value = serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(rendered, golden);
     }
-    let golden: Value = serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert_eq!(rendered, golden);
 }
 
 #[test]
@@ -198,6 +237,7 @@ fn accepted_by_envoy() {
             xds_token: Some("a%b".parse().unwrap()),
             ..with_tls("isthmus.example.com:18000")
         },
+        sidecar(),
     ] {
         let said = Command::new(&envoy)
             .args(["--mode", "validate", "--log-level", "warning", "--config-yaml"])

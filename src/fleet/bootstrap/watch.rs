@@ -1,7 +1,5 @@
 //! How the proxy is watched: admin on loopback, and a small listener in front of it for what others may see.
 
-use std::net::IpAddr;
-
 use serde_json::{Value, json};
 
 use super::Drain;
@@ -32,9 +30,19 @@ pub(super) fn cluster(admin_port: u16) -> Value {
     })
 }
 
-/// Two GET paths of the admin interface and nothing else of it, and the one by which the proxy is told that it will end.
-pub(super) fn listener(address: IpAddr, port: u16, drain: Option<&Drain>) -> Value {
-    let route = |path: &str| {
+pub(super) const STATS: &str = "/stats/prometheus";
+pub(super) const READY: &str = "/ready";
+
+/// A listener in front of a few GET paths of the admin interface and of nothing else of it, and of the one by which the
+/// proxy is told that it will end.
+pub(super) fn listener(
+    name: &str,
+    address: &str,
+    port: u16,
+    paths: &[&str],
+    drain: Option<&Drain>,
+) -> Value {
+    let route = |path: &&str| {
         json!({
             "match": {
                 "path": path,
@@ -43,36 +51,44 @@ pub(super) fn listener(address: IpAddr, port: u16, drain: Option<&Drain>) -> Val
             "route": {"cluster": ADMIN_CLUSTER, "timeout": "30s"},
         })
     };
-    let mut routes = vec![route("/stats/prometheus"), route("/ready")];
+    let mut routes: Vec<Value> = paths.iter().map(route).collect();
     routes.extend(drain.map(Drain::route));
     let mut filters = drain.map(|_| Drain::http_filters()).unwrap_or_default();
-    filters.push(json!({
-        "name": "envoy.filters.http.router",
-        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-    }));
+    filters.push(router(json!({})));
+    http_listener(name, address, port, json!({"normalize_path": true}), routes, filters)
+}
+
+pub(super) fn router(mut config: Value) -> Value {
+    config["@type"] = json!("type.googleapis.com/envoy.extensions.filters.http.router.v3.Router");
+    json!({"name": "envoy.filters.http.router", "typed_config": config})
+}
+
+/// One that is there under overload too, when being watched matters most.
+pub(super) fn http_listener(
+    name: &str,
+    address: &str,
+    port: u16,
+    mut manager: Value,
+    routes: Vec<Value>,
+    filters: Vec<Value>,
+) -> Value {
+    manager["@type"] = json!(
+        "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    );
+    manager["stat_prefix"] = json!(name);
+    manager["route_config"] = json!({
+        "name": name,
+        "virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}],
+    });
+    manager["http_filters"] = json!(filters);
     json!({
-        "name": "isthmus-stats",
-        "address": {"socket_address": {"address": address.to_string(), "port_value": port}},
-        // Under overload, being watched matters most.
+        "name": name,
+        "address": {"socket_address": {"address": address, "port_value": port}},
         "ignore_global_conn_limit": true,
         "bypass_overload_manager": true,
-        "filter_chains": [{"filters": [{
-            "name": "envoy.filters.network.http_connection_manager",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-                "stat_prefix": "isthmus-stats",
-                "normalize_path": true,
-                "route_config": {
-                    "name": "isthmus-stats",
-                    "virtual_hosts": [{
-                        "name": "isthmus-stats",
-                        "domains": ["*"],
-                        "routes": routes,
-                    }],
-                },
-                "http_filters": filters,
-            },
-        }]}],
+        "filter_chains": [{"filters": [
+            {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager},
+        ]}],
     })
 }
 

@@ -312,6 +312,7 @@ fn a_service() {
         port,
         target,
         protocol,
+        declared: (name != "web").then_some(protocol),
         tls: false,
     };
     let number = TargetPort::Number;
@@ -361,6 +362,7 @@ fn a_slice() {
         locality: Locality { region: s(""), zone: s(zone) },
         pod: None,
         node: None,
+        workload: None,
     };
     assert_eq!(
         slice.endpoints,
@@ -389,6 +391,7 @@ fn a_mesh_service() {
         port,
         target,
         protocol,
+        declared: Some(protocol),
     };
     assert_eq!(
         service.ports,
@@ -407,6 +410,7 @@ fn a_mesh_service() {
         locality: Locality { region: s(region), zone: s(zone) },
         pod: None,
         node: None,
+        workload: None,
     };
     let fixed =
         |endpoints: Vec<Endpoint>| Source { from: SourceFrom::Static(endpoints), percent: 0.0 };

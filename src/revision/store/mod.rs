@@ -5,6 +5,7 @@ mod load;
 mod open;
 mod record;
 mod seal;
+mod sealed;
 mod services;
 mod tables;
 mod write;
@@ -22,6 +23,7 @@ use redb::Database;
 use snapshot::Snapshot;
 
 use seal::Seal;
+pub use sealed::SealedFile;
 
 /// The file of the last good state, open for this process alone.
 pub struct Store {
@@ -124,6 +126,8 @@ pub enum Error {
     Key { path: PathBuf, source: std::io::Error },
     #[error("the key file {} holds no key: 32 bytes, or 64 hexadecimal digits, are expected", path.display())]
     KeyLength { path: PathBuf },
+    #[error("cannot read or write {}", path.display())]
+    File { path: PathBuf, source: std::io::Error },
     #[error("the system gave no random bytes for a key or nonce")]
     Random,
     #[error("another process has {} open; each replica needs a state folder of its own", path.display())]

@@ -17,16 +17,21 @@ const KEY: &str = "key";
 /// redb's default is a gigabyte. The file is read once and then written in small steps.
 const CACHE: usize = 4 << 20;
 
-pub(super) fn open(dir: &Path, key_file: Option<&Path>) -> Result<(Store, Option<Damage>), Error> {
+/// Makes the folder where there is none; returns its key.
+pub(super) fn folder(dir: &Path, key_file: Option<&Path>) -> Result<Key, Error> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir)
         .map_err(|source| Error::Folder { path: dir.to_path_buf(), source })?;
-    let key = match key_file {
-        Some(path) => Key::given(path)?,
-        None => Key::own(&dir.join(KEY))?,
-    };
+    match key_file {
+        Some(path) => Key::given(path),
+        None => Key::own(&dir.join(KEY)),
+    }
+}
+
+pub(super) fn open(dir: &Path, key_file: Option<&Path>) -> Result<(Store, Option<Damage>), Error> {
+    let key = folder(dir, key_file)?;
     let path = dir.join(FILE);
     // What a damaged file does to the library that reads it is not known in advance: a panic is damage too.
     let cause = match catch_unwind(AssertUnwindSafe(|| attempt(&path, &key))) {
@@ -154,6 +159,7 @@ fn is_damage(error: &Error) -> bool {
         Error::Folder { .. }
         | Error::Key { .. }
         | Error::KeyLength { .. }
+        | Error::File { .. }
         | Error::Random
         | Error::InUse { .. }
         | Error::Write { .. }

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use envoy_types::pb::envoy::config::cluster::v3 as pb;
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::endpoint::v3 as endpoint;
@@ -7,7 +9,7 @@ use ir::{Discovery, UpstreamProtocol};
 use prost::Message;
 
 use super::common::{ads, any, duration, keys, uint32};
-use super::upstream_tls;
+use super::{choice, upstream_tls};
 use crate::{Resource, ResourceType};
 
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -19,8 +21,17 @@ pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
 pub(super) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
-    let ir::Cluster { name, stat_name, protocol, tls, connect_timeout, discovery, origin } =
-        cluster;
+    let ir::Cluster {
+        name,
+        stat_name,
+        protocol,
+        tls,
+        mesh_tls,
+        choice,
+        connect_timeout,
+        discovery,
+        origin,
+    } = cluster;
     let mut message = pb::Cluster {
         name: name.to_string(),
         alt_stat_name: stat_name.to_string(),
@@ -31,18 +42,23 @@ pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
         lb_policy: pb::cluster::LbPolicy::RoundRobin as i32,
         common_lb_config: Some(load_balancing()),
         circuit_breakers: Some(circuit_breakers()),
+        load_balancing_policy: choice::policy(choice),
         transport_socket: tls.as_ref().map(upstream_tls::transport_socket),
+        transport_socket_matches: mesh_tls.as_ref().map(upstream_tls::mesh).into_iter().collect(),
         ..Default::default()
     };
-    let refers_to = discover(&mut message, discovery);
-    if *protocol == UpstreamProtocol::Http2 {
-        message
-            .typed_extension_protocol_options
-            .insert(HTTP_OPTIONS.to_string(), any(&http2_options()));
+    let refers_to = discover(&mut message, name, discovery);
+    let options = match protocol {
+        UpstreamProtocol::Http1 => None,
+        UpstreamProtocol::Http2 => Some(http2_options()),
+        UpstreamProtocol::AsCaller => Some(as_caller()),
+    };
+    if let Some(options) = options {
+        message.typed_extension_protocol_options.insert(HTTP_OPTIONS.to_string(), any(&options));
     }
     // HTTP/1.1 is what Envoy speaks without options; naming it would only make every cluster longer.
     debug_assert!(message.typed_extension_protocol_options.len() <= 1, "needs canonical order");
-    let mut refs = keys(ResourceType::Endpoint, refers_to.then_some(name));
+    let mut refs = keys(ResourceType::Endpoint, refers_to);
     refs.extend(keys(ResourceType::Secret, tls.iter().flat_map(upstream_tls::secrets)));
     Resource::new(
         ResourceType::Cluster,
@@ -53,12 +69,16 @@ pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
     )
 }
 
-/// Says where the endpoints come from, and whether that is a resource of ours.
+/// Says where the endpoints come from; returns the resource of ours that holds them.
 #[expect(
     deprecated,
     reason = "the fields' successor, a cluster extension, is unknown to Envoy before 1.34"
 )]
-fn discover(message: &mut pb::Cluster, discovery: &Discovery) -> bool {
+fn discover<'a>(
+    message: &mut pb::Cluster,
+    name: &'a ir::Name,
+    discovery: &'a Discovery,
+) -> Option<&'a ir::Name> {
     let kind = match discovery {
         Discovery::Endpoints => {
             // The service name of EDS is the cluster's name when none is given.
@@ -67,6 +87,18 @@ fn discover(message: &mut pb::Cluster, discovery: &Discovery) -> bool {
                 ..Default::default()
             });
             pb::cluster::DiscoveryType::Eds
+        }
+        Discovery::EndpointsOf(other) => {
+            message.eds_cluster_config = Some(pb::cluster::EdsClusterConfig {
+                eds_config: Some(ads()),
+                service_name: other.to_string(),
+            });
+            pb::cluster::DiscoveryType::Eds
+        }
+        Discovery::OriginalDestination { from } => {
+            message.lb_policy = pb::cluster::LbPolicy::ClusterProvided as i32;
+            message.upstream_bind_config = bind(from);
+            pb::cluster::DiscoveryType::OriginalDst
         }
         Discovery::Dns { host, port, first_only } => {
             message.load_assignment = Some(dns_endpoint(&message.name, host, *port));
@@ -83,7 +115,27 @@ fn discover(message: &mut pb::Cluster, discovery: &Discovery) -> bool {
         }
     };
     message.cluster_discovery_type = Some(pb::cluster::ClusterDiscoveryType::Type(kind as i32));
-    *discovery == Discovery::Endpoints
+    match discovery {
+        Discovery::Endpoints => Some(name),
+        Discovery::EndpointsOf(other) => Some(other),
+        Discovery::Dns { .. } | Discovery::OriginalDestination { .. } => None,
+    }
+}
+
+/// The source addresses of connections, of which Envoy takes the one of the right family.
+fn bind(from: &[IpAddr]) -> Option<core::BindConfig> {
+    let (first, others) = from.split_first()?;
+    let address = |ip: &IpAddr| core::SocketAddress {
+        address: ip.to_string(),
+        port_specifier: Some(core::socket_address::PortSpecifier::PortValue(0)),
+        ..Default::default()
+    };
+    let extra = |ip| core::ExtraSourceAddress { address: Some(address(ip)), socket_options: None };
+    Some(core::BindConfig {
+        source_address: Some(address(first)),
+        extra_source_addresses: others.iter().map(extra).collect(),
+        ..Default::default()
+    })
 }
 
 fn dns_endpoint(cluster: &str, host: &str, port: u16) -> endpoint::ClusterLoadAssignment {
@@ -136,19 +188,36 @@ fn circuit_breakers() -> pb::CircuitBreakers {
     }
 }
 
+/// HTTP/1.1 to a caller's HTTP/1.1, HTTP/2 to its HTTP/2.
+fn as_caller() -> http::HttpProtocolOptions {
+    use http::http_protocol_options::{UpstreamProtocolOptions, UseDownstreamHttpConfig};
+    http::HttpProtocolOptions {
+        upstream_protocol_options: Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(
+            UseDownstreamHttpConfig {
+                http_protocol_options: Some(core::Http1ProtocolOptions::default()),
+                http2_protocol_options: Some(http2()),
+                ..Default::default()
+            },
+        )),
+        ..Default::default()
+    }
+}
+
+fn http2() -> core::Http2ProtocolOptions {
+    core::Http2ProtocolOptions {
+        initial_stream_window_size: Some(uint32(STREAM_WINDOW)),
+        initial_connection_window_size: Some(uint32(CONNECTION_WINDOW)),
+        ..Default::default()
+    }
+}
+
 fn http2_options() -> http::HttpProtocolOptions {
     use http::http_protocol_options::explicit_http_config::ProtocolConfig;
     use http::http_protocol_options::{ExplicitHttpConfig, UpstreamProtocolOptions};
     http::HttpProtocolOptions {
         upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(
             ExplicitHttpConfig {
-                protocol_config: Some(ProtocolConfig::Http2ProtocolOptions(
-                    core::Http2ProtocolOptions {
-                        initial_stream_window_size: Some(uint32(STREAM_WINDOW)),
-                        initial_connection_window_size: Some(uint32(CONNECTION_WINDOW)),
-                        ..Default::default()
-                    },
-                )),
+                protocol_config: Some(ProtocolConfig::Http2ProtocolOptions(http2())),
             },
         )),
         ..Default::default()

@@ -78,6 +78,22 @@ pub(super) fn string_match(value: &model::StringMatch) -> matcher::StringMatcher
     matcher::StringMatcher { match_pattern: Some(pattern), ..Default::default() }
 }
 
+/// Whether a secret is no part of any plan, and is laid over the snapshot of each proxy that has an identity.
+pub(crate) fn is_laid_over(secret: &str) -> bool {
+    secret == ir::IDENTITY || secret == ir::ROOTS
+}
+
+/// For one entry: a map of several has to be put in canonical order.
+pub(super) fn text_struct<'a>(
+    entries: impl IntoIterator<Item = (&'a ir::Name, &'a ir::Name)>,
+) -> protobuf::Struct {
+    let text = |value: &ir::Name| protobuf::Value {
+        kind: Some(protobuf::value::Kind::StringValue(value.to_string())),
+    };
+    let fields = entries.into_iter().map(|(key, value)| (key.to_string(), text(value)));
+    protobuf::Struct { fields: fields.collect() }
+}
+
 /// References in canonical order, each once.
 pub(super) fn keys<'a>(
     kind: ResourceType,

@@ -1,12 +1,15 @@
+use std::collections::HashMap;
+
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::endpoint::v3 as pb;
+use ir::Name;
 use model::{EndpointHealth, ObjectRef};
 use prost::Message;
 
-use super::common::{socket_address, uint32};
-use crate::{Resource, ResourceKey, ResourceType};
+use super::common::{socket_address, text_struct, uint32};
+use crate::{Resource, ResourceKey, ResourceType, canonical};
 
-/// The short path of endpoint churn: no maps, no references, nothing but this one message. A set without endpoints is
+/// The short path of endpoint churn: no references, nothing but this one message. A set without endpoints is
 /// an assignment without localities, which tells the proxy "nobody" where silence would keep the cluster warming
 /// (xds-rules 33).
 pub(crate) fn endpoints(set: &ir::EndpointSet) -> Resource {
@@ -16,10 +19,15 @@ pub(crate) fn endpoints(set: &ir::EndpointSet) -> Resource {
         endpoints: localities.iter().filter(|l| !l.endpoints.is_empty()).map(locality).collect(),
         ..Default::default()
     };
+    let mut bytes = message.encode_to_vec();
+    // Endpoints without labels, the most, have one map entry at most.
+    if localities.iter().flat_map(|l| &l.endpoints).any(|e| !e.labels.is_empty()) {
+        canonical::sort_maps("envoy.config.endpoint.v3.ClusterLoadAssignment", &mut bytes);
+    }
     Resource::new(
         ResourceType::Endpoint,
         name.clone(),
-        &message.encode_to_vec(),
+        &bytes,
         [] as [ResourceKey; 0],
         [] as [ObjectRef; 0],
     )
@@ -44,7 +52,7 @@ fn locality(group: &ir::LocalityEndpoints) -> pb::LocalityLbEndpoints {
 }
 
 fn endpoint(endpoint: &ir::LbEndpoint) -> pb::LbEndpoint {
-    let ir::LbEndpoint { address, port, weight, health } = endpoint;
+    let ir::LbEndpoint { address, port, weight, health, labels, mtls } = endpoint;
     let health = match health {
         // "Unknown" is what Envoy takes for healthy, and costs no bytes.
         EndpointHealth::Healthy => core::HealthStatus::Unknown,
@@ -58,6 +66,20 @@ fn endpoint(endpoint: &ir::LbEndpoint) -> pb::LbEndpoint {
         })),
         health_status: health as i32,
         load_balancing_weight: Some(uint32((*weight).max(1))),
+        metadata: metadata(labels, *mtls),
         ..Default::default()
     }
+}
+
+/// What subsets choose by, and which TLS the endpoint takes.
+fn metadata(labels: &[(Name, Name)], mtls: bool) -> Option<core::Metadata> {
+    let lb = (!labels.is_empty()).then(|| {
+        ("envoy.lb".to_string(), text_struct(labels.iter().map(|(key, value)| (key, value))))
+    });
+    let tls = mtls.then(|| {
+        let entry = text_struct([(&"isthmus".into(), &"mtls".into())]);
+        ("envoy.transport_socket_match".to_string(), entry)
+    });
+    let filter_metadata: HashMap<_, _> = lb.into_iter().chain(tls).collect();
+    (!filter_metadata.is_empty()).then(|| core::Metadata { filter_metadata, ..Default::default() })
 }

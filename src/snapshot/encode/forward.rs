@@ -105,6 +105,9 @@ fn specifier(forward: &ir::Forward, rule: &ir::Route) -> ClusterSpecifier {
     let shared_host =
         forward.targets.iter().any(has_host).then(|| rule_host(forward, rule)).flatten();
     match forward.targets.as_slice() {
+        [ir::WeightedTarget { target: Target::Host, .. }] => {
+            ClusterSpecifier::ClusterHeader(":authority".to_string())
+        }
         [one] if !with_edits => ClusterSpecifier::Cluster(cluster_name(&one.target).to_string()),
         many => ClusterSpecifier::WeightedClusters(pb::WeightedCluster {
             clusters: many
@@ -148,7 +151,8 @@ fn weighted(
 fn cluster_name(target: &Target) -> &str {
     match target {
         Target::Cluster(name) => name,
-        Target::Broken => BROKEN_REFERENCE,
+        // Only as the one target of a route.
+        Target::Host | Target::Broken => BROKEN_REFERENCE,
     }
 }
 

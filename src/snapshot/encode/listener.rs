@@ -3,23 +3,23 @@ use envoy_types::pb::envoy::config::listener::v3 as pb;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 use envoy_types::pb::google::protobuf::Any;
-use ir::{ChainMatch, Handler};
+use ir::{ChainMatch, Handler, UdpHandler};
 use prost::Message;
 use tls::certificate_validation_context::TrustChainVerification;
 use tls::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType};
 
 use super::cluster::BUFFER_LIMIT;
-use super::common::{ads, any, boolean, keys, socket_address, udp_address, uint32};
-use super::{connection, stream};
+use super::common::{ads, any, boolean, is_laid_over, keys, socket_address, udp_address, uint32};
+use super::{connection, dns, intake, stream, upstream_tls};
 use crate::{Resource, ResourceType};
 
 /// One listener with a filter chain for each TLS identity. It holds no map and names its route tables and secrets, so
 /// that of what people edit daily only the back ends of whole connections change it ([`ir::StreamForward`]): a new
 /// listener drains all its connections, other filter chains only those of the chains that changed (law 4).
 pub(crate) fn listener(listener: &ir::Listener) -> Resource {
-    let ir::Listener { name, addresses, port, chains, origin } = listener;
+    let ir::Listener { name, addresses, port, intake: _, chains, origin } = listener;
     let mut addresses = addresses.iter().map(|ip| socket_address(*ip, *port));
-    let message = pb::Listener {
+    let mut message = pb::Listener {
         name: name.to_string(),
         address: addresses.next(),
         additional_addresses: additional(addresses),
@@ -35,6 +35,7 @@ pub(crate) fn listener(listener: &ir::Listener) -> Resource {
         per_connection_buffer_limit_bytes: Some(uint32(BUFFER_LIMIT)),
         ..Default::default()
     };
+    intake::apply(&mut message, listener);
     let mut refs = Vec::new();
     for chain in chains {
         match &chain.handler {
@@ -43,7 +44,8 @@ pub(crate) fn listener(listener: &ir::Listener) -> Resource {
         }
         if let Some(tls) = &chain.tls {
             let authorities = tls.client.iter().map(|client| &client.authorities);
-            refs.extend(keys(ResourceType::Secret, tls.secrets.iter().chain(authorities)));
+            let secrets = tls.secrets.iter().chain(authorities);
+            refs.extend(keys(ResourceType::Secret, secrets.filter(|name| !is_laid_over(name))));
         }
     }
     refs.sort();
@@ -58,23 +60,31 @@ pub(crate) fn listener(listener: &ir::Listener) -> Resource {
 }
 
 pub(crate) fn udp_listener(listener: &ir::UdpListener) -> Resource {
-    let ir::UdpListener { name, addresses, port, forward, origin } = listener;
+    let ir::UdpListener { name, addresses, port, handler, origin } = listener;
     let mut addresses = addresses.iter().map(|ip| udp_address(*ip, *port));
     let message = pb::Listener {
         name: name.to_string(),
         address: addresses.next(),
         additional_addresses: additional(addresses),
-        listener_filters: vec![listener_filter(
-            "envoy.filters.udp_listener.udp_proxy",
-            any(&stream::udp_proxy(forward)),
-        )],
+        listener_filters: vec![match handler {
+            UdpHandler::Forward(forward) => listener_filter(
+                "envoy.filters.udp_listener.udp_proxy",
+                any(&stream::udp_proxy(forward)),
+            ),
+            UdpHandler::Dns(table) => {
+                listener_filter("envoy.filters.udp.dns_filter", any(&dns::filter(table)))
+            }
+        }],
         ..Default::default()
     };
     Resource::new(
         ResourceType::Listener,
         name.clone(),
         &message.encode_to_vec(),
-        keys(ResourceType::Cluster, stream::clusters(forward)),
+        match handler {
+            UdpHandler::Forward(forward) => keys(ResourceType::Cluster, stream::clusters(forward)),
+            UdpHandler::Dns(_) => Vec::new(),
+        },
         origin.as_slice(),
     )
 }
@@ -105,11 +115,11 @@ pub(crate) fn api_listener(listener: &ir::ApiListener) -> Resource {
     )
 }
 
-fn tls_inspector() -> pb::ListenerFilter {
+pub(super) fn tls_inspector() -> pb::ListenerFilter {
     listener_filter("envoy.filters.listener.tls_inspector", any(&TlsInspector::default()))
 }
 
-fn listener_filter(name: &str, config: Any) -> pb::ListenerFilter {
+pub(super) fn listener_filter(name: &str, config: Any) -> pb::ListenerFilter {
     pb::ListenerFilter {
         name: name.to_string(),
         config_type: Some(pb::listener_filter::ConfigType::TypedConfig(config)),
@@ -132,6 +142,7 @@ fn chain(chain: &ir::FilterChain) -> pb::FilterChain {
         name: name.to_string(),
         filter_chain_match: match matches {
             ChainMatch::Any => None,
+            ChainMatch::Captured(captured) => intake::chain_match(captured),
             ChainMatch::Tls(names) => Some(pb::FilterChainMatch {
                 server_names: names.iter().map(ToString::to_string).collect(),
                 transport_protocol: "tls".to_string(),
@@ -148,7 +159,11 @@ fn chain(chain: &ir::FilterChain) -> pb::FilterChain {
 }
 
 fn transport_socket(termination: &ir::TlsTermination, alpn: &[&str]) -> TransportSocket {
-    let ir::TlsTermination { secrets, client } = termination;
+    let ir::TlsTermination { secrets, client, alpn: own } = termination;
+    let alpn = match own {
+        Some(own) => own.iter().map(ToString::to_string).collect(),
+        None => alpn.iter().map(ToString::to_string).collect(),
+    };
     let context = tls::DownstreamTlsContext {
         // Said also where it is false: Envoy means to change its default.
         require_client_certificate: client.as_ref().map(|client| boolean(client.required)),
@@ -160,7 +175,7 @@ fn transport_socket(termination: &ir::TlsTermination, alpn: &[&str]) -> Transpor
             }),
             tls_certificate_sds_secret_configs: secrets.iter().map(secret_from_ads).collect(),
             validation_context_type: client.as_ref().map(validation),
-            alpn_protocols: alpn.iter().map(ToString::to_string).collect(),
+            alpn_protocols: alpn,
             ..Default::default()
         }),
         ..Default::default()
@@ -172,14 +187,18 @@ fn transport_socket(termination: &ir::TlsTermination, alpn: &[&str]) -> Transpor
 }
 
 fn validation(client: &ir::ClientValidation) -> ValidationContextType {
-    let ir::ClientValidation { authorities, required } = client;
+    let ir::ClientValidation { authorities, required, names } = client;
     let secret = secret_from_ads(authorities);
-    if *required {
+    if *required && names.is_empty() {
         return ValidationContextType::ValidationContextSdsSecretConfig(secret);
     }
     ValidationContextType::CombinedValidationContext(CombinedCertificateValidationContext {
         default_validation_context: Some(tls::CertificateValidationContext {
-            trust_chain_verification: TrustChainVerification::AcceptUntrusted as i32,
+            trust_chain_verification: match required {
+                true => TrustChainVerification::VerifyTrustChain,
+                false => TrustChainVerification::AcceptUntrusted,
+            } as i32,
+            match_typed_subject_alt_names: names.iter().map(upstream_tls::name_matcher).collect(),
             ..Default::default()
         }),
         validation_context_sds_secret_config: Some(secret),

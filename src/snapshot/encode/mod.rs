@@ -2,18 +2,23 @@
 //! that of whole connections; `rules` makes virtual hosts and routes from `forward`, `redirect`, `headers`, `paths` and `cors`. The defaults chosen here stand
 //! next to their reasons, because they are what a proxy does when nobody said anything.
 
+mod choice;
 mod cluster;
 mod common;
 mod connection;
 mod cors;
+mod dns;
 mod endpoint;
 mod forward;
 mod headers;
+mod intake;
+mod lane;
 mod listener;
 mod paths;
 mod redirect;
 mod route;
 mod rules;
+mod runtime;
 mod secret;
 mod session;
 mod stream;
@@ -23,7 +28,9 @@ mod upstream_tls;
 
 pub(crate) use cluster::cluster;
 pub use common::BROKEN_REFERENCE;
+pub(crate) use common::is_laid_over;
 pub(crate) use endpoint::endpoints;
 pub(crate) use listener::{api_listener, listener, udp_listener};
 pub(crate) use route::TableCache;
-pub(crate) use secret::secret;
+pub(crate) use runtime::runtime;
+pub(crate) use secret::{content_of, secret};

@@ -33,7 +33,7 @@ pub(super) fn clusters_of(host: &ir::VirtualHost) -> impl Iterator<Item = &ir::N
         forward.into_iter().flat_map(|forward| {
             let targets = forward.targets.iter().filter_map(|target| match &target.target {
                 Target::Cluster(name) => Some(name),
-                Target::Broken => None,
+                Target::Host | Target::Broken => None,
             });
             targets.chain(forward.mirrors.iter().map(|mirror| &mirror.cluster))
         })

@@ -87,14 +87,15 @@ pub(super) fn udp_proxy(forward: &StreamForward) -> udp::UdpProxyConfig {
 pub(super) fn clusters(forward: &StreamForward) -> impl Iterator<Item = &Name> {
     forward.targets.iter().filter_map(|target| match &target.target {
         Target::Cluster(name) => Some(name),
-        Target::Broken => None,
+        Target::Host | Target::Broken => None,
     })
 }
 
 fn cluster(target: &Target) -> &str {
     match target {
         Target::Cluster(name) => name,
-        Target::Broken => BROKEN_REFERENCE,
+        // Connections have no host header.
+        Target::Host | Target::Broken => BROKEN_REFERENCE,
     }
 }
 

@@ -206,7 +206,11 @@ fn a_clear_text_listener_has_one_plain_chain() {
 #[test]
 fn whole_connections_go_to_clusters_by_weight_and_a_broken_share_to_one_that_is_not_there() {
     let ended = FilterChain {
-        tls: Some(ir::TlsTermination { secrets: vec!["shop/cert".into()], client: None }),
+        tls: Some(ir::TlsTermination {
+            secrets: vec!["shop/cert".into()],
+            client: None,
+            alpn: None,
+        }),
         ..stream_chain("ended", server_names(&["a.example"]), streams(&[("a", 7), ("broken", 3)]))
     };
     let passed = stream_chain("passed", server_names(&["*.example"]), streams(&[("b", 1)]));

@@ -1,15 +1,16 @@
+use envoy_types::pb::envoy::config::cluster::v3::cluster::TransportSocketMatch;
 use envoy_types::pb::envoy::config::core::v3::{
     DataSource, TransportSocket, data_source::Specifier, transport_socket,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as pb;
 use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
-use ir::Trust;
+use ir::{IDENTITY, MESH_ALPN, ROOTS, Trust};
 use model::CertificateName;
 use pb::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType};
 use pb::subject_alt_name_matcher::SanType;
 use pb::tls_parameters::TlsProtocol;
 
-use super::common::any;
+use super::common::{any, text_struct};
 use super::listener::secret_from_ads;
 
 /// Where Envoy's own images, as those of Debian and its kin, have what the system trusts.
@@ -39,6 +40,36 @@ pub(super) fn transport_socket(tls: &ir::UpstreamTls) -> TransportSocket {
     TransportSocket {
         name: "envoy.transport_sockets.tls".to_string(),
         config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
+    }
+}
+
+/// TLS toward endpoints that take that of the mesh. The two secrets are laid over the snapshot of each proxy that has an
+/// identity: no plan holds them, and so no reference is noted.
+pub(super) fn mesh(tls: &ir::MeshTls) -> TransportSocketMatch {
+    let ir::MeshTls { names } = tls;
+    let names: Vec<_> = names.iter().map(|id| CertificateName::Uri(id.clone())).collect();
+    let trust = if names.is_empty() { Trust::Nobody } else { Trust::Authorities(ROOTS.into()) };
+    let context = pb::UpstreamTlsContext {
+        common_tls_context: Some(pb::CommonTlsContext {
+            tls_params: Some(pb::TlsParameters {
+                tls_minimum_protocol_version: TlsProtocol::TlSv13 as i32,
+                tls_maximum_protocol_version: TlsProtocol::TlSv13 as i32,
+                ..Default::default()
+            }),
+            tls_certificate_sds_secret_configs: vec![secret_from_ads(&IDENTITY.into())],
+            validation_context_type: Some(validation(&trust, &names)),
+            alpn_protocols: vec![MESH_ALPN.to_string()],
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    TransportSocketMatch {
+        name: "mesh".to_string(),
+        r#match: Some(text_struct([(&"isthmus".into(), &"mtls".into())])),
+        transport_socket: Some(TransportSocket {
+            name: "envoy.transport_sockets.tls".to_string(),
+            config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
+        }),
     }
 }
 
@@ -81,17 +112,15 @@ fn validation(trust: &Trust, names: &[CertificateName]) -> ValidationContextType
     }
 }
 
-fn name_matcher(name: &CertificateName) -> pb::SubjectAltNameMatcher {
-    let (kind, text) = match name {
-        CertificateName::Hostname(name) => (SanType::Dns, name.to_string()),
-        CertificateName::Uri(uri) => (SanType::Uri, uri.to_string()),
+pub(super) fn name_matcher(name: &CertificateName) -> pb::SubjectAltNameMatcher {
+    let (kind, pattern) = match name {
+        CertificateName::Hostname(name) => (SanType::Dns, MatchPattern::Exact(name.to_string())),
+        CertificateName::Uri(uri) => (SanType::Uri, MatchPattern::Exact(uri.to_string())),
+        CertificateName::UriPrefix(uri) => (SanType::Uri, MatchPattern::Prefix(uri.to_string())),
     };
     pb::SubjectAltNameMatcher {
         san_type: kind as i32,
-        matcher: Some(StringMatcher {
-            match_pattern: Some(MatchPattern::Exact(text)),
-            ..Default::default()
-        }),
+        matcher: Some(StringMatcher { match_pattern: Some(pattern), ..Default::default() }),
         ..Default::default()
     }
 }
