@@ -111,7 +111,12 @@ check "and writes nothing" grep -qi "read-only" <<<"$(inside proxy -- touch /tmp
 check "what the client sends arrives, and the answer comes back" is "$(inside echo --stdin -- tr a-z A-Z <<<hello)" HELLO
 exits() { local status=0 && inside echo -- sh -c 'exit 7' 2>/dev/null || status=$?; is "$status" 7; }
 check "an exit status comes back" exits
+phase() { is "$(field pod/once '{.status.phase}')" Succeeded; }
+check "a pod that is done is done with its sidecar" eventually phase
+ended() { is "$(field pod/once '{.status.initContainerStatuses[0].state.terminated.exitCode}')" 0; }
+check "which is asked to end" eventually ended
 
+kubectl delete pod once >/dev/null
 kubectl delete deployment edge echo --cascade=foreground --wait >/dev/null
 gone() { is "$(ip netns list)$(pgrep -x "envoy|server")$(ls "$BED_WORK/pods")" ""; }
 check "nothing of a deleted pod is left" eventually gone

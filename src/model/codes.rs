@@ -154,6 +154,11 @@ codes! {
     /// others are to try again.
     TOKEN_REVIEW = 1605, "tokens cannot be checked";
 
+    /// There is one MeshConfig, called `default`. This one has another name and says nothing to anybody.
+    MESH_CONFIG_UNUSED = 1701, "MeshConfig of another name";
+    /// The policy denies, or asks an authorization service, and has no rules that say which requests: it is for none.
+    POLICY_WITHOUT_RULES = 1702, "policy without rules";
+
     /// A proxy refused what it was sent. The text is the proxy's own.
     PROXY_REJECTED = 3101, "proxy rejected the configuration";
 }
