@@ -34,15 +34,23 @@ pub(crate) fn without_breaks(text: &str) -> String {
 
 pub(crate) fn service(meta: Meta, root: At<'_>, report: &mut Report) -> Service {
     let register = register::annotated(&root, meta.name(), report);
-    let mut service =
-        Service { meta, ports: Vec::new(), addresses: Vec::new(), external_name: None, register };
+    let mut service = Service {
+        meta,
+        ports: Vec::new(),
+        addresses: Vec::new(),
+        headless: false,
+        selector: BTreeMap::new(),
+        external_name: None,
+        register,
+    };
     // The other fields describe how Kubernetes itself serves the name: nothing that a proxy acts on.
     let Some(mut spec) = root.fields().object("spec") else { return service };
     let mut addresses = spec.items("clusterIPs");
     if addresses.is_empty() {
         addresses.extend(spec.take("clusterIP"));
     }
-    // "None" says that it has none.
+    service.headless = addresses.iter().any(|at| at.text() == "None");
+    service.selector = spec.take("selector").map(|at| at.strings()).unwrap_or_default().into_iter().collect();
     service.addresses = addresses.iter().filter_map(|at| at.text().parse().ok()).collect();
     if spec.text("type") == Some("ExternalName") {
         service.external_name = spec.shared("externalName");
