@@ -14,6 +14,7 @@ pub mod bootstrap;
 pub mod capture;
 pub mod echo;
 pub mod find_envoy;
+pub mod inject;
 pub mod kubernetes;
 pub mod ready;
 pub mod supervisor;
