@@ -36,8 +36,7 @@ pub fn inject(pod: &Value, options: &Options) -> Outcome {
         settings: &settings,
         labels: labels(&original),
         probes,
-        // It cannot be guessed by who does not know the whole pod.
-        drain: format!("/drain/{:032x}", xxh3_128(original.to_string().as_bytes())),
+        drain: format!("/drain/{:032x}", fingerprint(&original)),
     };
     let (init, volumes) = (template::init_containers(&input), template::volumes());
     let hash = xxh3_64(json!([init, volumes]).to_string().as_bytes());
@@ -50,6 +49,23 @@ pub fn inject(pod: &Value, options: &Options) -> Outcome {
         metadata["annotations"][PROBES] = json!(Value::Object(originals).to_string());
     }
     Outcome::Injected { pod, notes }
+}
+
+/// A number that nobody can guess who does not know the whole pod.
+fn fingerprint(pod: &Value) -> u128 {
+    // Nothing is the same as not being there: a pod may have been with a sidecar in between.
+    let part = |value: &Value| match value {
+        Value::Object(map) if map.is_empty() => Value::Null,
+        Value::Array(items) if items.is_empty() => Value::Null,
+        other => other.clone(),
+    };
+    let mut spec = pod["spec"].clone();
+    for field in ["initContainers", "volumes"] {
+        spec[field] = part(&spec[field]);
+    }
+    let metadata = &pod["metadata"];
+    let all = json!([part(&metadata["labels"]), part(&metadata["annotations"]), spec]);
+    xxh3_128(all.to_string().as_bytes())
 }
 
 fn insert(spec: &mut Value, field: &str, new: Vec<Value>, first: bool) {
