@@ -8,7 +8,7 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-capture conformance-install conformance-outage bench bench-gate bench-kubernetes fuzz fmt lint manifests manifests-check envoy
+.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-capture conformance-install conformance-outage conformance-mesh bench bench-gate bench-kubernetes bench-mesh fuzz fmt lint manifests manifests-check envoy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ conformance-install: ## CRDs, chart, permissions and plain manifests before a re
 conformance-outage: ## outages of leader, API server, namespaces and permissions while requests go through; writes conformance/outage/REPORT.md
 	conformance/outage/run.sh
 
+conformance-mesh: ## sidecars in network namespaces: a chain of three services, mutual TLS, rotation, lanes, refused bootstraps; writes conformance/mesh/REPORT.md
+	conformance/mesh/run.sh
+
 # What the load benchmarks start.
 BENCH_PROGRAMS = $(CARGO) build --release --locked --package isthmus --example judge --example floor --example load
 
@@ -59,6 +62,9 @@ bench: ## situations with numbers, about an hour (benches/REPORT.md)
 
 bench-kubernetes: ## 1,000 routes and services in a real API server, until a real Envoy has each change; writes benches/kubernetes/REPORT.md
 	benches/kubernetes/run.sh
+
+bench-mesh: ## 10,000 services, 1,000 sidecars in 50 namespaces; writes benches/mesh/REPORT.md
+	benches/mesh/run.sh
 
 bench-gate: ## N=100 simulated Envoys: a change costs at most three times what HTTP/2 alone costs
 	$(BENCH_PROGRAMS)

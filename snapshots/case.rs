@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use compile::GroupKey;
+use compile::{GroupKey, SidecarKey};
+use model::{Identity, NamespacedName};
 use snapshot::ResourceType;
 
-use crate::world::World;
+use crate::world::{World, wanted};
 use crate::{envoy, laws, render};
 
 const OUTPUTS: [&str; 4] = ["xds.yaml", "status.yaml", "findings.txt", "objects.yaml"];
@@ -24,14 +25,25 @@ pub(crate) struct Shown {
     pub(crate) types: Vec<ResourceType>,
     /// Names of groups in place of all gateways.
     groups: Option<Vec<String>>,
+    /// Workloads whose sidecars are compiled, and shown in place of the gateways.
+    sidecars: Vec<SidecarKey>,
     /// Kinds of the objects of fleets that are printed in full, if any are printed.
     pub(crate) fleet: Option<Vec<String>>,
 }
 
 impl Shown {
+    /// One at least, so that what must hold for all holds for sidecars too.
+    fn workloads(&self) -> Vec<SidecarKey> {
+        if self.sidecars.is_empty() {
+            return vec![workload("shop orders app=orders").expect("a namespace and an account")];
+        }
+        self.sidecars.clone()
+    }
+
     pub(crate) fn group(&self, key: &GroupKey) -> bool {
         match &self.groups {
-            None => matches!(key, GroupKey::Gateway(_)),
+            None if self.sidecars.is_empty() => matches!(key, GroupKey::Gateway(_)),
+            None => matches!(key, GroupKey::Sidecar(_)),
             Some(names) => names.contains(&key.to_string()),
         }
     }
@@ -64,13 +76,13 @@ fn check(folder: &Path) -> Result<(), String> {
         return forsaken(folder);
     }
     let shown = shown(&steps[0])?;
-    let mut world = World::default();
+    let mut world = World::new(&wanted(shown.workloads()));
     let mut sent = Vec::new();
     for step in &steps {
         let before = world.snapshots();
         world.show(&step.file, &step.text);
         laws::check(&world, step).map_err(|e| format!("{}: {e}", step.file))?;
-        envoy::check(&world).map_err(|e| format!("{}: {e}", step.file))?;
+        envoy::check(&world, &shown).map_err(|e| format!("{}: {e}", step.file))?;
         sent.push((step.file.as_str(), render::difference(&before, &world.snapshots(), &shown)));
     }
     let objects = shown.fleet.as_deref().map(|kinds| render::objects(&world.fleets(), kinds));
@@ -174,7 +186,32 @@ fn shown(first: &Step) -> Result<Shown, String> {
             .collect::<Result<_, _>>()?,
     };
     let names = |line: &str| line.split_whitespace().map(str::to_owned).collect();
-    Ok(Shown { types, groups: word("# groups:").map(names), fleet: word("# fleet:").map(names) })
+    let sidecars = comments.iter().filter_map(|line| line.strip_prefix("# sidecar:"));
+    Ok(Shown {
+        types,
+        groups: word("# groups:").map(names),
+        sidecars: sidecars.map(workload).collect::<Result<_, _>>()?,
+        fleet: word("# fleet:").map(names),
+    })
+}
+
+/// `namespace account label=value …`
+fn workload(line: &str) -> Result<SidecarKey, String> {
+    let mut words = line.split_whitespace();
+    let (Some(namespace), Some(account)) = (words.next(), words.next()) else {
+        return Err(format!("want `# sidecar: NAMESPACE ACCOUNT LABEL=VALUE…`, have `{line}`"));
+    };
+    let label = |word: &str| {
+        let (key, value) = word.split_once('=').ok_or(format!("no label: {word}"))?;
+        Ok::<_, String>((key.into(), value.into()))
+    };
+    let mut labels: Vec<_> = words.map(label).collect::<Result<_, _>>()?;
+    labels.sort();
+    Ok(SidecarKey {
+        namespace: namespace.into(),
+        identity: Identity::Account(NamespacedName::new(namespace, account)),
+        labels: labels.into(),
+    })
 }
 
 /// Whether files are to be written anew. A person reads the difference then, so never in CI.

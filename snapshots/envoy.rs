@@ -7,16 +7,21 @@ use std::sync::OnceLock;
 
 use compile::GroupKey;
 
-use crate::case::ci;
+use crate::case::{Shown, ci};
 use crate::world::World;
 
 /// `envoy --mode validate` on each group's snapshot, inlined as a static bootstrap: Envoy does not read dynamic
 /// configuration in that mode.
-pub(crate) fn check(world: &World) -> Result<(), String> {
+pub(crate) fn check(world: &World, shown: &Shown) -> Result<(), String> {
     let Some(envoy) = binary()? else { return Ok(()) };
     for (group, snapshot) in world.snapshots() {
         // Listeners without a socket are for gRPC programs, and Envoy has no word on them; conformance/xds has real ones.
-        if !matches!(group, GroupKey::Gateway(_)) {
+        let read = match group {
+            GroupKey::Gateway(_) => true,
+            GroupKey::Sidecar(_) => shown.group(&group),
+            GroupKey::Grpc { .. } | GroupKey::Scope(_) => false,
+        };
+        if !read {
             continue;
         }
         let mut file = tempfile::Builder::new().suffix(".json").tempfile().unwrap();

@@ -13,7 +13,7 @@ const SHUFFLES: u64 = 2;
 pub(crate) fn check(world: &World, step: &Step) -> Result<(), String> {
     clean(world)?;
     decodes(world)?;
-    shuffled(step)?;
+    shuffled(world, step)?;
     objects_are_unique(world.objects())?;
     in_pieces(world)
 }
@@ -62,14 +62,14 @@ fn unread(json: &Json) -> Option<String> {
 }
 
 /// The order of documents in a file means nothing.
-fn shuffled(step: &Step) -> Result<(), String> {
+fn shuffled(world: &World, step: &Step) -> Result<(), String> {
     let documents: Vec<&str> = step.text.split("\n---\n").collect();
     let mut orders = vec![documents.iter().rev().copied().collect::<Vec<_>>()];
     orders.extend((1..=SHUFFLES).map(|seed| shuffle(&documents, seed)));
-    let wanted = World::of_text(&step.file, &step.text).outcome();
+    let wanted = world.of_text(&step.file, &step.text).outcome();
     for order in orders {
         let text = order.join("\n---\n");
-        let got = World::of_text(&step.file, &text).outcome();
+        let got = world.of_text(&step.file, &text).outcome();
         if got != wanted {
             return Err(format!(
                 "another order of documents gives another outcome\n{}\norder:\n{text}",
@@ -103,7 +103,7 @@ fn in_pieces(world: &World) -> Result<(), String> {
         ));
     }
     for seed in 1..=SHUFFLES {
-        let mut walker = Walker { world: World::default(), there: Vec::new() };
+        let mut walker = Walker { world: world.empty(), there: Vec::new() };
         let order = shuffle(objects, seed);
         for object in &order {
             walker.apply(object)?;
@@ -138,7 +138,7 @@ impl Walker {
     }
 
     fn compare(&self, when: &str) -> Result<(), String> {
-        let wanted = World::of_objects(&self.there).outcome();
+        let wanted = self.world.of_objects(&self.there).outcome();
         let got = self.world.outcome();
         if got == wanted {
             return Ok(());

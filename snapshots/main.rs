@@ -8,7 +8,8 @@
 //! An input begins with a comment that says the situation in a sentence. A line `# shows: RDS EDS` behind it chooses the
 //! types that xds.yaml prints in full; of all others it gives the names, so that a case shows its one idea. `# groups: grpc`
 //! prints what gRPC programs get in place of what gateways get. A line `# fleet: Deployment Service` adds objects.yaml, what
-//! is made in a cluster for each Gateway, with these kinds in full.
+//! is made in a cluster for each Gateway, with these kinds in full. `# sidecar: shop orders app=orders` (namespace, account,
+//! labels) prints what the sidecar of that workload gets in place of what gateways get.
 //!
 //! `cargo test -p isthmus --test golden` compares, `UPDATE=1` before it writes everything anew and removes orphans.
 //! A person reads every difference before it is committed. What must hold for all cases is in [`laws`] and [`envoy`].
@@ -54,6 +55,7 @@ areas! {
     "match" => matching,
     "registry" => registry,
     "session" => session,
+    "sidecar" => sidecar,
     "status" => status,
     "stream" => stream,
     "tls" => tls,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::{Applied, Catalog, Merger};
-use compile::{Compiler, GroupKey};
+use compile::{Compiler, GroupKey, SidecarKey};
 use fleet::kubernetes::{Options, Rendered, render};
 use kinds::Limits;
 use model::{Batch, Change, Finding, FleetMode, Kind, Object, ObjectKey, ObjectStatus};
@@ -19,6 +19,7 @@ pub(crate) type Snapshots = BTreeMap<GroupKey, Snapshot>;
 const NAMESPACE: &str = "shop";
 
 pub(crate) struct World {
+    wanted: BTreeSet<GroupKey>,
     merger: Merger,
     compiler: Compiler,
     groups: BTreeMap<GroupKey, (Encoder, Snapshot)>,
@@ -28,14 +29,18 @@ pub(crate) struct World {
     said: Vec<Finding>,
 }
 
-impl Default for World {
-    fn default() -> Self {
+/// Groups that are compiled in every case, so that what must hold for all holds for them too; few cases show them.
+pub(crate) fn wanted(sidecars: Vec<SidecarKey>) -> BTreeSet<GroupKey> {
+    let programs = [None, Some(NAMESPACE.into())].map(|namespace| GroupKey::Grpc { namespace });
+    programs.into_iter().chain(sidecars.into_iter().map(GroupKey::Sidecar)).collect()
+}
+
+impl World {
+    pub(crate) fn new(wanted: &BTreeSet<GroupKey>) -> Self {
         let mut compiler = Compiler::new(CONTROLLER.into(), compile::Bind::Given);
-        // In every case, so that what must hold for all holds for these groups too; few cases show them.
-        compiler.want(&BTreeSet::from(
-            [None, Some(NAMESPACE.into())].map(|namespace| GroupKey::Grpc { namespace }),
-        ));
+        compiler.want(wanted);
         Self {
+            wanted: wanted.clone(),
             merger: Merger::default(),
             compiler,
             groups: BTreeMap::new(),
@@ -46,23 +51,28 @@ impl Default for World {
 }
 
 impl World {
-    /// The world that one text makes.
-    pub(crate) fn of_text(file: &str, text: &str) -> Self {
-        let mut world = Self::default();
+    /// The world that this text makes in place of the one here.
+    pub(crate) fn of_text(&self, file: &str, text: &str) -> Self {
+        let mut world = self.empty();
         world.show(file, text);
         world
     }
 
-    /// The world of these objects in one step.
-    pub(crate) fn of_objects(objects: &[Object]) -> Self {
-        let mut world = Self::default();
+    /// Likewise of these objects in one step.
+    pub(crate) fn of_objects(&self, objects: &[Object]) -> Self {
+        let mut world = self.empty();
         world.list(objects.to_vec(), Vec::new());
         world
     }
 
+    /// Another one with the same groups.
+    pub(crate) fn empty(&self) -> Self {
+        Self::new(&self.wanted)
+    }
+
     /// The same objects and what was said about their text, in one step.
     pub(crate) fn once_more(&self) -> Self {
-        let mut world = Self::default();
+        let mut world = self.empty();
         world.list(self.objects.clone(), self.said.clone());
         world
     }
@@ -100,6 +110,7 @@ impl World {
         for name in &update.removed {
             self.groups.remove(name);
         }
+        self.groups.retain(|key, _| self.compiler.plan(key).is_some());
         for key in self.compiler.groups() {
             let plan = self.compiler.plan(&key).expect("a group that is compiled");
             let (encoder, snapshot) = self.groups.entry(key).or_default();
@@ -131,8 +142,14 @@ impl World {
         &self.objects
     }
 
+    /// As they are sent, with what a group has in common with others.
     pub(crate) fn snapshots(&self) -> Snapshots {
-        self.groups.iter().map(|(name, (_, snapshot))| (name.clone(), snapshot.clone())).collect()
+        let sent = self.groups.iter().filter(|(key, _)| !matches!(key, GroupKey::Scope(_)));
+        sent.map(|(key, (_, own))| {
+            let base = self.compiler.base(key).map(|base| &self.groups[&base].1);
+            (key.clone(), base.map_or_else(|| own.clone(), |base| base.with(own)))
+        })
+        .collect()
     }
 
     /// In order of place.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod certificates_under_load;
 mod edits_under_load;
 mod graceful_stop;
 mod mistakes;

@@ -17,7 +17,8 @@ pub(crate) struct Flags {
     pub(crate) run: Vec<String>,
     /// The server's process, whose CPU and memory are read.
     pub(crate) pid: Option<u32>,
-    /// The node as JSON (`id`, `cluster`, `metadata`); `{i}` is the stream's number.
+    /// The node as JSON (`id`, `cluster`, `metadata`); `{i}` is the stream's number, `{i%N}` and `{i/D%N}` what is left of
+    /// it, so that streams fall into groups.
     pub(crate) node: String,
     /// `http:URL` is posted to, `file:PATH` is written beside and renamed into place. `{svc}`, `{seq}`, `{ip}` (the
     /// marker), `{hi}` and `{lo}` (the bytes of the service's number) are replaced. Several: all are called.
@@ -125,7 +126,7 @@ impl Flags {
     /// The encoded node of stream `i`.
     pub(crate) fn node(&self, i: usize) -> Result<Vec<u8>, Failure> {
         let json: serde_json::Value =
-            serde_json::from_str(&self.node.replace("{i}", &i.to_string()))?;
+            serde_json::from_str(&numbered(&self.node, i)?)?;
         let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
         let metadata = match value(&json["metadata"]).kind {
             Some(Kind::StructValue(fields)) => Some(fields),
@@ -134,6 +135,26 @@ impl Flags {
         let node = Node { id: text("id"), cluster: text("cluster"), metadata, ..Node::default() };
         Ok(node.encode_to_vec())
     }
+}
+
+/// With the number of a stream in its places.
+fn numbered(text: &str, i: usize) -> Result<String, Failure> {
+    let mut parts = text.split("{i");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (how, rest) = part.split_once('}').ok_or("an open { in the node")?;
+        let (divide, modulo) = how.split_once('%').unwrap_or((how, ""));
+        let mut number = i;
+        if let Some(by) = divide.strip_prefix('/') {
+            number /= by.parse::<std::num::NonZeroUsize>()?;
+        }
+        if !modulo.is_empty() {
+            number %= modulo.parse::<std::num::NonZeroUsize>()?;
+        }
+        out.push_str(&number.to_string());
+        out.push_str(rest);
+    }
+    Ok(out)
 }
 
 fn value(json: &serde_json::Value) -> Value {

@@ -6,12 +6,13 @@
 //!
 //! Health, metrics and read models on one port. In: what the application lets be read, through one small trait. Out:
 //! documents with computed status, proxies, snapshots, findings, and every error as `application/problem+json`.
-//! It must never compute state of its own, change anything but by a person's word on a registry, wait for a proxy, or
+//! It must never compute state of its own, change anything but by a person's word on a registry or on the CA of the mesh, wait for a proxy, or
 //! print a secret; and only the test of a registry waits for one.
 
 mod documents;
 mod finding;
 mod format;
+mod identity;
 mod live;
 mod ops;
 mod problem;
@@ -24,6 +25,7 @@ mod tests;
 mod time;
 
 pub use finding::{FindingView, ObjectName};
+pub use identity::{IdentityView, RootView};
 pub use live::find_type;
 pub use problem::CODES;
 pub use read::{

@@ -48,6 +48,8 @@ codes! {
     CROSS_SITE = 9009, FORBIDDEN, "not from a web page";
     /// The server cannot do this now.
     UNAVAILABLE = 9010, SERVICE_UNAVAILABLE, "not available now";
+    /// What was asked for does not go with the state that things are in; the text says which.
+    NOT_NOW = 9011, CONFLICT, "not in this state";
 }
 
 /// One error on its way to the client. The router adds the request id.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use snapshot::ResourceType;
 
-use crate::{RegistryEvent, RegistryInstance, RegistryProbe, RegistryService, Time};
+use crate::{IdentityView, RegistryEvent, RegistryInstance, RegistryProbe, RegistryService, Time};
 
 /// The state of the control plane as the API shows it. Every call answers from memory, at once, and never prints a
 /// secret: the implementer redacts.
@@ -53,6 +53,16 @@ pub trait Read: Send + Sync + 'static {
         _registry: &'a str,
     ) -> BoxFuture<'a, Option<Vec<RegistryProbe>>> {
         Box::pin(std::future::ready(None))
+    }
+
+    /// The CA of the mesh; `None` while there is none.
+    fn identity(&self) -> Option<IdentityView> {
+        None
+    }
+
+    /// Begins a change of the mesh's root; returns the phase that it is in, or why not.
+    fn rotate(&self) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(std::future::ready(Err("there is no mesh".into())))
     }
 
     /// Hands on a person's word; `false` where nobody takes it.

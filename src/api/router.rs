@@ -12,7 +12,7 @@ use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::problem::{INTERNAL, METHOD, NO_SUCH_PATH, Problem, complete};
-use crate::{Read, Time, documents, live, ops, registries};
+use crate::{Read, Time, documents, identity, live, ops, registries};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -30,6 +30,8 @@ pub fn router(read: Arc<dyn Read>, metrics: PrometheusHandle) -> Router {
         .route("/metrics", get(ops::metrics))
         .route("/errors/{code}", get(ops::error_page))
         .route("/api/v1/findings", get(live::findings))
+        .route("/api/v1/identity", get(identity::show))
+        .route("/api/v1/identity/rotate", post(identity::rotate))
         .route("/api/v1/proxies", get(live::proxies))
         .route("/api/v1/proxies/{id}", get(live::proxy))
         .route("/api/v1/snapshot", get(live::snapshot))
@@ -60,7 +62,7 @@ async fn no_such_path(uri: Uri) -> Problem {
 async fn method_not_allowed(request: Request) -> Problem {
     let detail = format!("{} is not for {}", request.uri().path(), request.method());
     Problem::new(METHOD, detail)
-        .hint("all but the steering of registries is read-only: GET and HEAD")
+        .hint("all but the steering of registries and of the CA is read-only: GET and HEAD")
 }
 
 /// Around every request: its id, the body of a problem, and a panic of a handler as a 500 that says nothing.

@@ -13,15 +13,20 @@
 //! san:spiffe://example.org/ns/shop/sa/edge                                 gateway  shop/*
 //! sub:system:serviceaccount:shop:edge                                      gateway  shop/edge
 //! san:spiffe://example.org/ns/shop/sa/orders                               grpc     shop
+//! sha256:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752  sidecar  reg/infra.nacos/svc/orders
 //! sub:operator@example.org                                                 admin
 //! ```
-//! The scope of a gateway is its namespace and name, that of a gRPC program a namespace; `*` stands for any letters but `/`.
+//! The scope of a gateway is its namespace and name, that of a gRPC program a namespace, that of a sidecar the path of its
+//! SPIFFE id (`ns/NAMESPACE/sa/ACCOUNT`, `reg/NAMESPACE.REGISTRY/svc/SERVICE`); `*` stands for any letters but `/`.
 //! Whoever sees all namespaces at once needs the scope `*` itself. The role `admin` may ask for the status of all clients (CSDS). A JWT may carry its
-//! grant itself, in the claim `isthmus`: `{"role": "gateway", "gateways": ["shop/*"]}` or
-//! `{"role": "grpc", "namespaces": ["shop"]}`. Tokens are never kept or printed.
+//! grant itself, in the claim `isthmus`: `{"role": "gateway", "gateways": ["shop/*"]}`,
+//! `{"role": "grpc", "namespaces": ["shop"]}` or `{"role": "sidecar", "workloads": ["ns/shop/sa/orders"]}`. A ServiceAccount
+//! is the sidecar that it says it is, and no other. Tokens are never kept or printed.
 
 mod jwt;
 mod review;
+#[cfg(test)]
+mod sidecar_tests;
 #[cfg(test)]
 mod tests;
 
@@ -78,7 +83,13 @@ pub(crate) struct Auth {
 }
 
 /// What a client was found to be.
-pub(crate) struct Allowed(Option<Vec<Grant>>);
+#[derive(Default)]
+pub(crate) struct Allowed {
+    /// `None`: whatever it says.
+    grants: Option<Vec<Grant>>,
+    /// The pod that its token was made for, if it says so.
+    pod: Option<Arc<str>>,
+}
 
 impl Auth {
     /// The files that credentials are known from.
@@ -105,10 +116,10 @@ impl Auth {
         Ok(auth)
     }
 
-    /// Tokens of ServiceAccounts are good as well.
+    /// Tokens of ServiceAccounts are good as well, and sidecars must have one; with `all`, everybody must have a credential.
     #[must_use]
-    pub(crate) fn with_reviews(mut self, reviews: Option<Arc<Reviews>>) -> Self {
-        self.required |= reviews.is_some();
+    pub(crate) fn with_reviews(mut self, reviews: Option<Arc<Reviews>>, all: bool) -> Self {
+        self.required |= all && reviews.is_some();
         self.reviews = reviews;
         self
     }
@@ -133,17 +144,22 @@ impl Auth {
     fn grant(&mut self, words: &[&str]) -> anyhow::Result<()> {
         let (subject, role, globs) = match words {
             [subject, "admin"] => (subject, "admin", None),
-            [subject, role @ ("gateway" | "grpc"), globs] => (subject, *role, Some(globs)),
+            [subject, role @ ("gateway" | "grpc" | "sidecar"), globs] => {
+                (subject, *role, Some(globs))
+            }
             _ => bail!(
-                "expected `SUBJECT gateway NAMESPACE/NAME,…`, `SUBJECT grpc NAMESPACE,…` or `SUBJECT admin`"
+                "expected `SUBJECT gateway NAMESPACE/NAME,…`, `SUBJECT grpc NAMESPACE,…`, `SUBJECT sidecar PATH,…` or \
+                 `SUBJECT admin`"
             ),
         };
         let scopes: Vec<_> =
             globs.into_iter().flat_map(|globs| globs.split(',')).map(str::to_owned).collect();
-        if let Some(bad) =
-            scopes.iter().find(|glob| glob.is_empty() || glob.contains('/') != (role == "gateway"))
-        {
-            let wanted = if role == "gateway" { "NAMESPACE/NAME" } else { "NAMESPACE" };
+        if let Some(bad) = scopes.iter().find(|glob| !is_scope(role, glob)) {
+            let wanted = match role {
+                "gateway" => "NAMESPACE/NAME",
+                "grpc" => "NAMESPACE",
+                _ => "ns/NAMESPACE/sa/ACCOUNT or reg/NAMESPACE.REGISTRY/svc/SERVICE",
+            };
             bail!("{bad} is no {wanted}");
         }
         let grant = Grant { role: role.to_owned(), scopes };
@@ -165,9 +181,27 @@ impl Auth {
     /// # Errors
     /// When it has none that is known here.
     pub(crate) fn identify(&self, client: &Client, now: SystemTime) -> Result<Allowed, Refusal> {
-        if !self.required {
-            return Ok(Allowed(None));
+        if self.required { self.check(client, now) } else { Ok(Allowed::default()) }
+    }
+
+    /// The same for a sidecar, which is given a certificate: where ServiceAccounts can be asked about, it must be one.
+    ///
+    /// # Errors
+    /// When it has no credential that is known here.
+    pub(crate) fn identify_sidecar(
+        &self,
+        client: &Client,
+        now: SystemTime,
+    ) -> Result<Allowed, Refusal> {
+        if self.required || self.reviews.is_some() {
+            self.check(client, now)
+        } else {
+            Ok(Allowed::default())
         }
+    }
+
+    fn check(&self, client: &Client, now: SystemTime) -> Result<Allowed, Refusal> {
+        let allowed = |grants| Ok(Allowed { grants: Some(grants), pod: None });
         let no = |text: &str| Err(Refusal::Unauthenticated(text.to_owned()));
         // A wrong token is not made good by a certificate: who sends one means it.
         if let Some(token) = &client.token {
@@ -179,24 +213,25 @@ impl Auth {
             if let Ok(key) = <[u8; 32]>::try_from(digest(&SHA256, token.as_bytes()).as_ref())
                 && let Some(grants) = self.tokens.get(&key)
             {
-                return Ok(Allowed(Some(grants.clone())));
+                return allowed(grants.clone());
             }
-            let (subject, grant) =
+            let (subject, mut grants, pod) =
                 match (self.jwt.as_ref().map(|jwt| jwt.verify(token, now)), &self.reviews) {
-                    (Some(Ok(claims)), _) => (claims.subject.map(Arc::from), claims.grant),
+                    (Some(Ok(claims)), _) => {
+                        (claims.subject.map(Arc::from), Vec::from_iter(claims.grant), None)
+                    }
                     // Of another issuer, perhaps.
                     (_, Some(reviews)) => {
-                        let (user, grant) = reviews.identify(token, now)?;
-                        (Some(user), grant)
+                        let reviewed = reviews.identify(token, now)?;
+                        (Some(reviewed.user), reviewed.grants, reviewed.pod)
                     }
                     (Some(Err(error)), None) => {
                         return no(&format!("the token is not accepted: {error}"));
                     }
                     (None, None) => return no("the token is not known"),
                 };
-            let mut grants: Vec<_> = grant.into_iter().collect();
             grants.extend(subject.iter().flat_map(|subject| granted(&self.subjects, subject)));
-            return Ok(Allowed(Some(grants)));
+            return Ok(Allowed { grants: Some(grants), pod });
         }
         let Some(leaf) = client.certificates.first() else {
             return no("a credential is required: a bearer token, or a client certificate");
@@ -209,7 +244,7 @@ impl Auth {
         if grants.is_empty() {
             return no("the client certificate is not known, and there is no bearer token");
         }
-        Ok(Allowed(Some(grants)))
+        allowed(grants)
     }
 }
 
@@ -217,7 +252,7 @@ impl Allowed {
     /// # Errors
     /// When the credential is good, but not for this.
     pub(crate) fn gateway(&self, gateway: &str) -> Result<(), Refusal> {
-        match &self.0 {
+        match &self.grants {
             Some(grants) if !grants.iter().any(|grant| grant.covers("gateway", gateway)) => {
                 Err(Refusal::PermissionDenied(format!(
                     "this credential is not for the gateway {gateway}"
@@ -231,7 +266,7 @@ impl Allowed {
     /// When the credential is good, but not for this namespace, or not for all of them.
     pub(crate) fn grpc(&self, namespace: Option<&str>) -> Result<(), Refusal> {
         let scope = namespace.unwrap_or(EVERYTHING);
-        match &self.0 {
+        match &self.grants {
             Some(grants) if !grants.iter().any(|grant| grant.covers("grpc", scope)) => {
                 Err(Refusal::PermissionDenied(match namespace {
                     Some(name) => format!("this credential is not for gRPC programs of namespace {name}"),
@@ -244,26 +279,45 @@ impl Allowed {
         }
     }
 
+    /// `pod` is the one that the sidecar says it is in.
+    ///
     /// # Errors
     /// When the credential is good, but not that of this workload.
-    pub(crate) fn sidecar(&self, identity: &Identity) -> Result<(), Refusal> {
-        match &self.0 {
-            Some(grants) if !grants.iter().any(|g| g.covers("sidecar", &identity.to_string())) => {
-                Err(Refusal::PermissionDenied(format!("this credential is not that of {identity}")))
-            }
-            Some(_) | None => Ok(()),
+    pub(crate) fn sidecar(&self, identity: &Identity, pod: Option<&str>) -> Result<(), Refusal> {
+        let Some(grants) = &self.grants else { return Ok(()) };
+        if !grants.iter().any(|grant| grant.covers("sidecar", &identity.to_string())) {
+            return Err(Refusal::PermissionDenied(format!(
+                "this credential is not that of {identity}"
+            )));
+        }
+        match (&self.pod, pod) {
+            (Some(own), Some(pod)) if **own != *pod => Err(Refusal::PermissionDenied(format!(
+                "this credential is not that of the pod {pod}"
+            ))),
+            _ => Ok(()),
         }
     }
 
     /// # Errors
     /// When the credential is good, but not for the status of others.
     pub(crate) fn admin(&self) -> Result<(), Refusal> {
-        match &self.0 {
+        match &self.grants {
             Some(grants) if !grants.iter().any(|grant| grant.role == "admin") => {
                 Err(Refusal::PermissionDenied("this credential has not the role admin".into()))
             }
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+/// Whether a glob is of the form that the scopes of a role have.
+fn is_scope(role: &str, glob: &str) -> bool {
+    let parts: Vec<_> = glob.split('/').collect();
+    let full = parts.iter().all(|part| !part.is_empty());
+    full && match role {
+        "gateway" => parts.len() == 2,
+        "grpc" => parts.len() == 1,
+        _ => matches!(parts.as_slice(), ["ns", _, "sa", _] | ["reg", _, "svc", _]),
     }
 }
 

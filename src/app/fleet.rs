@@ -1,5 +1,6 @@
 //! The fleets of Gateways, joined with the rest: what is wanted goes in, what is wrong comes out as findings.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use fleet::kubernetes::{Fleets, Options, Setup, Told, Wanted, account};
@@ -7,6 +8,7 @@ use model::{Batch, Change, Finding, FleetMode, Health, ObjectRef, Severity, code
 use tokio::sync::{mpsc, watch};
 
 use crate::auth::{Accounts, Reviews, Trouble};
+use crate::groups::Groups;
 use crate::kubernetes::ApiServer;
 use crate::reload::{Contents, Watched};
 use crate::settings::Settings;
@@ -77,16 +79,23 @@ pub(crate) async fn tell(
     }
 }
 
-/// As which ServiceAccounts the proxies of which Gateways ask.
-pub(crate) async fn accounts(mut wanted: watch::Receiver<Wanted>, reviews: Arc<Reviews>) {
+/// As which ServiceAccounts the proxies of which Gateways ask, and whose certificates they get.
+pub(crate) async fn accounts(
+    mut wanted: watch::Receiver<Wanted>,
+    reviews: Arc<Reviews>,
+    groups: Arc<Groups>,
+) {
     while wanted.changed().await.is_ok() {
         let mut accounts = Accounts::new();
+        let mut of_gateways = HashMap::new();
         for fleet in wanted.borrow_and_update().iter().flat_map(|all| all.iter()) {
             if fleet.mode == FleetMode::Managed {
                 let account = account(&fleet.gateway);
+                of_gateways.insert(fleet.gateway.meta.name().clone(), account.clone());
                 accounts.entry(account).or_default().push(fleet.gateway.meta.name().clone());
             }
         }
+        groups.set_accounts(of_gateways);
         reviews.set_accounts(accounts);
     }
 }

@@ -1,8 +1,8 @@
 //! Node groups: which snapshot a connecting proxy gets.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use compile::{GroupKey, SidecarKey};
@@ -15,6 +15,8 @@ use snapshot::Snapshot;
 use tokio::sync::watch;
 
 use crate::auth::Auth;
+use crate::identities::{Dressed, Identities};
+use crate::programmed::Programmed;
 
 /// What a bootstrap puts in the node's metadata under this key: `{role: gateway, gateway: namespace/name}`,
 /// `{role: grpc}` or `{role: grpc, namespace: name}`. Nothing else makes a role: a user agent is the library's word, not
@@ -24,6 +26,8 @@ const METADATA_KEY: &str = "isthmus";
 const MAX_WANTED: usize = 10_000;
 /// More labels than this are not looked at.
 const MAX_LABELS: usize = 64;
+/// How the names of Gateways' groups begin.
+const GATEWAY: &str = "gateway/";
 /// Groups that proxies asked for and that nothing is compiled for are remembered up to this number, so that a client
 /// which makes up names cannot fill the memory.
 const MAX_UNKNOWN: usize = 20_000;
@@ -32,9 +36,22 @@ const MAX_UNKNOWN: usize = 20_000;
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     auth: ArcSwap<Auth>,
-    by_name: DashMap<Arc<str>, watch::Sender<Option<Published>>>,
+    identities: Arc<Identities>,
+    programmed: Arc<Programmed>,
+    by_name: DashMap<Arc<str>, Entry>,
+    /// As which ServiceAccounts the proxies of Gateways run.
+    accounts: ArcSwap<HashMap<NamespacedName, NamespacedName>>,
     /// Groups beside those of the Gateways that clients have asked for: the pipeline compiles no others.
     wanted: watch::Sender<BTreeSet<GroupKey>>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    /// As it was compiled.
+    base: Option<Published>,
+    /// Whose certificate is laid over it, once somebody has asked.
+    identity: Option<Identity>,
+    shown: watch::Sender<Option<Published>>,
 }
 
 pub(crate) fn group_name(key: &GroupKey) -> Arc<str> {
@@ -42,8 +59,12 @@ pub(crate) fn group_name(key: &GroupKey) -> Arc<str> {
 }
 
 impl Groups {
-    pub(crate) fn new(auth: Auth) -> Self {
-        Self { auth: ArcSwap::from_pointee(auth), ..Self::default() }
+    pub(crate) fn new(
+        auth: Auth,
+        identities: Arc<Identities>,
+        programmed: Arc<Programmed>,
+    ) -> Self {
+        Self { auth: ArcSwap::from_pointee(auth), identities, programmed, ..Self::default() }
     }
 
     /// Counts for the streams that open from now on.
@@ -51,13 +72,77 @@ impl Groups {
         self.auth.store(Arc::new(auth));
     }
 
+    pub(crate) fn set_accounts(&self, accounts: HashMap<NamespacedName, NamespacedName>) {
+        self.accounts.store(Arc::new(accounts));
+    }
+
     pub(crate) fn publish(&self, name: &Arc<str>, published: Published) {
-        self.sender(name).send_replace(Some(published));
+        let mut entry = self.by_name.entry(name.clone()).or_default();
+        entry.base = Some(published);
+        self.show(name, &entry, None);
     }
 
     /// Nobody wants the group any more. Whoever comes back waits until it is compiled again.
     pub(crate) fn retire(&self, name: &Arc<str>) {
-        self.sender(name).send_replace(None);
+        let mut entry = self.by_name.entry(name.clone()).or_default();
+        entry.base = None;
+        entry.shown.send_replace(None);
+    }
+
+    /// Lays certificates over the groups of these identities again: they, or the roots, are others by now.
+    pub(crate) fn dress_again(&self, of: impl Fn(&Identity) -> bool) {
+        let dressed = |entry: &Entry| entry.identity.as_ref().is_some_and(&of);
+        let names: Vec<_> = self
+            .by_name
+            .iter()
+            .filter(|entry| dressed(entry))
+            .map(|entry| entry.key().clone())
+            .collect();
+        // One at a time, so that nobody waits for all of them.
+        for name in names {
+            if let Some(entry) = self.by_name.get(&name) {
+                // A group without proxies gets what is new when the next one comes.
+                if entry.shown.receiver_count() > 0 {
+                    self.show(&name, &entry, Some(Instant::now()));
+                }
+            }
+        }
+    }
+
+    /// Those that have proxies.
+    pub(crate) fn identities(&self) -> BTreeSet<Identity> {
+        let used = self.by_name.iter().filter(|entry| entry.shown.receiver_count() > 0);
+        used.filter_map(|entry| entry.identity.clone()).collect()
+    }
+
+    /// `at` is when it became what it is, where that is not when it was compiled. The entry is held meanwhile: of two who
+    /// show something, the later must win.
+    fn show(&self, name: &Arc<str>, entry: &Entry, at: Option<Instant>) {
+        let Some(base) = &entry.base else { return };
+        let shown =
+            match self.identities.dress(entry.identity.as_ref(), &base.snapshot, SystemTime::now())
+            {
+                Dressed::Ready(snapshot) => Some(Published { snapshot, at: at.unwrap_or(base.at) }),
+                Dressed::Wait => None,
+            };
+        if let Some(shown) = &shown
+            && name.starts_with(GATEWAY)
+        {
+            self.programmed.published(name, &shown.snapshot);
+        }
+        entry.shown.send_replace(shown);
+    }
+
+    /// Whose certificate the proxies of a group have.
+    fn identity(&self, key: &GroupKey) -> Option<Identity> {
+        match key {
+            GroupKey::Gateway(gateway) => {
+                let account = self.accounts.load().get(gateway).cloned();
+                Some(Identity::Account(account.unwrap_or_else(|| gateway.clone())))
+            }
+            GroupKey::Sidecar(sidecar) => Some(sidecar.identity.clone()),
+            GroupKey::Grpc { .. } | GroupKey::Scope(_) => None,
+        }
     }
 
     pub(crate) fn wanted(&self) -> watch::Receiver<BTreeSet<GroupKey>> {
@@ -73,8 +158,8 @@ impl Groups {
             }
             if wanted.len() >= MAX_WANTED {
                 wanted.retain(|key| {
-                    let sender = self.by_name.get(&group_name(key));
-                    sender.is_some_and(|sender| sender.receiver_count() > 0)
+                    let entry = self.by_name.get(&group_name(key));
+                    entry.is_some_and(|entry| entry.shown.receiver_count() > 0)
                 });
             }
             room = wanted.len() < MAX_WANTED;
@@ -84,56 +169,68 @@ impl Groups {
     }
 
     pub(crate) fn current(&self, name: &str) -> Option<Published> {
-        self.by_name.get(name)?.borrow().clone()
+        self.by_name.get(name)?.shown.borrow().clone()
     }
 
-    /// The snapshots of all groups that have one.
+    /// The snapshots of all groups that have one, as they were compiled: without certificates of the mesh.
     pub(crate) fn all(&self) -> Vec<(Arc<str>, Arc<Snapshot>)> {
         let mut all: Vec<_> = self
             .by_name
             .iter()
-            .filter_map(|entry| {
-                Some((entry.key().clone(), entry.value().borrow().as_ref()?.snapshot.clone()))
-            })
+            .filter_map(|entry| Some((entry.key().clone(), entry.base.as_ref()?.snapshot.clone())))
             .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
     }
 
-    fn sender(&self, name: &Arc<str>) -> watch::Sender<Option<Published>> {
-        self.by_name.entry(name.clone()).or_insert_with(|| watch::Sender::new(None)).clone()
-    }
-
-    fn subscribe(&self, name: &Arc<str>) -> Option<watch::Receiver<Option<Published>>> {
+    /// The group from now on, with the certificate of this identity.
+    fn subscribe(
+        &self,
+        name: &Arc<str>,
+        identity: Option<Identity>,
+    ) -> Option<watch::Receiver<Option<Published>>> {
         if !self.by_name.contains_key(name) && self.by_name.len() >= MAX_UNKNOWN {
             self.by_name
-                .retain(|_, sender| sender.borrow().is_some() || sender.receiver_count() > 0);
-            let unknown =
-                self.by_name.iter().filter(|entry| entry.value().borrow().is_none()).count();
+                .retain(|_, entry| entry.base.is_some() || entry.shown.receiver_count() > 0);
+            let unknown = self.by_name.iter().filter(|entry| entry.base.is_none()).count();
             if unknown >= MAX_UNKNOWN {
                 return None;
             }
         }
-        Some(self.sender(name).subscribe())
+        let mut entry = self.by_name.entry(name.clone()).or_default();
+        // One that had no proxies for a while may show an old certificate.
+        if identity.is_some() && (entry.identity != identity || entry.shown.receiver_count() == 0) {
+            entry.identity = identity;
+            self.show(name, &entry, None);
+        }
+        Some(entry.shown.subscribe())
     }
 }
 
 impl Snapshots for Groups {
     fn group(&self, client: &Client) -> Result<Group, Refusal> {
         // Before anything is said about what exists.
-        let allowed = self.auth.load().identify(client, SystemTime::now())?;
+        let (auth, now) = (self.auth.load(), SystemTime::now());
+        let allowed = if is_sidecar(&client.node) {
+            auth.identify_sidecar(client, now)?
+        } else {
+            auth.identify(client, now)?
+        };
         let key = asked(&client.node)?;
         match &key {
             GroupKey::Gateway(gateway) => allowed.gateway(&gateway.to_string())?,
             GroupKey::Grpc { namespace } => allowed.grpc(namespace.as_deref())?,
-            GroupKey::Sidecar(sidecar) => allowed.sidecar(&sidecar.identity)?,
+            GroupKey::Sidecar(sidecar) => {
+                allowed.sidecar(&sidecar.identity, text(&client.node, "pod"))?
+            }
             // No node asks for one.
             GroupKey::Scope(_) => {}
         }
         let full =
             |what: &str| Refusal::ResourceExhausted(format!("too many {what} are being asked for"));
         let name = group_name(&key);
-        let updates = self.subscribe(&name).ok_or_else(|| full("unknown groups"))?;
+        let updates =
+            self.subscribe(&name, self.identity(&key)).ok_or_else(|| full("unknown groups"))?;
         if !matches!(key, GroupKey::Gateway(_)) && !self.want(&key) {
             return Err(full("namespaces or workloads"));
         }
@@ -150,10 +247,19 @@ impl Snapshots for Groups {
     }
 }
 
+fn is_sidecar(node: &Node) -> bool {
+    text(node, "role") == Some("sidecar")
+}
+
+/// What a node's metadata says of itself.
+fn text<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
+    node.metadata.get(METADATA_KEY)?.get(key)?.as_str()
+}
+
 /// The group that a node's metadata names.
 fn asked(node: &Node) -> Result<GroupKey, Refusal> {
     let claim = node.metadata.get(METADATA_KEY);
-    let text = |key: &str| claim.and_then(|c| c.get(key)).and_then(Value::as_str);
+    let text = |key: &str| text(node, key);
     let no = |text: String| Err(Refusal::InvalidArgument(text));
     match text("role") {
         Some("gateway") => {

@@ -15,9 +15,11 @@ mod fleet;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod groups;
+mod identities;
 mod kubernetes;
 mod lag;
 mod last_good;
+mod layers;
 mod pipeline;
 mod programmed;
 mod proxies;

@@ -16,11 +16,12 @@ use compile::{Bind, Compiler, GroupKey};
 use fleet::kubernetes::Wanted;
 use model::{Batch, Change, Finding, Fleet, Health, Kind, NamespacedName};
 use serve::Published;
-use snapshot::{Encoder, Snapshot};
+use snapshot::Snapshot;
 use tokio::sync::{mpsc, watch};
 
 use crate::groups::{Groups, group_name};
 use crate::lag::Lag;
+use crate::layers::Layers;
 use crate::programmed::Programmed;
 use crate::registries::{self, Feed};
 
@@ -153,9 +154,6 @@ pub(crate) struct Step {
     pub(crate) snapshots: BTreeMap<Arc<str>, Arc<Snapshot>>,
 }
 
-/// An encoder for each group, with the generation that was published last.
-type Encoders = BTreeMap<GroupKey, (Encoder, Option<u64>)>;
-
 pub(crate) struct Pipeline {
     pub(crate) world: Arc<RwLock<World>>,
     pub(crate) groups: Arc<Groups>,
@@ -186,7 +184,7 @@ pub(crate) const FIRST_LISTING: Duration = Duration::from_secs(5);
 impl Pipeline {
     /// Runs until all senders of batches are gone.
     pub(crate) async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
-        let mut encoders = Encoders::new();
+        let mut layers = Layers::default();
         let mut pending: Vec<Key> = Vec::new();
         let mut wanted = self.groups.wanted();
         let mut last: Option<Instant> = None;
@@ -209,7 +207,7 @@ impl Pipeline {
                 Next::Wanted => {
                     // A client that waits for its first answer is not held up, and opens no window that holds up changes.
                     let groups = wanted.borrow_and_update().clone();
-                    self.step(Vec::new(), &groups, &mut pending, &mut encoders, Instant::now());
+                    self.step(Vec::new(), &groups, &mut pending, &mut layers, Instant::now());
                     continue;
                 }
                 Next::End => break,
@@ -227,7 +225,7 @@ impl Pipeline {
             }
             let started = Instant::now();
             let groups = wanted.borrow_and_update().clone();
-            self.step(taken, &groups, &mut pending, &mut encoders, started);
+            self.step(taken, &groups, &mut pending, &mut layers, started);
             self.settle_fallback();
             self.seen.send_modify(|count| *count += 1);
             last = Some(Instant::now());
@@ -257,7 +255,6 @@ impl Pipeline {
         for (name, snapshot) in std::mem::take(&mut self.fallback) {
             if self.groups.current(&name).is_none() {
                 tracing::warn!(group = %name, why, "serving the last good state from before the restart");
-                self.programmed.published(&name, &snapshot);
                 self.groups.publish(&name, Published::now(snapshot));
             }
         }
@@ -268,7 +265,7 @@ impl Pipeline {
         batches: Vec<(Batch, Instant)>,
         wanted: &BTreeSet<GroupKey>,
         pending: &mut Vec<Key>,
-        encoders: &mut Encoders,
+        layers: &mut Layers,
         started: Instant,
     ) {
         // A poisoned lock means that a reader panicked; the data is the writer's and whole.
@@ -285,7 +282,7 @@ impl Pipeline {
         }
         let (new, unwanted) = compiler.want(wanted);
         for key in &unwanted {
-            encoders.remove(key);
+            layers.forget(key);
             self.groups.retire(&group_name(key));
         }
         if pending.is_empty() && new.is_empty() {
@@ -308,19 +305,9 @@ impl Pipeline {
             metrics::counter!("isthmus_compile_failures_total").increment(1);
             tracing::error!(group = %name, "compiling panicked, a bug: the proxies keep what they have");
         }
-        let mut snapshots = BTreeMap::new();
-        for name in &update.groups {
-            let Some(plan) = compiler.plan(name).filter(|_| compiler.served(name)) else {
-                continue;
-            };
-            let (encoder, published) = encoders.entry(name.clone()).or_default();
-            let snapshot = encoder.update(plan);
-            if published.replace(snapshot.generation) != Some(snapshot.generation) {
-                snapshots.insert(name.clone(), snapshot);
-            }
-        }
+        let mut snapshots = layers.update(compiler, &update);
         for name in &update.removed {
-            encoders.remove(name);
+            layers.forget(name);
             snapshots.insert(name.clone(), Snapshot::default());
         }
         let catalog = catalog.clone();
@@ -331,9 +318,6 @@ impl Pipeline {
         }
         for (key, snapshot) in snapshots {
             let name = group_name(&key);
-            if matches!(key, GroupKey::Gateway(_)) {
-                self.programmed.published(&name, &snapshot);
-            }
             self.groups.publish(&name, Published { snapshot: Arc::new(snapshot), at: started });
         }
         for key in &update.removed {

@@ -9,6 +9,7 @@ use dashmap::DashMap;
 use model::ObjectRef;
 use serve::{Acked, Client, Nacked, Observer, Sent};
 use snapshot::{ResourceType, Version};
+use tokio::sync::watch;
 
 use crate::groups::Groups;
 use crate::lag::Lag;
@@ -41,6 +42,8 @@ pub(crate) struct Proxies {
     programmed: Arc<Programmed>,
     /// By stream: one node may own several. Each entry has its own lock, held for a moment.
     streams: DashMap<u64, Mutex<Stream>>,
+    /// Rings when a proxy may have other secrets, or is gone.
+    secrets: watch::Sender<()>,
 }
 
 impl Proxies {
@@ -50,7 +53,14 @@ impl Proxies {
         lag: Arc<Lag>,
         programmed: Arc<Programmed>,
     ) -> Self {
-        Self { groups, world, lag, programmed, streams: DashMap::new() }
+        Self {
+            groups,
+            world,
+            lag,
+            programmed,
+            streams: DashMap::new(),
+            secrets: watch::Sender::new(()),
+        }
     }
 
     pub(crate) fn list(&self) -> Vec<Proxy> {
@@ -78,6 +88,33 @@ impl Proxies {
             })
             .max_by_key(|(stream, _)| *stream)
             .map(|(_, group)| group)
+    }
+
+    /// Rings when [`Self::behind_with_secrets`] may say something else.
+    pub(crate) fn secrets_bell(&self) -> watch::Receiver<()> {
+        self.secrets.subscribe()
+    }
+
+    /// Nodes that have not acknowledged the secrets that they are to have now.
+    pub(crate) fn behind_with_secrets(&self) -> Vec<String> {
+        let behind = |stream: &Stream| {
+            let Some(state) = stream.types.get(&ResourceType::Secret) else { return false };
+            let asks = state.wildcard || state.subscribed > 0;
+            let goal = self.groups.current(&stream.group);
+            let goal = goal.map(|p| p.snapshot.set(ResourceType::Secret).version());
+            asks && goal.is_some() && state.acked != goal
+        };
+        let mut nodes: Vec<_> = self
+            .streams
+            .iter()
+            .filter_map(|entry| {
+                let stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
+                behind(&stream).then(|| stream.client.node.id.clone())
+            })
+            .collect();
+        nodes.sort();
+        nodes.dedup();
+        nodes
     }
 
     fn row(&self, stream: &mut Stream) -> Proxy {
@@ -164,6 +201,9 @@ impl Proxies {
         });
         if let Some(group) = group {
             self.programmed.acked(&group, &client.node.id, kind, version);
+        }
+        if kind == ResourceType::Secret {
+            self.secrets.send_replace(());
         }
     }
 }
@@ -274,6 +314,7 @@ impl Observer for Proxies {
         if let Some((_, stream)) = self.streams.remove(&client.stream) {
             let group = stream.into_inner().unwrap_or_else(PoisonError::into_inner).group;
             self.programmed.closed(&group, &client.node.id, client.stream);
+            self.secrets.send_replace(());
         }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
 use api::{
-    Check, Proxy, Read, Readiness, RegistryEvent, RegistryInstance, RegistryProbe, RegistryService,
-    Source, Time, TypeView, XdsResource,
+    Check, IdentityView, Proxy, Read, Readiness, RegistryEvent, RegistryInstance, RegistryProbe,
+    RegistryService, RootView, Source, Time, TypeView, XdsResource,
 };
 use catalog::RegistryView;
 use futures::future::BoxFuture;
@@ -15,9 +15,10 @@ use model::{
 };
 use serde_json::{Value, json};
 use snapshot::ResourceType;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::groups::Groups;
+use crate::identities::{Ask, Identities};
 use crate::pipeline::{Step, World};
 use crate::programmed::Programmed;
 use crate::proxies::Proxies;
@@ -46,6 +47,8 @@ pub(crate) struct Reader {
     pub(crate) programmed: Arc<Programmed>,
     /// What the objects of an API server say, where there is one.
     pub(crate) table: Option<status::Table>,
+    pub(crate) identities: Arc<Identities>,
+    pub(crate) identity_asks: mpsc::Sender<Ask>,
 }
 
 impl Reader {
@@ -312,6 +315,44 @@ impl Read for Reader {
                 error: probe.error,
             };
             Some(probes.into_iter().map(view).collect())
+        })
+    }
+
+    fn identity(&self) -> Option<IdentityView> {
+        let shown = self.identities.show()?;
+        let authority = &shown.authority;
+        let signs = |root: &identity::Root| {
+            authority.signer().roots().iter().any(|own| own.fingerprint == root.fingerprint)
+        };
+        let moving = authority.phase() != identity::Phase::Settled;
+        Some(IdentityView {
+            trust_domain: shown.trust_domain.to_string(),
+            phase: authority.phase().as_str().into(),
+            since: authority.since().into(),
+            roots: authority
+                .roots()
+                .into_iter()
+                .map(|root| RootView {
+                    fingerprint: root.fingerprint.to_string(),
+                    from: root.from.into(),
+                    until: root.until.into(),
+                    signs: signs(root),
+                })
+                .collect(),
+            identities: shown.identities,
+            first_to_end: shown.first.as_ref().map(|(id, _)| id.to_string()),
+            ends: shown.first.map(|(_, until)| until.into()),
+            waits_for: if moving { self.proxies.behind_with_secrets() } else { Vec::new() },
+        })
+    }
+
+    fn rotate(&self) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            let off = || "there is no mesh, or the server is on its way out".to_owned();
+            self.identity_asks.send(Ask::Rotate(answer)).await.map_err(|_| off())?;
+            let phase = answered.await.map_err(|_| off())??;
+            Ok(phase.as_str().to_owned())
         })
     }
 

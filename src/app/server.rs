@@ -20,6 +20,7 @@ use crate::auth::{Auth, Reviews};
 use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
+use crate::identities::{self, Identities, Keeper};
 use crate::kubernetes;
 use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
@@ -77,12 +78,21 @@ impl Server {
         let Seeds { files, objects, keys: documents } = last_good::seeds(&found.documents);
         let api_server = kubernetes::client(&settings).await?;
         // Who runs proxies in the cluster knows them by their ServiceAccounts.
+        let has_fleets = fleet_options.is_some();
         let reviews = api_server
             .as_ref()
-            .filter(|_| fleet_options.is_some())
+            .filter(|_| has_fleets || settings.mesh)
             .map(|server| Arc::new(Reviews::new(server.client.clone(), found.token_issuer)));
-        let auth = Auth::new(&settings, &credentials)?.with_reviews(reviews.clone());
-        let groups = Arc::new(Groups::new(auth));
+        let auth = Auth::new(&settings, &credentials)?.with_reviews(reviews.clone(), has_fleets);
+        let table = api_server.as_ref().map(|_| status::Table::default());
+        let programmed = Arc::new(Programmed::new(table.clone()));
+        let mesh_ca = Contents::read(identities::files(&settings))?;
+        let keeper = keeper(&settings, &mesh_ca, api_server.as_ref())?;
+        let identities = Arc::new(match &keeper {
+            Some(_) => Identities::new(identities::times(&settings)),
+            None => Identities::default(),
+        });
+        let groups = Arc::new(Groups::new(auth, identities.clone(), programmed.clone()));
 
         let services: Vec<_> = found.services.iter().map(|service| service.id.clone()).collect();
         let seeds = found.services.into_iter().map(registries::seed).collect();
@@ -96,8 +106,6 @@ impl Server {
             feed,
         )));
         let lag = Arc::new(Lag::default());
-        let table = api_server.as_ref().map(|_| status::Table::default());
-        let programmed = Arc::new(Programmed::new(table.clone()));
         let proxies = Proxies::new(groups.clone(), world.clone(), lag.clone(), programmed.clone());
         let proxies = Arc::new(proxies);
         let (steps, steps_seen) = watch::channel(None);
@@ -149,13 +157,22 @@ impl Server {
         let xds_handle = xds.handle();
         let mut watched = Vec::new();
         if !credentials.is_empty() {
-            watched.push(watch_credentials(&settings, &groups, reviews.clone(), &credentials));
+            watched.push(watch_credentials(
+                &settings,
+                &groups,
+                reviews.clone(),
+                has_fleets,
+                &credentials,
+            ));
         }
         if !certificates.is_empty() {
             watched.push(watch_certificates(&settings, &xds_handle, &certificates));
         }
         if let Some((sender, _)) = &fleet_options {
             watched.push(fleet::watch_ca(&settings, &fleet_ca, sender.clone()));
+        }
+        if let Some(keeper) = &keeper {
+            watched.extend(identities::watch_given(&settings, &mesh_ca, keeper));
         }
         let xds_address = xds_handle.address();
         // gRPC health is what a load balancer before several replicas asks.
@@ -169,11 +186,14 @@ impl Server {
             }
         });
         let (batches, incoming) = mpsc::channel::<Batch>(BATCHES);
+        let (identity_asks, asks) = mpsc::channel(1);
+        let (holds, roots) = watch::channel(None);
+        let (peer_roots, peers_hold) = watch::channel(Vec::new());
         let reader = Reader {
             batches: batches.downgrade(),
             world: world.clone(),
-            groups,
-            proxies,
+            groups: groups.clone(),
+            proxies: proxies.clone(),
             steps: steps_seen.clone(),
             last_good,
             stopping: stopping_seen,
@@ -182,6 +202,8 @@ impl Server {
             controller: settings.controller_name.as_str().into(),
             programmed: programmed.clone(),
             table: table.clone(),
+            identities: identities.clone(),
+            identity_asks: identity_asks.clone(),
         };
         // Every replica serves; the leader writes.
         let (leader, leads) = watch::channel(false);
@@ -252,21 +274,36 @@ impl Server {
             // It reads files.
             rest.push(on_a_thread("file", run)?);
         }
+        if let Some(keeper) = keeper {
+            let runner = identities::Runner {
+                identities,
+                groups: groups.clone(),
+                proxies,
+                keeper,
+                steps: steps_of_content.clone(),
+                leader: api_server.as_ref().map(|_| leads.clone()),
+                asks,
+                holds,
+                peers: peers_hold,
+                batches: batches.downgrade(),
+            };
+            rest.push(tokio::spawn(runner.run(stop_rest.clone().cancelled_owned())));
+        }
+        if let Some(reviews) = reviews {
+            rest.push(tokio::spawn(fleet::accounts(fleets_wanted, reviews.clone(), groups)));
+            let (learning, stop) = (reviews.clone(), stop_rest.clone());
+            rest.push(tokio::spawn(async move {
+                stop.run_until_cancelled(learning.learn_issuer()).await;
+            }));
+            let tell = fleet::tell_reviews(reviews.trouble(), batches.clone());
+            let stop = stop_rest.clone();
+            rest.push(tokio::spawn(async move {
+                stop.run_until_cancelled(tell).await;
+            }));
+        }
         if let Some((fleets, told)) = fleets {
             rest.push(tokio::spawn(fleets.run(stop_rest.clone().cancelled_owned())));
             rest.push(tokio::spawn(fleet::tell(told.findings, batches.clone())));
-            if let Some(reviews) = reviews {
-                rest.push(tokio::spawn(fleet::accounts(fleets_wanted, reviews.clone())));
-                let (learning, stop) = (reviews.clone(), stop_rest.clone());
-                rest.push(tokio::spawn(async move {
-                    stop.run_until_cancelled(learning.learn_issuer()).await;
-                }));
-                let tell = fleet::tell_reviews(reviews.trouble(), batches.clone());
-                let stop = stop_rest.clone();
-                rest.push(tokio::spawn(async move {
-                    stop.run_until_cancelled(tell).await;
-                }));
-            }
             let table = table.clone().unwrap_or_default();
             rest.push(tokio::spawn(statuses::moved(told.addresses, table, world.clone())));
         }
@@ -309,6 +346,8 @@ impl Server {
                 reports: reports_seen,
                 leader: leads,
                 peers,
+                roots,
+                peer_roots,
                 differs,
             };
             rest.push(tokio::spawn(replicas.run(stopped())));
@@ -379,6 +418,33 @@ impl Server {
 
 fn shown(path: Option<&Path>) -> String {
     path.map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+/// Where the CA of the mesh is kept; `None` where there is no mesh, or no place for it.
+fn keeper(
+    settings: &Settings,
+    given: &Contents,
+    api_server: Option<&kubernetes::ApiServer>,
+) -> anyhow::Result<Option<Keeper>> {
+    if !settings.mesh {
+        return Ok(None);
+    }
+    if !given.is_empty() {
+        return identities::given(settings, given).map(Some);
+    }
+    if let Some(server) = api_server {
+        return Ok(Some(Keeper::secret(&server.client, settings)));
+    }
+    match Keeper::sealed(settings) {
+        Ok(keeper) => Ok(Some(keeper)),
+        // As with the last good state: the rest goes on without it.
+        Err(error) if settings.state_key_file.is_none() => {
+            let error = format!("{error:#}");
+            tracing::error!(error, "there is no CA: proxies get no certificates of the mesh");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// A state folder that cannot be used costs what it is for, a start without the sources, and nothing else; but a wrong
@@ -483,11 +549,12 @@ fn watch_credentials(
     settings: &Settings,
     groups: &Arc<Groups>,
     reviews: Option<Arc<Reviews>>,
+    all: bool,
     first: &Contents,
 ) -> Watched {
     let (settings, groups) = (settings.clone(), groups.clone());
     Watched::new("credentials", first, move |files| {
-        groups.set_auth(Auth::new(&settings, files)?.with_reviews(reviews.clone()));
+        groups.set_auth(Auth::new(&settings, files)?.with_reviews(reviews.clone(), all));
         Ok(())
     })
 }
@@ -590,8 +657,12 @@ mod tests {
         write(&["old"]);
         let settings = settings(&[("xds-tokens-file", file.to_str().unwrap())]);
         let first = Contents::read(Auth::files(&settings)).unwrap();
-        let groups = Arc::new(Groups::new(Auth::new(&settings, &first).unwrap()));
-        let mut watched = watch_credentials(&settings, &groups, None, &first);
+        let groups = Arc::new(Groups::new(
+            Auth::new(&settings, &first).unwrap(),
+            Arc::default(),
+            Arc::default(),
+        ));
+        let mut watched = watch_credentials(&settings, &groups, None, false, &first);
         let admits = |token: &str| {
             let client = Client {
                 stream: 1,

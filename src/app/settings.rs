@@ -26,6 +26,8 @@ pub use value::{ByteSize, LogFormat, Names, Percent};
 
 use Preset::{By, Fixed};
 
+const MIN_LEAF_LIFE: Duration = Duration::from_secs(10);
+
 spec::settings! {
     /// Folder (or one file) of documents; read again when it changes. With `kubernetes`, none unless one is given.
     source_dir ('f'): Option<PathBuf> = By(Machine::source_dir);
@@ -101,6 +103,18 @@ spec::settings! {
     /// The name of this installation, the same for all replicas: what is registered in registries has it as metadata
     /// `isthmus.dev/origin`.
     cluster_name: String = Fixed("isthmus");
+    /// Whether there is a mesh: sidecars are served, and proxies get certificates that say who they are.
+    mesh: bool = Fixed("true");
+    /// Certificates (PEM) of the CA that is to sign them: first its own, last the root. Without it, Isthmus makes a CA and
+    /// replaces it in time; it is kept in the Secret CLUSTER-NAME-ca, or without Kubernetes in the state folder.
+    mesh_ca_cert: Option<PathBuf> = Fixed("");
+    /// Private key (PKCS#8 PEM) of the CA in mesh-ca-cert.
+    mesh_ca_key: Option<PathBuf> = Fixed("");
+    /// How long a proxy's certificate is good for; at half of that it gets another one.
+    mesh_leaf_life: Duration = Fixed("24h");
+    /// How long a root that Isthmus makes is good for; after two thirds of that, or at `isthmus identity rotate`, another one
+    /// takes its place.
+    mesh_root_life: Duration = Fixed("87600h");
     /// A document file larger than this is refused.
     max_file_size: ByteSize = Fixed("16MiB");
     /// How long files must stay unchanged before they are read again.
@@ -190,6 +204,21 @@ impl Settings {
             }
         } else if self.fleet_xds_ca.is_some() {
             say("fleet-xds-ca", "tells about the proxies of Gateways: set fleet-xds-address too");
+        }
+        if self.mesh_ca_cert.is_some() != self.mesh_ca_key.is_some() {
+            say(
+                "mesh-ca-cert",
+                "a certificate and its key go together: set mesh-ca-cert and mesh-ca-key",
+            );
+        }
+        if self.mesh_leaf_life < MIN_LEAF_LIFE {
+            say(
+                "mesh-leaf-life",
+                "a certificate must reach its proxy before it ends: 10s at least",
+            );
+        }
+        if self.mesh_root_life / 6 < self.mesh_leaf_life {
+            say("mesh-root-life", "must be six times mesh-leaf-life at least");
         }
         if self.source_dir.is_none() && !self.kubernetes {
             say("source-dir", "there is nothing to read: set source-dir or kubernetes");

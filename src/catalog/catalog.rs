@@ -8,12 +8,17 @@ use imbl::{OrdMap, OrdSet};
 use model::{
     BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayApi,
     GatewayClass, GatewayConfig, Health, Ingress, IngressClass, Kind, ListenerSet, MeshConfig,
-    MeshService, Namespace, NamespacedName, Node, Object, ObjectKey, Pod, Question, ReferenceGrant,
-    Refused, Registry, RegistryServiceId, Route, Secret, Service,
+    MeshService, MeshSettings, Namespace, NamespacedName, Node, Object, ObjectKey, Pod, Question,
+    ReferenceGrant, Refused, Registry, RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::guard::ServedService;
 use crate::ingress;
+
+/// The one name that a MeshConfig has.
+pub(crate) fn mesh_config() -> NamespacedName {
+    NamespacedName::new("", "default")
+}
 
 /// Something that can be asked of a catalog and whose answer can change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,6 +159,12 @@ impl Catalog {
 
     pub(crate) fn pod(&self, name: &NamespacedName) -> Option<&Arc<Pod>> {
         typed!(self, Pod, name)
+    }
+
+    /// What is the same for the whole mesh, for whoever does not compile: reading it is noted nowhere.
+    #[must_use]
+    pub fn mesh(&self) -> MeshSettings {
+        self.mesh_config(&mesh_config()).map(|config| config.settings.clone()).unwrap_or_default()
     }
 
     pub(crate) fn mesh_config(&self, name: &NamespacedName) -> Option<&Arc<MeshConfig>> {

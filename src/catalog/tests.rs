@@ -27,6 +27,8 @@ fn service(name: &str) -> Object {
         meta: meta(Kind::Service, name),
         ports: vec![],
         addresses: vec![],
+        headless: false,
+        selector: Default::default(),
         external_name: None,
         register: vec![],
     }))

@@ -8,6 +8,7 @@ use model::{
     ObjectKey, Pod, Question, ReferenceGrant, Registry, RegistryServiceId, Route, Secret, Service,
 };
 
+use crate::catalog::mesh_config;
 use crate::{Catalog, Key, ServedService};
 
 /// A catalog that remembers what it was asked. What was computed from a view stays right until one of its keys changes.
@@ -99,9 +100,8 @@ impl<'a> View<'a> {
 
     /// What counts for the whole mesh.
     pub fn mesh(&self) -> MeshSettings {
-        let name = NamespacedName::new("", "default");
-        self.object(Kind::MeshConfig, &name);
-        self.catalog.mesh_config(&name).map(|config| config.settings.clone()).unwrap_or_default()
+        self.object(Kind::MeshConfig, &mesh_config());
+        self.catalog.mesh()
     }
 
     /// The objects of a kind in a namespace, in order of name. Covers their content too.

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::exit::{Exit, Outcome};
 use crate::io::Io;
 use crate::{
-    bootstrap, capture, certificate, check, completion, crds, dev, explain, get, proxy, registry,
-    serve, validate, version,
+    bootstrap, capture, certificate, check, completion, crds, dev, explain, get, identity, proxy,
+    registry, serve, token, validate, version,
 };
 
 /// An Envoy control plane that joins Kubernetes and legacy service registries in one service model
@@ -35,6 +35,10 @@ enum Command {
     Proxy(proxy::Command),
     #[command(subcommand)]
     Registry(registry::Command),
+    #[command(subcommand)]
+    Identity(identity::Command),
+    #[command(subcommand)]
+    Token(token::Command),
     Explain(explain::Args),
     Crds(crds::Args),
     Check(check::Args),
@@ -62,6 +66,8 @@ pub(crate) fn dispatch(
         Command::Get(args) => get::run(&args, io),
         Command::Proxy(command) => proxy::run(&command, io),
         Command::Registry(command) => registry::run(&command, io),
+        Command::Identity(command) => identity::run(&command, io),
+        Command::Token(command) => token::run(&command, io),
         Command::Check(args) => check::run(&args, io),
         Command::Certificate(args) => certificate::run(&args, io),
         Command::Crds(args) => crds::run(&args, io),

@@ -22,6 +22,7 @@ mod dev;
 mod exit;
 mod explain;
 mod get;
+mod identity;
 mod io;
 mod logging;
 mod output;
@@ -33,6 +34,7 @@ mod signals;
 mod table;
 #[cfg(test)]
 mod tests;
+mod token;
 mod validate;
 mod version;
 

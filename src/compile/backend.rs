@@ -1,21 +1,24 @@
 //! References to services → clusters and endpoint sets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::View;
 use ir::{
-    Choice, Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, Name, Plan, Trust,
-    UpstreamProtocol, UpstreamTls,
+    Choice, Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, MeshTls, Name, Plan,
+    Trust, UpstreamProtocol, UpstreamTls,
 };
 use model::{
     AppProtocol, BackendRef, Code, Condition, DnsResolution, Endpoint, EndpointHealth, Finding,
-    Kind, Locality, MeshService, MeshServicePort, Meta, NamespacedName, ObjectKey, ObjectRef,
-    Severity, SourceFrom, codes,
+    Kind, LaneNames, Locality, MeshService, MeshServicePort, MeshSettings, Meta, NamespacedName,
+    ObjectKey, ObjectRef, Severity, SourceFrom, codes,
 };
 
 use crate::complaint::Complaint;
-use crate::join;
+use crate::join::{self, Found};
+use crate::peers;
 use crate::plan::put;
 
 /// How long a proxy waits for a connection to an endpoint.
@@ -225,41 +228,115 @@ pub(crate) fn resolve(
     Ok(BackendKey { kind, name: target.name.clone(), port, speech })
 }
 
-/// Brings a back end's cluster and endpoints in a plan up to date. A cluster stays while something may still refer to it,
-/// so one whose service is gone is not taken away here.
-pub(crate) fn update(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>, plan: &mut Plan) {
+/// Who calls a back end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    Gateway,
+    /// A gRPC program, which has no identity.
+    Program,
+    /// It has looked at what its app speaks.
+    Sidecar,
+}
+
+/// An endpoint of a back end, whether it gets requests now or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Reached {
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) mtls: bool,
+}
+
+/// Brings a back end's cluster and endpoints in a plan up to date; returns the endpoints in order. A cluster stays while
+/// something may still refer to it, so one whose service is gone is not taken away here.
+pub(crate) fn update(
+    view: &View<'_>,
+    key: &BackendKey,
+    caller: Caller,
+    tls: Option<UpstreamTls>,
+    plan: &mut Plan,
+) -> Vec<Reached> {
     let name = key.cluster();
     // The cluster could not reach them; without any it need not try.
     let unreachable = tls.as_ref().is_some_and(|tls| tls.trust == Trust::Nobody);
-    if let Some(cluster) = cluster(view, key, tls) {
+    let mesh = view.mesh();
+    let (mut found, exact) = found(view, key);
+    for (endpoint, port) in &mut found {
+        judge(view, key, caller, endpoint, *port);
+    }
+    let mesh_tls = mesh_tls(&mesh, &found);
+    if let Some(cluster) = cluster(view, key, caller, tls, mesh_tls) {
         put(&mut plan.clusters, &name, cluster);
     }
-    let set = if unreachable {
-        EndpointSet { name: name.clone(), localities: Vec::new() }
-    } else {
-        endpoints(view, key)
-    };
-    put(&mut plan.endpoints, &name, set);
+    let mut reached: Vec<_> = found
+        .iter()
+        .map(|(endpoint, port)| Reached {
+            address: endpoint.address,
+            port: *port,
+            mtls: takes_mtls(endpoint),
+        })
+        .collect();
+    reached.sort();
+    reached.dedup_by_key(|one| (one.address, one.port));
+    let localities =
+        if unreachable { Vec::new() } else { by_locality(found, exact, &mesh.lane) };
+    put(&mut plan.endpoints, &name, EndpointSet { name: name.clone(), localities });
+    reached
+}
+
+/// Whether calls to this endpoint are in TLS of the mesh is for the caller too: one without an identity has none, and the
+/// TLS of somebody else's client must not be put in another one.
+fn judge(view: &View<'_>, key: &BackendKey, caller: Caller, endpoint: &mut Endpoint, port: u16) {
+    let Some(workload) = &mut endpoint.workload else { return };
+    let able = caller != Caller::Program
+        && !matches!(key.speech, Speech::Passthrough | Speech::Udp)
+        && workload.identity.is_some();
+    if workload.mtls && !(able && peers::takes_mtls(view, workload, port)) {
+        Arc::make_mut(workload).mtls = false;
+    }
+}
+
+fn takes_mtls(endpoint: &Endpoint) -> bool {
+    endpoint.workload.as_ref().is_some_and(|workload| workload.mtls)
+}
+
+/// The identities of the endpoints that take TLS of the mesh; `None` where none does.
+fn mesh_tls(mesh: &MeshSettings, found: &[Found]) -> Option<MeshTls> {
+    let workloads = found.iter().filter_map(|(endpoint, _)| endpoint.workload.as_ref());
+    let identities = workloads.filter(|w| w.mtls).filter_map(|w| w.identity.as_ref());
+    let identities: BTreeSet<_> = identities.collect();
+    let domains = || std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases);
+    let names: Vec<_> =
+        identities.iter().flat_map(|id| domains().map(|domain| id.spiffe(domain))).collect();
+    (!names.is_empty()).then_some(MeshTls { names })
 }
 
 /// The cluster of a back end; `None` once the service or port is gone.
-fn cluster(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>) -> Option<Cluster> {
+fn cluster(
+    view: &View<'_>,
+    key: &BackendKey,
+    caller: Caller,
+    tls: Option<UpstreamTls>,
+    mesh_tls: Option<MeshTls>,
+) -> Option<Cluster> {
     let mut discovery = Discovery::Endpoints;
-    let (protocol, origin) = match key.kind {
+    let (protocol, declared, origin) = match key.kind {
         Kind::MeshService => {
             let service = view.mesh_service(&key.name)?;
             let port = service.ports.iter().find(|p| key.is(p.port, p.protocol))?;
             discovery = asked_by_proxies(service, port);
-            (port.protocol, service.meta.at(""))
+            (port.protocol, port.declared, service.meta.at(""))
         }
         _ => {
             let service = view.service(&key.name)?;
             let port = service.ports.iter().find(|p| key.is(p.port, p.protocol))?;
-            (port.protocol, service.meta.at(""))
+            (port.protocol, port.declared, service.meta.at(""))
         }
     };
     let protocol = match (key.speech, protocol) {
         (Speech::Http2, _) | (Speech::Declared, AppProtocol::H2c) => UpstreamProtocol::Http2,
+        (Speech::Declared, _) if caller == Caller::Sidecar && declared.is_none() => {
+            UpstreamProtocol::AsCaller
+        }
         (
             Speech::Declared,
             AppProtocol::Http1 | AppProtocol::WebSocket | AppProtocol::Tcp | AppProtocol::Udp,
@@ -279,7 +356,7 @@ fn cluster(view: &View<'_>, key: &BackendKey, tls: Option<UpstreamTls>) -> Optio
         stat_name,
         protocol,
         tls,
-        mesh_tls: None,
+        mesh_tls,
         choice: Choice::Turn,
         connect_timeout: CONNECT_TIMEOUT,
         discovery,
@@ -302,9 +379,9 @@ fn asked_by_proxies(service: &MeshService, port: &MeshServicePort) -> Discovery 
     }
 }
 
-/// The endpoints of a back end; an empty set where there are none.
-fn endpoints(view: &View<'_>, key: &BackendKey) -> EndpointSet {
-    let (found, exact) = match key.kind {
+/// The endpoints of a back end, and whether their weights are exact.
+pub(crate) fn found(view: &View<'_>, key: &BackendKey) -> (Vec<Found>, bool) {
+    match key.kind {
         Kind::MeshService => {
             let service = view.mesh_service(&key.name);
             let port = service.and_then(|s| s.ports.iter().find(|p| key.is(p.port, p.protocol)));
@@ -317,14 +394,13 @@ fn endpoints(view: &View<'_>, key: &BackendKey) -> EndpointSet {
             };
             (join::of_service(view, &key.name, port), false)
         }
-    };
-    EndpointSet { name: key.cluster(), localities: by_locality(found, exact) }
+    }
 }
 
 /// Chooses who takes part: healthy endpoints, or, where there is none, those that are draining but still serve
 /// (as kube-proxy does for terminating endpoints). The others are left out rather than marked, because a proxy that
 /// counts them as unhealthy may panic and use them. Weights that are `exact` are whole numbers already.
-fn by_locality(found: Vec<(Endpoint, u16)>, exact: bool) -> Vec<LocalityEndpoints> {
+fn by_locality(found: Vec<Found>, exact: bool, lane: &LaneNames) -> Vec<LocalityEndpoints> {
     let some_healthy =
         found.iter().any(|(e, _)| e.health == EndpointHealth::Healthy && e.weight > 0.0);
     let wanted = if some_healthy { EndpointHealth::Healthy } else { EndpointHealth::Draining };
@@ -344,8 +420,8 @@ fn by_locality(found: Vec<(Endpoint, u16)>, exact: bool) -> Vec<LocalityEndpoint
             port,
             weight,
             health: EndpointHealth::Healthy,
-            labels: Vec::new(),
-            mtls: false,
+            labels: lane_of(&endpoint, lane),
+            mtls: takes_mtls(&endpoint),
         };
         localities.entry(endpoint.locality).or_default().push(entry);
     }
@@ -359,6 +435,13 @@ fn by_locality(found: Vec<(Endpoint, u16)>, exact: bool) -> Vec<LocalityEndpoint
             (!endpoints.is_empty()).then_some(LocalityEndpoints { locality, endpoints })
         })
         .collect()
+}
+
+/// The label by which lanes choose, on endpoints of which it is known who they are.
+fn lane_of(endpoint: &Endpoint, lane: &LaneNames) -> Vec<(Name, Name)> {
+    let Some(workload) = &endpoint.workload else { return Vec::new() };
+    let own = workload.labels.get(&lane.label).unwrap_or(&lane.base);
+    vec![(lane.label.clone(), own.clone())]
 }
 
 /// At least 1: on the wire 0 is not a weight.

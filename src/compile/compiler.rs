@@ -10,7 +10,9 @@ use model::{
 
 use crate::complaint::{self, Complaint};
 use crate::register::{Register, Registered};
-use crate::{Bind, GroupKey, features, gateway, grpc, references, refused};
+use crate::{
+    Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, references, refused, sidecar,
+};
 
 /// `PolicyStatus.ancestors`: more are not to be written.
 const MOST_ANCESTORS: usize = 16;
@@ -23,7 +25,21 @@ pub struct Compiler {
     gateways: BTreeMap<NamespacedName, gateway::Group>,
     /// By namespace.
     grpc: BTreeMap<Option<Arc<str>>, grpc::Group>,
+    sidecars: BTreeMap<SidecarKey, Sidecar>,
+    /// Those that sidecars have.
+    scopes: BTreeMap<ScopeKey, sidecar::Outbound>,
+    /// Of no use while there are no sidecars.
+    directory: sidecar::Directory,
     register: Register,
+}
+
+#[derive(Debug)]
+struct Sidecar {
+    inbound: sidecar::Inbound,
+    /// Known from the first update on.
+    scope: Option<ScopeKey>,
+    /// What says which scope it has.
+    reads: Vec<Key>,
 }
 
 /// What one step did.
@@ -43,7 +59,16 @@ impl Compiler {
     #[must_use]
     pub fn new(controller: Arc<str>, bind: Bind) -> Self {
         let register = Register::new();
-        Self { controller, bind, gateways: BTreeMap::new(), grpc: BTreeMap::new(), register }
+        Self {
+            controller,
+            bind,
+            gateways: BTreeMap::new(),
+            grpc: BTreeMap::new(),
+            sidecars: BTreeMap::new(),
+            scopes: BTreeMap::new(),
+            directory: sidecar::Directory::default(),
+            register,
+        }
     }
 
     /// Says which groups there are beside those of the Gateways, which are compiled always. Groups that are new are
@@ -51,15 +76,28 @@ impl Compiler {
     /// are forgotten.
     pub fn want(&mut self, wanted: &BTreeSet<GroupKey>) -> (Vec<GroupKey>, Vec<GroupKey>) {
         let key = |namespace: &Option<Arc<str>>| GroupKey::Grpc { namespace: namespace.clone() };
-        let gone: Vec<_> = self.grpc.keys().map(key).filter(|key| !wanted.contains(key)).collect();
-        self.grpc.retain(|namespace, _| wanted.contains(&key(namespace)));
+        let sidecars = self.sidecars.keys().cloned().map(GroupKey::Sidecar);
+        let groups = self.grpc.keys().map(key).chain(sidecars);
+        let gone: Vec<_> = groups.filter(|key| !wanted.contains(key)).collect();
+        for key in &gone {
+            match key {
+                GroupKey::Grpc { namespace } => drop(self.grpc.remove(namespace)),
+                GroupKey::Sidecar(key) => drop(self.sidecars.remove(key)),
+                GroupKey::Gateway(_) | GroupKey::Scope(_) => {}
+            }
+        }
         let mut new = Vec::new();
         for key in wanted {
-            if let GroupKey::Grpc { namespace } = key
-                && !self.grpc.contains_key(namespace)
-            {
-                self.grpc.insert(namespace.clone(), grpc::Group::new(namespace.clone()));
-                new.push(key.clone());
+            match key {
+                GroupKey::Grpc { namespace } if !self.grpc.contains_key(namespace) => {
+                    self.grpc.insert(namespace.clone(), grpc::Group::new(namespace.clone()));
+                    new.push(key.clone());
+                }
+                GroupKey::Sidecar(workload) if !self.sidecars.contains_key(workload) => {
+                    self.sidecars.insert(workload.clone(), Sidecar::new(workload));
+                    new.push(key.clone());
+                }
+                _ => {}
             }
         }
         (new, gone)
@@ -105,8 +143,67 @@ impl Compiler {
                 *group = grpc::Group::new(namespace.clone());
             });
         }
+        self.update_sidecars(catalog, changed, &mut out);
         self.register.update(catalog, changed);
         out
+    }
+
+    fn update_sidecars(&mut self, catalog: &Catalog, changed: &[Key], out: &mut Update) {
+        if self.sidecars.is_empty() {
+            self.directory = sidecar::Directory::default();
+            self.scopes.clear();
+            return;
+        }
+        let changes = self.directory.update(catalog, changed);
+        // Of what may have changed, the little that says which scope somebody has.
+        let of_scopes: BTreeSet<&Key> = changed
+            .iter()
+            .filter(|key| match key {
+                Key::Object(key) => matches!(key.kind, Kind::SidecarScope | Kind::MeshConfig),
+                Key::In(kind, _) => *kind == Kind::SidecarScope,
+                _ => false,
+            })
+            .collect();
+        for (workload, sidecar) in &mut self.sidecars {
+            let key = GroupKey::Sidecar(workload.clone());
+            let mut moved = false;
+            if sidecar.scope.is_none() || sidecar.reads.iter().any(|key| of_scopes.contains(key)) {
+                let view = View::new(catalog);
+                let scope = sidecar::scope_of(&view, workload);
+                sidecar.reads = view.into_reads();
+                moved = sidecar.scope.replace(scope.clone()) != Some(scope);
+            }
+            out.note(key, || sidecar.inbound.update(catalog, changed) | moved)
+                .unwrap_or_else(|| *sidecar = Sidecar::new(workload));
+        }
+        let used: BTreeSet<&ScopeKey> =
+            self.sidecars.values().filter_map(|sidecar| sidecar.scope.as_ref()).collect();
+        self.scopes.retain(|key, _| used.contains(key));
+        for key in used {
+            let scope =
+                self.scopes.entry(key.clone()).or_insert_with(|| sidecar::Outbound::new(key.clone()));
+            let update = || scope.update(catalog, changed, &self.directory, &changes);
+            out.note(GroupKey::Scope(key.clone()), update)
+                .unwrap_or_else(|| *scope = sidecar::Outbound::new(key.clone()));
+        }
+    }
+
+    /// The workloads with this scope.
+    pub fn sidecars_of(&self, scope: &ScopeKey) -> impl Iterator<Item = SidecarKey> {
+        let sidecars = self.sidecars.iter();
+        let of = sidecars.filter(move |(_, sidecar)| sidecar.scope.as_ref() == Some(scope));
+        of.map(|(key, _)| key.clone())
+    }
+
+    /// What a group has in common with others, and gets beside its own plan.
+    #[must_use]
+    pub fn base(&self, key: &GroupKey) -> Option<GroupKey> {
+        match key {
+            GroupKey::Sidecar(key) => {
+                self.sidecars.get(key)?.scope.clone().map(GroupKey::Scope)
+            }
+            GroupKey::Gateway(_) | GroupKey::Grpc { .. } | GroupKey::Scope(_) => None,
+        }
     }
 
     fn list_gateways(&mut self, catalog: &Catalog, out: &mut Update) {
@@ -131,7 +228,9 @@ impl Compiler {
     pub fn groups(&self) -> impl Iterator<Item = GroupKey> {
         let gateways = self.gateways.keys().cloned().map(GroupKey::Gateway);
         let grpc = self.grpc.keys().cloned().map(|namespace| GroupKey::Grpc { namespace });
-        gateways.chain(grpc)
+        let scopes = self.scopes.keys().cloned().map(GroupKey::Scope);
+        let sidecars = self.sidecars.keys().cloned().map(GroupKey::Sidecar);
+        gateways.chain(grpc).chain(scopes).chain(sidecars)
     }
 
     /// What the proxies of a group get; empty where it is a Gateway of another controller.
@@ -140,7 +239,8 @@ impl Compiler {
         match key {
             GroupKey::Gateway(name) => self.gateways.get(name).map(gateway::Group::plan),
             GroupKey::Grpc { namespace } => self.grpc.get(namespace).map(grpc::Group::plan),
-            GroupKey::Scope(_) | GroupKey::Sidecar(_) => None,
+            GroupKey::Scope(key) => self.scopes.get(key).map(sidecar::Outbound::plan),
+            GroupKey::Sidecar(key) => self.sidecars.get(key).map(|sidecar| sidecar.inbound.plan()),
         }
     }
 
@@ -167,7 +267,8 @@ impl Compiler {
         match key {
             GroupKey::Gateway(name) => self.gateways.get(name).is_some_and(gateway::Group::served),
             GroupKey::Grpc { namespace } => self.grpc.contains_key(namespace),
-            GroupKey::Scope(_) | GroupKey::Sidecar(_) => false,
+            GroupKey::Scope(key) => self.scopes.contains_key(key),
+            GroupKey::Sidecar(key) => self.sidecars.contains_key(key),
         }
     }
 
@@ -268,6 +369,12 @@ impl Compiler {
             }
             _ => None,
         }
+    }
+}
+
+impl Sidecar {
+    fn new(key: &SidecarKey) -> Self {
+        Self { inbound: sidecar::Inbound::new(key.clone()), scope: None, reads: Vec::new() }
     }
 }
 

@@ -23,10 +23,12 @@ mod gateway;
 mod group;
 mod grpc;
 mod join;
+mod peers;
 mod plan;
 mod references;
 mod refused;
 mod register;
+mod sidecar;
 mod tracker;
 
 #[cfg(test)]

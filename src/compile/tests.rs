@@ -84,6 +84,8 @@ fn service(name: &str, ports: &[u16]) -> Object {
         meta: meta(Kind::Service, "shop", name),
         ports,
         addresses: vec![],
+        headless: false,
+        selector: Default::default(),
         external_name: None,
         register: vec![],
     }))

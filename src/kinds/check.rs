@@ -409,6 +409,34 @@ fn is_base64(text: &str) -> bool {
 /// The usual patterns of Kubernetes in words.
 fn explain(pattern: &str) -> (String, String) {
     const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+    let own = |text: &str, hint: &str| (text.to_owned(), hint.to_owned());
+    match pattern {
+        // Those of AccessPolicy and SidecarScope.
+        r"^(\*|\*?[^*]+|[^*]+\*)$" => {
+            return own(
+                "has a `*` where none can stand",
+                "one at the beginning, or one at the end",
+            );
+        }
+        r"^(\*|[/*][^*?#]*|/[^*?#]*\*)$" => {
+            return own("is not a path", "without query; begins with `/` or `*`, may end with `*`");
+        }
+        r"^(\*|\*?[A-Z][-A-Z]*|[A-Z][-A-Z]*\*)$" => {
+            return own("is not a method", "in capitals; may begin or end with `*`");
+        }
+        _ if pattern.starts_with(r"^(jwt\.") => {
+            let hint = "jwt.claims[NAME], with further [NAME] for claims within claims, or request.headers[NAME]";
+            return own("is nothing that can be asked about", hint);
+        }
+        _ if pattern.starts_with(r"^((\*|\.|") => {
+            let hint = "NAMESPACE/SERVICE, where either may be `*`; `./SERVICE` for the own namespace; `~/*` for none";
+            return own("names no service", hint);
+        }
+        _ if pattern.starts_with(&format!("^({LABEL}/)?")) => {
+            return own("names no service", "NAME or NAMESPACE/NAME");
+        }
+        _ => {}
+    }
     let name = pattern.contains(LABEL) && !pattern.contains('/');
     if pattern.starts_with(r"^(\*\.)?") && name {
         let hint = "lower-case letters, digits, '-' and '.', optionally after a leading '*.'";

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use model::{
     AppProtocol, ConfigMap, Endpoint, EndpointHealth, EndpointPort, EndpointSlice, Locality, Meta,
-    Namespace, NamespacedName, Node, Pod, Service, ServicePort, Severity, TargetPort, codes,
+    Namespace, NamespacedName, Node, Service, ServicePort, Severity, TargetPort, codes,
 };
 
 use crate::at::{At, Fields};
@@ -34,15 +34,23 @@ pub(crate) fn without_breaks(text: &str) -> String {
 
 pub(crate) fn service(meta: Meta, root: At<'_>, report: &mut Report) -> Service {
     let register = register::annotated(&root, meta.name(), report);
-    let mut service =
-        Service { meta, ports: Vec::new(), addresses: Vec::new(), external_name: None, register };
+    let mut service = Service {
+        meta,
+        ports: Vec::new(),
+        addresses: Vec::new(),
+        headless: false,
+        selector: BTreeMap::new(),
+        external_name: None,
+        register,
+    };
     // The other fields describe how Kubernetes itself serves the name: nothing that a proxy acts on.
     let Some(mut spec) = root.fields().object("spec") else { return service };
     let mut addresses = spec.items("clusterIPs");
     if addresses.is_empty() {
         addresses.extend(spec.take("clusterIP"));
     }
-    // "None" says that it has none.
+    service.headless = addresses.iter().any(|at| at.text() == "None");
+    service.selector = spec.take("selector").map(|at| at.strings()).unwrap_or_default().into_iter().collect();
     service.addresses = addresses.iter().filter_map(|at| at.text().parse().ok()).collect();
     if spec.text("type") == Some("ExternalName") {
         service.external_name = spec.shared("externalName");
@@ -85,24 +93,6 @@ fn declares(f: &mut Fields<'_>, name: &str) -> bool {
     let prefix = name.split('-').next().unwrap_or_default().to_ascii_lowercase();
     let named = ["grpc", "h2c", "http", "http2", "tcp", "ws"].contains(&prefix.as_str());
     named || f.text("appProtocol").is_some() || f.text("protocol") == Some("UDP")
-}
-
-pub(crate) fn pod(meta: Meta, root: At<'_>, report: &mut Report) -> Pod {
-    let mut pod = Pod { meta, account: "default".into(), addresses: Vec::new() };
-    let mut f = root.fields();
-    let mut host_network = false;
-    if let Some(mut spec) = f.object("spec") {
-        host_network = spec.take("hostNetwork").is_some_and(|at| at.is_true());
-        let account = spec.shared("serviceAccountName").filter(|name| !name.is_empty());
-        pod.account = account.unwrap_or(pod.account);
-    }
-    if let Some(mut status) = f.object("status").filter(|_| !host_network) {
-        for item in status.items("podIPs") {
-            let ip = item.fields().take("ip");
-            pod.addresses.extend(ip.and_then(|at| values::address(&at, report)));
-        }
-    }
-    pod
 }
 
 /// What the back end speaks (KEP-3726 and Gateway API, GEP-1911). Names with a prefix are a custom of other meshes.

@@ -14,12 +14,31 @@ struct Face {
 
 fn face(kind: Kind) -> Face {
     match kind {
+        Kind::AccessPolicy => Face {
+            short: &["access"],
+            columns: &[("Action", ".spec.action", "string"), ("Mode", ".spec.mode", "string")],
+        },
         Kind::GatewayConfig => Face {
             short: &["gwconf"],
             columns: &[
                 ("Mode", ".spec.mode", "string"),
                 ("Size", ".spec.size", "string"),
                 ("Replicas", ".spec.replicas", "integer"),
+            ],
+        },
+        Kind::LaneGroup => Face {
+            short: &["lanes"],
+            columns: &[
+                ("Lanes", ".spec.lanes[*].name", "string"),
+                ("State", ".spec.lanes[*].state", "string"),
+                ("Percent", ".spec.lanes[*].dye.percent", "string"),
+            ],
+        },
+        Kind::MeshConfig => Face {
+            short: &["meshconf"],
+            columns: &[
+                ("Trust Domain", ".spec.trustDomain", "string"),
+                ("Outbound", ".spec.outboundMode", "string"),
             ],
         },
         Kind::MeshService => Face {
@@ -30,11 +49,19 @@ fn face(kind: Kind) -> Face {
                 ("Merge", ".spec.merge.type", "string"),
             ],
         },
+        Kind::PeerPolicy => Face { short: &["peer"], columns: &[("mTLS", ".spec.mtls", "string")] },
         Kind::Registry => Face {
             short: &["reg"],
             columns: &[
                 ("Type", ".spec.type", "string"),
                 ("Addresses", ".spec.addresses", "string"),
+            ],
+        },
+        Kind::SidecarScope => Face {
+            short: &["scope"],
+            columns: &[
+                ("Hosts", ".spec.egress[*].hosts", "string"),
+                ("Outbound", ".spec.outboundMode", "string"),
             ],
         },
         _ => Face { short: &[], columns: &[] },

@@ -9,7 +9,7 @@ use crate::report::{Place, Report, distance, nearest};
 use crate::schema::Schema;
 use crate::{
     core, gateway, gateway_config, grpc_route, http_route, ingress, lane, mesh, mesh_config,
-    mesh_policy, policy, registry, secret, stream_route, time,
+    mesh_policy, pod, policy, registry, secret, stream_route, time,
 };
 
 const DEFAULT_NAMESPACE: &str = "default";
@@ -24,17 +24,22 @@ static SCHEMAS: LazyLock<Vec<(Kind, Schema)>> =
 
 /// The schema of a kind: upstream's, or our own.
 pub(crate) fn schema_json(kind: Kind) -> serde_json::Value {
-    let schema = match kind {
-        Kind::GatewayConfig => {
-            serde_json::from_str(include_str!("schemas/isthmus.dev/GatewayConfig.json")).ok()
-        }
-        Kind::MeshService => {
-            serde_json::from_str(include_str!("schemas/isthmus.dev/MeshService.json")).ok()
-        }
-        Kind::Registry => {
-            serde_json::from_str(include_str!("schemas/isthmus.dev/Registry.json")).ok()
-        }
-        _ => proto::schema(kind.group(), kind.as_str()).cloned(),
+    let own = match kind {
+        Kind::AccessPolicy => include_str!("schemas/isthmus.dev/AccessPolicy.json"),
+        Kind::GatewayConfig => include_str!("schemas/isthmus.dev/GatewayConfig.json"),
+        Kind::LaneGroup => include_str!("schemas/isthmus.dev/LaneGroup.json"),
+        Kind::MeshConfig => include_str!("schemas/isthmus.dev/MeshConfig.json"),
+        Kind::MeshService => include_str!("schemas/isthmus.dev/MeshService.json"),
+        Kind::PeerPolicy => include_str!("schemas/isthmus.dev/PeerPolicy.json"),
+        // Kubernetes', of which nearly nothing is read.
+        Kind::Pod => include_str!("schemas/Pod.json"),
+        Kind::Registry => include_str!("schemas/isthmus.dev/Registry.json"),
+        Kind::SidecarScope => include_str!("schemas/isthmus.dev/SidecarScope.json"),
+        _ => "",
+    };
+    let schema = match own {
+        "" => proto::schema(kind.group(), kind.as_str()).cloned(),
+        own => serde_json::from_str(own).ok(),
     };
     // Both are shipped with the program; the tests read them all.
     schema.unwrap_or_default()
@@ -172,7 +177,7 @@ fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
         Kind::PeerPolicy => {
             Object::PeerPolicy(Arc::new(mesh_policy::peer_policy(meta, at, report)))
         }
-        Kind::Pod => Object::Pod(Arc::new(core::pod(meta, at, report))),
+        Kind::Pod => Object::Pod(Arc::new(pod::pod(meta, at, report))),
         Kind::ReferenceGrant => {
             Object::ReferenceGrant(Arc::new(gateway::reference_grant(meta, at, report)))
         }
@@ -361,10 +366,7 @@ fn object_key(root: &Node, kind: Kind, report: &mut Report) -> Option<ObjectKey>
 }
 
 fn check(root: &Rc<Node>, kind: Kind, schema: &Schema, report: &mut Report) -> Rc<Node> {
-    // Status is written by controllers, in whatever shape their version has.
-    let entries =
-        root.entries().iter().filter(|(key, _)| key.text.as_ref() != "status").cloned().collect();
-    let root = Rc::new(Node::new(Value::Map(entries), root.mark));
+    let root = Rc::new(Node::new(Value::Map(without_status(root, kind)), root.mark));
     let namespace = root.get("metadata").and_then(|(_, metadata)| metadata.get("namespace"));
     if let (false, Some((key, _))) = (kind.namespaced(), namespace) {
         let at = Place { pointer: "/metadata/namespace".to_owned(), mark: key.mark };
@@ -374,10 +376,18 @@ fn check(root: &Rc<Node>, kind: Kind, schema: &Schema, report: &mut Report) -> R
     schema.check(&root, root.mark, Path::Root, report)
 }
 
-/// The document as it is kept: without status, with the namespace that counts.
+/// Status is written by controllers, in whatever shape their version has. That of a pod says where it is.
+fn without_status(root: &Node, kind: Kind) -> Vec<(Key, Rc<Node>)> {
+    let keep = |key: &Key| key.text.as_ref() != "status" || kind == Kind::Pod;
+    root.entries().iter().filter(|(key, _)| keep(key)).cloned().collect()
+}
+
+/// The document as it is kept: without status, with the namespace that counts. Of a pod no more than is read.
 fn with_namespace(root: &Node, key: &ObjectKey) -> Node {
-    let mut entries: Vec<(Key, Rc<Node>)> =
-        root.entries().iter().filter(|(key, _)| key.text.as_ref() != "status").cloned().collect();
+    let mut entries = match key.kind {
+        Kind::Pod => pod::trimmed(root),
+        kind => without_status(root, kind),
+    };
     for (name, metadata) in &mut entries {
         if name.text.as_ref() != "metadata" {
             continue;

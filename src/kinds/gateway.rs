@@ -5,14 +5,14 @@ use std::sync::Arc;
 use model::{
     AllowedNamespaces, CertificateRef, ClientValidation, FrontendTls, Gateway, GatewayAddress,
     GatewayClass, GrantFrom, GrantTo, Infrastructure, Listener, ListenerProtocol, ListenerSet,
-    Meta, NamespacedName, ParametersRef, ParentRef, ReferenceGrant, RouteKind, Selector,
-    SelectorOperator, SelectorRequirement, TlsMode, WantedAddress, codes,
+    Meta, NamespacedName, ParametersRef, ParentRef, ReferenceGrant, RouteKind, TlsMode,
+    WantedAddress, codes,
 };
 
 use crate::at::{At, Fields};
 use crate::http_route::parent_ref;
 use crate::report::Report;
-use crate::values;
+use crate::{selector, values};
 
 const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 
@@ -356,7 +356,7 @@ fn allowed_namespaces(
 ) -> AllowedNamespaces {
     let place = f.at.place();
     let from = f.text("from");
-    let selector = f.object("selector").map(|s| selector(s, report));
+    let selector = f.object("selector").map(|s| selector::full(s, report));
     f.finish(report);
     match (from, selector) {
         (Some("All"), _) => AllowedNamespaces::All,
@@ -374,47 +374,6 @@ fn allowed_namespaces(
         }
         _ => default,
     }
-}
-
-fn selector(mut f: Fields<'_>, report: &mut Report) -> Selector {
-    let labels = f.take("matchLabels").map(|at| at.strings()).unwrap_or_default();
-    let mut requirements = Vec::new();
-    for item in f.items("matchExpressions") {
-        let mut e = item.fields();
-        let key = e.shared("key").unwrap_or_default();
-        let operator = e.take("operator");
-        let values = e.texts("values");
-        let (place, text) = (e.at.place(), operator.as_ref().map_or("", At::text));
-        e.finish(report);
-        let operator = match text {
-            "In" => SelectorOperator::In,
-            "NotIn" => SelectorOperator::NotIn,
-            "Exists" => SelectorOperator::Exists,
-            "DoesNotExist" => SelectorOperator::DoesNotExist,
-            other => {
-                let text = format!("{} is not an operator", report.quote(other));
-                let at = operator.map_or(place, |at| at.value());
-                report.error(
-                    codes::INVALID_VALUE,
-                    at,
-                    text,
-                    "one of In, NotIn, Exists, DoesNotExist",
-                );
-                continue;
-            }
-        };
-        let wants_values = matches!(operator, SelectorOperator::In | SelectorOperator::NotIn);
-        if wants_values == values.is_empty() {
-            let text = format!(
-                "the operator {text} {}",
-                if wants_values { "needs values" } else { "takes no values" }
-            );
-            report.error(codes::INVALID_VALUE, place, text, "");
-        }
-        requirements.push(SelectorRequirement { key, operator, values });
-    }
-    f.finish(report);
-    Selector { labels, requirements }
 }
 
 /// Gateway API: port, protocol and hostname together tell the listeners of a Gateway apart. Names are compared by the

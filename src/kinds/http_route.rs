@@ -186,7 +186,7 @@ fn retry(mut f: Fields<'_>, report: &mut Report) -> Retry {
     Retry { codes, attempts, backoff }
 }
 
-fn route_match(mut f: Fields<'_>, report: &mut Report) -> RouteMatch {
+pub(crate) fn route_match(mut f: Fields<'_>, report: &mut Report) -> RouteMatch {
     let path = f.object("path").and_then(|path| path_match(path, report));
     let method = f.shared("method");
     let headers = header_matches(&mut f, report);

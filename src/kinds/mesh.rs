@@ -50,6 +50,10 @@ pub(crate) fn mesh_service(meta: Meta, root: At<'_>, report: &mut Report) -> Mes
         });
         f.finish(report);
     }
+    service.sdk_pick = match spec.text("sdkPick") {
+        Some("Rebalance") => SdkPick::Rebalance,
+        _ => SdkPick::Honour,
+    };
     if let Some(mut merge) = spec.object("merge") {
         let minimum = merge.take("minimum").map(|at| u32::try_from(at.int()).unwrap_or(1));
         service.merge = match merge.text("type") {

@@ -84,7 +84,11 @@ fn certificate_name(item: At<'_>, report: &mut Report) -> Option<CertificateName
 }
 
 /// `targetRefs`: always in the policy's own namespace.
-fn targets(spec: &mut Fields<'_>, meta: &Meta, report: &mut Report) -> Vec<PolicyTarget> {
+pub(crate) fn targets(
+    spec: &mut Fields<'_>,
+    meta: &Meta,
+    report: &mut Report,
+) -> Vec<PolicyTarget> {
     let mut out: Vec<PolicyTarget> = Vec::new();
     for item in spec.items("targetRefs") {
         let place = item.place();

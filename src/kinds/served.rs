@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use crate::document;
 use crate::node::{Key, Mark, Node, Value};
+use crate::pod;
 use crate::report::Report;
 
 /// What became of one object.
@@ -97,13 +98,17 @@ fn trimmed(kind: Kind, version: &str, object: &Json) -> Node {
         };
         entries.push(entry(name, value));
     }
-    map(entries)
+    match kind {
+        Kind::Pod => map(pod::trimmed(&map(entries))),
+        _ => map(entries),
+    }
 }
 
 fn wanted(kind: Kind, field: &str) -> bool {
     match kind {
         // Only their labels count.
         Kind::Namespace | Kind::Node => false,
+        Kind::Pod => matches!(field, "spec" | "status"),
         _ => !matches!(field, "apiVersion" | "kind" | "metadata" | "status"),
     }
 }
@@ -114,12 +119,15 @@ fn metadata(kind: Kind, metadata: &Json) -> Node {
         let value = match name.as_str() {
             "name" | "namespace" | "labels" => Node::from_json(value),
             "uid" | "generation" | "creationTimestamp" | "deletionTimestamp"
-                if !matches!(kind, Kind::Namespace | Kind::Node) =>
+                if !matches!(kind, Kind::Namespace | Kind::Node | Kind::Pod) =>
             {
                 Node::from_json(value)
             }
             "annotations"
-                if !matches!(kind, Kind::EndpointSlice | Kind::Namespace | Kind::Node) =>
+                if !matches!(
+                    kind,
+                    Kind::EndpointSlice | Kind::Namespace | Kind::Node | Kind::Pod
+                ) =>
             {
                 let all = value.as_object().into_iter().flatten();
                 let own = all.filter(|(name, _)| {

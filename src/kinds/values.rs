@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Hostname, StringMatch, codes};
+use model::{Hostname, IpBlock, StringMatch, codes};
 
 use crate::at::At;
 use crate::report::Report;
@@ -60,7 +60,7 @@ pub(crate) fn token<'a>(at: &At<'a>, report: &mut Report) -> Option<&'a str> {
 }
 
 /// RFC 9110 §5.6.2.
-fn is_token(text: &str) -> bool {
+pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
@@ -139,6 +139,45 @@ pub(crate) fn address(at: &At<'_>, report: &mut Report) -> Option<IpAddr> {
         );
     }
     parsed
+}
+
+/// An address, or a block of them such as `10.0.0.0/8`.
+pub(crate) fn ip_block(at: &At<'_>, report: &mut Report) -> Option<IpBlock> {
+    let (address, length) = match at.text().split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (at.text(), None),
+    };
+    let parsed = address.parse::<IpAddr>().ok().and_then(|address| {
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let length = length.map_or(Ok(most), str::parse::<u8>).ok()?;
+        (length <= most).then_some(IpBlock { address, length })
+    });
+    let Some(block) = parsed else {
+        let text = format!("{} is no block of addresses", report.quote(at.text()));
+        report.error(codes::INVALID_VALUE, at.value(), text, "for example 10.0.0.0/8 or 10.0.0.1");
+        return None;
+    };
+    let start = start_of(block);
+    if start != block.address {
+        let text = format!("{} is an address within a block", report.quote(at.text()));
+        let hint = format!("write {start}/{}, or the address alone", block.length);
+        report.error(codes::INVALID_VALUE, at.value(), text, hint);
+    }
+    Some(block)
+}
+
+fn start_of(block: IpBlock) -> IpAddr {
+    let length = u32::from(block.length);
+    match block.address {
+        IpAddr::V4(ip) => {
+            let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
+            IpAddr::V4((u32::from(ip) & mask).into())
+        }
+        IpAddr::V6(ip) => {
+            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+            IpAddr::V6((u128::from(ip) & mask).into())
+        }
+    }
 }
 
 /// A port where the schema knows only that it is a number.

@@ -154,6 +154,24 @@ codes! {
     /// others are to try again.
     TOKEN_REVIEW = 1605, "tokens cannot be checked";
 
+    /// There is one MeshConfig, called `default`. This one has another name and says nothing to anybody.
+    MESH_CONFIG_UNUSED = 1701, "MeshConfig of another name";
+    /// The policy denies, or asks an authorization service, and has no rules that say which requests: it is for none.
+    POLICY_WITHOUT_RULES = 1702, "policy without rules";
+
+    /// The CA of the mesh cannot be read: its Secret or file is not what was written there, or cannot be reached. Proxies keep
+    /// the certificates that they have; those that come new get none until it can be read.
+    CA_UNREADABLE = 1901, "CA of the mesh cannot be read";
+    /// The CA of the mesh cannot be written where it is kept. One that is not kept is not used: after a restart nobody would
+    /// trust what it has signed.
+    CA_WRITING = 1902, "CA of the mesh cannot be written";
+    /// The CA of the mesh ends soon, and with it every certificate that it has signed. One that Isthmus has made itself is
+    /// replaced in time; one that is given must be replaced by who gives it.
+    CA_ENDS = 1903, "CA of the mesh ends soon";
+    /// A new root of the mesh does not sign anything yet, because proxies have not acknowledged it for a long time. They would
+    /// trust nobody who shows a certificate of it.
+    ROOT_WAITS = 1904, "new root waits for proxies";
+
     /// A workload in a namespace that wants sidecars, or that `isthmus inject` was given, gets none. The text says why; the
     /// pod has it as its annotation `isthmus.dev/not-injected`. Nothing else is changed of it.
     INJECT_SKIPPED = 2201, "workload gets no sidecar";

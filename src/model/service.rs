@@ -11,6 +11,10 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// `spec.clusterIPs`; empty for a headless one, and in files that leave them out.
     pub addresses: Vec<IpAddr>,
+    /// `spec.clusterIP: None`: its name stands for the addresses of its endpoints.
+    pub headless: bool,
+    /// Labels of its pods; empty where somebody else says what its endpoints are.
+    pub selector: BTreeMap<Arc<str>, Arc<str>>,
     /// `spec.type: ExternalName`: not routable, refused with a finding.
     pub external_name: Option<Arc<str>>,
     /// By the annotation `isthmus.dev/register`.

@@ -6,6 +6,7 @@ use envoy_types::pb::envoy::config::bootstrap::v3::{
 };
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
+use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::{Listener, filter::ConfigType as FilterConfig};
@@ -20,6 +21,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 use envoy_types::pb::google::protobuf::{self, Any, value::Kind};
 use prost::{Message, Name};
 
+use crate::encode::is_laid_over;
 use crate::{ResourceType, Snapshot, dump};
 
 /// The snapshot as an Envoy bootstrap without an xDS server: route tables, assignments and secrets stand where they are
@@ -72,6 +74,15 @@ fn one<T: Message + Default>(snapshot: &Snapshot, kind: ResourceType, name: &str
 fn cluster(mut cluster: Cluster, snapshot: &Snapshot) -> Cluster {
     let name = cluster.eds_cluster_config.take().map(|eds| eds.service_name);
     let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| cluster.name.clone());
+    // What names an identity is left out: no snapshot holds one.
+    cluster.transport_socket_matches.clear();
+    if cluster.transport_socket.as_ref().is_some_and(is_of_mesh) {
+        cluster.transport_socket = None;
+    }
+    let original = ClusterDiscoveryType::Type(DiscoveryType::OriginalDst as i32);
+    if cluster.cluster_discovery_type == Some(original) {
+        return cluster;
+    }
     cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(DiscoveryType::Static as i32));
     let socket = cluster.transport_socket.as_mut().and_then(|s| s.config_type.as_mut());
     if let Some(SocketConfig::TypedConfig(any)) = socket {
@@ -94,6 +105,9 @@ fn listener(mut listener: Listener, snapshot: &Snapshot) -> Listener {
                 edit(any, |manager: &mut HttpConnectionManager| inline_routes(manager, snapshot));
             }
         }
+        if chain.transport_socket.as_ref().is_some_and(is_of_mesh) {
+            chain.transport_socket = None;
+        }
         let socket = chain.transport_socket.as_mut().and_then(|s| s.config_type.as_mut());
         if let Some(SocketConfig::TypedConfig(any)) = socket {
             edit(any, |context: &mut DownstreamTlsContext| {
@@ -102,6 +116,19 @@ fn listener(mut listener: Listener, snapshot: &Snapshot) -> Listener {
         }
     }
     listener
+}
+
+/// Whether it shows the proxy's own identity, which is in no snapshot.
+fn is_of_mesh(socket: &TransportSocket) -> bool {
+    let Some(SocketConfig::TypedConfig(any)) = &socket.config_type else { return false };
+    let bytes = any.value.as_slice();
+    let context = if any.type_url == UpstreamTlsContext::type_url() {
+        UpstreamTlsContext::decode(bytes).ok().and_then(|context| context.common_tls_context)
+    } else {
+        DownstreamTlsContext::decode(bytes).ok().and_then(|context| context.common_tls_context)
+    };
+    let secrets = context.iter().flat_map(|c| &c.tls_certificate_sds_secret_configs);
+    secrets.into_iter().any(|secret| is_laid_over(&secret.name))
 }
 
 /// Without a source Envoy looks for static secrets of these names.

@@ -113,9 +113,14 @@ impl ResourceSet {
 
     /// Adds or replaces. Equal content keeps the old resource (and so its shared bytes); returns whether it differed.
     pub fn insert(&mut self, resource: Resource) -> bool {
+        self.share(Arc::new(resource))
+    }
+
+    /// Likewise, with a resource that others have too.
+    pub fn share(&mut self, resource: Arc<Resource>) -> bool {
         debug_assert_eq!(resource.kind(), self.kind);
         if let Some(old) = self.by_name.get(resource.name()) {
-            if **old == resource && old.body() == resource.body() {
+            if *old == resource && old.body() == resource.body() {
                 return false;
             }
             self.sum = self.sum.wrapping_sub(pair_hash(old.name(), old.version()));
@@ -125,7 +130,7 @@ impl ResourceSet {
         }
         self.sum = self.sum.wrapping_add(pair_hash(resource.name(), resource.version()));
         self.words.extend(words(&resource));
-        self.by_name.insert(resource.name().clone(), Arc::new(resource));
+        self.by_name.insert(resource.name().clone(), resource);
         self.touched();
         true
     }
@@ -225,6 +230,20 @@ impl Snapshot {
     #[must_use]
     pub fn get(&self, kind: ResourceType, name: &str) -> Option<&Arc<Resource>> {
         self.set(kind).get(name)
+    }
+
+    /// With the resources of another snapshot laid over it: all are shared, and only what is laid over costs. The
+    /// generation is the sum of both.
+    #[must_use]
+    pub fn with(&self, over: &Self) -> Self {
+        let mut out = self.clone();
+        out.generation += over.generation;
+        for kind in ResourceType::ALL {
+            for resource in over.set(kind).iter() {
+                out.set_mut(kind).share(resource.clone());
+            }
+        }
+        out
     }
 
     /// Files the resource under its own type; returns whether content changed.

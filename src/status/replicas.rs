@@ -27,6 +27,7 @@ const FIELD_MANAGER: &str = "isthmus.dev/replica";
 const LABEL: &str = "isthmus.dev/replica-of";
 const CONTENT: &str = "isthmus.dev/content";
 const REPORTS: &str = "isthmus.dev/programmed";
+const ROOTS: &str = "isthmus.dev/roots";
 const RENEW: Duration = Duration::from_secs(10);
 /// Between two writes.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -84,6 +85,10 @@ pub struct Replicas {
     pub leader: watch::Receiver<bool>,
     /// What the others report.
     pub peers: watch::Sender<BTreeMap<ObjectKey, Vec<Report>>>,
+    /// Which step of a change of roots all own proxies have acknowledged, while one is under way.
+    pub roots: watch::Receiver<Option<u64>>,
+    /// The same of each of the others.
+    pub peer_roots: watch::Sender<Vec<Option<u64>>>,
     /// Since when another replica differs, and which; `None` while none does for long.
     pub differs: watch::Sender<Option<String>>,
 }
@@ -101,6 +106,7 @@ fn measure(content: Content) {
 struct Peer {
     content: Option<Content>,
     reports: Reports,
+    roots: Option<u64>,
     /// When its content was another last.
     since: Option<Instant>,
     renewed: Option<Instant>,
@@ -142,6 +148,7 @@ impl Replicas {
                         () = tokio::time::sleep(PAUSE) => {}
                     }
                 }
+                Ok(()) = self.roots.changed() => self.write(&leases, &name, own.0).await,
                 Ok(()) = self.content.changed() => continue,
                 Some(event) = events.next() => match event {
                     Ok(Event::Apply(lease) | Event::InitApply(lease)) => {
@@ -166,16 +173,20 @@ impl Replicas {
     async fn write(&mut self, leases: &Api<Lease>, name: &str, content: Option<Content>) {
         let Some(content) = content else { return };
         let reports = encode(&self.reports.borrow_and_update());
+        let mut annotations = json!({
+            CONTENT: format!("{:016x}-{:016x}", content.config, content.endpoints),
+            REPORTS: reports,
+        });
+        if let Some(mark) = *self.roots.borrow_and_update() {
+            annotations[ROOTS] = format!("{mark:016x}").into();
+        }
         let body = json!({
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {
                 "name": name,
                 "labels": {LABEL: self.options.cluster},
-                "annotations": {
-                    CONTENT: format!("{:016x}-{:016x}", content.config, content.endpoints),
-                    REPORTS: reports,
-                },
+                "annotations": annotations,
             },
             "spec": {
                 "holderIdentity": self.options.identity,
@@ -213,7 +224,9 @@ impl Replicas {
 
     fn tell(&self, peers: &BTreeMap<String, Peer>, now: Instant) {
         let mut all: BTreeMap<ObjectKey, Vec<Report>> = BTreeMap::new();
+        let mut roots = Vec::new();
         for peer in peers.values().filter(|peer| peer.was_seen_within(ALIVE, now)) {
+            roots.push(peer.roots);
             for (key, report) in &peer.reports {
                 all.entry(key.clone()).or_default().push(report.clone());
             }
@@ -221,6 +234,11 @@ impl Replicas {
         self.peers.send_if_modified(|told| {
             let differs = *told != all;
             *told = all;
+            differs
+        });
+        self.peer_roots.send_if_modified(|told| {
+            let differs = *told != roots;
+            *told = roots;
             differs
         });
     }
@@ -275,6 +293,7 @@ impl Peer {
             self.since = Some(now);
         }
         self.reports = decode(annotation(REPORTS));
+        self.roots = u64::from_str_radix(annotation(ROOTS), 16).ok();
     }
 
     fn was_seen_within(&self, time: Duration, now: Instant) -> bool {

@@ -33,6 +33,15 @@ impl Envoy {
         let bootstrap = String::from_utf8(said.stdout).unwrap();
         let trouble = String::from_utf8_lossy(&said.stderr).into_owned();
         assert!(said.status.success(), "isthmus bootstrap: {trouble}");
+        Self::with(&bootstrap, admin, home)
+    }
+
+    /// Starts one with a bootstrap that is no business of Isthmus', with the admin interface at this port.
+    pub(crate) fn own(bootstrap: &str, admin: u16) -> Self {
+        Self::with(bootstrap, admin, tempfile::tempdir().unwrap())
+    }
+
+    fn with(bootstrap: &str, admin: u16, home: TempDir) -> Self {
         let file = home.path().join("bootstrap.yaml");
         std::fs::write(&file, bootstrap).unwrap();
         let mut command = Command::new(binary());

@@ -15,7 +15,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_isthmus");
 pub(crate) struct Run {
     pub(crate) folder: PathBuf,
     pub(crate) xds: SocketAddr,
-    http: SocketAddr,
+    pub(crate) http: SocketAddr,
+    /// More flags.
+    pub(crate) flags: Vec<String>,
     /// Holds the state folder and the logs.
     home: TempDir,
 }
@@ -26,6 +28,7 @@ impl Run {
             folder: folder.into(),
             xds: loopback(free_port()),
             http: loopback(free_port()),
+            flags: Vec::new(),
             home: tempfile::tempdir().unwrap(),
         }
     }
@@ -51,7 +54,8 @@ impl Run {
             .arg(self.home.path().join("state"))
             .args(["--xds-listen", &self.xds.to_string(), "--http-listen", &self.http.to_string()])
             // Long enough to be seen by a busy machine, when a test asks it to stop.
-            .args(["--drain-window", "2s"]);
+            .args(["--drain-window", "2s"])
+            .args(&self.flags);
         Isthmus {
             process: Process::start("isthmus", &mut command, self.home.path()),
             http: self.http,

@@ -68,7 +68,9 @@ pub(crate) enum Wrong {
     Audience,
     #[error("it is from another issuer")]
     Issuer,
-    #[error("its claim isthmus is not {{role, gateways}} or {{role, namespaces}}")]
+    #[error(
+        "its claim isthmus is not {{role, gateways}}, {{role, namespaces}} or {{role, workloads}}"
+    )]
     Claim,
 }
 
@@ -159,7 +161,11 @@ impl Jwt {
 fn grant(claim: &Value) -> Result<Grant, Wrong> {
     let role = claim.get("role").and_then(Value::as_str).ok_or(Wrong::Claim)?;
     // What a token says for another role must not be taken for the scope of this one.
-    let field = if role == "grpc" { "namespaces" } else { "gateways" };
+    let field = match role {
+        "grpc" => "namespaces",
+        "sidecar" => "workloads",
+        _ => "gateways",
+    };
     let scopes = match claim.get(field) {
         None => Vec::new(),
         Some(list) => {

@@ -1,7 +1,7 @@
 //! Tokens of ServiceAccounts, which the API server knows to be good or not (TokenReview).
 //!
 //! ```text
-//! token ──SHA-256──► asked before? ──► ServiceAccount ──► the Gateways whose proxies run as it
+//! token ──SHA-256──► asked before? ──► ServiceAccount ──► its own sidecars, the Gateways whose proxies run as it
 //!                         └─ no ─► TokenReview
 //! ```
 //! A token is asked about before its stream begins ([`Reviews::meet`]); the answer is kept, so that proxies can come back
@@ -11,7 +11,7 @@
 //! asked.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ use fleet::kubernetes::AUDIENCE;
 use http::Request;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use kube::api::{Api, PostParams};
-use model::NamespacedName;
+use model::{Identity, NamespacedName};
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use serve::Refusal;
@@ -46,6 +46,17 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the API server is asked for its keys: they change with its configuration.
 const LEARN: Duration = Duration::from_secs(600);
 const LEARN_AGAIN: Duration = Duration::from_secs(5);
+
+/// What the API server adds to a user whose token was made for a pod.
+const POD: &str = "authentication.kubernetes.io/pod-name";
+
+/// A good token.
+#[derive(Debug)]
+pub(crate) struct Reviewed {
+    pub(crate) user: Arc<str>,
+    pub(crate) grants: Vec<Grant>,
+    pub(crate) pod: Option<Arc<str>>,
+}
 
 /// Which Gateways the proxies of a ServiceAccount serve.
 pub(crate) type Accounts = HashMap<NamespacedName, Vec<NamespacedName>>;
@@ -72,6 +83,8 @@ enum Answer {
     /// Of this user, asked again from `fresh` on, and good until `until` even if nobody answers then.
     Good {
         user: Arc<str>,
+        /// That the token was made for, if it says so.
+        pod: Option<Arc<str>>,
         fresh: SystemTime,
         until: SystemTime,
     },
@@ -173,7 +186,9 @@ impl Reviews {
             && let (Some(user), Some(until)) = (claims.subject, expiry(token))
         {
             // Asked again as soon as it can be.
-            self.keep(token, Answer::Good { user: user.into(), fresh: now, until }, now);
+            let pod = claim(token, "/kubernetes.io/pod/name");
+            let pod = pod.and_then(|pod| Some(pod.as_str()?.into()));
+            self.keep(token, Answer::Good { user: user.into(), pod, fresh: now, until }, now);
         }
     }
 
@@ -221,12 +236,8 @@ impl Reviews {
         });
     }
 
-    /// The user whose token it is, and what he may ask for as a proxy of Gateways.
-    pub(crate) fn identify(
-        &self,
-        token: &str,
-        now: SystemTime,
-    ) -> Result<(Arc<str>, Option<Grant>), Refusal> {
+    /// Whose token it is, and what he may ask for.
+    pub(crate) fn identify(&self, token: &str, now: SystemTime) -> Result<Reviewed, Refusal> {
         if !is_jwt(token) {
             return Err(Refusal::Unauthenticated("the token is not known".into()));
         }
@@ -237,16 +248,23 @@ impl Reviews {
             Some(Answer::Bad { why, .. }) => {
                 Err(Refusal::Unauthenticated(format!("the API server does not accept the token: {why}")))
             }
-            Some(Answer::Good { user, .. }) => {
-                let grant = account(&user).and_then(|account| {
-                    let accounts = self.accounts.load();
-                    let gateways = accounts.get(&account)?;
-                    let scopes = gateways.iter().map(ToString::to_string).collect();
-                    Some(Grant { role: "gateway".into(), scopes })
-                });
-                Ok((user, grant))
+            Some(Answer::Good { user, pod, .. }) => {
+                let grants = account(&user).map(|account| self.grants(account)).unwrap_or_default();
+                Ok(Reviewed { user, grants, pod })
             }
         }
+    }
+
+    /// A ServiceAccount is what stands beside its own pods, and perhaps the proxies of Gateways.
+    fn grants(&self, account: NamespacedName) -> Vec<Grant> {
+        let accounts = self.accounts.load();
+        let gateways = accounts.get(&account).map(|gateways| Grant {
+            role: "gateway".into(),
+            scopes: gateways.iter().map(ToString::to_string).collect(),
+        });
+        let identity = Identity::Account(account);
+        let sidecar = Grant { role: "sidecar".into(), scopes: vec![identity.to_string()] };
+        gateways.into_iter().chain([sidecar]).collect()
     }
 
     fn answer(&self, token: &str) -> Option<Answer> {
@@ -315,14 +333,21 @@ fn read(token: &str, review: &TokenReview, now: SystemTime) -> Answer {
     }
     let user = status.user.as_ref().and_then(|user| user.username.as_deref()).unwrap_or_default();
     let until = expiry(token).unwrap_or(now + FRESH);
-    Answer::Good { user: user.into(), fresh: now + FRESH, until }
+    let extra = status.user.as_ref().and_then(|user| user.extra.as_ref()?.get(POD)?.first());
+    let pod = extra.map(|pod| pod.as_str().into());
+    Answer::Good { user: user.into(), pod, fresh: now + FRESH, until }
 }
 
 /// When a token ends that has been found good.
 fn expiry(token: &str) -> Option<SystemTime> {
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(claim(token, "/exp")?.as_u64()?))
+}
+
+/// What a token says that has been found good.
+fn claim(token: &str, pointer: &str) -> Option<Value> {
     let payload = token.split('.').nth(1)?;
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(claims["exp"].as_u64()?))
+    claims.pointer(pointer).cloned()
 }
 
 fn account(user: &str) -> Option<NamespacedName> {

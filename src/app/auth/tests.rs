@@ -343,7 +343,7 @@ fn a_client_certificate_is_for_what_its_names_grant() {
 fn the_node_table_refuses_before_it_says_what_exists() {
     use serve::Snapshots;
     let line = format!("sha256:{} gateway shop/edge", sha256("secret"));
-    let groups = crate::groups::Groups::new(auth(&[&line]));
+    let groups = crate::groups::Groups::new(auth(&[&line]), Arc::default(), Arc::default());
     let node = |gateway: &str| {
         let metadata = json!({"isthmus": {"role": "gateway", "gateway": gateway}});
         Node { metadata: serde_json::from_value(metadata).unwrap(), ..Node::default() }
@@ -376,7 +376,7 @@ async fn while_the_api_server_is_away_a_token_is_good_by_its_signature() {
     let accounts =
         [(model::NamespacedName::new("shop", "edge-isthmus"), vec![edge])].into_iter().collect();
     reviews.set_accounts(accounts);
-    let auth = Auth::default().with_reviews(Some(reviews.clone()));
+    let auth = Auth::default().with_reviews(Some(reviews.clone()), true);
     let asks = async |token: String| {
         reviews.meet(&token, now()).await;
         asks(&auth, &client(Some(&token), vec![]), "shop/edge")

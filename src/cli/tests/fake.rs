@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::{
-    Check, Nack, Options, Proxy, ProxyType, Read, Readiness, RegistryEvent, RegistryInstance,
-    RegistryProbe, RegistryService, Server, Source, Time, TypeState, TypeView, XdsResource,
+    Check, IdentityView, Nack, Options, Proxy, ProxyType, Read, Readiness, RegistryEvent,
+    RegistryInstance, RegistryProbe, RegistryService, RootView, Server, Source, Time, TypeState,
+    TypeView, XdsResource,
 };
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -436,6 +437,30 @@ impl Read for Shop {
             error: None,
         };
         Box::pin(std::future::ready(Some(vec![probe])))
+    }
+
+    fn identity(&self) -> Option<IdentityView> {
+        let later = |seconds: i64| ago(-seconds - 5);
+        let root = |fingerprint: &str, signs| RootView {
+            fingerprint: fingerprint.repeat(32),
+            from: ago(86_400 * 3),
+            until: later(86_400 * 3649),
+            signs,
+        };
+        Some(IdentityView {
+            trust_domain: "cluster.local".into(),
+            phase: "bundled".into(),
+            since: ago(20),
+            roots: vec![root("0a", true), root("7f", false)],
+            identities: 12,
+            first_to_end: Some("spiffe://cluster.local/ns/demo/sa/orders".into()),
+            ends: Some(later(3600 * 11)),
+            waits_for: vec!["sidecar~10.0.0.7~orders-1.demo".into()],
+        })
+    }
+
+    fn rotate(&self) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(std::future::ready(Ok("bundled".into())))
     }
 
     fn steer<'a>(&'a self, _: &'a str, _: Steer) -> BoxFuture<'a, bool> {

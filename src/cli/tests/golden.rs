@@ -31,6 +31,8 @@ const WITH_SERVER: &[(&str, &str, Exit)] = &[
     ("get-secrets", "get secrets", Exit::Ok),
     ("get-services", "get services", Exit::Ok),
     ("get-sources", "get sources", Exit::Ok),
+    ("identity-rotate", "identity rotate", Exit::Ok),
+    ("identity-show", "identity show", Exit::Ok),
     ("proxy-config-all", "proxy config edge-1 all", Exit::Ok),
     ("proxy-config-clusters", "proxy config edge-1 clusters", Exit::Ok),
     ("proxy-config-endpoints", "proxy config edge-1 endpoints", Exit::Ok),
@@ -246,6 +248,8 @@ fn help_and_version_are_answers() {
         "proxy --help",
         "proxy config --help",
         "registry --help",
+        "identity --help",
+        "token join --help",
     ] {
         let said = isthmus(&line.split(' ').collect::<Vec<_>>());
         assert_eq!((said.exit, said.err.as_str()), (Exit::Ok, ""), "{line}");

@@ -22,7 +22,7 @@ use catalog::{Catalog, Key, View};
 use ir::{Handler, Name, Plan, RouteTable, TlsTermination};
 use model::{Fleet, Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
-use crate::backend::{self, BackendKey};
+use crate::backend::{self, BackendKey, Caller};
 use crate::complaint::Complaint;
 use crate::plan::{keep, put, put_all};
 use crate::tracker::Tracker;
@@ -432,7 +432,7 @@ impl Group {
     fn update_backend(&mut self, catalog: &Catalog, key: &BackendKey) {
         let view = View::new(catalog);
         let next = backend_tls::judge(&view, key, self.skeleton.client_certificate.as_ref());
-        backend::update(&view, key, next.tls.clone(), &mut self.plan);
+        backend::update(&view, key, Caller::Gateway, next.tls.clone(), &mut self.plan);
         self.set_policies(key, next);
         self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
     }

@@ -21,7 +21,7 @@ use ir::{
 };
 use model::{HeaderEdit, Kind, ObjectKey, ObjectRef, PathMatch, RouteMatch};
 
-use crate::backend::{self, BackendKey};
+use crate::backend::{self, BackendKey, Caller};
 use crate::plan::put;
 use crate::tracker::Tracker;
 use names::{Claim, Claims};
@@ -131,7 +131,7 @@ impl Group {
     fn update_backend(&mut self, catalog: &Catalog, key: &BackendKey) {
         let view = View::new(catalog);
         // Policies say how a Gateway calls back ends.
-        backend::update(&view, key, None, &mut self.plan);
+        backend::update(&view, key, Caller::Program, None, &mut self.plan);
         self.tracker.set(key.clone(), view.into_reads());
     }
 

@@ -10,6 +10,7 @@
 //! endpoints) and hosts with a wildcard (nobody dials one).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use catalog::{Catalog, View};
 use ir::Name;
@@ -35,7 +36,7 @@ pub(super) struct Claim {
 /// Whoever writes documents in one namespace must not take the names of another, and in their own they may put a
 /// MeshService in place of a Service: that is how one service gets endpoints from several sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Right {
+pub(crate) enum Right {
     /// A MeshService with a host of its own namespace.
     Home,
     /// A Service, whose names follow from its own.
@@ -87,13 +88,19 @@ fn of_service(service: &Service) -> Vec<(Name, Claim)> {
     out
 }
 
+/// By what right a MeshService of a namespace has this host; `None` where it has none.
+pub(crate) fn right(host: &Hostname, namespace: &Arc<str>) -> Option<Right> {
+    if owner(host).is_some_and(|owner| *owner != **namespace) {
+        return None;
+    }
+    let home = namesake(host).is_some_and(|name| name.namespace == *namespace);
+    Some(if home { Right::Home } else { Right::Guest })
+}
+
 fn of_host(service: &MeshService, host: &Hostname) -> Vec<(Name, Claim)> {
     let key = &service.meta.key;
-    if host.is_wildcard() || owner(host).is_some_and(|owner| *owner != *key.name.namespace) {
-        return Vec::new();
-    }
-    let home = namesake(host).is_some_and(|name| name.namespace == key.name.namespace);
-    let right = if home { Right::Home } else { Right::Guest };
+    let right = right(host, &key.name.namespace).filter(|_| !host.is_wildcard());
+    let Some(right) = right else { return Vec::new() };
     let created = service.meta.created.unwrap_or(i64::MAX);
     let mut out = Vec::new();
     for port in service.ports.iter().filter(|port| port.protocol != AppProtocol::Udp) {

@@ -47,6 +47,8 @@ fn service_of(namespace: &str, name: &str, ports: Vec<ServicePort>) -> Object {
         meta,
         ports,
         addresses: vec![],
+        headless: false,
+        selector: Default::default(),
         external_name: None,
         register: vec![],
     }))
@@ -270,6 +272,8 @@ fn what_has_no_names() {
         meta: meta(Kind::Service, "shop", "away"),
         ports: vec![port(80, AppProtocol::Http1)],
         addresses: vec![],
+        headless: false,
+        selector: Default::default(),
         external_name: Some("example.com".into()),
         register: vec![],
     };

@@ -95,6 +95,8 @@ fn service(name: &str, register: Vec<Registration>) -> Object {
         meta: meta(Kind::Service, "shop", name),
         ports: vec![port("dns", 53, AppProtocol::Udp), port("http", 80, AppProtocol::Http1)],
         addresses: vec![],
+        headless: false,
+        selector: Default::default(),
         external_name: None,
         register,
     }))

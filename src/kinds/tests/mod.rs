@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod findings;
+mod mesh;
 mod objects;
 mod registries;
 mod schemas;

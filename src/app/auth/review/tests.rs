@@ -8,13 +8,16 @@ use tokio::net::TcpListener;
 use super::*;
 
 /// What the API server says of a token: its user and the audience that it is for.
-type Says = Result<Option<(&'static str, &'static str)>, StatusCode>;
+pub(in crate::auth) type Says = Result<Option<(&'static str, &'static str)>, StatusCode>;
 
 #[derive(Clone)]
-struct Fake(Arc<Mutex<(Says, u32)>>);
+pub(in crate::auth) struct Fake(Arc<Mutex<(Says, u32)>>);
+
+/// The pod that every token of the fake was made for.
+pub(in crate::auth) const POD_NAME: &str = "orders-7d9-x";
 
 impl Fake {
-    async fn start(says: Says) -> (Self, Reviews) {
+    pub(in crate::auth) async fn start(says: Says) -> (Self, Reviews) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let fake = Self(Arc::new(Mutex::new((says, 0))));
         let app = Router::new()
@@ -32,7 +35,7 @@ impl Fake {
         (fake, reviews)
     }
 
-    fn says(&self, says: Says) {
+    pub(in crate::auth) fn says(&self, says: Says) {
         self.0.lock().unwrap().0 = says;
     }
 
@@ -51,7 +54,8 @@ async fn answer(
     let status = match state.0 {
         Ok(None) => json!({"authenticated": false, "error": "expired"}),
         Ok(Some((user, audience))) => {
-            json!({"authenticated": true, "user": {"username": user}, "audiences": [audience]})
+            let user = json!({"username": user, "extra": {POD: [POD_NAME]}});
+            json!({"authenticated": true, "user": user, "audiences": [audience]})
         }
         Err(code) => {
             let status = json!({"kind": "Status", "status": "Failure", "code": code.as_u16(), "message": "no", "reason": ""});
@@ -76,21 +80,23 @@ fn token() -> String {
     format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
 }
 
-async fn ask(reviews: &Reviews, now: SystemTime) -> Result<Option<Grant>, Refusal> {
+async fn ask(reviews: &Reviews, now: SystemTime) -> Result<Vec<Grant>, Refusal> {
     reviews.meet(&token(), now).await;
-    reviews.identify(&token(), now).map(|(_, grant)| grant)
+    reviews.identify(&token(), now).map(|reviewed| reviewed.grants)
 }
 
 #[tokio::test]
 async fn the_account_of_a_fleet_may_ask_for_its_gateway_and_for_nothing_else() {
     let (fake, reviews) = Fake::start(EDGE).await;
-    let grant = ask(&reviews, at(0)).await.unwrap().unwrap();
-    assert!(grant.covers("gateway", "shop/edge"));
-    assert!(!grant.covers("gateway", "shop/other") && !grant.covers("grpc", "shop"));
+    let grants = ask(&reviews, at(0)).await.unwrap();
+    let covers = |role, scope| grants.iter().any(|grant| grant.covers(role, scope));
+    assert!(covers("gateway", "shop/edge"));
+    assert!(!covers("gateway", "shop/other") && !covers("grpc", "shop"));
     fake.says(Ok(Some(("system:serviceaccount:shop:default", "isthmus"))));
-    assert_eq!(ask(&reviews, at(301)).await, Ok(None));
+    let grants = ask(&reviews, at(301)).await.unwrap();
+    assert!(!grants.iter().any(|grant| grant.covers("gateway", "shop/edge")));
     fake.says(Ok(Some(("alice", "isthmus"))));
-    assert_eq!(ask(&reviews, at(602)).await, Ok(None));
+    assert_eq!(ask(&reviews, at(602)).await, Ok(vec![]));
     // A server that knows no audiences answers for itself.
     fake.says(Ok(Some(("system:serviceaccount:shop:edge-isthmus", "https://kubernetes"))));
     assert!(matches!(ask(&reviews, at(903)).await, Err(Refusal::Unauthenticated(_))));

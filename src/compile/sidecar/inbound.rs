@@ -1,0 +1,335 @@
+//! What the sidecars of a workload do with what others send to their app.
+//!
+//! A chain for each port that a service leads to, and for all others; of each one for TLS of the mesh, and others for
+//! whatever else is let in. The port's routes carry the policies, so that these never touch the listener.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use catalog::{Catalog, Key, View};
+use ir::{
+    Captured, ClientValidation, FilterChain, FilterSlot, Handler, HttpConnection, IDENTITY, Intake,
+    Listener, MESH_ALPN, Name, Plan, ROOTS, RouteTable, Side, Target, TlsTermination, Transport,
+};
+use model::{
+    AppProtocol, CertificateName, Endpoint, Kind, MeshSettings, MtlsMode, ObjectKey, ObjectRef,
+    TargetPort,
+};
+
+use super::listeners::{anywhere, chain, refused, stream};
+use super::routes;
+use super::services::{KINDS, Speaks, speaks};
+use super::{INBOUND, INBOUND_HTTP2, INBOUND_PORT};
+use crate::backend::{self, BackendKey, Speech};
+use crate::group::SidecarKey;
+use crate::peers;
+use crate::plan::{put, put_all};
+use crate::tracker::Tracker;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Piece {
+    Services,
+    Service(ObjectKey),
+    Listener,
+}
+
+/// A port of the workload, as a service has it.
+#[derive(Clone, Debug, PartialEq)]
+struct Port {
+    number: u16,
+    speaks: Speaks,
+    http2: bool,
+    created: i64,
+    origin: ObjectRef,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    key: SidecarKey,
+    started: bool,
+    tracker: Tracker<Piece>,
+    /// Services that lead to the workload.
+    services: BTreeMap<ObjectKey, Vec<Port>>,
+    plan: Plan,
+}
+
+impl Inbound {
+    pub(crate) fn new(key: SidecarKey) -> Self {
+        Self {
+            key,
+            started: false,
+            tracker: Tracker::new(),
+            services: BTreeMap::new(),
+            plan: Plan::default(),
+        }
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Brings the plan in step with the catalog. Returns whether it may be another.
+    pub(crate) fn update(&mut self, catalog: &Catalog, changed: &[Key]) -> bool {
+        let first = !std::mem::replace(&mut self.started, true);
+        let stale = self.tracker.stale(changed);
+        if !first && stale.is_empty() {
+            return false;
+        }
+        let mut todo: BTreeSet<ObjectKey> = BTreeSet::new();
+        if first || stale.contains(&Piece::Services) {
+            let view = View::new(catalog);
+            let namespace = &self.key.namespace;
+            let names: BTreeSet<_> =
+                KINDS.into_iter().flat_map(|kind| view.names_in(kind, namespace)).collect();
+            self.tracker.set(Piece::Services, view.into_reads());
+            todo.extend(self.services.keys().filter(|key| !names.contains(*key)).cloned());
+            todo.extend(names.into_iter().filter(|key| !self.services.contains_key(key)));
+        }
+        let mut again = first || stale.contains(&Piece::Listener);
+        todo.extend(stale.into_iter().filter_map(|piece| match piece {
+            Piece::Service(key) => Some(key),
+            Piece::Services | Piece::Listener => None,
+        }));
+        for key in todo {
+            let piece = Piece::Service(key.clone());
+            let view = View::new(catalog);
+            let ports = ports(&view, &self.key, &key);
+            let old = match ports.clone() {
+                Some(ports) => {
+                    self.tracker.set(piece, view.into_reads());
+                    self.services.insert(key, ports)
+                }
+                None => {
+                    self.tracker.forget(&piece);
+                    self.services.remove(&key)
+                }
+            };
+            again |= old.unwrap_or_default() != ports.unwrap_or_default();
+        }
+        if again {
+            let view = View::new(catalog);
+            self.rebuild(&view);
+            self.tracker.set(Piece::Listener, view.into_reads());
+        }
+        again
+    }
+
+    fn rebuild(&mut self, view: &View<'_>) {
+        // Where services do not agree on a port, a MeshService counts before a Service, then the older, then by name.
+        let mut ports: BTreeMap<u16, (&ObjectKey, &Port)> = BTreeMap::new();
+        for (key, port) in self.services.iter().flat_map(|(k, all)| all.iter().map(move |p| (k, p)))
+        {
+            let rank = |key: &ObjectKey, port: &Port| {
+                (port.speaks == Speaks::Anything, key.kind, port.created, key.name.clone())
+            };
+            let known = ports.entry(port.number).or_insert((key, port));
+            if rank(key, port) < rank(known.0, known.1) {
+                *known = (key, port);
+            }
+        }
+        let mesh = view.mesh();
+        let ours = ObjectRef {
+            source: "mesh".into(),
+            object: None,
+            pointer: "".into(),
+            location: None,
+        };
+        let mut chains: Vec<FilterChain> = refused(&ours).collect();
+        let mut tables = Vec::new();
+        for (number, (_, port)) in &ports {
+            if chains_taken(*number) {
+                continue;
+            }
+            let mode = peers::mode(view, &self.key, *number);
+            chains.extend(chains_of(Some(port), mode, &mesh, &ours));
+            if port.speaks != Speaks::Tcp {
+                tables.push(table(port));
+            }
+        }
+        chains.extend(chains_of(None, peers::mode(view, &self.key, 0), &mesh, &ours));
+        chains.sort_by(|a, b| a.name.cmp(&b.name));
+        let listener = Listener {
+            name: INBOUND.into(),
+            addresses: anywhere(),
+            port: INBOUND_PORT,
+            intake: Intake::Captured { hand_over: false },
+            chains,
+            origin: Vec::new(),
+        };
+        put(&mut self.plan.listeners, &INBOUND.into(), listener);
+        put_all(&mut self.plan.route_tables, tables.into_iter().map(|t| (t.name.clone(), t)));
+    }
+}
+
+fn chains_taken(port: u16) -> bool {
+    matches!(port, super::OUTBOUND_PORT | INBOUND_PORT)
+}
+
+/// Those of a port, or of all that nobody speaks of. Envoy goes from what fits best to what fits less only from one port to
+/// none, so that each port needs a chain for all that may come.
+fn chains_of(
+    port: Option<&Port>,
+    mode: MtlsMode,
+    mesh: &MeshSettings,
+    ours: &ObjectRef,
+) -> Vec<FilterChain> {
+    let number = port.map(|port| port.number);
+    let origin = port.map_or(ours, |port| &port.origin);
+    let name = |what: &str| match number {
+        Some(number) => format!("{number}/{what}"),
+        None => format!("any/{what}"),
+    };
+    let captured = |transport, protocols: &[&str]| Captured {
+        port: number,
+        addresses: Vec::new(),
+        transport,
+        protocols: protocols.iter().map(|p| Name::from(*p)).collect(),
+    };
+    let tcp = || stream(&number.map_or("inbound".into(), |n| format!("inbound/{n}")), Some(INBOUND));
+    let web = || match port {
+        Some(port) if port.speaks != Speaks::Tcp => http(port.number),
+        _ => tcp(),
+    };
+    let mut out = Vec::new();
+    if mode != MtlsMode::Disable {
+        let mut chain =
+            chain(name("mesh"), captured(Some(Transport::Tls), &[MESH_ALPN]), web(), origin);
+        chain.tls = Some(mesh_tls(mesh));
+        out.push(chain);
+    }
+    if mode != MtlsMode::Strict {
+        // TLS of the app's own.
+        out.push(chain(name("tls"), captured(Some(Transport::Tls), &[]), tcp(), origin));
+        match port.map(|port| port.speaks) {
+            Some(Speaks::Http) => {
+                out.push(chain(name("plain"), captured(Some(Transport::Plain), &[]), web(), origin));
+            }
+            Some(Speaks::Anything) => {
+                let http = captured(Some(Transport::Plain), &["http/1.0", "http/1.1", "h2c"]);
+                out.push(chain(name("http"), http, web(), origin));
+                out.push(chain(name("plain"), captured(Some(Transport::Plain), &[]), tcp(), origin));
+            }
+            Some(Speaks::Tcp) | None => {
+                out.push(chain(name("plain"), captured(Some(Transport::Plain), &[]), tcp(), origin));
+            }
+        }
+    }
+    out
+}
+
+/// The other side must be somebody of the mesh; who it may be is for policies to say.
+fn mesh_tls(mesh: &MeshSettings) -> TlsTermination {
+    let domains = std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases);
+    let names =
+        domains.map(|domain| CertificateName::UriPrefix(format!("spiffe://{domain}/").into()));
+    TlsTermination {
+        secrets: vec![IDENTITY.into()],
+        client: Some(ClientValidation {
+            authorities: ROOTS.into(),
+            required: true,
+            names: names.collect(),
+        }),
+        alpn: Some(vec![MESH_ALPN.into()]),
+    }
+}
+
+fn table_name(port: u16) -> Name {
+    format!("inbound/{port}").into()
+}
+
+fn http(port: u16) -> Handler {
+    Handler::Http(HttpConnection {
+        stat_prefix: table_name(port),
+        side: Side::Inbound,
+        route_table: table_name(port),
+        filters: Vec::<FilterSlot>::new(),
+    })
+}
+
+fn table(port: &Port) -> RouteTable {
+    let cluster = if port.http2 { INBOUND_HTTP2 } else { INBOUND };
+    let target = Target::Cluster(cluster.into());
+    let route = routes::everything(cluster.into(), target, port.origin.clone());
+    RouteTable {
+        name: table_name(port.number),
+        virtual_hosts: vec![routes::host("*", vec!["*".into()], route)],
+        origin: vec![port.origin.clone()],
+    }
+}
+
+/// The ports of the workload to which a service leads; `None` where there is no such service.
+fn ports(view: &View<'_>, workload: &SidecarKey, key: &ObjectKey) -> Option<Vec<Port>> {
+    match key.kind {
+        Kind::Service => {
+            let service = view.service(&key.name)?;
+            let (meta, selector) = (&service.meta, &service.selector);
+            let selected = !selector.is_empty()
+                && key.name.namespace == workload.namespace
+                && selector.iter().all(|(k, v)| workload.label(k) == Some(v));
+            let mut out = Vec::new();
+            for port in service.ports.iter().filter(|p| p.protocol != AppProtocol::Udp) {
+                let mut numbers = BTreeSet::new();
+                match (&port.target, selected) {
+                    (TargetPort::Number(number), true) => drop(numbers.insert(*number)),
+                    // What a name stands for is known once there are endpoints.
+                    (TargetPort::Name(_), true) => {
+                        let slices = view.slices_of(&key.name).flat_map(|slice| &slice.ports);
+                        numbers.extend(slices.filter(|p| p.name == port.name).map(|p| p.port));
+                    }
+                    (_, false) if selector.is_empty() => {
+                        numbers = of_endpoints(view, workload, key, port.port);
+                    }
+                    (_, false) => {}
+                }
+                out.extend(numbers.into_iter().map(|number| Port {
+                    number,
+                    speaks: speaks(port.protocol, port.declared),
+                    http2: port.protocol == AppProtocol::H2c,
+                    created: meta.created.unwrap_or(i64::MAX),
+                    origin: meta.at(""),
+                }));
+            }
+            Some(out)
+        }
+        Kind::MeshService => {
+            let service = view.mesh_service(&key.name)?;
+            let ports = service.ports.iter().filter(|p| p.protocol != AppProtocol::Udp);
+            let ports = ports.flat_map(|port| {
+                let numbers = of_endpoints(view, workload, key, port.port);
+                numbers.into_iter().map(|number| Port {
+                    number,
+                    speaks: speaks(port.protocol, port.declared),
+                    http2: port.protocol == AppProtocol::H2c,
+                    created: service.meta.created.unwrap_or(i64::MAX),
+                    origin: service.meta.at(""),
+                })
+            });
+            Some(ports.collect())
+        }
+        _ => None,
+    }
+}
+
+/// The ports of those endpoints that are this workload.
+fn of_endpoints(
+    view: &View<'_>,
+    workload: &SidecarKey,
+    service: &ObjectKey,
+    port: u16,
+) -> BTreeSet<u16> {
+    let backend = BackendKey {
+        kind: service.kind,
+        name: service.name.clone(),
+        port,
+        speech: Speech::Declared,
+    };
+    let (found, _) = backend::found(view, &backend);
+    let own = found.into_iter().filter(|(endpoint, _)| is(endpoint, workload));
+    own.map(|(_, port)| port).collect()
+}
+
+fn is(endpoint: &Endpoint, workload: &SidecarKey) -> bool {
+    let Some(known) = &endpoint.workload else { return false };
+    known.identity.as_ref() == Some(&workload.identity)
+        && workload.labels.iter().all(|(key, value)| known.labels.get(key) == Some(value))
+}
+

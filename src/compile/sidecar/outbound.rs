@@ -1,0 +1,596 @@
+//! What the sidecars of a scope do with all that their apps dial.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalog::{Catalog, Key, View};
+use ir::{
+    Choice, Cluster, Discovery, Name, Plan, RouteTable, Target, UpstreamProtocol, VirtualHost,
+};
+use model::{Kind, ObjectKey, ObjectRef, OutboundMode, SdkPick};
+
+use super::claims::{Claims, Moved};
+use super::directory::{Changes, Directory};
+use super::scope::{self, Sight};
+use super::services::{self, Entry, Speaks};
+use super::{INBOUND, INBOUND_HTTP2, INBOUND_PORT, OUTBOUND_PORT, PASSTHROUGH};
+use super::{listeners, routes};
+use crate::backend::{self, BackendKey, Caller, Reached};
+use crate::group::ScopeKey;
+use crate::grpc::names::Right;
+use crate::plan::{keep, put};
+use crate::tracker::Tracker;
+
+/// How long a proxy waits for a connection to somebody whom it does not know.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Piece {
+    Sight,
+    Service(ObjectKey),
+    Backend(BackendKey),
+}
+
+/// A virtual host: calls to a port of a service, or to instances of it that the app picked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Host {
+    backend: BackendKey,
+    picked: bool,
+}
+
+/// A host wants a domain. An address of its own is more than one of its endpoints; of two services with one endpoint the
+/// MeshService has it, as it may be made of the other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Claim {
+    right: (bool, Right, Kind),
+    created: i64,
+    host: Host,
+}
+
+/// A service wants whole connections to an address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct StreamClaim {
+    right: (bool, Kind),
+    created: i64,
+    backend: BackendKey,
+    speaks: Speaks,
+    /// To that very endpoint.
+    direct: bool,
+}
+
+/// A service wants a name in the DNS.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct NameClaim {
+    right: Right,
+    created: i64,
+    service: ObjectKey,
+}
+
+/// What of the plan is to be made anew.
+#[derive(Debug, Default)]
+struct Touched {
+    hosts: BTreeSet<(u16, Host)>,
+    /// The domains that all tables have.
+    everywhere: bool,
+    streams: BTreeSet<(IpAddr, u16)>,
+    dns: bool,
+    any: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    key: ScopeKey,
+    tracker: Tracker<Piece>,
+    sight: Option<Sight>,
+    entries: BTreeMap<ObjectKey, Entry>,
+    /// How many services use a back end.
+    users: BTreeMap<BackendKey, usize>,
+    reached: BTreeMap<BackendKey, Vec<Reached>>,
+    domains: Claims<Host, (u16, Arc<str>), Claim>,
+    streams: Claims<BackendKey, (IpAddr, u16), StreamClaim>,
+    names: Claims<ObjectKey, Name, NameClaim>,
+    hosts: BTreeMap<u16, BTreeMap<Name, Arc<VirtualHost>>>,
+    /// Beside those with hosts: ports on which services that are not seen speak HTTP.
+    ports: BTreeSet<u16>,
+    plan: Plan,
+}
+
+impl Outbound {
+    pub(crate) fn new(key: ScopeKey) -> Self {
+        Self {
+            key,
+            tracker: Tracker::new(),
+            sight: None,
+            entries: BTreeMap::new(),
+            users: BTreeMap::new(),
+            reached: BTreeMap::new(),
+            domains: Claims::default(),
+            streams: Claims::default(),
+            names: Claims::default(),
+            hosts: BTreeMap::new(),
+            ports: BTreeSet::new(),
+            plan: Plan::default(),
+        }
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Brings the plan in step with the catalog. Returns whether any piece was compiled again.
+    pub(crate) fn update(
+        &mut self,
+        catalog: &Catalog,
+        changed: &[Key],
+        directory: &Directory,
+        changes: &Changes,
+    ) -> bool {
+        let mut touched = Touched::default();
+        let stale = self.tracker.stale(changed);
+        let mut todo: BTreeSet<ObjectKey> = changes.addresses.iter().cloned().collect();
+        todo.retain(|key| self.entries.contains_key(key));
+        if self.sight.is_none() || changes.places || stale.contains(&Piece::Sight) {
+            self.look(catalog, directory, &mut todo, &mut touched);
+        }
+        let mut backends = BTreeSet::new();
+        for piece in stale {
+            match piece {
+                Piece::Sight => {}
+                Piece::Service(key) => drop(todo.insert(key)),
+                Piece::Backend(key) => drop(backends.insert(key)),
+            }
+        }
+        for key in &todo {
+            self.update_service(catalog, directory, key, &mut touched);
+            // What was compiled just now is not stale.
+            backends.retain(|backend| !is_of(backend, key));
+        }
+        for key in backends {
+            if self.users.contains_key(&key) {
+                touched.any = true;
+                self.update_backend(catalog, &key);
+                let service = ObjectKey { kind: key.kind, name: key.name.clone() };
+                self.claim(&service, false, &mut touched);
+            }
+        }
+        self.settle(touched)
+    }
+
+    /// What is seen, and how it is treated.
+    fn look(
+        &mut self,
+        catalog: &Catalog,
+        directory: &Directory,
+        todo: &mut BTreeSet<ObjectKey>,
+        touched: &mut Touched,
+    ) {
+        let view = View::new(catalog);
+        let next = scope::sight(&view, &self.key, &BTreeSet::new());
+        self.tracker.set(Piece::Sight, view.into_reads());
+        let empty = BTreeMap::new();
+        let old = self.sight.as_ref().map_or(&empty, |sight| &sight.services);
+        let differs = |(key, ports): &(&ObjectKey, &Option<BTreeSet<u16>>)| {
+            old.get(*key) != Some(*ports)
+        };
+        todo.extend(next.services.iter().filter(differs).map(|(key, _)| key.clone()));
+        todo.extend(old.keys().filter(|key| !next.services.contains_key(*key)).cloned());
+        self.ports = if next.on_demand { directory.ports().collect() } else { BTreeSet::new() };
+        touched.everywhere = true;
+        touched.any = true;
+        self.sight = Some(next);
+    }
+
+    fn update_service(
+        &mut self,
+        catalog: &Catalog,
+        directory: &Directory,
+        key: &ObjectKey,
+        touched: &mut Touched,
+    ) {
+        touched.any = true;
+        let piece = Piece::Service(key.clone());
+        let only = self.sight.as_ref().and_then(|sight| sight.services.get(key));
+        let next = match only {
+            Some(only) => {
+                let view = View::new(catalog);
+                let own = &self.key.namespace;
+                let entry = services::entry(&view, directory, key, own, only.as_ref());
+                self.tracker.set(piece, view.into_reads());
+                entry
+            }
+            None => {
+                self.tracker.forget(&piece);
+                None
+            }
+        };
+        let before: BTreeSet<BackendKey> = self.entries.get(key).map(uses).unwrap_or_default();
+        let after: BTreeSet<BackendKey> = next.as_ref().map(uses).unwrap_or_default();
+        match next {
+            Some(next) => drop(self.entries.insert(key.clone(), next)),
+            None => drop(self.entries.remove(key)),
+        }
+        for backend in after.difference(&before) {
+            *self.users.entry(backend.clone()).or_default() += 1;
+        }
+        for backend in before.difference(&after) {
+            self.release(backend, touched);
+        }
+        for backend in &after {
+            self.update_backend(catalog, backend);
+        }
+        self.claim(key, true, touched);
+    }
+
+    fn update_backend(&mut self, catalog: &Catalog, key: &BackendKey) {
+        let view = View::new(catalog);
+        // Policies say how a Gateway calls back ends.
+        let reached = backend::update(&view, key, Caller::Sidecar, None, &mut self.plan);
+        self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
+        self.reached.insert(key.clone(), reached);
+    }
+
+    fn release(&mut self, backend: &BackendKey, touched: &mut Touched) {
+        let Some(users) = self.users.get_mut(backend) else { return };
+        *users -= 1;
+        if *users > 0 {
+            return;
+        }
+        self.users.remove(backend);
+        self.tracker.forget(&Piece::Backend(backend.clone()));
+        self.reached.remove(backend);
+        let name = backend.cluster();
+        self.plan.endpoints.remove(&name);
+        for name in [picked(&name), direct(&name), name] {
+            self.plan.clusters.remove(&name);
+        }
+        for picked in [false, true] {
+            let host = Host { backend: backend.clone(), picked };
+            touched.domains(&host, self.domains.set(&host, BTreeMap::new()));
+        }
+        touched.streams(self.streams.set(backend, BTreeMap::new()));
+    }
+
+    /// What a service and its endpoints are called. `anew`: it may be another although it is called the same.
+    fn claim(&mut self, key: &ObjectKey, anew: bool, touched: &mut Touched) {
+        let Some(entry) = self.entries.get(key).cloned() else {
+            let moved = self.names.set(key, BTreeMap::new());
+            touched.dns |= !moved.is_empty();
+            return;
+        };
+        let created = entry.created;
+        let mut names = BTreeMap::new();
+        if !entry.addresses.is_empty() || entry.headless {
+            for (name, right) in &entry.names {
+                let claim = NameClaim { right: *right, created, service: key.clone() };
+                names.insert(name.clone(), claim);
+            }
+        }
+        touched.dns |= entry.headless || !self.names.set(key, names).is_empty();
+        for port in &entry.ports {
+            let backend = &port.backend;
+            let empty = Vec::new();
+            let reached = self.reached.get(backend).unwrap_or(&empty);
+            let host = |picked| Host { backend: backend.clone(), picked };
+            let (mut own, mut picks) = (BTreeMap::new(), BTreeMap::new());
+            let mut streams = BTreeMap::new();
+            let honour = entry.pick == SdkPick::Honour;
+            if port.speaks != Speaks::Tcp {
+                let claim = |right, picked| Claim {
+                    right: (picked, right, key.kind),
+                    created,
+                    host: host(picked),
+                };
+                for (name, right) in &entry.names {
+                    own.insert((backend.port, name.clone()), claim(*right, false));
+                }
+                for address in &entry.addresses {
+                    own.insert((backend.port, domain(*address)), claim(Right::Own, false));
+                }
+                for one in reached {
+                    picks.insert((one.port, domain(one.address)), claim(Right::Own, true));
+                }
+            }
+            if port.speaks != Speaks::Http {
+                let claim = |pick, direct| StreamClaim {
+                    right: (pick, key.kind),
+                    created,
+                    backend: backend.clone(),
+                    speaks: port.speaks,
+                    direct,
+                };
+                for address in &entry.addresses {
+                    streams.insert((*address, backend.port), claim(false, false));
+                }
+                // One that takes no TLS of the mesh is reached by going where the app dialled.
+                for one in reached.iter().filter(|one| one.mtls || !honour) {
+                    streams.entry((one.address, one.port)).or_insert(claim(true, honour));
+                }
+            }
+            if anew {
+                let ports = own.keys().map(|(port, _)| (*port, host(false)));
+                touched.hosts.extend(ports.chain(picks.keys().map(|(port, _)| (*port, host(true)))));
+                touched.streams.extend(streams.keys().copied());
+            }
+            let own_moved = self.domains.set(&host(false), own);
+            touched.domains(&host(false), own_moved);
+            let picks_moved = self.domains.set(&host(true), picks);
+            touched.domains(&host(true), picks_moved);
+            touched.streams(self.streams.set(backend, streams));
+            self.update_picked(backend, honour, port.speaks);
+        }
+    }
+
+    /// The clusters of calls to instances that the app picked.
+    fn update_picked(&mut self, backend: &BackendKey, honour: bool, speaks: Speaks) {
+        let name = backend.cluster();
+        let (picked, direct) = (picked(&name), direct(&name));
+        let cluster = self.plan.clusters.get(&name).cloned();
+        let cluster = cluster.filter(|c| honour && c.discovery == Discovery::Endpoints);
+        match cluster.as_ref().filter(|_| speaks != Speaks::Tcp) {
+            Some(cluster) => {
+                let cluster = Cluster {
+                    name: picked.clone(),
+                    stat_name: format!("{}.picked", cluster.stat_name).into(),
+                    choice: Choice::Host,
+                    discovery: Discovery::EndpointsOf(name),
+                    ..(**cluster).clone()
+                };
+                put(&mut self.plan.clusters, &picked, cluster);
+            }
+            None => drop(self.plan.clusters.remove(&picked)),
+        }
+        match cluster.filter(|c| speaks != Speaks::Http && c.mesh_tls.is_some()) {
+            Some(cluster) => {
+                let cluster = Cluster {
+                    name: direct.clone(),
+                    stat_name: format!("{}.direct", cluster.stat_name).into(),
+                    discovery: Discovery::OriginalDestination { from: Vec::new() },
+                    ..(*cluster).clone()
+                };
+                put(&mut self.plan.clusters, &direct, cluster);
+            }
+            None => drop(self.plan.clusters.remove(&direct)),
+        }
+    }
+
+    /// Brings into the plan what was touched; returns whether anything was looked at.
+    fn settle(&mut self, touched: Touched) -> bool {
+        if !touched.any {
+            return false;
+        }
+        let Some(sight) = self.sight.take() else { return false };
+        if touched.everywhere || !touched.hosts.is_empty() || !touched.streams.is_empty() {
+            self.update_ways(&touched, &sight);
+        }
+        if touched.dns || touched.everywhere {
+            self.update_dns();
+        }
+        self.sight = Some(sight);
+        true
+    }
+
+    /// Listeners and route tables.
+    fn update_ways(&mut self, touched: &Touched, sight: &Sight) {
+        let mut tables = BTreeSet::new();
+        for (port, host) in &touched.hosts {
+            self.update_host(*port, host);
+            tables.insert(*port);
+        }
+        self.hosts.retain(|_, hosts| !hosts.is_empty());
+        if touched.everywhere {
+            self.update_fixed(sight);
+            tables.extend(self.hosts.keys().chain(&self.ports).copied());
+        }
+        for port in tables {
+            self.update_table(port, sight);
+        }
+        let there: BTreeSet<Name> =
+            self.hosts.keys().chain(&self.ports).map(|port| listeners::table(*port)).collect();
+        keep(&mut self.plan.route_tables, |name| there.contains(name));
+        let of_addresses: BTreeSet<Name> =
+            self.streams.winners().map(|(key, _)| listeners::name_of_address(*key)).collect();
+        keep(&mut self.plan.listeners, |name| {
+            &**name == "outbound" || there.contains(name) || of_addresses.contains(name)
+        });
+        let all: Vec<_> = match touched.everywhere {
+            true => self.streams.winners().map(|(key, _)| *key).collect(),
+            false => touched.streams.iter().copied().collect(),
+        };
+        for key in all {
+            self.update_stream(key, sight.on_demand);
+        }
+    }
+
+    fn update_host(&mut self, port: u16, host: &Host) {
+        let name = host_name(host);
+        let domains: Vec<Arc<str>> = self
+            .domains
+            .won(host)
+            .filter(|((p, _), _)| *p == port)
+            .map(|((_, domain), _)| domain.clone())
+            .collect();
+        let hosts = self.hosts.entry(port).or_default();
+        let object = ObjectKey { kind: host.backend.kind, name: host.backend.name.clone() };
+        let entry = self.entries.get(&object).filter(|_| !domains.is_empty());
+        let Some(entry) = entry else {
+            hosts.remove(&name);
+            return;
+        };
+        let cluster = host.backend.cluster();
+        let mut routes = vec![Arc::new(routes::everything(
+            cluster.clone(),
+            Target::Cluster(cluster.clone()),
+            entry.origin.clone(),
+        ))];
+        if host.picked && entry.pick == SdkPick::Honour {
+            routes = routes::with_cluster(&routes, &cluster, &picked(&cluster));
+        }
+        let next = VirtualHost { name: name.clone(), domains, routes };
+        if hosts.get(&name).is_none_or(|old| **old != next) {
+            hosts.insert(name, Arc::new(next));
+        }
+    }
+
+    /// What does not depend on services.
+    fn update_fixed(&mut self, sight: &Sight) {
+        let origin = self.origin();
+        let listener = listeners::outbound(sight.outbound, &origin);
+        put(&mut self.plan.listeners, &listener.name.clone(), listener);
+        let to_app = || Discovery::OriginalDestination {
+            from: vec![Ipv4Addr::new(127, 0, 0, 6).into(), Ipv6Addr::from(6).into()],
+        };
+        let away = Discovery::OriginalDestination { from: Vec::new() };
+        for (name, protocol, discovery) in [
+            (PASSTHROUGH, UpstreamProtocol::AsCaller, away),
+            (INBOUND, UpstreamProtocol::AsCaller, to_app()),
+            (INBOUND_HTTP2, UpstreamProtocol::Http2, to_app()),
+        ] {
+            let cluster = Cluster {
+                name: name.into(),
+                stat_name: name.into(),
+                protocol,
+                tls: None,
+                mesh_tls: None,
+                choice: Choice::Turn,
+                connect_timeout: CONNECT_TIMEOUT,
+                discovery,
+                origin: origin.clone(),
+            };
+            put(&mut self.plan.clusters, &name.into(), cluster);
+        }
+    }
+
+    /// A port's routes, and the listener that leads to them.
+    fn update_table(&mut self, port: u16, sight: &Sight) {
+        let name = listeners::table(port);
+        if matches!(port, OUTBOUND_PORT | INBOUND_PORT)
+            || !(self.hosts.contains_key(&port) || self.ports.contains(&port))
+        {
+            self.plan.route_tables.remove(&name);
+            self.plan.listeners.remove(&name);
+            return;
+        }
+        let origin = self.origin();
+        let rest = match sight.outbound {
+            OutboundMode::AllowAny => {
+                let target = Target::Cluster(PASSTHROUGH.into());
+                routes::everything(PASSTHROUGH.into(), target, origin.clone())
+            }
+            OutboundMode::RegistryOnly => routes::refuse("unknown".into(), 502, origin.clone()),
+        };
+        let hosts = self.hosts.get(&port).into_iter().flat_map(BTreeMap::values).cloned();
+        let mut virtual_hosts: Vec<Arc<VirtualHost>> = hosts.collect();
+        virtual_hosts.push(routes::host("*", vec!["*".into()], rest));
+        virtual_hosts.sort_by(|a, b| a.name.cmp(&b.name));
+        // Those that are equal stay the same in memory.
+        if let Some(old) = self.plan.route_tables.get(&name) {
+            for host in &mut virtual_hosts {
+                if let Ok(at) = old.virtual_hosts.binary_search_by(|o| o.name.cmp(&host.name))
+                    && old.virtual_hosts[at] == *host
+                {
+                    host.clone_from(&old.virtual_hosts[at]);
+                }
+            }
+        }
+        let table = RouteTable { name: name.clone(), virtual_hosts, origin: Vec::new() };
+        put(&mut self.plan.route_tables, &name, table);
+        let listener = listeners::port(port, sight.outbound, sight.on_demand, &origin);
+        put(&mut self.plan.listeners, &name, listener);
+    }
+
+    fn update_stream(&mut self, key: (IpAddr, u16), on_demand: bool) {
+        let name = listeners::name_of_address(key);
+        let Some((_, claim)) = self.streams.winner(&key) else {
+            self.plan.listeners.remove(&name);
+            return;
+        };
+        let object = ObjectKey { kind: claim.backend.kind, name: claim.backend.name.clone() };
+        let Some(entry) = self.entries.get(&object) else { return };
+        let own = claim.backend.cluster();
+        let cluster = if claim.direct { direct(&own) } else { own };
+        // There is a table for the port: whoever speaks anything has hosts in it.
+        let http = (claim.speaks == Speaks::Anything).then_some(on_demand);
+        let listener = listeners::address(key, &cluster, http, &entry.origin);
+        put(&mut self.plan.listeners, &name, listener);
+    }
+
+    fn update_dns(&mut self) {
+        let mut names = Vec::new();
+        for (name, claim) in self.names.winners() {
+            let Some(entry) = self.entries.get(&claim.service) else { continue };
+            let mut addresses = entry.addresses.clone();
+            if entry.headless {
+                let sets = entry.ports.iter().filter_map(|port| {
+                    self.plan.endpoints.get(&port.backend.cluster())
+                });
+                let ends = sets.flat_map(|set| &set.localities).flat_map(|l| &l.endpoints);
+                addresses.extend(ends.map(|end| end.address));
+                addresses.sort();
+                addresses.dedup();
+            }
+            if !addresses.is_empty() {
+                names.push((name.clone(), addresses));
+            }
+        }
+        let listener = listeners::dns(names);
+        put(&mut self.plan.udp_listeners, &listener.name.clone(), listener);
+    }
+
+    /// Where the scope itself is written; else it is nobody's document.
+    fn origin(&self) -> ObjectRef {
+        let object = self
+            .key
+            .scope
+            .as_ref()
+            .map(|name| ObjectKey { kind: Kind::SidecarScope, name: name.clone() });
+        ObjectRef { source: "mesh".into(), object, pointer: "".into(), location: None }
+    }
+}
+
+impl Touched {
+    /// The host itself may lead elsewhere too.
+    fn domains(&mut self, host: &Host, moved: Vec<Moved<(u16, Arc<str>), Claim>>) {
+        for Moved { key: (port, _), before, after } in moved {
+            self.hosts.insert((port, host.clone()));
+            for claim in before.into_iter().chain(after) {
+                self.hosts.insert((port, claim.host));
+            }
+        }
+    }
+
+    fn streams(&mut self, moved: Vec<Moved<(IpAddr, u16), StreamClaim>>) {
+        self.streams.extend(moved.into_iter().map(|moved| moved.key));
+    }
+}
+
+fn is_of(backend: &BackendKey, service: &ObjectKey) -> bool {
+    backend.kind == service.kind && backend.name == service.name
+}
+
+fn uses(entry: &Entry) -> BTreeSet<BackendKey> {
+    entry.ports.iter().map(|port| port.backend.clone()).collect()
+}
+
+fn picked(cluster: &Name) -> Name {
+    format!("{cluster}/picked").into()
+}
+
+fn direct(cluster: &Name) -> Name {
+    format!("{cluster}/direct").into()
+}
+
+fn host_name(host: &Host) -> Name {
+    let cluster = host.backend.cluster();
+    if host.picked { picked(&cluster) } else { cluster }
+}
+
+/// As a host header has it.
+fn domain(address: IpAddr) -> Arc<str> {
+    match address {
+        IpAddr::V4(v4) => v4.to_string().into(),
+        IpAddr::V6(v6) => format!("[{v6}]").into(),
+    }
+}
+
