@@ -277,8 +277,7 @@ pub(crate) fn update(
         .collect();
     reached.sort();
     reached.dedup_by_key(|one| (one.address, one.port));
-    let localities =
-        if unreachable { Vec::new() } else { by_locality(found, exact, &mesh.lane) };
+    let localities = if unreachable { Vec::new() } else { by_locality(found, exact, &mesh.lane) };
     put(&mut plan.endpoints, &name, EndpointSet { name: name.clone(), localities });
     reached
 }

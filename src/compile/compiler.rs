@@ -180,8 +180,10 @@ impl Compiler {
             self.sidecars.values().filter_map(|sidecar| sidecar.scope.as_ref()).collect();
         self.scopes.retain(|key, _| used.contains(key));
         for key in used {
-            let scope =
-                self.scopes.entry(key.clone()).or_insert_with(|| sidecar::Outbound::new(key.clone()));
+            let scope = self
+                .scopes
+                .entry(key.clone())
+                .or_insert_with(|| sidecar::Outbound::new(key.clone()));
             let update = || scope.update(catalog, changed, &self.directory, &changes);
             out.note(GroupKey::Scope(key.clone()), update)
                 .unwrap_or_else(|| *scope = sidecar::Outbound::new(key.clone()));
@@ -199,9 +201,7 @@ impl Compiler {
     #[must_use]
     pub fn base(&self, key: &GroupKey) -> Option<GroupKey> {
         match key {
-            GroupKey::Sidecar(key) => {
-                self.sidecars.get(key)?.scope.clone().map(GroupKey::Scope)
-            }
+            GroupKey::Sidecar(key) => self.sidecars.get(key)?.scope.clone().map(GroupKey::Scope),
             GroupKey::Gateway(_) | GroupKey::Grpc { .. } | GroupKey::Scope(_) => None,
         }
     }

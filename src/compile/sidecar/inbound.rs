@@ -127,12 +127,8 @@ impl Inbound {
             }
         }
         let mesh = view.mesh();
-        let ours = ObjectRef {
-            source: "mesh".into(),
-            object: None,
-            pointer: "".into(),
-            location: None,
-        };
+        let ours =
+            ObjectRef { source: "mesh".into(), object: None, pointer: "".into(), location: None };
         let mut chains: Vec<FilterChain> = refused(&ours).collect();
         let mut tables = Vec::new();
         for (number, (_, port)) in &ports {
@@ -184,7 +180,8 @@ fn chains_of(
         transport,
         protocols: protocols.iter().map(|p| Name::from(*p)).collect(),
     };
-    let tcp = || stream(&number.map_or("inbound".into(), |n| format!("inbound/{n}")), Some(INBOUND));
+    let tcp =
+        || stream(&number.map_or("inbound".into(), |n| format!("inbound/{n}")), Some(INBOUND));
     let web = || match port {
         Some(port) if port.speaks != Speaks::Tcp => http(port.number),
         _ => tcp(),
@@ -201,15 +198,30 @@ fn chains_of(
         out.push(chain(name("tls"), captured(Some(Transport::Tls), &[]), tcp(), origin));
         match port.map(|port| port.speaks) {
             Some(Speaks::Http) => {
-                out.push(chain(name("plain"), captured(Some(Transport::Plain), &[]), web(), origin));
+                out.push(chain(
+                    name("plain"),
+                    captured(Some(Transport::Plain), &[]),
+                    web(),
+                    origin,
+                ));
             }
             Some(Speaks::Anything) => {
                 let http = captured(Some(Transport::Plain), &["http/1.0", "http/1.1", "h2c"]);
                 out.push(chain(name("http"), http, web(), origin));
-                out.push(chain(name("plain"), captured(Some(Transport::Plain), &[]), tcp(), origin));
+                out.push(chain(
+                    name("plain"),
+                    captured(Some(Transport::Plain), &[]),
+                    tcp(),
+                    origin,
+                ));
             }
             Some(Speaks::Tcp) | None => {
-                out.push(chain(name("plain"), captured(Some(Transport::Plain), &[]), tcp(), origin));
+                out.push(chain(
+                    name("plain"),
+                    captured(Some(Transport::Plain), &[]),
+                    tcp(),
+                    origin,
+                ));
             }
         }
     }
@@ -332,4 +344,3 @@ fn is(endpoint: &Endpoint, workload: &SidecarKey) -> bool {
     known.identity.as_ref() == Some(&workload.identity)
         && workload.labels.iter().all(|(key, value)| known.labels.get(key) == Some(value))
 }
-

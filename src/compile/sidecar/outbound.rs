@@ -171,9 +171,8 @@ impl Outbound {
         self.tracker.set(Piece::Sight, view.into_reads());
         let empty = BTreeMap::new();
         let old = self.sight.as_ref().map_or(&empty, |sight| &sight.services);
-        let differs = |(key, ports): &(&ObjectKey, &Option<BTreeSet<u16>>)| {
-            old.get(*key) != Some(*ports)
-        };
+        let differs =
+            |(key, ports): &(&ObjectKey, &Option<BTreeSet<u16>>)| old.get(*key) != Some(*ports);
         todo.extend(next.services.iter().filter(differs).map(|(key, _)| key.clone()));
         todo.extend(old.keys().filter(|key| !next.services.contains_key(*key)).cloned());
         self.ports = if next.on_demand { directory.ports().collect() } else { BTreeSet::new() };
@@ -310,7 +309,9 @@ impl Outbound {
             }
             if anew {
                 let ports = own.keys().map(|(port, _)| (*port, host(false)));
-                touched.hosts.extend(ports.chain(picks.keys().map(|(port, _)| (*port, host(true)))));
+                touched
+                    .hosts
+                    .extend(ports.chain(picks.keys().map(|(port, _)| (*port, host(true)))));
                 touched.streams.extend(streams.keys().copied());
             }
             let own_moved = self.domains.set(&host(false), own);
@@ -522,9 +523,10 @@ impl Outbound {
             let Some(entry) = self.entries.get(&claim.service) else { continue };
             let mut addresses = entry.addresses.clone();
             if entry.headless {
-                let sets = entry.ports.iter().filter_map(|port| {
-                    self.plan.endpoints.get(&port.backend.cluster())
-                });
+                let sets = entry
+                    .ports
+                    .iter()
+                    .filter_map(|port| self.plan.endpoints.get(&port.backend.cluster()));
                 let ends = sets.flat_map(|set| &set.localities).flat_map(|l| &l.endpoints);
                 addresses.extend(ends.map(|end| end.address));
                 addresses.sort();
@@ -593,4 +595,3 @@ fn domain(address: IpAddr) -> Arc<str> {
         IpAddr::V6(v6) => format!("[{v6}]").into(),
     }
 }
-

@@ -11,6 +11,7 @@
 //! the same pod gives the same bytes, and a pod that has a sidecar already gets the one of today in its place.
 
 mod documents;
+mod host;
 mod pod;
 mod probes;
 mod refuse;
@@ -27,6 +28,7 @@ use serde_json::Value;
 use crate::capture::Tool;
 
 pub use documents::{Changed, documents};
+pub use host::{HOST_FOLDER, HOST_TOKEN, Host, HostFile};
 pub use pod::inject;
 pub use shared::{CONFIG_MAP, Shared};
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::Options;
 use super::template::{CONFIG_FOLDER, TOKEN_FOLDER};
 use crate::bootstrap::{Bootstrap, HostPort, Mounted, Role, Sidecar, Workload, XdsTls};
 
@@ -16,7 +15,6 @@ pub(super) const BOOTSTRAP: &str = "bootstrap.json";
 /// Where sidecars find the control plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shared {
-    pub options: Options,
     pub xds: HostPort,
     /// Certificates (PEM) that the control plane's certificate is signed by; `None` for no TLS.
     pub xds_ca: Option<String>,

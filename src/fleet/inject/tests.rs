@@ -75,7 +75,6 @@ fn accepted_by_envoy() {
     };
     let dir = tempfile::tempdir().unwrap();
     let shared = Shared {
-        options: options(),
         xds: "isthmus-xds.isthmus-system.svc:18000".parse().unwrap(),
         xds_ca: Some(rcgen::generate_simple_self_signed(["a".into()]).unwrap().cert.pem()),
     };
