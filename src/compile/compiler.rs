@@ -290,6 +290,7 @@ impl Compiler {
         all.extend(grpc::names::conflicts(catalog));
         all.extend(references::broken(catalog));
         all.extend(references::untargeted(catalog));
+        all.extend(policy::reach_nothing(catalog).into_iter().map(Complaint::from));
         all.extend(self.register.complaints());
         all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
         let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();

@@ -15,6 +15,7 @@
 //! It must never know Envoy's field names, do I/O, read a clock, or fail: it returns results and findings. One bad object
 //! costs exactly its own piece.
 
+mod access;
 mod backend;
 mod compiler;
 mod complaint;

@@ -9,6 +9,7 @@
 //! shared, so that the next plan costs what changed and an unchanged thing is the same thing in memory.
 //! It must never know which source something came from, beyond the `ObjectRef`.
 
+mod access;
 mod cluster;
 mod listener;
 mod route;
@@ -17,6 +18,10 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+pub use access::{
+    Access, AccessPolicy, AccessRule, Asked, AskedProtocol, Call, Caller, JWT, JwtProvider,
+    JwtProviders, TextMatch, Trial,
+};
 pub use cluster::{
     Choice, Cluster, Discovery, EndpointSet, IDENTITY, LaneFallback, LbEndpoint, LocalityEndpoints,
     MESH_ALPN, MeshTls, ROOTS, Trust, UpstreamProtocol, UpstreamTls,
@@ -47,6 +52,8 @@ pub struct Plan {
     /// One entry for each cluster, even when it has no endpoints: silence would keep the cluster warming
     /// (xds-rules 33).
     pub endpoints: OrdMap<Name, Arc<EndpointSet>>,
+    /// The one that is needed, if any.
+    pub jwt: OrdMap<Name, Arc<JwtProviders>>,
     pub secrets: OrdMap<Name, Arc<Secret>>,
     pub runtime: OrdMap<Name, Arc<RuntimeLayer>>,
 }

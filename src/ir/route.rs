@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use model::{Cors, Fraction, HeaderEdit, ObjectRef, Retry, RouteMatch};
 
-use crate::Name;
+use crate::{Access, Name};
 
 /// The routes behind one listener (or one filter chain of it).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct RouteTable {
     pub name: Name,
     /// In order of name. Unchanged virtual hosts are shared with the previous plan.
     pub virtual_hosts: Vec<Arc<VirtualHost>>,
+    /// What is let through to routes that do not say it themselves.
+    pub access: Option<Arc<Access>>,
     pub origin: Vec<ObjectRef>,
 }
 
@@ -32,6 +34,8 @@ pub struct Route {
     pub request_headers: HeaderEdit,
     pub response_headers: HeaderEdit,
     pub cors: Option<Cors>,
+    /// In place of that of the table.
+    pub access: Option<Arc<Access>>,
     pub origin: ObjectRef,
 }
 

@@ -171,6 +171,22 @@ codes! {
     /// A new root of the mesh does not sign anything yet, because proxies have not acknowledged it for a long time. They would
     /// trust nobody who shows a certificate of it.
     ROOT_WAITS = 1904, "new root waits for proxies";
+    /// A policy names a part of its target that is not there: a port of a service, a rule of a route. It has no effect there.
+    POLICY_SECTION = 2001, "part of a target not found";
+    /// No pod has the labels that a policy selects.
+    POLICY_REACHES_NOTHING = 2002, "policy reaches nothing";
+    /// A rule speaks of requests (hosts, methods, paths, headers, claims), and the policy reaches ports where only whole
+    /// connections are seen. Where it allows, it lets nobody in there; where it denies, what else it says is refused there.
+    ACCESS_NEEDS_HTTP = 2003, "rule needs HTTP";
+    /// A rule speaks of identities of the mesh, and clients of a Gateway have none. It holds for nobody there.
+    ACCESS_IDENTITY = 2004, "no identities here";
+    /// A rule speaks of a service of which nobody is known to be it: there is no such service, or its endpoints have no
+    /// identities.
+    ACCESS_SERVICE = 2005, "nobody is this service";
+    /// The keys by which JWTs are judged are not there. No JWT of that issuer is good.
+    JWT_KEYS = 2006, "keys of JWTs are missing";
+    /// An authorization service is not asked where a policy wants it: on trial (mode Shadow), or about whole connections.
+    ACCESS_NOT_ASKED = 2007, "authorization service is not asked";
 
     /// A workload in a namespace that wants sidecars, or that `isthmus inject` was given, gets none. The text says why; the
     /// pod has it as its annotation `isthmus.dev/not-injected`. Nothing else is changed of it.

@@ -62,6 +62,7 @@ impl Group {
                     name: "tcp".into(),
                     matches: ChainMatch::Any,
                     tls: None,
+                    access: self.connections.judged.access.clone(),
                     handler: Handler::Tcp(forward(
                         front,
                         self.winner(index, &None, &mut out.outranked),
@@ -129,6 +130,7 @@ impl Group {
                     name,
                     matches: ChainMatch::Tls(Vec::new()),
                     tls: terminate.then(|| back.tls.clone()),
+                    access: self.connections.judged.access.clone(),
                     handler: Handler::Tcp(forward),
                     origin: back.origin.clone(),
                 }
@@ -218,11 +220,13 @@ fn http_chain(front: &Front, back: &Back, table: &Name) -> FilterChain {
             ChainMatch::Any
         },
         tls: tls.then(|| back.tls.clone()),
+        access: None,
         handler: Handler::Http(HttpConnection {
             stat_prefix: format!("{}_{name}", front.entrance.port).into(),
             side: Side::Edge,
             route_table: table.clone(),
-            filters: vec![FilterSlot::Cors, FilterSlot::Session],
+            // A preflight shows no credentials.
+            filters: vec![FilterSlot::Cors, FilterSlot::Access, FilterSlot::Session],
         }),
         origin: back.origin.clone(),
     }

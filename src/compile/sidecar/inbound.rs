@@ -264,6 +264,7 @@ fn table(port: &Port) -> RouteTable {
     RouteTable {
         name: table_name(port.number),
         virtual_hosts: vec![routes::host("*", vec!["*".into()], route)],
+        access: None,
         origin: vec![port.origin.clone()],
     }
 }

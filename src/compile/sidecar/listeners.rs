@@ -30,7 +30,14 @@ pub(super) fn chain(
         true => ChainMatch::Any,
         false => ChainMatch::Captured(captured),
     };
-    FilterChain { name: name.into(), matches, tls: None, handler, origin: origin.clone() }
+    FilterChain {
+        name: name.into(),
+        matches,
+        tls: None,
+        access: None,
+        handler,
+        origin: origin.clone(),
+    }
 }
 
 /// Whole connections to a cluster; `None` closes them.

@@ -495,7 +495,8 @@ impl Outbound {
                 }
             }
         }
-        let table = RouteTable { name: name.clone(), virtual_hosts, origin: Vec::new() };
+        let table =
+            RouteTable { name: name.clone(), virtual_hosts, access: None, origin: Vec::new() };
         put(&mut self.plan.route_tables, &name, table);
         let listener = listeners::port(port, sight.outbound, sight.on_demand, &origin);
         put(&mut self.plan.listeners, &name, listener);

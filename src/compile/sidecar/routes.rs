@@ -45,6 +45,7 @@ fn route(name: Name, action: Action, origin: ObjectRef) -> Route {
         request_headers: HeaderEdit::default(),
         response_headers: HeaderEdit::default(),
         cors: None,
+        access: None,
         origin,
     }
 }

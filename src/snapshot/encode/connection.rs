@@ -11,7 +11,7 @@ use pb::http_connection_manager as hcm;
 
 use super::cluster::{CONNECTION_WINDOW, STREAM_WINDOW};
 use super::common::{ads, any, boolean, duration, uint32};
-use super::lane;
+use super::{access, lane};
 
 pub(super) const CORS: &str = "envoy.filters.http.cors";
 pub(super) const SESSION: &str = "envoy.filters.http.stateful_session";
@@ -27,7 +27,7 @@ pub(super) fn manager(http: &ir::HttpConnection) -> pb::HttpConnectionManager {
     pb::HttpConnectionManager {
         stat_prefix: stat_prefix.to_string(),
         route_specifier: Some(routes_from(route_table)),
-        http_filters: filters.iter().map(filter).chain([router()]).collect(),
+        http_filters: filters.iter().flat_map(filter).chain([router()]).collect(),
         // The peer's address counts, not an `x-forwarded-for` that anybody can write; it also makes Envoy drop
         // `x-envoy-*` request headers that come from outside.
         use_remote_address: Some(boolean(edge)),
@@ -83,13 +83,15 @@ fn routes_from(table: &ir::Name) -> hcm::RouteSpecifier {
     })
 }
 
-fn filter(slot: &FilterSlot) -> pb::HttpFilter {
-    match slot {
+fn filter(slot: &FilterSlot) -> Vec<pb::HttpFilter> {
+    let one = match slot {
+        FilterSlot::Access => return access::filters(),
         FilterSlot::Cors => http_filter(CORS, any(&Cors {})),
         FilterSlot::Lane(carrier) => http_filter(LANE, any(&lane::extract(carrier))),
         FilterSlot::OnDemand => http_filter(ON_DEMAND, any(&on_demand())),
         FilterSlot::Session => http_filter(SESSION, any(&StatefulSession::default())),
-    }
+    };
+    vec![one]
 }
 
 fn on_demand() -> OnDemand {
@@ -107,7 +109,10 @@ fn router() -> pb::HttpFilter {
     http_filter(ROUTER, any(&Router::default()))
 }
 
-fn http_filter(name: &str, config: envoy_types::pb::google::protobuf::Any) -> pb::HttpFilter {
+pub(super) fn http_filter(
+    name: &str,
+    config: envoy_types::pb::google::protobuf::Any,
+) -> pb::HttpFilter {
     pb::HttpFilter {
         name: name.to_string(),
         config_type: Some(pb::http_filter::ConfigType::TypedConfig(config)),
