@@ -171,6 +171,7 @@ codes! {
     /// A new root of the mesh does not sign anything yet, because proxies have not acknowledged it for a long time. They would
     /// trust nobody who shows a certificate of it.
     ROOT_WAITS = 1904, "new root waits for proxies";
+
     /// A policy names a part of its target that is not there: a port of a service, a rule of a route. It has no effect there.
     POLICY_SECTION = 2001, "part of a target not found";
     /// No pod has the labels that a policy selects.

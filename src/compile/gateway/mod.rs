@@ -1,17 +1,17 @@
 //! The gateway role: one Gateway and everything attached to it → the plan of its proxies.
 
 mod addresses;
-mod attach;
+pub(crate) mod attach;
 mod backend_tls;
 mod certificates;
 mod conflicts;
 mod fleet;
-mod listeners;
+pub(crate) mod listeners;
 mod rivals;
-mod rules;
+pub(crate) mod rules;
 mod session;
 mod sockets;
-mod status;
+pub(crate) mod status;
 mod streams;
 mod tables;
 
@@ -433,7 +433,7 @@ impl Group {
             let route = view.route(name);
             let next = route.map(|route: &Arc<Route>| match name.kind {
                 Kind::HttpRoute | Kind::GrpcRoute => {
-                    rules::rules(&view, &self.name, route, entrance)
+                    rules::rules(&view, Some(&self.name), route, entrance)
                 }
                 _ => streams::rules(&view, route, entrance),
             });

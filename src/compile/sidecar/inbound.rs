@@ -240,7 +240,9 @@ fn mesh_tls(mesh: &MeshSettings) -> TlsTermination {
             required: true,
             names: names.collect(),
         }),
-        alpn: Some(vec![MESH_ALPN.into()]),
+        // Callers offer `isthmus`, and the chain is chosen by that. Nothing is agreed upon: an HTTP connection would then count
+        // as HTTP/1 because its protocol is not h2, and gRPC would be refused.
+        alpn: Some(Vec::new()),
     }
 }
 

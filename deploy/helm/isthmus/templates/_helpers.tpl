@@ -53,5 +53,5 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{/* Not empty where pods get sidecars: these find the control plane as the Envoys of Gateways do. */}}
 {{- define "isthmus.injection" -}}
-{{- if and .Values.injection.enabled .Values.fleet.enabled -}}yes{{- end -}}
+{{- if and .Values.injection.enabled .Values.fleet.enabled .Values.mesh.enabled -}}yes{{- end -}}
 {{- end -}}
