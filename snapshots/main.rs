@@ -50,6 +50,7 @@ areas! {
     "http" => http,
     "ingress" => ingress,
     "input" => input,
+    "lanes" => lanes,
     "listener" => listener,
     "listenerset" => listenerset,
     "match" => matching,

@@ -132,6 +132,7 @@ impl Server {
                 .iter()
                 .map(|n| n.as_str().into())
                 .collect(),
+            pods: settings.mesh,
             seed: objects,
         });
         let file_name = files.iter().map(|options| options.name.clone());

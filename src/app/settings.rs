@@ -105,9 +105,11 @@ spec::settings! {
     cluster_name: String = Fixed("isthmus");
     /// Whether there is a mesh: sidecars are served, and proxies get certificates that say who they are.
     mesh: bool = Fixed("true");
-    /// Certificates (PEM) of the CA that is to sign them: first its own, last the root. Without it, Isthmus makes a CA and
-    /// replaces it in time; it is kept in the Secret CLUSTER-NAME-ca, or without Kubernetes in the state folder.
+    /// Certificates (PEM) of the CA that is to sign them, its own first. Without it, Isthmus makes a CA and replaces it in
+    /// time; it is kept in the Secret CLUSTER-NAME-ca, or without Kubernetes in the state folder.
     mesh_ca_cert: Option<PathBuf> = Fixed("");
+    /// Certificates (PEM) of the roots that the CA in mesh-ca-cert comes from, where they are not in the same file.
+    mesh_ca_roots: Option<PathBuf> = Fixed("");
     /// Private key (PKCS#8 PEM) of the CA in mesh-ca-cert.
     mesh_ca_key: Option<PathBuf> = Fixed("");
     /// How long a proxy's certificate is good for; at half of that it gets another one.
@@ -210,6 +212,9 @@ impl Settings {
                 "mesh-ca-cert",
                 "a certificate and its key go together: set mesh-ca-cert and mesh-ca-key",
             );
+        }
+        if self.mesh_ca_roots.is_some() && self.mesh_ca_cert.is_none() {
+            say("mesh-ca-roots", "tells about a CA that is given: set mesh-ca-cert too");
         }
         if self.mesh_leaf_life < MIN_LEAF_LIFE {
             say(

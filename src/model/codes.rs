@@ -192,4 +192,14 @@ codes! {
 
     /// A proxy refused what it was sent. The text is the proxy's own.
     PROXY_REJECTED = 3101, "proxy rejected the configuration";
+
+    /// A service of a LaneGroup has no endpoint in a lane that runs. Its requests go to the base there, or fail with
+    /// `onMissing: Fail`; further on they are in their lane again, if the apps on the way carry the lane's header or
+    /// `baggage` from the call that they take to those that they make. No proxy can do that for them.
+    LANE_MEMBER_MISSING = 2101, "nobody in a lane";
+    /// All endpoints of a service of a LaneGroup are in lanes, so that requests without a lane fail there.
+    LANE_BASE_MISSING = 2102, "nobody outside of lanes";
+    /// Endpoints have the label of a lane that no LaneGroup of their service knows. They get no requests: as part of the
+    /// base they would get those of everybody.
+    LANE_UNKNOWN = 2103, "label of an unknown lane";
 }

@@ -319,7 +319,9 @@ fn mesh_tls(mesh: &MeshSettings) -> TlsTermination {
             required: true,
             names: names.collect(),
         }),
-        alpn: Some(vec![MESH_ALPN.into()]),
+        // Callers offer `isthmus`, and the chain is chosen by that. Nothing is agreed upon: an HTTP connection would then count
+        // as HTTP/1 because its protocol is not h2, and gRPC would be refused.
+        alpn: Some(Vec::new()),
     }
 }
 
@@ -343,6 +345,7 @@ fn table(port: &Port, access: &Access) -> RouteTable {
     RouteTable {
         name: table_name(port.number),
         virtual_hosts: vec![routes::host("*", vec!["*".into()], route)],
+        lanes: None,
         access: access.judged.access.clone(),
         origin: vec![port.origin.clone()],
     }

@@ -18,8 +18,10 @@ use super::services::{self, Entry, Speaks};
 use super::{INBOUND, INBOUND_HTTP2, INBOUND_PORT, OUTBOUND_PORT, PASSTHROUGH};
 use super::{listeners, routes};
 use crate::backend::{self, BackendKey, Caller, Reached};
+use crate::gamma::{self, PortRoutes};
 use crate::group::ScopeKey;
 use crate::grpc::names::Right;
+use crate::lanes;
 use crate::plan::{keep, put};
 use crate::tracker::Tracker;
 
@@ -30,6 +32,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 enum Piece {
     Sight,
     Service(ObjectKey),
+    /// Those of the routes that are attached to a port.
+    Routes(BackendKey),
     Backend(BackendKey),
 }
 
@@ -85,6 +89,8 @@ pub(crate) struct Outbound {
     tracker: Tracker<Piece>,
     sight: Option<Sight>,
     entries: BTreeMap<ObjectKey, Entry>,
+    /// Of ports with routes of their own.
+    routes: BTreeMap<BackendKey, PortRoutes>,
     /// How many services use a back end.
     users: BTreeMap<BackendKey, usize>,
     reached: BTreeMap<BackendKey, Vec<Reached>>,
@@ -104,6 +110,7 @@ impl Outbound {
             tracker: Tracker::new(),
             sight: None,
             entries: BTreeMap::new(),
+            routes: BTreeMap::new(),
             users: BTreeMap::new(),
             reached: BTreeMap::new(),
             domains: Claims::default(),
@@ -134,25 +141,38 @@ impl Outbound {
         if self.sight.is_none() || changes.places || stale.contains(&Piece::Sight) {
             self.look(catalog, directory, &mut todo, &mut touched);
         }
-        let mut backends = BTreeSet::new();
+        let (mut routes, mut backends) = (BTreeSet::new(), BTreeSet::new());
         for piece in stale {
             match piece {
                 Piece::Sight => {}
                 Piece::Service(key) => drop(todo.insert(key)),
+                Piece::Routes(key) => drop(routes.insert(key)),
                 Piece::Backend(key) => drop(backends.insert(key)),
             }
         }
         for key in &todo {
             self.update_service(catalog, directory, key, &mut touched);
             // What was compiled just now is not stale.
+            routes.retain(|backend| !is_of(backend, key));
             backends.retain(|backend| !is_of(backend, key));
+        }
+        for key in routes {
+            if self.update_routes(catalog, &key, &mut touched) {
+                touched.any = true;
+                let service = ObjectKey { kind: key.kind, name: key.name.clone() };
+                self.claim(&service, true, &mut touched);
+            }
         }
         for key in backends {
             if self.users.contains_key(&key) {
                 touched.any = true;
+                let name = key.cluster();
+                let lanes = |plan: &Plan| plan.clusters.get(&name).is_some_and(|c| c.has_lanes());
+                let before = lanes(&self.plan);
                 self.update_backend(catalog, &key);
+                let anew = before != lanes(&self.plan);
                 let service = ObjectKey { kind: key.kind, name: key.name.clone() };
-                self.claim(&service, false, &mut touched);
+                self.claim(&service, anew, &mut touched);
             }
         }
         self.settle(touched)
@@ -214,10 +234,12 @@ impl Outbound {
             *self.users.entry(backend.clone()).or_default() += 1;
         }
         for backend in before.difference(&after) {
+            self.drop_routes(backend, touched);
             self.release(backend, touched);
         }
         for backend in &after {
             self.update_backend(catalog, backend);
+            self.update_routes(catalog, backend, touched);
         }
         self.claim(key, true, touched);
     }
@@ -228,6 +250,50 @@ impl Outbound {
         let reached = backend::update(&view, key, Caller::Sidecar, None, &mut self.plan);
         self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
         self.reached.insert(key.clone(), reached);
+    }
+
+    /// Brings the routes of a port in step with the catalog; returns whether they are others.
+    fn update_routes(
+        &mut self,
+        catalog: &Catalog,
+        key: &BackendKey,
+        touched: &mut Touched,
+    ) -> bool {
+        let service = ObjectKey { kind: key.kind, name: key.name.clone() };
+        let there = self.entries.get(&service).is_some_and(|entry| uses(entry).contains(key));
+        if !there {
+            return false;
+        }
+        let view = View::new(catalog);
+        let next = gamma::routes(&view, &service, key.port, &self.key.namespace);
+        self.tracker.set(Piece::Routes(key.clone()), view.into_reads());
+        if next.as_ref() == self.routes.get(key) {
+            return false;
+        }
+        for backend in next.iter().flat_map(|routes| &routes.backends) {
+            *self.users.entry(backend.clone()).or_default() += 1;
+            if !self.reached.contains_key(backend) {
+                self.update_backend(catalog, backend);
+            }
+        }
+        let old = match next {
+            Some(next) => self.routes.insert(key.clone(), next),
+            None => self.routes.remove(key),
+        };
+        self.release_routes(old, touched);
+        true
+    }
+
+    fn drop_routes(&mut self, key: &BackendKey, touched: &mut Touched) {
+        self.tracker.forget(&Piece::Routes(key.clone()));
+        let old = self.routes.remove(key);
+        self.release_routes(old, touched);
+    }
+
+    fn release_routes(&mut self, routes: Option<PortRoutes>, touched: &mut Touched) {
+        for backend in routes.into_iter().flat_map(|routes| routes.backends) {
+            self.release(&backend, touched);
+        }
     }
 
     fn release(&mut self, backend: &BackendKey, touched: &mut Touched) {
@@ -274,7 +340,7 @@ impl Outbound {
             let host = |picked| Host { backend: backend.clone(), picked };
             let (mut own, mut picks) = (BTreeMap::new(), BTreeMap::new());
             let mut streams = BTreeMap::new();
-            let honour = entry.pick == SdkPick::Honour;
+            let honour = entry.pick != SdkPick::Rebalance;
             if port.speaks != Speaks::Tcp {
                 let claim = |right, picked| Claim {
                     right: (picked, right, key.kind),
@@ -347,6 +413,7 @@ impl Outbound {
                 let cluster = Cluster {
                     name: direct.clone(),
                     stat_name: format!("{}.direct", cluster.stat_name).into(),
+                    choice: Choice::Turn,
                     discovery: Discovery::OriginalDestination { from: Vec::new() },
                     ..(*cluster).clone()
                 };
@@ -376,7 +443,7 @@ impl Outbound {
     fn update_ways(&mut self, touched: &Touched, sight: &Sight) {
         let mut tables = BTreeSet::new();
         for (port, host) in &touched.hosts {
-            self.update_host(*port, host);
+            self.update_host(*port, host, sight);
             tables.insert(*port);
         }
         self.hosts.retain(|_, hosts| !hosts.is_empty());
@@ -400,11 +467,11 @@ impl Outbound {
             false => touched.streams.iter().copied().collect(),
         };
         for key in all {
-            self.update_stream(key, sight.on_demand);
+            self.update_stream(key, sight);
         }
     }
 
-    fn update_host(&mut self, port: u16, host: &Host) {
+    fn update_host(&mut self, port: u16, host: &Host, sight: &Sight) {
         let name = host_name(host);
         let domains: Vec<Arc<str>> = self
             .domains
@@ -420,13 +487,24 @@ impl Outbound {
             return;
         };
         let cluster = host.backend.cluster();
-        let mut routes = vec![Arc::new(routes::everything(
-            cluster.clone(),
-            Target::Cluster(cluster.clone()),
-            entry.origin.clone(),
-        ))];
-        if host.picked && entry.pick == SdkPick::Honour {
-            routes = routes::with_cluster(&routes, &cluster, &picked(&cluster));
+        let attached = self.routes.get(&host.backend);
+        let mut routes = match attached.filter(|_| !host.picked || entry.pick != SdkPick::Direct) {
+            Some(attached) => attached.routes.clone(),
+            None => vec![Arc::new(routes::everything(
+                cluster.clone(),
+                Target::Cluster(cluster.clone()),
+                entry.origin.clone(),
+            ))],
+        };
+        if host.picked && entry.pick != SdkPick::Rebalance {
+            let to_picked = routes::with_cluster(&routes, &cluster, &picked(&cluster));
+            // What is in a lane stays in it, whatever the app picked.
+            let lanes = self.plan.clusters.get(&cluster).is_some_and(|c| c.has_lanes());
+            routes = match lanes {
+                true => routes::in_a_lane(&routes, &lanes::carrier(&sight.mesh.lane)),
+                false => Vec::new(),
+            };
+            routes.extend(to_picked);
         }
         let next = VirtualHost { name: name.clone(), domains, routes };
         if hosts.get(&name).is_none_or(|old| **old != next) {
@@ -437,6 +515,8 @@ impl Outbound {
     /// What does not depend on services.
     fn update_fixed(&mut self, sight: &Sight) {
         let origin = self.origin();
+        let shares = lanes::no_shares();
+        put(&mut self.plan.runtime, &shares.name.clone(), shares);
         let listener = listeners::outbound(sight.outbound, &origin);
         put(&mut self.plan.listeners, &listener.name.clone(), listener);
         let to_app = || Discovery::OriginalDestination {
@@ -495,14 +575,19 @@ impl Outbound {
                 }
             }
         }
-        let table =
-            RouteTable { name: name.clone(), virtual_hosts, access: None, origin: Vec::new() };
+        let table = RouteTable {
+            name: name.clone(),
+            virtual_hosts,
+            lanes: None,
+            access: None,
+            origin: Vec::new(),
+        };
         put(&mut self.plan.route_tables, &name, table);
-        let listener = listeners::port(port, sight.outbound, sight.on_demand, &origin);
+        let listener = listeners::port(port, sight, &origin);
         put(&mut self.plan.listeners, &name, listener);
     }
 
-    fn update_stream(&mut self, key: (IpAddr, u16), on_demand: bool) {
+    fn update_stream(&mut self, key: (IpAddr, u16), sight: &Sight) {
         let name = listeners::name_of_address(key);
         let Some((_, claim)) = self.streams.winner(&key) else {
             self.plan.listeners.remove(&name);
@@ -513,7 +598,7 @@ impl Outbound {
         let own = claim.backend.cluster();
         let cluster = if claim.direct { direct(&own) } else { own };
         // There is a table for the port: whoever speaks anything has hosts in it.
-        let http = (claim.speaks == Speaks::Anything).then_some(on_demand);
+        let http = (claim.speaks == Speaks::Anything).then_some(sight);
         let listener = listeners::address(key, &cluster, http, &entry.origin);
         put(&mut self.plan.listeners, &name, listener);
     }

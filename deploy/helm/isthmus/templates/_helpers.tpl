@@ -42,6 +42,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* Whether the CA of the mesh is ours to make: not empty. */}}
+{{- define "isthmus.ownCa" -}}
+{{- if and .Values.mesh.enabled (not .Values.mesh.ca.secretName) }}yes{{ end -}}
+{{- end -}}
+
 {{- define "isthmus.xdsSecret" -}}
 {{- default (printf "%s-xds" (include "isthmus.name" .)) .Values.xds.tls.secretName -}}
 {{- end -}}
