@@ -172,7 +172,8 @@ codes! {
     /// trust nobody who shows a certificate of it.
     ROOT_WAITS = 1904, "new root waits for proxies";
 
-    /// A policy names a part of its target that is not there: a port of a service, a rule of a route. It has no effect there.
+    /// A policy names a part of its target that is not there: a port of a service, a rule of a route. It has no effect there. Of
+    /// a Gateway it cannot name a part at all, and is for the whole.
     POLICY_SECTION = 2001, "part of a target not found";
     /// No pod has the labels that a policy selects.
     POLICY_REACHES_NOTHING = 2002, "policy reaches nothing";
@@ -184,8 +185,8 @@ codes! {
     /// A rule speaks of a service of which nobody is known to be it: there is no such service, or its endpoints have no
     /// identities.
     ACCESS_SERVICE = 2005, "nobody is this service";
-    /// The keys by which JWTs are judged are not there. No JWT of that issuer is good.
-    JWT_KEYS = 2006, "keys of JWTs are missing";
+    /// Keys by which JWTs are judged are not there, or cannot be used. No JWT that is signed with them is good.
+    JWT_KEYS = 2006, "keys of JWTs cannot be used";
     /// An authorization service is not asked where a policy wants it: on trial (mode Shadow), or about whole connections.
     ACCESS_NOT_ASKED = 2007, "authorization service is not asked";
 
