@@ -125,8 +125,7 @@ impl Flags {
 
     /// The encoded node of stream `i`.
     pub(crate) fn node(&self, i: usize) -> Result<Vec<u8>, Failure> {
-        let json: serde_json::Value =
-            serde_json::from_str(&numbered(&self.node, i)?)?;
+        let json: serde_json::Value = serde_json::from_str(&numbered(&self.node, i)?)?;
         let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
         let metadata = match value(&json["metadata"]).kind {
             Some(Kind::StructValue(fields)) => Some(fields),

@@ -52,7 +52,10 @@ impl Layers {
         }
         let scopes = |key: &GroupKey| matches!(key, GroupKey::Scope(_));
         self.encoded.retain(|key, _| !scopes(key) || compiler.served(key));
-        touched.into_iter().filter_map(|key| Some((key.clone(), self.compose(compiler, &key)?))).collect()
+        touched
+            .into_iter()
+            .filter_map(|key| Some((key.clone(), self.compose(compiler, &key)?)))
+            .collect()
     }
 
     /// `None` where it is what was sent before, or a part is not there yet.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
-    BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway, GatewayApi,
-    GatewayClass, GatewayConfig, Health, Ingress, IngressClass, Kind, ListenerSet, MeshConfig,
-    MeshService, MeshSettings, Namespace, NamespacedName, Node, Object, ObjectKey, Pod, Question,
-    ReferenceGrant, Refused, Registry, RegistryServiceId, Route, Secret, Service,
+    AccessPolicy, BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway,
+    GatewayApi, GatewayClass, GatewayConfig, Health, Ingress, IngressClass, Kind, LaneGroup,
+    ListenerSet, MeshConfig, MeshService, MeshSettings, Namespace, NamespacedName, Node, Object,
+    ObjectKey, Pod, PolicyTarget, Question, ReferenceGrant, Refused, Registry, RegistryServiceId,
+    Route, Secret, Service,
 };
 
 use crate::guard::ServedService;
@@ -29,7 +30,7 @@ pub enum Key {
     RoutesOf(ObjectKey),
     /// Which ListenerSets name this Gateway; what they say is asked of each.
     ListenerSetsOf(NamespacedName),
-    /// Which policies are for this object; what they say is asked of each.
+    /// Which policies and LaneGroups are for this object; what they say is asked of each.
     PoliciesOf(ObjectKey),
     /// The EndpointSlices of this Service, with their content.
     SlicesOf(NamespacedName),
@@ -383,6 +384,28 @@ impl Catalog {
         })
     }
 
+    pub(crate) fn access_policies_of(
+        &self,
+        target: &ObjectKey,
+    ) -> impl Iterator<Item = &Arc<AccessPolicy>> {
+        let keys = self.policies_of.get(target).into_iter().flatten();
+        keys.filter_map(|key| match self.get(key)? {
+            Object::AccessPolicy(policy) => Some(policy),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn lane_groups_of(
+        &self,
+        target: &ObjectKey,
+    ) -> impl Iterator<Item = &Arc<LaneGroup>> {
+        let keys = self.policies_of.get(target).into_iter().flatten();
+        keys.filter_map(|key| match self.get(key)? {
+            Object::LaneGroup(group) => Some(group),
+            _ => None,
+        })
+    }
+
     pub(crate) fn slices_of(
         &self,
         service: &NamespacedName,
@@ -506,6 +529,10 @@ fn entries(object: &Object) -> BTreeSet<Key> {
     let find = |group: &str, kind: &str, name: &NamespacedName| {
         Some(ObjectKey { kind: Kind::find(group, kind)?, name: name.clone() })
     };
+    let policies_of = |targets: &[PolicyTarget]| {
+        let keys = targets.iter().filter_map(|t| find(&t.group, &t.kind, &t.name));
+        keys.map(Key::PoliciesOf).collect()
+    };
     match object {
         Object::EndpointSlice(slice) => slice.service.iter().cloned().map(Key::SlicesOf).collect(),
         Object::ReferenceGrant(grant) => {
@@ -517,10 +544,12 @@ fn entries(object: &Object) -> BTreeSet<Key> {
             .into_iter()
             .collect(),
         Object::Pod(pod) => pod.addresses.iter().copied().map(Key::PodAt).collect(),
-        Object::BackendTlsPolicy(policy) => {
-            let targets = policy.targets.iter();
-            let keys = targets.filter_map(|t| find(&t.group, &t.kind, &t.name));
-            keys.map(Key::PoliciesOf).collect()
+        Object::BackendTlsPolicy(policy) => policies_of(&policy.targets),
+        Object::AccessPolicy(policy) => policies_of(&policy.reach.targets),
+        Object::LaneGroup(group) => {
+            let entries = group.entries.iter().map(|e| find(&e.group, &e.kind, &e.name));
+            let services = group.services.iter().map(|s| find(&s.group, &s.kind, &s.name));
+            entries.chain(services).flatten().map(Key::PoliciesOf).collect()
         }
         _ => {
             let parents = object.as_route().into_iter().flat_map(|route| &route.parents);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{BackendAuthorities, CertificateRef, Kind, NamespacedName, Object, ObjectKey};
+use model::{BackendAuthorities, CertificateRef, JwtKeys, Kind, NamespacedName, Object, ObjectKey};
 
 /// Whether the objects of this kind are only of use where another object names them.
 #[must_use]
@@ -24,6 +24,12 @@ pub(crate) fn of(object: &Object) -> BTreeSet<ObjectKey> {
             BackendAuthorities::Named(authorities) => certificates(authorities.iter()),
             BackendAuthorities::System | BackendAuthorities::Unknown { .. } => BTreeSet::new(),
         },
+        Object::AccessPolicy(policy) => {
+            certificates(policy.jwt.iter().filter_map(|provider| match &provider.keys {
+                JwtKeys::ConfigMap(reference) => Some(reference),
+                JwtKeys::Inline(_) => None,
+            }))
+        }
         Object::ListenerSet(set) => {
             certificates(set.listeners.iter().flat_map(|listener| &listener.certificates))
         }

@@ -11,7 +11,8 @@ use model::{
 use crate::complaint::{self, Complaint};
 use crate::register::{Register, Registered};
 use crate::{
-    Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, references, refused, sidecar,
+    Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, lanes, references, refused,
+    sidecar,
 };
 
 /// `PolicyStatus.ancestors`: more are not to be written.
@@ -197,8 +198,10 @@ impl Compiler {
             }
         }
         for key in used {
-            let scope =
-                self.scopes.entry(key.clone()).or_insert_with(|| sidecar::Outbound::new(key.clone()));
+            let scope = self
+                .scopes
+                .entry(key.clone())
+                .or_insert_with(|| sidecar::Outbound::new(key.clone()));
             let update = || scope.update(catalog, changed, &self.directory, &changes);
             out.note(GroupKey::Scope(key.clone()), update)
                 .unwrap_or_else(|| *scope = sidecar::Outbound::new(key.clone()));
@@ -216,9 +219,7 @@ impl Compiler {
     #[must_use]
     pub fn base(&self, key: &GroupKey) -> Option<GroupKey> {
         match key {
-            GroupKey::Sidecar(key) => {
-                self.sidecars.get(key)?.scope.clone().map(GroupKey::Scope)
-            }
+            GroupKey::Sidecar(key) => self.sidecars.get(key)?.scope.clone().map(GroupKey::Scope),
             GroupKey::Gateway(_) | GroupKey::Grpc { .. } | GroupKey::Scope(_) => None,
         }
     }
@@ -305,8 +306,12 @@ impl Compiler {
         all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route)));
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
+        all.extend(lanes::findings(catalog));
         all.extend(references::broken(catalog));
         all.extend(references::untargeted(catalog));
+        all.extend(policy::reach_nothing(catalog).into_iter().map(Complaint::from));
+        let inbound = self.sidecars.values().flat_map(|one| one.inbound.complaints());
+        all.extend(inbound.cloned());
         all.extend(self.register.complaints());
         all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
         let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();

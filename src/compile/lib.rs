@@ -6,6 +6,7 @@
 //!                              ├─ gateway/  listeners → attachment of routes → rules → route tables
 //!                              ├─ grpc/     names of services → listeners without sockets, for gRPC programs
 //!                              ├─ backend   references → clusters and endpoint sets
+//!                              ├─ lanes/    LaneGroups: who gets a lane at gateways, who is in it
 //!                              ├─ join      several sources of a MeshService → its endpoints
 //!                              └─ register  services that are written into registries
 //! ```
@@ -15,6 +16,7 @@
 //! It must never know Envoy's field names, do I/O, read a clock, or fail: it returns results and findings. One bad object
 //! costs exactly its own piece.
 
+mod access;
 mod backend;
 mod compiler;
 mod complaint;
@@ -23,6 +25,7 @@ mod gateway;
 mod group;
 mod grpc;
 mod join;
+mod lanes;
 mod peers;
 mod plan;
 mod references;

@@ -9,6 +9,7 @@
 //! shared, so that the next plan costs what changed and an unchanged thing is the same thing in memory.
 //! It must never know which source something came from, beyond the `ObjectRef`.
 
+mod access;
 mod cluster;
 mod listener;
 mod route;
@@ -17,6 +18,10 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+pub use access::{
+    Access, AccessPolicy, AccessRule, Asked, AskedProtocol, Call, Caller, JWT, JwtProvider,
+    JwtProviders, TextMatch, Trial,
+};
 pub use cluster::{
     Choice, Cluster, Discovery, EndpointSet, IDENTITY, LaneFallback, LbEndpoint, LocalityEndpoints,
     MESH_ALPN, MeshTls, ROOTS, Trust, UpstreamProtocol, UpstreamTls,
@@ -27,8 +32,8 @@ pub use listener::{
     StreamForward, StreamTarget, TlsTermination, Transport, UdpHandler, UdpListener,
 };
 pub use route::{
-    Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Route, RouteTable, Session,
-    Target, VirtualHost, WeightedTarget,
+    Action, Forward, HostRewrite, LaneEntry, LaneRule, LaneWhen, Mirror, PathRewrite, Redirect,
+    Route, RouteTable, Session, Target, VirtualHost, WeightedTarget,
 };
 
 /// The name of a resource as the proxy sees it.
@@ -47,9 +52,14 @@ pub struct Plan {
     /// One entry for each cluster, even when it has no endpoints: silence would keep the cluster warming
     /// (xds-rules 33).
     pub endpoints: OrdMap<Name, Arc<EndpointSet>>,
+    /// The one that is needed, if any.
+    pub jwt: OrdMap<Name, Arc<JwtProviders>>,
     pub secrets: OrdMap<Name, Arc<Secret>>,
     pub runtime: OrdMap<Name, Arc<RuntimeLayer>>,
 }
+
+/// The runtime layer that every proxy with sockets asks for.
+pub const RUNTIME: &str = "isthmus";
 
 /// Values that proxies look up with each request, so that they change without anything else.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -50,7 +50,8 @@ pub(crate) fn service(meta: Meta, root: At<'_>, report: &mut Report) -> Service 
         addresses.extend(spec.take("clusterIP"));
     }
     service.headless = addresses.iter().any(|at| at.text() == "None");
-    service.selector = spec.take("selector").map(|at| at.strings()).unwrap_or_default().into_iter().collect();
+    service.selector =
+        spec.take("selector").map(|at| at.strings()).unwrap_or_default().into_iter().collect();
     service.addresses = addresses.iter().filter_map(|at| at.text().parse().ok()).collect();
     if spec.text("type") == Some("ExternalName") {
         service.external_name = spec.shared("externalName");

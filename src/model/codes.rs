@@ -171,7 +171,33 @@ codes! {
     /// A new root of the mesh does not sign anything yet, because proxies have not acknowledged it for a long time. They would
     /// trust nobody who shows a certificate of it.
     ROOT_WAITS = 1904, "new root waits for proxies";
+    /// A policy names a part of its target that is not there: a port of a service, a rule of a route. It has no effect there.
+    POLICY_SECTION = 2001, "part of a target not found";
+    /// No pod has the labels that a policy selects.
+    POLICY_REACHES_NOTHING = 2002, "policy reaches nothing";
+    /// A rule speaks of requests (hosts, methods, paths, headers, claims), and the policy reaches ports where only whole
+    /// connections are seen. Where it allows, it lets nobody in there; where it denies, what else it says is refused there.
+    ACCESS_NEEDS_HTTP = 2003, "rule needs HTTP";
+    /// A rule speaks of identities of the mesh, and clients of a Gateway have none. It holds for nobody there.
+    ACCESS_IDENTITY = 2004, "no identities here";
+    /// A rule speaks of a service of which nobody is known to be it: there is no such service, or its endpoints have no
+    /// identities.
+    ACCESS_SERVICE = 2005, "nobody is this service";
+    /// The keys by which JWTs are judged are not there. No JWT of that issuer is good.
+    JWT_KEYS = 2006, "keys of JWTs are missing";
+    /// An authorization service is not asked where a policy wants it: on trial (mode Shadow), or about whole connections.
+    ACCESS_NOT_ASKED = 2007, "authorization service is not asked";
 
     /// A proxy refused what it was sent. The text is the proxy's own.
     PROXY_REJECTED = 3101, "proxy rejected the configuration";
+
+    /// A service of a LaneGroup has no endpoint in a lane that runs. Its requests go to the base there, or fail with
+    /// `onMissing: Fail`; further on they are in their lane again, if the apps on the way carry the lane's header or
+    /// `baggage` from the call that they take to those that they make. No proxy can do that for them.
+    LANE_MEMBER_MISSING = 2101, "nobody in a lane";
+    /// All endpoints of a service of a LaneGroup are in lanes, so that requests without a lane fail there.
+    LANE_BASE_MISSING = 2102, "nobody outside of lanes";
+    /// Endpoints have the label of a lane that no LaneGroup of their service knows. They get no requests: as part of the
+    /// base they would get those of everybody.
+    LANE_UNKNOWN = 2103, "label of an unknown lane";
 }

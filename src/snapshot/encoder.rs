@@ -49,6 +49,8 @@ impl Encoder {
                 None
             }
         });
+        let extensions = snapshot.set_mut(ResourceType::Extension);
+        step |= apply(&last.jwt, &plan.jwt, extensions, |_, new| new.map(|jwt| encode::jwt(jwt)));
         let secrets = snapshot.set_mut(ResourceType::Secret);
         step |= apply(&last.secrets, &plan.secrets, secrets, |_, new| {
             new.map(|secret| encode::secret(secret))

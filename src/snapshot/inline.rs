@@ -6,13 +6,14 @@ use envoy_types::pb::envoy::config::bootstrap::v3::{
 };
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
-use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
+use envoy_types::pb::envoy::config::core::v3::{TransportSocket, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::{Listener, filter::ConfigType as FilterConfig};
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
-    HttpConnectionManager, http_connection_manager::RouteSpecifier,
+    HttpConnectionManager, HttpFilter, http_connection_manager::RouteSpecifier,
+    http_filter::ConfigType as FilterType,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
@@ -147,6 +148,7 @@ fn without_sources(context: &mut CommonTlsContext) {
 }
 
 fn inline_routes(manager: &mut HttpConnectionManager, snapshot: &Snapshot) {
+    manager.http_filters.iter_mut().for_each(|filter| inline_extension(filter, snapshot));
     let Some(RouteSpecifier::Rds(rds)) = &manager.route_specifier else { return };
     let table = one(snapshot, ResourceType::Route, &rds.route_config_name);
     manager.route_specifier = Some(RouteSpecifier::RouteConfig(RouteConfiguration {
@@ -154,6 +156,13 @@ fn inline_routes(manager: &mut HttpConnectionManager, snapshot: &Snapshot) {
         validate_clusters: Some(protobuf::BoolValue { value: false }),
         ..table.unwrap_or_default()
     }));
+}
+
+fn inline_extension(filter: &mut HttpFilter, snapshot: &Snapshot) {
+    let Some(FilterType::ConfigDiscovery(discovery)) = &mut filter.config_type else { return };
+    let sent: Option<TypedExtensionConfig> = one(snapshot, ResourceType::Extension, &filter.name);
+    let config = sent.and_then(|sent| sent.typed_config).or(discovery.default_config.take());
+    filter.config_type = config.map(FilterType::TypedConfig);
 }
 
 fn edit<T: Message + Name + Default>(any: &mut Any, change: impl FnOnce(&mut T)) {

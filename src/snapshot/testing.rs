@@ -105,6 +105,7 @@ pub(crate) fn route(name: &str, matches: RouteMatch, action: Action) -> Route {
         request_headers: HeaderEdit::default(),
         response_headers: HeaderEdit::default(),
         cors: None,
+        access: None,
         origin: origin(name),
     }
 }
@@ -118,7 +119,13 @@ pub(crate) fn host(name: &str, domains: &[&str], routes: Vec<Route>) -> Arc<Virt
 }
 
 pub(crate) fn table(name: &str, hosts: Vec<Arc<VirtualHost>>) -> RouteTable {
-    RouteTable { name: name.into(), virtual_hosts: hosts, origin: vec![origin("gateway")] }
+    RouteTable {
+        name: name.into(),
+        virtual_hosts: hosts,
+        access: None,
+        lanes: None,
+        origin: vec![origin("gateway")],
+    }
 }
 
 pub(crate) fn set(name: &str, value: &str) -> HeaderEdit {
@@ -144,6 +151,7 @@ pub(crate) fn chain(name: &str, hosts: &[&str], secrets: &[&str], table: &str) -
             client: None,
             alpn: None,
         }),
+        access: None,
         handler: Handler::Http(http),
         origin: origin("gateway"),
     }
@@ -160,7 +168,14 @@ pub(crate) fn stream_chain(
     targets: Vec<StreamTarget>,
 ) -> FilterChain {
     let handler = Handler::Tcp(StreamForward { stat_prefix: name.into(), targets, origin: None });
-    FilterChain { name: name.into(), matches, tls: None, handler, origin: origin("gateway") }
+    FilterChain {
+        name: name.into(),
+        matches,
+        tls: None,
+        access: None,
+        handler,
+        origin: origin("gateway"),
+    }
 }
 
 /// `broken` is the one that leads nowhere.

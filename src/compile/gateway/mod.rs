@@ -22,8 +22,10 @@ use catalog::{Catalog, Key, View};
 use ir::{Handler, Name, Plan, RouteTable, TlsTermination};
 use model::{Fleet, Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
+use crate::access::{self, Access, Surroundings};
 use crate::backend::{self, BackendKey, Caller};
 use crate::complaint::Complaint;
+use crate::lanes::{self, Entry};
 use crate::plan::{keep, put, put_all};
 use crate::tracker::Tracker;
 pub use addresses::Bind;
@@ -41,6 +43,9 @@ use tables::Tables;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Piece {
     Skeleton,
+    /// The policies for the Gateway itself.
+    Access,
+    Lanes,
     RouteList,
     Attachment(ObjectKey),
     Rules(ObjectKey, Entrance),
@@ -97,11 +102,16 @@ pub(crate) struct Group {
     /// Back ends whose number of users changed.
     touched: BTreeSet<BackendKey>,
     tables: Tables,
+    lanes: Entry,
     /// What the making of sockets found.
     outranked: Vec<Complaint>,
     /// Those of the plan's secrets that are of listeners or of the Gateway.
     secrets: BTreeSet<Name>,
     policies: Policies,
+    /// What is let in to routes that have no policies of their own.
+    requests: Access,
+    /// Likewise to routes of whole connections.
+    connections: Access,
     plan: Plan,
     /// Objects of which this Gateway may say something else since these were taken last.
     statuses: BTreeSet<ObjectKey>,
@@ -122,9 +132,12 @@ impl Group {
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
             tables: Tables::default(),
+            lanes: Entry::default(),
             outranked: Vec::new(),
             secrets: BTreeSet::new(),
             policies: Policies::default(),
+            requests: Access::default(),
+            connections: Access::default(),
             plan: Plan::default(),
             statuses: BTreeSet::new(),
         }
@@ -165,7 +178,7 @@ impl Group {
     pub(crate) fn update(&mut self, catalog: &Catalog, changed: &[Key]) -> bool {
         let first = !std::mem::replace(&mut self.started, true);
         let stale = if first {
-            BTreeSet::from([Piece::Skeleton, Piece::RouteList])
+            BTreeSet::from([Piece::Skeleton, Piece::Lanes, Piece::RouteList])
         } else {
             self.tracker.stale(changed)
         };
@@ -177,8 +190,14 @@ impl Group {
         if stale.contains(&Piece::Skeleton) {
             new_fronts = self.update_skeleton(catalog, &mut new);
         }
+        if stale.contains(&Piece::Skeleton) || stale.contains(&Piece::Access) {
+            self.update_access(catalog, &mut new);
+        }
         if new_fronts {
             self.tables.reset(&self.skeleton);
+        }
+        if stale.contains(&Piece::Lanes) {
+            self.update_lanes(catalog, &mut new);
         }
         let mut todo: BTreeSet<ObjectKey> = stale
             .iter()
@@ -235,6 +254,8 @@ impl Group {
         if new.tables {
             self.update_tables();
         }
+        let shares = self.served().then(|| self.lanes.shares.clone());
+        put_all(&mut self.plan.runtime, shares.into_iter().map(|l| (l.name.clone(), l)));
         true
     }
 
@@ -277,6 +298,42 @@ impl Group {
         new_fronts
     }
 
+    fn update_access(&mut self, catalog: &Catalog, new: &mut New) {
+        let view = View::new(catalog);
+        let key = ObjectKey { kind: Kind::Gateway, name: self.name.clone() };
+        let judged = |http| {
+            let around = Surroundings::new(&view);
+            let judged = policy::of_gateway(&view, &around, &key, None, http);
+            around.with(judged.unwrap_or_default())
+        };
+        let (requests, connections) = if self.served() {
+            (judged(true), judged(false))
+        } else {
+            (Access::default(), Access::default())
+        };
+        self.tracker.set(Piece::Access, view.into_reads());
+        if requests != self.requests {
+            new.tables = true;
+            new.backends = true;
+            self.hold(&requests.backends);
+            let old = std::mem::replace(&mut self.requests, requests);
+            self.release(&old.backends);
+        }
+        if connections != self.connections {
+            new.sockets = true;
+            self.connections = connections;
+        }
+    }
+
+    fn update_lanes(&mut self, catalog: &Catalog, new: &mut New) {
+        let view = View::new(catalog);
+        let next = lanes::entry(&view, &self.name);
+        self.tracker.set(Piece::Lanes, view.into_reads());
+        new.sockets |= next.carrier != self.lanes.carrier;
+        new.tables |= next.rules != self.lanes.rules;
+        self.lanes = next;
+    }
+
     fn update_route_list(
         &mut self,
         catalog: &Catalog,
@@ -304,7 +361,7 @@ impl Group {
             self.tables.remove(name, &state);
             for (entrance, rules) in state.rules {
                 self.tracker.forget(&Piece::Rules(name.clone(), entrance));
-                self.release(&rules);
+                self.release(&rules.backends);
             }
             todo.remove(name);
         }
@@ -382,7 +439,7 @@ impl Group {
         for entrance in left {
             self.tracker.forget(&Piece::Rules(name.clone(), entrance));
             if let Some(rules) = state.rules.remove(&entrance) {
-                self.release(&rules);
+                self.release(&rules.backends);
             }
         }
         for entrance in entrances {
@@ -393,7 +450,9 @@ impl Group {
             let view = View::new(catalog);
             let route = view.route(name);
             let next = route.map(|route: &Arc<Route>| match name.kind {
-                Kind::HttpRoute | Kind::GrpcRoute => rules::rules(&view, route, entrance),
+                Kind::HttpRoute | Kind::GrpcRoute => {
+                    rules::rules(&view, &self.name, route, entrance)
+                }
                 _ => streams::rules(&view, route, entrance),
             });
             self.tracker.set(piece, view.into_reads());
@@ -401,12 +460,9 @@ impl Group {
             if state.rules.get(&entrance).is_some_and(|old| **old == next) {
                 continue;
             }
-            for key in &next.backends {
-                *self.backends.entry(key.clone()).or_default() += 1;
-                self.touched.insert(key.clone());
-            }
+            self.hold(&next.backends);
             if let Some(old) = state.rules.insert(entrance, Arc::new(next)) {
-                self.release(&old);
+                self.release(&old.backends);
             }
             differs = true;
         }
@@ -420,8 +476,15 @@ impl Group {
         self.routes.insert(name.clone(), state);
     }
 
-    fn release(&mut self, rules: &RouteRules) {
-        for key in &rules.backends {
+    fn hold(&mut self, backends: &BTreeSet<BackendKey>) {
+        for key in backends {
+            *self.backends.entry(key.clone()).or_default() += 1;
+            self.touched.insert(key.clone());
+        }
+    }
+
+    fn release(&mut self, backends: &BTreeSet<BackendKey>) {
+        for key in backends {
             if let Some(users) = self.backends.get_mut(key) {
                 *users -= 1;
                 self.touched.insert(key.clone());
@@ -470,26 +533,39 @@ impl Group {
             .collect();
         let gateway = self.skeleton.gateway.iter();
         let origin: Vec<ObjectRef> = gateway.map(|gateway| gateway.meta.at("")).collect();
+        let access = self.requests.judged.access.clone();
+        let lanes = &self.lanes.rules;
         let mut kept = BTreeSet::new();
         for (name, virtual_hosts) in self.tables.build().filter(|(name, _)| used.contains(*name)) {
             kept.insert(name.clone());
             let same = self.plan.route_tables.get(name).is_some_and(|old| {
-                old.virtual_hosts.len() == virtual_hosts.len()
+                old.access == access
+                    && old.lanes == *lanes
+                    && old.virtual_hosts.len() == virtual_hosts.len()
                     && old.virtual_hosts.iter().zip(&virtual_hosts).all(|(a, b)| Arc::ptr_eq(a, b))
             });
             if !same {
-                let table =
-                    RouteTable { name: name.clone(), virtual_hosts, origin: origin.clone() };
+                let table = RouteTable {
+                    name: name.clone(),
+                    virtual_hosts,
+                    access: access.clone(),
+                    lanes: lanes.clone(),
+                    origin: origin.clone(),
+                };
                 self.plan.route_tables.insert(name.clone(), Arc::new(table));
             }
         }
         keep(&mut self.plan.route_tables, |name| kept.contains(name));
+        let providers = self.routes.values().flat_map(|state| state.rules.values());
+        let providers = providers.flat_map(|rules| &rules.jwt).chain(&self.requests.judged.jwt);
+        put_all(&mut self.plan.jwt, access::jwt(providers, origin));
     }
 
     /// All findings about this Gateway, its routes and their references.
     pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
         let own = self.skeleton.findings.iter().chain(&self.outranked);
         let own = own.chain(self.policies.complaints());
+        let own = own.chain(&self.requests.complaints).chain(&self.connections.complaints);
         own.chain(self.routes.values().flat_map(|state| {
             // Behind each entrance a route has the same findings.
             state

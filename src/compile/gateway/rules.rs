@@ -8,13 +8,14 @@ use std::time::Duration;
 use catalog::View;
 use ir::{Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Target, WeightedTarget};
 use model::{
-    Backend, Condition, Cors, Filter, Finding, HeaderEdit, Kind, ObjectKey, PathMatch,
-    PathModifier, Route, RouteMatch, Rule, Severity, StringMatch, codes,
+    Backend, Condition, Cors, Filter, Finding, HeaderEdit, Kind, NamespacedName, ObjectKey,
+    PathMatch, PathModifier, Route, RouteMatch, Rule, Severity, StringMatch, codes,
 };
 
 use super::listeners::Entrance;
 use super::session;
 use super::streams::StreamRule;
+use crate::access::{Access, Surroundings};
 use crate::backend::{BackendKey, Broken, resolve, resolved_refs};
 use crate::complaint::Complaint;
 
@@ -44,6 +45,8 @@ pub(crate) struct RouteRules {
     /// Of routes of whole connections.
     pub(crate) stream: Option<StreamRule>,
     pub(crate) backends: BTreeSet<BackendKey>,
+    /// Whose JWTs policies for the route look at.
+    pub(crate) jwt: Vec<ir::JwtProvider>,
     pub(crate) resolved: Condition,
     /// Set where rules hold something that Isthmus does not do: whether none of them is served, and the message.
     pub(crate) unsupported: Option<(bool, String)>,
@@ -57,12 +60,19 @@ impl RouteRules {
     }
 }
 
-pub(crate) fn rules(view: &View<'_>, route: &Arc<Route>, entrance: Entrance) -> RouteRules {
+pub(crate) fn rules(
+    view: &View<'_>,
+    gateway: &NamespacedName,
+    route: &Arc<Route>,
+    entrance: Entrance,
+) -> RouteRules {
     let mut builder = Builder {
         view,
+        gateway,
         route,
         entrance,
         backends: BTreeSet::new(),
+        jwt: Vec::new(),
         broken: None,
         findings: Vec::new(),
     };
@@ -92,6 +102,7 @@ pub(crate) fn rules(view: &View<'_>, route: &Arc<Route>, entrance: Entrance) -> 
         entries,
         stream: None,
         backends: builder.backends,
+        jwt: builder.jwt,
         resolved,
         unsupported,
         findings: builder.findings,
@@ -128,6 +139,7 @@ struct Parts {
     request_headers: HeaderEdit,
     response_headers: HeaderEdit,
     cors: Option<Cors>,
+    access: Option<Arc<ir::Access>>,
     redirect: Option<model::Redirect>,
     rewrite: model::Rewrite,
     mirrors: Vec<Mirror>,
@@ -140,9 +152,11 @@ struct Parts {
 
 struct Builder<'a> {
     view: &'a View<'a>,
+    gateway: &'a NamespacedName,
     route: &'a Arc<Route>,
     entrance: Entrance,
     backends: BTreeSet<BackendKey>,
+    jwt: Vec<ir::JwtProvider>,
     /// The first broken reference.
     broken: Option<Broken>,
     findings: Vec<Complaint>,
@@ -151,7 +165,8 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn parts(&mut self, rule: &Rule) -> Parts {
         let unsupported = rule.fault.as_ref().map(ToString::to_string);
-        let mut parts = Parts { unsupported, ..Parts::default() };
+        let access = self.access(rule);
+        let mut parts = Parts { unsupported, access, ..Parts::default() };
         for filter in &rule.filters {
             match filter {
                 Filter::RequestHeaders(edit) => extend(&mut parts.request_headers, edit),
@@ -184,6 +199,19 @@ impl Builder<'_> {
             parts.targets.push(target);
         }
         parts
+    }
+
+    /// Of policies that are for the route itself.
+    fn access(&mut self, rule: &Rule) -> Option<Arc<ir::Access>> {
+        let gateway = ObjectKey { kind: Kind::Gateway, name: self.gateway.clone() };
+        let of_rule = (&self.route.meta.key, rule.name.as_deref());
+        let around = Surroundings::new(self.view);
+        let judged = policy::of_gateway(self.view, &around, &gateway, Some(of_rule), true)?;
+        let Access { judged, backends, complaints } = around.with(judged);
+        self.backends.extend(backends);
+        self.jwt.extend(judged.jwt);
+        self.findings.extend(complaints);
+        judged.access
     }
 
     fn target(&mut self, backend: &Backend, refused: &mut Option<String>) -> WeightedTarget {
@@ -258,6 +286,7 @@ impl Builder<'_> {
             request_headers: parts.request_headers.clone(),
             response_headers: parts.response_headers.clone(),
             cors: parts.cors.clone(),
+            access: parts.access.clone(),
             origin: self.route.meta.at(&rule.pointer),
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ir::{
-    ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Intake, Listener, Name, Side,
-    StreamForward, UdpHandler, UdpListener,
+    ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Intake, LaneCarrier, Listener,
+    Name, Side, StreamForward, UdpHandler, UdpListener,
 };
 use model::{Finding, Hostname, ObjectKey, ObjectRef, Severity, codes};
 
@@ -50,7 +50,7 @@ impl Group {
             let chains = ports.entry(port).or_default();
             match (&front.table, front.entrance.scheme) {
                 (Some(table), _) => {
-                    let chain = http_chain(front, back, table);
+                    let chain = http_chain(front, back, table, &self.lanes.carrier);
                     if !chains.iter().any(|other| other.name == chain.name) {
                         chains.push(chain);
                     }
@@ -62,6 +62,7 @@ impl Group {
                     name: "tcp".into(),
                     matches: ChainMatch::Any,
                     tls: None,
+                    access: self.connections.judged.access.clone(),
                     handler: Handler::Tcp(forward(
                         front,
                         self.winner(index, &None, &mut out.outranked),
@@ -129,6 +130,7 @@ impl Group {
                     name,
                     matches: ChainMatch::Tls(Vec::new()),
                     tls: terminate.then(|| back.tls.clone()),
+                    access: self.connections.judged.access.clone(),
                     handler: Handler::Tcp(forward),
                     origin: back.origin.clone(),
                 }
@@ -207,7 +209,7 @@ fn forward(front: &Front, rule: Option<&StreamRule>) -> StreamForward {
     }
 }
 
-fn http_chain(front: &Front, back: &Back, table: &Name) -> FilterChain {
+fn http_chain(front: &Front, back: &Back, table: &Name, lanes: &LaneCarrier) -> FilterChain {
     let tls = front.entrance.tls();
     let name: Name = if tls { front.label() } else { "http".into() };
     FilterChain {
@@ -218,11 +220,20 @@ fn http_chain(front: &Front, back: &Back, table: &Name) -> FilterChain {
             ChainMatch::Any
         },
         tls: tls.then(|| back.tls.clone()),
+        access: None,
         handler: Handler::Http(HttpConnection {
             stat_prefix: format!("{}_{name}", front.entrance.port).into(),
             side: Side::Edge,
             route_table: table.clone(),
-            filters: vec![FilterSlot::Cors, FilterSlot::Session],
+            filters: vec![
+                FilterSlot::Cors,
+                // Before whatever looks at headers.
+                FilterSlot::LaneEntry(lanes.clone()),
+                // Behind CORS: a preflight shows no credentials.
+                FilterSlot::Access,
+                FilterSlot::Lane(lanes.clone()),
+                FilterSlot::Session,
+            ],
         }),
         origin: back.origin.clone(),
     }

@@ -62,6 +62,7 @@ pub(crate) fn rules(view: &View<'_>, route: &Arc<Route>, entrance: Entrance) -> 
             origin: route.meta.at(rule.map_or("", |rule| &rule.pointer)),
         }),
         backends,
+        jwt: Vec::new(),
         resolved: resolved_refs(first_broken),
         unsupported: None,
         findings,

@@ -200,6 +200,7 @@ fn misdirected(domain: &Host, listener: &ObjectRef) -> VirtualHost {
         request_headers: HeaderEdit::default(),
         response_headers: HeaderEdit::default(),
         cors: None,
+        access: None,
         origin: listener.clone(),
     };
     VirtualHost { name: name.clone(), domains: vec![name], routes: vec![Arc::new(route)] }

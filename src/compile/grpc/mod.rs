@@ -190,6 +190,7 @@ fn table(backend: &BackendKey, origin: &ObjectRef) -> RouteTable {
         request_headers: HeaderEdit::default(),
         response_headers: HeaderEdit::default(),
         cors: None,
+        access: None,
         origin: origin.clone(),
     };
     let host = VirtualHost {
@@ -197,5 +198,11 @@ fn table(backend: &BackendKey, origin: &ObjectRef) -> RouteTable {
         domains: vec!["*".into()],
         routes: vec![Arc::new(route)],
     };
-    RouteTable { name, virtual_hosts: vec![Arc::new(host)], origin: vec![origin.clone()] }
+    RouteTable {
+        name,
+        virtual_hosts: vec![Arc::new(host)],
+        access: None,
+        lanes: None,
+        origin: vec![origin.clone()],
+    }
 }

@@ -225,6 +225,7 @@ fn a_port_of_a_service_is_two_names_a_table_a_cluster_and_its_endpoints() {
         request_headers: edits(),
         response_headers: edits(),
         cors: None,
+        access: None,
         origin: origin.clone(),
     };
     let hosts = VirtualHost {
@@ -235,6 +236,8 @@ fn a_port_of_a_service_is_two_names_a_table_a_cluster_and_its_endpoints() {
     let table = RouteTable {
         name: name.clone(),
         virtual_hosts: vec![Arc::new(hosts)],
+        lanes: None,
+        access: None,
         origin: vec![origin.clone()],
     };
     assert_eq!(tables, [table]);

@@ -123,4 +123,3 @@ fn discount<K: Ord>(all: &mut BTreeMap<K, usize>, key: &K) -> bool {
     }
     last
 }
-

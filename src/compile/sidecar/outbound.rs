@@ -20,6 +20,7 @@ use super::{listeners, on_demand, routes};
 use crate::backend::{self, BackendKey, Caller, Reached};
 use crate::group::ScopeKey;
 use crate::grpc::names::Right;
+use crate::lanes;
 use crate::plan::{keep, put};
 use crate::tracker::Tracker;
 
@@ -170,9 +171,13 @@ impl Outbound {
         for key in backends {
             if self.users.contains_key(&key) {
                 touched.any = true;
+                let name = key.cluster();
+                let lanes = |plan: &Plan| plan.clusters.get(&name).is_some_and(|c| c.has_lanes());
+                let before = lanes(&self.plan);
                 self.update_backend(catalog, &key);
+                let anew = before != lanes(&self.plan);
                 let service = ObjectKey { kind: key.kind, name: key.name.clone() };
-                self.claim(&service, false, &mut touched);
+                self.claim(&service, anew, &mut touched);
             }
         }
         self.settle(touched)
@@ -192,9 +197,8 @@ impl Outbound {
         self.tracker.set(Piece::Sight, view.into_reads());
         let empty = BTreeMap::new();
         let old = self.sight.as_ref().map_or(&empty, |sight| &sight.services);
-        let differs = |(key, ports): &(&ObjectKey, &Option<BTreeSet<u16>>)| {
-            old.get(*key) != Some(*ports)
-        };
+        let differs =
+            |(key, ports): &(&ObjectKey, &Option<BTreeSet<u16>>)| old.get(*key) != Some(*ports);
         todo.extend(next.services.iter().filter(differs).map(|(key, _)| key.clone()));
         todo.extend(old.keys().filter(|key| !next.services.contains_key(*key)).cloned());
         let own = &self.key.namespace;
@@ -336,7 +340,9 @@ impl Outbound {
             }
             if anew {
                 let ports = own.keys().map(|(port, _)| (*port, host(false)));
-                touched.hosts.extend(ports.chain(picks.keys().map(|(port, _)| (*port, host(true)))));
+                touched
+                    .hosts
+                    .extend(ports.chain(picks.keys().map(|(port, _)| (*port, host(true)))));
                 touched.streams.extend(streams.keys().copied());
             }
             let own_moved = self.domains.set(&host(false), own);
@@ -372,6 +378,7 @@ impl Outbound {
                 let cluster = Cluster {
                     name: direct.clone(),
                     stat_name: format!("{}.direct", cluster.stat_name).into(),
+                    choice: Choice::Turn,
                     discovery: Discovery::OriginalDestination { from: Vec::new() },
                     ..(*cluster).clone()
                 };
@@ -402,7 +409,7 @@ impl Outbound {
     fn update_ways(&mut self, touched: &Touched, sight: &Sight) {
         let mut tables = BTreeSet::new();
         for (port, host) in &touched.hosts {
-            self.update_host(*port, host);
+            self.update_host(*port, host, sight);
             tables.insert(*port);
         }
         self.hosts.retain(|_, hosts| !hosts.is_empty());
@@ -426,11 +433,11 @@ impl Outbound {
             false => touched.streams.iter().copied().collect(),
         };
         for key in all {
-            self.update_stream(key, sight.on_demand);
+            self.update_stream(key, sight);
         }
     }
 
-    fn update_host(&mut self, port: u16, host: &Host) {
+    fn update_host(&mut self, port: u16, host: &Host, sight: &Sight) {
         let name = host_name(host);
         let domains: Vec<Arc<str>> = self
             .domains
@@ -452,7 +459,14 @@ impl Outbound {
             entry.origin.clone(),
         ))];
         if host.picked && entry.pick == SdkPick::Honour {
-            routes = routes::with_cluster(&routes, &cluster, &picked(&cluster));
+            let to_picked = routes::with_cluster(&routes, &cluster, &picked(&cluster));
+            // What is in a lane stays in it, whatever the app picked.
+            let lanes = self.plan.clusters.get(&cluster).is_some_and(|c| c.has_lanes());
+            routes = match lanes {
+                true => routes::in_a_lane(&routes, &lanes::carrier(&sight.mesh.lane)),
+                false => Vec::new(),
+            };
+            routes.extend(to_picked);
         }
         let next = VirtualHost { name: name.clone(), domains, routes };
         if hosts.get(&name).is_none_or(|old| **old != next) {
@@ -463,6 +477,8 @@ impl Outbound {
     /// What does not depend on services.
     fn update_fixed(&mut self, sight: &Sight) {
         let origin = self.origin();
+        let shares = lanes::no_shares();
+        put(&mut self.plan.runtime, &shares.name.clone(), shares);
         let listener = listeners::outbound(sight.outbound, &origin);
         put(&mut self.plan.listeners, &listener.name.clone(), listener);
         let to_app = || Discovery::OriginalDestination {
@@ -522,13 +538,19 @@ impl Outbound {
                 }
             }
         }
-        let table = RouteTable { name: name.clone(), virtual_hosts, origin: Vec::new() };
+        let table = RouteTable {
+            name: name.clone(),
+            virtual_hosts,
+            lanes: None,
+            access: None,
+            origin: Vec::new(),
+        };
         put(&mut self.plan.route_tables, &name, table);
-        let listener = listeners::port(port, sight.outbound, sight.on_demand, &origin);
+        let listener = listeners::port(port, sight, &origin);
         put(&mut self.plan.listeners, &name, listener);
     }
 
-    fn update_stream(&mut self, key: (IpAddr, u16), on_demand: bool) {
+    fn update_stream(&mut self, key: (IpAddr, u16), sight: &Sight) {
         let name = listeners::name_of_address(key);
         let Some((_, claim)) = self.streams.winner(&key) else {
             self.plan.listeners.remove(&name);
@@ -539,7 +561,7 @@ impl Outbound {
         let own = claim.backend.cluster();
         let cluster = if claim.direct { direct(&own) } else { own };
         // There is a table for the port: whoever speaks anything has hosts in it.
-        let http = (claim.speaks == Speaks::Anything).then_some(on_demand);
+        let http = (claim.speaks == Speaks::Anything).then_some(sight);
         let listener = listeners::address(key, &cluster, http, &entry.origin);
         put(&mut self.plan.listeners, &name, listener);
     }
@@ -581,9 +603,10 @@ impl Outbound {
             let Some(entry) = self.entries.get(&claim.service) else { continue };
             let mut addresses = entry.addresses.clone();
             if entry.headless {
-                let sets = entry.ports.iter().filter_map(|port| {
-                    self.plan.endpoints.get(&port.backend.cluster())
-                });
+                let sets = entry
+                    .ports
+                    .iter()
+                    .filter_map(|port| self.plan.endpoints.get(&port.backend.cluster()));
                 let ends = sets.flat_map(|set| &set.localities).flat_map(|l| &l.endpoints);
                 addresses.extend(ends.map(|end| end.address));
                 addresses.sort();
@@ -652,4 +675,3 @@ fn domain(address: IpAddr) -> Arc<str> {
         IpAddr::V6(v6) => format!("[{v6}]").into(),
     }
 }
-

@@ -82,10 +82,10 @@ pub(super) fn entry(
     };
     match key.kind {
         Kind::Service => {
-            let service: &Service = view.service(&key.name).filter(|s| s.external_name.is_none())?;
+            let service: &Service =
+                view.service(&key.name).filter(|s| s.external_name.is_none())?;
             let given = &service.addresses;
-            let addresses =
-                if given.is_empty() { directory.addresses(key) } else { given.clone() };
+            let addresses = if given.is_empty() { directory.addresses(key) } else { given.clone() };
             Some(Entry {
                 origin: service.meta.at(""),
                 created: service.meta.created.unwrap_or(i64::MAX),

@@ -11,10 +11,11 @@ use pb::http_connection_manager as hcm;
 
 use super::cluster::{CONNECTION_WINDOW, STREAM_WINDOW};
 use super::common::{ads, any, boolean, duration, uint32};
-use super::lane;
+use super::{access, lane, lane_entry};
 
 pub(super) const CORS: &str = "envoy.filters.http.cors";
 pub(super) const SESSION: &str = "envoy.filters.http.stateful_session";
+pub(super) const LANE_ENTRY: &str = "isthmus.lane_entry";
 const LANE: &str = "envoy.filters.http.header_to_metadata";
 const ON_DEMAND: &str = "envoy.filters.http.on_demand";
 const ROUTER: &str = "envoy.filters.http.router";
@@ -27,7 +28,7 @@ pub(super) fn manager(http: &ir::HttpConnection) -> pb::HttpConnectionManager {
     pb::HttpConnectionManager {
         stat_prefix: stat_prefix.to_string(),
         route_specifier: Some(routes_from(route_table)),
-        http_filters: filters.iter().map(filter).chain([router()]).collect(),
+        http_filters: filters.iter().flat_map(filter).chain([router()]).collect(),
         // The peer's address counts, not an `x-forwarded-for` that anybody can write; it also makes Envoy drop
         // `x-envoy-*` request headers that come from outside.
         use_remote_address: Some(boolean(edge)),
@@ -83,13 +84,18 @@ fn routes_from(table: &ir::Name) -> hcm::RouteSpecifier {
     })
 }
 
-fn filter(slot: &FilterSlot) -> pb::HttpFilter {
-    match slot {
+fn filter(slot: &FilterSlot) -> Vec<pb::HttpFilter> {
+    let one = match slot {
+        FilterSlot::Access => return access::filters(),
         FilterSlot::Cors => http_filter(CORS, any(&Cors {})),
         FilterSlot::Lane(carrier) => http_filter(LANE, any(&lane::extract(carrier))),
+        FilterSlot::LaneEntry(carrier) => {
+            http_filter(LANE_ENTRY, any(&lane_entry::filter(carrier)))
+        }
         FilterSlot::OnDemand => http_filter(ON_DEMAND, any(&on_demand())),
         FilterSlot::Session => http_filter(SESSION, any(&StatefulSession::default())),
-    }
+    };
+    vec![one]
 }
 
 fn on_demand() -> OnDemand {
@@ -107,7 +113,10 @@ fn router() -> pb::HttpFilter {
     http_filter(ROUTER, any(&Router::default()))
 }
 
-fn http_filter(name: &str, config: envoy_types::pb::google::protobuf::Any) -> pb::HttpFilter {
+pub(super) fn http_filter(
+    name: &str,
+    config: envoy_types::pb::google::protobuf::Any,
+) -> pb::HttpFilter {
     pb::HttpFilter {
         name: name.to_string(),
         config_type: Some(pb::http_filter::ConfigType::TypedConfig(config)),

@@ -10,8 +10,8 @@ use tls::common_tls_context::{CombinedCertificateValidationContext, ValidationCo
 
 use super::cluster::BUFFER_LIMIT;
 use super::common::{ads, any, boolean, is_laid_over, keys, socket_address, udp_address, uint32};
-use super::{connection, dns, intake, stream, upstream_tls};
-use crate::{Resource, ResourceType};
+use super::{access, connection, dns, intake, stream, upstream_tls};
+use crate::{Resource, ResourceType, canonical};
 
 /// One listener with a filter chain for each TLS identity. It holds no map and names its route tables and secrets, so
 /// that of what people edit daily only the back ends of whole connections change it ([`ir::StreamForward`]): a new
@@ -50,13 +50,11 @@ pub(crate) fn listener(listener: &ir::Listener) -> Resource {
     }
     refs.sort();
     refs.dedup();
-    Resource::new(
-        ResourceType::Listener,
-        name.clone(),
-        &message.encode_to_vec(),
-        refs,
-        origin.as_slice(),
-    )
+    let mut body = message.encode_to_vec();
+    if chains.iter().any(|chain| chain.access.is_some()) {
+        canonical::sort_maps("envoy.config.listener.v3.Listener", &mut body);
+    }
+    Resource::new(ResourceType::Listener, name.clone(), &body, refs, origin.as_slice())
 }
 
 pub(crate) fn udp_listener(listener: &ir::UdpListener) -> Resource {
@@ -128,7 +126,7 @@ pub(super) fn listener_filter(name: &str, config: Any) -> pb::ListenerFilter {
 }
 
 fn chain(chain: &ir::FilterChain) -> pb::FilterChain {
-    let ir::FilterChain { name, matches, tls, handler, origin: _ } = chain;
+    let ir::FilterChain { name, matches, tls, access, handler, origin: _ } = chain;
     let (filter, config, alpn): (_, _, &[&str]) = match handler {
         Handler::Http(http) => (
             "envoy.filters.network.http_connection_manager",
@@ -149,12 +147,20 @@ fn chain(chain: &ir::FilterChain) -> pb::FilterChain {
                 ..Default::default()
             }),
         },
-        filters: vec![pb::Filter {
-            name: filter.to_string(),
-            config_type: Some(pb::filter::ConfigType::TypedConfig(config)),
-        }],
+        filters: access
+            .iter()
+            .flat_map(|access| access::network(access, name))
+            .chain([network_filter(filter, config)])
+            .collect(),
         transport_socket: tls.as_ref().map(|tls| transport_socket(tls, alpn)),
         ..Default::default()
+    }
+}
+
+pub(super) fn network_filter(name: &str, config: Any) -> pb::Filter {
+    pb::Filter {
+        name: name.to_string(),
+        config_type: Some(pb::filter::ConfigType::TypedConfig(config)),
     }
 }
 

@@ -1,7 +1,10 @@
 //! `ir` nouns to encoded xDS resources, one file per xDS type. `connection` is the HTTP part of a listener, `stream`
-//! that of whole connections; `rules` makes virtual hosts and routes from `forward`, `redirect`, `headers`, `paths` and `cors`. The defaults chosen here stand
+//! that of whole connections; `rules` makes virtual hosts and routes from `forward`, `redirect`, `headers`, `paths` and `cors`;
+//! `access` is what policies let through, by `access_rules`. The defaults chosen here stand
 //! next to their reasons, because they are what a proxy does when nobody said anything.
 
+mod access;
+mod access_rules;
 mod choice;
 mod cluster;
 mod common;
@@ -13,6 +16,7 @@ mod forward;
 mod headers;
 mod intake;
 mod lane;
+mod lane_entry;
 mod listener;
 mod paths;
 mod redirect;
@@ -26,6 +30,7 @@ mod stream;
 mod tests;
 mod upstream_tls;
 
+pub(crate) use access::jwt;
 pub(crate) use cluster::cluster;
 pub use common::BROKEN_REFERENCE;
 pub(crate) use common::is_laid_over;

@@ -1,11 +1,14 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::route::v3 as pb;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
+use super::common::any;
+use super::connection::LANE_ENTRY;
 use super::rules::{clusters_of, virtual_host};
+use super::{access, lane_entry};
 use crate::{Resource, ResourceKey, ResourceType, canonical};
 
 /// Number of `RouteConfiguration.virtual_hosts`.
@@ -16,6 +19,7 @@ const VIRTUAL_HOSTS: u32 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct TableCache {
     hosts: Vec<Encoded>,
+    access: Option<Arc<ir::Access>>,
     /// How many times each cluster is named.
     clusters: BTreeMap<ir::Name, usize>,
     refs: Arc<[ResourceKey]>,
@@ -32,15 +36,19 @@ impl TableCache {
     /// A `RouteConfiguration` is its fields one after the other in order of number, so the virtual hosts can be put
     /// between what comes before (the name) and what comes behind (everything else).
     pub(crate) fn encode(&mut self, table: &ir::RouteTable) -> Resource {
-        let ir::RouteTable { name, virtual_hosts, origin } = table;
-        self.update(virtual_hosts);
+        let ir::RouteTable { name, virtual_hosts, lanes: _, access, origin } = table;
+        self.update(virtual_hosts, access.as_ref());
         let mut body =
             pb::RouteConfiguration { name: name.to_string(), ..Default::default() }.encode_to_vec();
         body.reserve(self.hosts.iter().map(|host| host.field.len()).sum::<usize>() + 16);
         for host in &self.hosts {
             body.extend_from_slice(&host.field);
         }
-        body.extend_from_slice(&settings().encode_to_vec());
+        let mut rest = settings(table).encode_to_vec();
+        if access.is_some() {
+            canonical::sort_maps("envoy.config.route.v3.RouteConfiguration", &mut rest);
+        }
+        body.extend_from_slice(&rest);
         Resource::new(
             ResourceType::Route,
             name.clone(),
@@ -51,9 +59,10 @@ impl TableCache {
     }
 
     /// Both lists are in order of name, so one walk finds what is the same thing in memory.
-    fn update(&mut self, hosts: &[Arc<ir::VirtualHost>]) {
+    fn update(&mut self, hosts: &[Arc<ir::VirtualHost>], access: Option<&Arc<ir::Access>>) {
         let mut old = std::mem::take(&mut self.hosts).into_iter().peekable();
-        let mut refs_changed = false;
+        let mut refs_changed = self.access.as_ref() != access;
+        self.access = access.cloned();
         let mut kept = Vec::with_capacity(hosts.len());
         for host in hosts {
             while let Some(gone) = old.next_if(|o| o.host.name < host.name) {
@@ -78,7 +87,9 @@ impl TableCache {
         if refs_changed {
             let key =
                 |name: &ir::Name| ResourceKey { kind: ResourceType::Cluster, name: name.clone() };
-            self.refs = self.clusters.keys().map(key).collect();
+            let asked = self.access.as_deref().and_then(access::cluster);
+            let all: BTreeSet<_> = self.clusters.keys().chain(asked).collect();
+            self.refs = all.into_iter().map(key).collect();
         }
     }
 
@@ -108,10 +119,14 @@ impl TableCache {
 }
 
 /// Everything in the message but the name and the virtual hosts.
-fn settings() -> pb::RouteConfiguration {
+fn settings(table: &ir::RouteTable) -> pb::RouteConfiguration {
+    let lanes = table.lanes.as_deref();
+    let lanes = lanes.map(|entry| (LANE_ENTRY.to_string(), any(&lane_entry::per_table(entry))));
+    let access = table.access.as_deref().into_iter().flat_map(access::per_route);
     pb::RouteConfiguration {
         // Gateway API's host names have no port; clients on ports other than 80 and 443 send one.
         ignore_port_in_host_matching: true,
+        typed_per_filter_config: access.chain(lanes).collect(),
         ..Default::default()
     }
 }
@@ -124,7 +139,9 @@ fn field(host: &ir::VirtualHost) -> Box<[u8]> {
     encode_varint(len as u64, &mut field);
     let start = field.len();
     field.extend_from_slice(&message.encode_to_vec());
-    if message.routes.iter().any(|route| route.typed_per_filter_config.len() > 1) {
+    // A policy is a map inside.
+    let access = host.routes.iter().any(|route| route.access.is_some());
+    if access || message.routes.iter().any(|route| route.typed_per_filter_config.len() > 1) {
         canonical::sort_maps("envoy.config.route.v3.VirtualHost", &mut field[start..]);
     }
     field.into_boxed_slice()
@@ -136,6 +153,6 @@ pub(super) fn plain(table: &ir::RouteTable) -> pb::RouteConfiguration {
     pb::RouteConfiguration {
         name: table.name.to_string(),
         virtual_hosts: table.virtual_hosts.iter().map(|host| virtual_host(host)).collect(),
-        ..settings()
+        ..settings(table)
     }
 }

@@ -11,7 +11,7 @@ use super::connection::{CORS, SESSION};
 use super::forward::{all_broken, forward, has_edits};
 use super::headers::{Edits, edits};
 use super::redirect::{Redirects, redirect};
-use super::{cors, paths, session};
+use super::{access, cors, paths, session};
 
 pub(super) fn virtual_host(host: &ir::VirtualHost) -> pb::VirtualHost {
     let ir::VirtualHost { name, domains, routes } = host;
@@ -30,19 +30,28 @@ pub(super) fn clusters_of(host: &ir::VirtualHost) -> impl Iterator<Item = &ir::N
             Action::Forward(forward) if !all_broken(forward) => Some(forward),
             Action::Forward(_) | Action::Redirect(_) | Action::Respond { .. } => None,
         };
-        forward.into_iter().flat_map(|forward| {
+        let to = forward.into_iter().flat_map(|forward| {
             let targets = forward.targets.iter().filter_map(|target| match &target.target {
                 Target::Cluster(name) => Some(name),
                 Target::Host | Target::Broken => None,
             });
             targets.chain(forward.mirrors.iter().map(|mirror| &mirror.cluster))
-        })
+        });
+        to.chain(route.access.as_deref().and_then(access::cluster))
     })
 }
 
 fn route(route: &ir::Route) -> Vec<pb::Route> {
-    let ir::Route { name, matches, action, request_headers, response_headers, cors, origin: _ } =
-        route;
+    let ir::Route {
+        name,
+        matches,
+        action,
+        request_headers,
+        response_headers,
+        cors,
+        access,
+        origin: _,
+    } = route;
     let for_targets = match action {
         Action::Forward(to) => to.targets.iter().any(has_edits),
         Action::Redirect(_) | Action::Respond { .. } => false,
@@ -59,7 +68,7 @@ fn route(route: &ir::Route) -> Vec<pb::Route> {
         request_headers_to_remove: request.remove,
         response_headers_to_add: response.add,
         response_headers_to_remove: response.remove,
-        typed_per_filter_config: per_filter(cors.as_ref(), action),
+        typed_per_filter_config: per_filter(cors.as_ref(), access.as_deref(), action),
         ..Default::default()
     };
     use pb::route::Action as To;
@@ -83,14 +92,19 @@ fn route(route: &ir::Route) -> Vec<pb::Route> {
 }
 
 /// What the filters of the chain are told of this route; the table puts more than one entry in canonical order.
-fn per_filter(cors: Option<&model::Cors>, action: &Action) -> HashMap<String, Any> {
+fn per_filter(
+    cors: Option<&model::Cors>,
+    access: Option<&ir::Access>,
+    action: &Action,
+) -> HashMap<String, Any> {
     let session = match action {
         Action::Forward(forward) => forward.session.as_ref(),
         Action::Redirect(_) | Action::Respond { .. } => None,
     };
     let cors = cors.map(|cors| (CORS.to_string(), any(&cors::policy(cors))));
     let session = session.map(|one| (SESSION.to_string(), any(&session::per_route(one))));
-    cors.into_iter().chain(session).collect()
+    let access = access.into_iter().flat_map(access::per_route);
+    cors.into_iter().chain(session).chain(access).collect()
 }
 
 fn route_match(matches: &RouteMatch) -> pb::RouteMatch {
