@@ -208,7 +208,8 @@ impl Outbound {
     ) {
         let view = View::new(catalog);
         let asked = self.asked.iter().filter_map(|host| on_demand::parse(host));
-        let next = scope::sight(&view, &self.key, &asked.flat_map(|host| host.services()).collect());
+        let next =
+            scope::sight(&view, &self.key, &asked.flat_map(|host| host.services()).collect());
         self.tracker.set(Piece::Sight, view.into_reads());
         let empty = BTreeMap::new();
         let old = self.sight.as_ref().map_or(&empty, |sight| &sight.services);
