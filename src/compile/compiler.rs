@@ -12,7 +12,8 @@ use crate::complaint::{self, Complaint};
 use crate::gamma::{self, Judge};
 use crate::register::{Register, Registered};
 use crate::{
-    Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, references, refused, sidecar,
+    Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, lanes, references, refused,
+    sidecar,
 };
 
 /// `PolicyStatus.ancestors`: more are not to be written.
@@ -303,9 +304,12 @@ impl Compiler {
         all.extend(self.gamma.iter().flat_map(Judge::complaints).cloned());
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
+        all.extend(lanes::findings(catalog));
         all.extend(references::broken(catalog));
         all.extend(references::untargeted(catalog));
         all.extend(policy::reach_nothing(catalog).into_iter().map(Complaint::from));
+        let inbound = self.sidecars.values().flat_map(|one| one.inbound.complaints());
+        all.extend(inbound.cloned());
         all.extend(self.register.complaints());
         all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
         let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();

@@ -32,8 +32,8 @@ pub use listener::{
     StreamForward, StreamTarget, TlsTermination, Transport, UdpHandler, UdpListener,
 };
 pub use route::{
-    Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Route, RouteTable, Session,
-    Target, VirtualHost, WeightedTarget,
+    Action, Forward, HostRewrite, LaneEntry, LaneRule, LaneWhen, Mirror, PathRewrite, Redirect,
+    Route, RouteTable, Session, Target, VirtualHost, WeightedTarget,
 };
 
 /// The name of a resource as the proxy sees it.
@@ -57,6 +57,9 @@ pub struct Plan {
     pub secrets: OrdMap<Name, Arc<Secret>>,
     pub runtime: OrdMap<Name, Arc<RuntimeLayer>>,
 }
+
+/// The runtime layer that every proxy with sockets asks for.
+pub const RUNTIME: &str = "isthmus";
 
 /// Values that proxies look up with each request, so that they change without anything else.
 #[derive(Clone, Debug, PartialEq, Eq)]

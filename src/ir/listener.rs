@@ -185,6 +185,8 @@ pub enum FilterSlot {
     Access,
     Cors,
     Session,
+    /// Takes away what clients say of lanes, and gives lanes as the route table says ([`crate::LaneEntry`]).
+    LaneEntry(LaneCarrier),
     /// Reads the lane that the request is in, always.
     Lane(LaneCarrier),
     /// Has unknown clusters sent that a route asks for by header.

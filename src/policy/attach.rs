@@ -1,7 +1,6 @@
 //! Which policies are for a workload.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
 use catalog::{Catalog, View};
@@ -10,10 +9,10 @@ use model::{
 };
 
 /// A process, as far as policies look at it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Workload<'a> {
     pub namespace: &'a Arc<str>,
-    pub label: &'a dyn Fn(&str) -> Option<&'a str>,
+    pub labels: &'a [(Arc<str>, Arc<str>)],
     /// The services that lead to it.
     pub services: &'a [Member],
 }
@@ -29,9 +28,9 @@ pub struct Member {
     pub port: u16,
 }
 
-impl fmt::Debug for Workload<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Workload({}, {:?})", self.namespace, self.services)
+impl<'a> Workload<'a> {
+    fn label(&self, name: &str) -> Option<&'a str> {
+        self.labels.iter().find(|(key, _)| **key == *name).map(|(_, value)| &**value)
     }
 }
 
@@ -72,6 +71,27 @@ pub(crate) fn candidates<'a>(
     all
 }
 
+/// The Services and MeshServices that policies name which may be for a workload of this namespace.
+#[must_use]
+pub fn targets(view: &View<'_>, kind: Kind, namespace: &Arc<str>) -> BTreeSet<ObjectKey> {
+    let root = view.mesh().root_namespace;
+    let reaches = candidates(view, kind, namespace, &root).into_iter().filter_map(reach);
+    let named = reaches.flat_map(|reach| &reach.targets).filter_map(|target| {
+        let kind = Kind::find(&target.group, &target.kind)?;
+        let services = matches!(kind, Kind::Service | Kind::MeshService);
+        services.then(|| ObjectKey { kind, name: target.name.clone() })
+    });
+    named.collect()
+}
+
+fn reach(object: &Object) -> Option<&Reach> {
+    match object {
+        Object::AccessPolicy(policy) => Some(&policy.reach),
+        Object::PeerPolicy(policy) => Some(&policy.reach),
+        _ => None,
+    }
+}
+
 /// In order of precedence: older first, those without a time last, then by name.
 pub(crate) fn age(meta: &Meta) -> (i64, NamespacedName) {
     (meta.created.unwrap_or(i64::MAX), meta.name().clone())
@@ -94,7 +114,7 @@ pub(crate) fn reached(
         return Some(Reached { level, ports: None });
     }
     let level = Level::Workload;
-    if selector.as_ref().is_some_and(|selector| selector.matches(workload.label)) {
+    if selector.as_ref().is_some_and(|selector| selector.matches(|name| workload.label(name))) {
         return Some(Reached { level, ports: None });
     }
     let mut ports = BTreeSet::new();
@@ -121,11 +141,8 @@ pub fn reach_nothing(catalog: &Catalog) -> Vec<Finding> {
     let policies = [Kind::AccessPolicy, Kind::PeerPolicy].into_iter();
     let mut out = Vec::new();
     for object in policies.flat_map(|kind| catalog.list(kind)) {
-        let (meta, reach) = match object {
-            Object::AccessPolicy(policy) => (&policy.meta, &policy.reach),
-            Object::PeerPolicy(policy) => (&policy.meta, &policy.reach),
-            _ => continue,
-        };
+        let Some(reach) = reach(object) else { continue };
+        let meta = object.meta();
         let finding = |pointer: &str, code, text: String, hint: &str| Finding {
             at: meta.at(pointer),
             code,

@@ -123,6 +123,7 @@ pub(crate) fn table(name: &str, hosts: Vec<Arc<VirtualHost>>) -> RouteTable {
         name: name.into(),
         virtual_hosts: hosts,
         access: None,
+        lanes: None,
         origin: vec![origin("gateway")],
     }
 }

@@ -25,6 +25,7 @@ use model::{Fleet, Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 use crate::access::{self, Access, Surroundings};
 use crate::backend::{self, BackendKey, Caller};
 use crate::complaint::Complaint;
+use crate::lanes::{self, Entry};
 use crate::plan::{keep, put, put_all};
 use crate::tracker::Tracker;
 pub use addresses::Bind;
@@ -44,6 +45,7 @@ enum Piece {
     Skeleton,
     /// The policies for the Gateway itself.
     Access,
+    Lanes,
     RouteList,
     Attachment(ObjectKey),
     Rules(ObjectKey, Entrance),
@@ -100,6 +102,7 @@ pub(crate) struct Group {
     /// Back ends whose number of users changed.
     touched: BTreeSet<BackendKey>,
     tables: Tables,
+    lanes: Entry,
     /// What the making of sockets found.
     outranked: Vec<Complaint>,
     /// Those of the plan's secrets that are of listeners or of the Gateway.
@@ -129,6 +132,7 @@ impl Group {
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
             tables: Tables::default(),
+            lanes: Entry::default(),
             outranked: Vec::new(),
             secrets: BTreeSet::new(),
             policies: Policies::default(),
@@ -174,7 +178,7 @@ impl Group {
     pub(crate) fn update(&mut self, catalog: &Catalog, changed: &[Key]) -> bool {
         let first = !std::mem::replace(&mut self.started, true);
         let stale = if first {
-            BTreeSet::from([Piece::Skeleton, Piece::RouteList])
+            BTreeSet::from([Piece::Skeleton, Piece::Lanes, Piece::RouteList])
         } else {
             self.tracker.stale(changed)
         };
@@ -191,6 +195,9 @@ impl Group {
         }
         if new_fronts {
             self.tables.reset(&self.skeleton);
+        }
+        if stale.contains(&Piece::Lanes) {
+            self.update_lanes(catalog, &mut new);
         }
         let mut todo: BTreeSet<ObjectKey> = stale
             .iter()
@@ -247,6 +254,8 @@ impl Group {
         if new.tables {
             self.update_tables();
         }
+        let shares = self.served().then(|| self.lanes.shares.clone());
+        put_all(&mut self.plan.runtime, shares.into_iter().map(|l| (l.name.clone(), l)));
         true
     }
 
@@ -314,6 +323,15 @@ impl Group {
             new.sockets = true;
             self.connections = connections;
         }
+    }
+
+    fn update_lanes(&mut self, catalog: &Catalog, new: &mut New) {
+        let view = View::new(catalog);
+        let next = lanes::entry(&view, &self.name);
+        self.tracker.set(Piece::Lanes, view.into_reads());
+        new.sockets |= next.carrier != self.lanes.carrier;
+        new.tables |= next.rules != self.lanes.rules;
+        self.lanes = next;
     }
 
     fn update_route_list(
@@ -516,11 +534,13 @@ impl Group {
         let gateway = self.skeleton.gateway.iter();
         let origin: Vec<ObjectRef> = gateway.map(|gateway| gateway.meta.at("")).collect();
         let access = self.requests.judged.access.clone();
+        let lanes = &self.lanes.rules;
         let mut kept = BTreeSet::new();
         for (name, virtual_hosts) in self.tables.build().filter(|(name, _)| used.contains(*name)) {
             kept.insert(name.clone());
             let same = self.plan.route_tables.get(name).is_some_and(|old| {
                 old.access == access
+                    && old.lanes == *lanes
                     && old.virtual_hosts.len() == virtual_hosts.len()
                     && old.virtual_hosts.iter().zip(&virtual_hosts).all(|(a, b)| Arc::ptr_eq(a, b))
             });
@@ -529,6 +549,7 @@ impl Group {
                     name: name.clone(),
                     virtual_hosts,
                     access: access.clone(),
+                    lanes: lanes.clone(),
                     origin: origin.clone(),
                 };
                 self.plan.route_tables.insert(name.clone(), Arc::new(table));

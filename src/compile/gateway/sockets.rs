@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ir::{
-    ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Intake, Listener, Name, Side,
-    StreamForward, UdpHandler, UdpListener,
+    ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Intake, LaneCarrier, Listener,
+    Name, Side, StreamForward, UdpHandler, UdpListener,
 };
 use model::{Finding, Hostname, ObjectKey, ObjectRef, Severity, codes};
 
@@ -50,7 +50,7 @@ impl Group {
             let chains = ports.entry(port).or_default();
             match (&front.table, front.entrance.scheme) {
                 (Some(table), _) => {
-                    let chain = http_chain(front, back, table);
+                    let chain = http_chain(front, back, table, &self.lanes.carrier);
                     if !chains.iter().any(|other| other.name == chain.name) {
                         chains.push(chain);
                     }
@@ -209,7 +209,7 @@ fn forward(front: &Front, rule: Option<&StreamRule>) -> StreamForward {
     }
 }
 
-fn http_chain(front: &Front, back: &Back, table: &Name) -> FilterChain {
+fn http_chain(front: &Front, back: &Back, table: &Name, lanes: &LaneCarrier) -> FilterChain {
     let tls = front.entrance.tls();
     let name: Name = if tls { front.label() } else { "http".into() };
     FilterChain {
@@ -225,8 +225,15 @@ fn http_chain(front: &Front, back: &Back, table: &Name) -> FilterChain {
             stat_prefix: format!("{}_{name}", front.entrance.port).into(),
             side: Side::Edge,
             route_table: table.clone(),
-            // A preflight shows no credentials.
-            filters: vec![FilterSlot::Cors, FilterSlot::Access, FilterSlot::Session],
+            filters: vec![
+                FilterSlot::Cors,
+                // Before whatever looks at headers.
+                FilterSlot::LaneEntry(lanes.clone()),
+                // Behind CORS: a preflight shows no credentials.
+                FilterSlot::Access,
+                FilterSlot::Lane(lanes.clone()),
+                FilterSlot::Session,
+            ],
         }),
         origin: back.origin.clone(),
     }

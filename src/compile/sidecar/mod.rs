@@ -28,7 +28,7 @@ mod tests;
 mod vips;
 
 pub(crate) use directory::Directory;
-pub(crate) use inbound::Inbound;
+pub(crate) use inbound::{Inbound, members};
 pub(crate) use outbound::Outbound;
 pub(crate) use scope::of as scope_of;
 

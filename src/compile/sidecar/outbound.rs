@@ -21,6 +21,7 @@ use crate::backend::{self, BackendKey, Caller, Reached};
 use crate::gamma::{self, PortRoutes};
 use crate::group::ScopeKey;
 use crate::grpc::names::Right;
+use crate::lanes;
 use crate::plan::{keep, put};
 use crate::tracker::Tracker;
 
@@ -165,9 +166,13 @@ impl Outbound {
         for key in backends {
             if self.users.contains_key(&key) {
                 touched.any = true;
+                let name = key.cluster();
+                let lanes = |plan: &Plan| plan.clusters.get(&name).is_some_and(|c| c.has_lanes());
+                let before = lanes(&self.plan);
                 self.update_backend(catalog, &key);
+                let anew = before != lanes(&self.plan);
                 let service = ObjectKey { kind: key.kind, name: key.name.clone() };
-                self.claim(&service, false, &mut touched);
+                self.claim(&service, anew, &mut touched);
             }
         }
         self.settle(touched)
@@ -408,6 +413,7 @@ impl Outbound {
                 let cluster = Cluster {
                     name: direct.clone(),
                     stat_name: format!("{}.direct", cluster.stat_name).into(),
+                    choice: Choice::Turn,
                     discovery: Discovery::OriginalDestination { from: Vec::new() },
                     ..(*cluster).clone()
                 };
@@ -437,7 +443,7 @@ impl Outbound {
     fn update_ways(&mut self, touched: &Touched, sight: &Sight) {
         let mut tables = BTreeSet::new();
         for (port, host) in &touched.hosts {
-            self.update_host(*port, host);
+            self.update_host(*port, host, sight);
             tables.insert(*port);
         }
         self.hosts.retain(|_, hosts| !hosts.is_empty());
@@ -461,11 +467,11 @@ impl Outbound {
             false => touched.streams.iter().copied().collect(),
         };
         for key in all {
-            self.update_stream(key, sight.on_demand);
+            self.update_stream(key, sight);
         }
     }
 
-    fn update_host(&mut self, port: u16, host: &Host) {
+    fn update_host(&mut self, port: u16, host: &Host, sight: &Sight) {
         let name = host_name(host);
         let domains: Vec<Arc<str>> = self
             .domains
@@ -491,7 +497,14 @@ impl Outbound {
             ))],
         };
         if host.picked && entry.pick != SdkPick::Rebalance {
-            routes = routes::with_cluster(&routes, &cluster, &picked(&cluster));
+            let to_picked = routes::with_cluster(&routes, &cluster, &picked(&cluster));
+            // What is in a lane stays in it, whatever the app picked.
+            let lanes = self.plan.clusters.get(&cluster).is_some_and(|c| c.has_lanes());
+            routes = match lanes {
+                true => routes::in_a_lane(&routes, &lanes::carrier(&sight.mesh.lane)),
+                false => Vec::new(),
+            };
+            routes.extend(to_picked);
         }
         let next = VirtualHost { name: name.clone(), domains, routes };
         if hosts.get(&name).is_none_or(|old| **old != next) {
@@ -502,6 +515,8 @@ impl Outbound {
     /// What does not depend on services.
     fn update_fixed(&mut self, sight: &Sight) {
         let origin = self.origin();
+        let shares = lanes::no_shares();
+        put(&mut self.plan.runtime, &shares.name.clone(), shares);
         let listener = listeners::outbound(sight.outbound, &origin);
         put(&mut self.plan.listeners, &listener.name.clone(), listener);
         let to_app = || Discovery::OriginalDestination {
@@ -560,14 +575,19 @@ impl Outbound {
                 }
             }
         }
-        let table =
-            RouteTable { name: name.clone(), virtual_hosts, access: None, origin: Vec::new() };
+        let table = RouteTable {
+            name: name.clone(),
+            virtual_hosts,
+            lanes: None,
+            access: None,
+            origin: Vec::new(),
+        };
         put(&mut self.plan.route_tables, &name, table);
-        let listener = listeners::port(port, sight.outbound, sight.on_demand, &origin);
+        let listener = listeners::port(port, sight, &origin);
         put(&mut self.plan.listeners, &name, listener);
     }
 
-    fn update_stream(&mut self, key: (IpAddr, u16), on_demand: bool) {
+    fn update_stream(&mut self, key: (IpAddr, u16), sight: &Sight) {
         let name = listeners::name_of_address(key);
         let Some((_, claim)) = self.streams.winner(&key) else {
             self.plan.listeners.remove(&name);
@@ -578,7 +598,7 @@ impl Outbound {
         let own = claim.backend.cluster();
         let cluster = if claim.direct { direct(&own) } else { own };
         // There is a table for the port: whoever speaks anything has hosts in it.
-        let http = (claim.speaks == Speaks::Anything).then_some(on_demand);
+        let http = (claim.speaks == Speaks::Anything).then_some(sight);
         let listener = listeners::address(key, &cluster, http, &entry.origin);
         put(&mut self.plan.listeners, &name, listener);
     }

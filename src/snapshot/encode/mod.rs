@@ -16,6 +16,7 @@ mod forward;
 mod headers;
 mod intake;
 mod lane;
+mod lane_entry;
 mod listener;
 mod paths;
 mod redirect;
