@@ -22,7 +22,7 @@ fn check_with_server(line: &str, exit: Exit, words: &str) {
 fn usage_is_2() {
     check("", Exit::Usage, "Usage: isthmus");
     check("fly", Exit::Usage, "unrecognized subcommand 'fly'");
-    check("get things", Exit::Usage, "known: backendtlspolicies, configmaps");
+    check("get things", Exit::Usage, "known: accesspolicies, backendtlspolicies");
     check("get gateways -n a -A", Exit::Usage, "cannot be used with");
     check("proxy config edge-1 everything", Exit::Usage, "listeners, routes, clusters");
     check("bootstrap --gateway edge --xds a:1", Exit::Usage, "expected NAMESPACE/NAME");
