@@ -9,7 +9,8 @@ use std::sync::Arc;
 use catalog::{Catalog, Key, View};
 use ir::{
     Captured, ClientValidation, FilterChain, FilterSlot, Handler, HttpConnection, IDENTITY, Intake,
-    Listener, MESH_ALPN, Name, Plan, ROOTS, RouteTable, Side, Target, TlsTermination, Transport,
+    Listener, MESH_ALPN, MESH_ALPN_WHOLE, Name, Plan, ROOTS, RouteTable, Side, Target,
+    TlsTermination, Transport,
 };
 use model::{
     AppProtocol, CertificateName, Endpoint, Kind, MeshSettings, MtlsMode, ObjectKey, ObjectRef,
@@ -258,10 +259,20 @@ fn chains_of(
     };
     let mut out = Vec::new();
     if mode != MtlsMode::Disable {
-        let mut chain =
-            chain(name("mesh"), captured(Some(Transport::Tls), &[MESH_ALPN]), web(), origin);
-        chain.tls = Some(mesh_tls(mesh));
-        out.push(chain);
+        let mut of_mesh = |what, protocols: &[&str], handler| {
+            let captured = captured(Some(Transport::Tls), protocols);
+            let mut chain = chain(name(what), captured, handler, origin);
+            chain.tls = Some(mesh_tls(mesh, protocols));
+            out.push(chain);
+        };
+        match port.map(|port| port.speaks) {
+            Some(Speaks::Http) => of_mesh("mesh", &[MESH_ALPN], web()),
+            Some(Speaks::Anything) => {
+                of_mesh("mesh", &[MESH_ALPN], web());
+                of_mesh("mesh-tcp", &[MESH_ALPN_WHOLE], tcp());
+            }
+            Some(Speaks::Tcp) | None => of_mesh("mesh", &[MESH_ALPN, MESH_ALPN_WHOLE], tcp()),
+        }
     }
     if mode != MtlsMode::Strict {
         // TLS of the app's own.
@@ -299,7 +310,7 @@ fn chains_of(
 }
 
 /// The other side must be somebody of the mesh; who it may be is for policies to say.
-fn mesh_tls(mesh: &MeshSettings) -> TlsTermination {
+fn mesh_tls(mesh: &MeshSettings, protocols: &[&str]) -> TlsTermination {
     let domains = std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases);
     let names =
         domains.map(|domain| CertificateName::UriPrefix(format!("spiffe://{domain}/").into()));
@@ -310,7 +321,7 @@ fn mesh_tls(mesh: &MeshSettings) -> TlsTermination {
             required: true,
             names: names.collect(),
         }),
-        alpn: Some(vec![MESH_ALPN.into()]),
+        alpn: Some(protocols.iter().map(|p| Name::from(*p)).collect()),
     }
 }
 
