@@ -9,6 +9,7 @@ use model::{
 };
 
 use crate::complaint::{self, Complaint};
+use crate::gamma::{self, Judge};
 use crate::register::{Register, Registered};
 use crate::{
     Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, lanes, references, refused,
@@ -33,6 +34,8 @@ pub struct Compiler {
     sought: BTreeMap<SidecarKey, BTreeSet<ir::Name>>,
     /// Of no use while there are no sidecars.
     directory: sidecar::Directory,
+    /// `None` without a mesh.
+    gamma: Option<Judge>,
     register: Register,
 }
 
@@ -71,8 +74,15 @@ impl Compiler {
             scopes: BTreeMap::new(),
             sought: BTreeMap::new(),
             directory: sidecar::Directory::default(),
+            gamma: Some(Judge::new()),
             register,
         }
+    }
+
+    /// Where nobody serves sidecars, nothing is said of routes for them.
+    #[must_use]
+    pub fn without_mesh(self) -> Self {
+        Self { gamma: None, ..self }
     }
 
     /// Says which groups there are beside those of the Gateways, which are compiled always. Groups that are new are
@@ -153,6 +163,9 @@ impl Compiler {
             });
         }
         self.update_sidecars(catalog, changed, &mut out);
+        if let Some(judge) = &mut self.gamma {
+            out.statuses.extend(judge.update(catalog, changed));
+        }
         self.register.update(catalog, changed);
         out
     }
@@ -303,7 +316,9 @@ impl Compiler {
                 gateway::class_parameters(&view, class).err().map(|found| *found)
             }),
         );
-        all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route)));
+        let mesh = self.gamma.is_some();
+        all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route, mesh)));
+        all.extend(self.gamma.iter().flat_map(Judge::complaints).cloned());
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
         all.extend(lanes::findings(catalog));
@@ -328,8 +343,10 @@ impl Compiler {
         let route = refused.object.as_route();
         let named = route.into_iter().flat_map(|route| &route.parents);
         let ours = named.filter(|parent| {
-            Kind::find(&parent.group, &parent.kind) == Some(Kind::Gateway)
-                && self.served(&GroupKey::Gateway(parent.name.clone()))
+            let gateway = Kind::find(&parent.group, &parent.kind) == Some(Kind::Gateway);
+            let service = route.and_then(|route| gamma::service_of(route, parent));
+            gateway && self.served(&GroupKey::Gateway(parent.name.clone()))
+                || self.gamma.is_some() && service.is_some()
         });
         let parents =
             ours.map(|parent| ParentStatus { parent: parent.clone(), conditions: vec![] });
@@ -385,8 +402,10 @@ impl Compiler {
                 Some(ObjectStatus::Policy(ancestors.take(MOST_ANCESTORS).collect()))
             }
             kind if Kind::ROUTES.contains(&kind) => {
-                let parents: Vec<ParentStatus> =
+                let mut parents: Vec<ParentStatus> =
                     self.gateways.values().flat_map(|group| group.route_status(key)).collect();
+                let of_services = self.gamma.iter().flat_map(|judge| judge.parents(key));
+                parents.extend(of_services.cloned());
                 Some(ObjectStatus::Route(parents))
             }
             _ => None,
@@ -441,7 +460,7 @@ fn homeless(catalog: &Catalog, set: &ListenerSet) -> Option<Complaint> {
 }
 
 /// Findings for parents that no Gateway of the catalog is.
-fn orphaned(catalog: &Catalog, route: &Arc<Route>) -> Vec<Complaint> {
+fn orphaned(catalog: &Catalog, route: &Arc<Route>, mesh: bool) -> Vec<Complaint> {
     let finding = |pointer: &str, code, text: String, hint: &str| Finding {
         at: route.meta.at(pointer),
         code,
@@ -463,6 +482,9 @@ fn orphaned(catalog: &Catalog, route: &Arc<Route>) -> Vec<Complaint> {
     }
     let mut out = Vec::new();
     for parent in &route.parents {
+        if mesh && gamma::service_of(route, parent).is_some() {
+            continue;
+        }
         let Some(kind @ (Kind::Gateway | Kind::ListenerSet)) =
             Kind::find(&parent.group, &parent.kind)
         else {

@@ -168,7 +168,7 @@ impl Inbound {
             let mode = peers::mode(view, &self.key, Some(*number));
             let connections = peers::access(view, &self.key, Some(*number), false);
             let mut of_port = chains_of(Some(port), mode, &mesh, &ours);
-            guard(&mut of_port, &connections);
+            found.guard(&mut of_port, &table_name(*number), &connections);
             chains.append(&mut of_port);
             if port.speaks == Speaks::Tcp {
                 found.take(connections);
@@ -179,7 +179,7 @@ impl Inbound {
             }
         }
         let mut others = chains_of(None, peers::mode(view, &self.key, None), &mesh, &ours);
-        guard(&mut others, &peers::access(view, &self.key, None, false));
+        found.guard(&mut others, INBOUND, &peers::access(view, &self.key, None, false));
         chains.append(&mut others);
         chains.sort_by(|a, b| a.name.cmp(&b.name));
         let listener = Listener {
@@ -192,6 +192,8 @@ impl Inbound {
         };
         put(&mut self.plan.listeners, &INBOUND.into(), listener);
         put_all(&mut self.plan.route_tables, tables.into_iter().map(|t| (t.name.clone(), t)));
+        let connections = found.connections.into_iter().map(|one| (one.name.clone(), one));
+        put_all(&mut self.plan.connections, connections);
         put_all(&mut self.plan.jwt, access::jwt(found.jwt.iter(), Vec::new()));
         for gone in self.backends.difference(&found.backends) {
             self.plan.clusters.remove(&gone.cluster());
@@ -207,6 +209,7 @@ impl Inbound {
 /// seen; elsewhere it is there for whoever brings TLS of his own.
 #[derive(Default)]
 struct Found {
+    connections: Vec<ir::Connections>,
     jwt: Vec<ir::JwtProvider>,
     backends: BTreeSet<BackendKey>,
     complaints: Vec<Complaint>,
@@ -219,11 +222,17 @@ impl Found {
         self.backends.extend(backends);
         self.complaints.extend(complaints);
     }
-}
 
-fn guard(chains: &mut [FilterChain], access: &Access) {
-    for chain in chains.iter_mut().filter(|chain| matches!(chain.handler, Handler::Tcp(_))) {
-        chain.access.clone_from(&access.judged.access);
+    /// Has the chains of whole connections ask.
+    fn guard(&mut self, chains: &mut [FilterChain], name: &str, access: &Access) {
+        let mut asks = false;
+        for chain in chains.iter_mut().filter(|chain| matches!(chain.handler, Handler::Tcp(_))) {
+            chain.access = access::connection_names(name).to_vec();
+            asks = true;
+        }
+        if asks {
+            self.connections.extend(access::connections(name, access.judged.access.as_deref()));
+        }
     }
 }
 
@@ -262,7 +271,7 @@ fn chains_of(
         let mut of_mesh = |what, protocols: &[&str], handler| {
             let captured = captured(Some(Transport::Tls), protocols);
             let mut chain = chain(name(what), captured, handler, origin);
-            chain.tls = Some(mesh_tls(mesh, protocols));
+            chain.tls = Some(mesh_tls(mesh));
             out.push(chain);
         };
         match port.map(|port| port.speaks) {
@@ -310,7 +319,7 @@ fn chains_of(
 }
 
 /// The other side must be somebody of the mesh; who it may be is for policies to say.
-fn mesh_tls(mesh: &MeshSettings, protocols: &[&str]) -> TlsTermination {
+fn mesh_tls(mesh: &MeshSettings) -> TlsTermination {
     let domains = std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases);
     let names =
         domains.map(|domain| CertificateName::UriPrefix(format!("spiffe://{domain}/").into()));
@@ -321,7 +330,9 @@ fn mesh_tls(mesh: &MeshSettings, protocols: &[&str]) -> TlsTermination {
             required: true,
             names: names.collect(),
         }),
-        alpn: Some(protocols.iter().map(|p| Name::from(*p)).collect()),
+        // Callers offer theirs, and the chain is chosen by that. Nothing is agreed upon: an HTTP connection would then count
+        // as HTTP/1 because its protocol is not h2, and gRPC would be refused.
+        alpn: Some(Vec::new()),
     }
 }
 

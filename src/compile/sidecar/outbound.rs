@@ -19,6 +19,7 @@ use super::services::{self, Entry, Speaks};
 use super::{INBOUND, INBOUND_HTTP2, INBOUND_PORT, OUTBOUND_PORT, PASSTHROUGH};
 use super::{listeners, on_demand, routes};
 use crate::backend::{self, BackendKey, Caller, Reached};
+use crate::gamma::{self, PortRoutes};
 use crate::group::ScopeKey;
 use crate::grpc::names::Right;
 use crate::lanes;
@@ -34,6 +35,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 enum Piece {
     Sight,
     Service(ObjectKey),
+    /// Those of the routes that are attached to a port.
+    Routes(BackendKey),
     Backend(BackendKey),
 }
 
@@ -89,6 +92,8 @@ pub(crate) struct Outbound {
     tracker: Tracker<Piece>,
     sight: Option<Sight>,
     entries: BTreeMap<ObjectKey, Entry>,
+    /// Of ports with routes of their own.
+    routes: BTreeMap<BackendKey, PortRoutes>,
     /// How many services use a back end.
     users: BTreeMap<BackendKey, usize>,
     reached: BTreeMap<BackendKey, Vec<Reached>>,
@@ -113,6 +118,7 @@ impl Outbound {
             tracker: Tracker::new(),
             sight: None,
             entries: BTreeMap::new(),
+            routes: BTreeMap::new(),
             users: BTreeMap::new(),
             reached: BTreeMap::new(),
             domains: Claims::default(),
@@ -156,18 +162,27 @@ impl Outbound {
         if self.sight.is_none() || asked || changes.places || stale.contains(&Piece::Sight) {
             self.look(catalog, directory, &mut todo, &mut touched);
         }
-        let mut backends = BTreeSet::new();
+        let (mut routes, mut backends) = (BTreeSet::new(), BTreeSet::new());
         for piece in stale {
             match piece {
                 Piece::Sight => {}
                 Piece::Service(key) => drop(todo.insert(key)),
+                Piece::Routes(key) => drop(routes.insert(key)),
                 Piece::Backend(key) => drop(backends.insert(key)),
             }
         }
         for key in &todo {
             self.update_service(catalog, directory, key, &mut touched);
             // What was compiled just now is not stale.
+            routes.retain(|backend| !is_of(backend, key));
             backends.retain(|backend| !is_of(backend, key));
+        }
+        for key in routes {
+            if self.update_routes(catalog, &key, &mut touched) {
+                touched.any = true;
+                let service = ObjectKey { kind: key.kind, name: key.name.clone() };
+                self.claim(&service, true, &mut touched);
+            }
         }
         for key in backends {
             if self.users.contains_key(&key) {
@@ -247,10 +262,12 @@ impl Outbound {
             *self.users.entry(backend.clone()).or_default() += 1;
         }
         for backend in before.difference(&after) {
+            self.drop_routes(backend, touched);
             self.release(backend, touched);
         }
         for backend in &after {
             self.update_backend(catalog, backend);
+            self.update_routes(catalog, backend, touched);
         }
         self.claim(key, true, touched);
     }
@@ -261,6 +278,50 @@ impl Outbound {
         let reached = backend::update(&view, key, Caller::Sidecar, None, &mut self.plan);
         self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
         self.reached.insert(key.clone(), reached);
+    }
+
+    /// Brings the routes of a port in step with the catalog; returns whether they are others.
+    fn update_routes(
+        &mut self,
+        catalog: &Catalog,
+        key: &BackendKey,
+        touched: &mut Touched,
+    ) -> bool {
+        let service = ObjectKey { kind: key.kind, name: key.name.clone() };
+        let there = self.entries.get(&service).is_some_and(|entry| uses(entry).contains(key));
+        if !there {
+            return false;
+        }
+        let view = View::new(catalog);
+        let next = gamma::routes(&view, &service, key.port, &self.key.namespace);
+        self.tracker.set(Piece::Routes(key.clone()), view.into_reads());
+        if next.as_ref() == self.routes.get(key) {
+            return false;
+        }
+        for backend in next.iter().flat_map(|routes| &routes.backends) {
+            *self.users.entry(backend.clone()).or_default() += 1;
+            if !self.reached.contains_key(backend) {
+                self.update_backend(catalog, backend);
+            }
+        }
+        let old = match next {
+            Some(next) => self.routes.insert(key.clone(), next),
+            None => self.routes.remove(key),
+        };
+        self.release_routes(old, touched);
+        true
+    }
+
+    fn drop_routes(&mut self, key: &BackendKey, touched: &mut Touched) {
+        self.tracker.forget(&Piece::Routes(key.clone()));
+        let old = self.routes.remove(key);
+        self.release_routes(old, touched);
+    }
+
+    fn release_routes(&mut self, routes: Option<PortRoutes>, touched: &mut Touched) {
+        for backend in routes.into_iter().flat_map(|routes| routes.backends) {
+            self.release(&backend, touched);
+        }
     }
 
     fn release(&mut self, backend: &BackendKey, touched: &mut Touched) {
@@ -307,7 +368,7 @@ impl Outbound {
             let host = |picked| Host { backend: backend.clone(), picked };
             let (mut own, mut picks) = (BTreeMap::new(), BTreeMap::new());
             let mut streams = BTreeMap::new();
-            let honour = entry.pick == SdkPick::Honour;
+            let honour = entry.pick != SdkPick::Rebalance;
             if port.speaks != Speaks::Tcp {
                 let claim = |right, picked| Claim {
                     right: (picked, right, key.kind),
@@ -467,12 +528,16 @@ impl Outbound {
             return;
         };
         let cluster = host.backend.cluster();
-        let mut routes = vec![Arc::new(routes::everything(
-            cluster.clone(),
-            Target::Cluster(cluster.clone()),
-            entry.origin.clone(),
-        ))];
-        if host.picked && entry.pick == SdkPick::Honour {
+        let attached = self.routes.get(&host.backend);
+        let mut routes = match attached.filter(|_| !host.picked || entry.pick != SdkPick::Direct) {
+            Some(attached) => attached.routes.clone(),
+            None => vec![Arc::new(routes::everything(
+                cluster.clone(),
+                Target::Cluster(cluster.clone()),
+                entry.origin.clone(),
+            ))],
+        };
+        if host.picked && entry.pick != SdkPick::Rebalance {
             let to_picked = routes::with_cluster(&routes, &cluster, &picked(&cluster));
             // What is in a lane stays in it, whatever the app picked.
             let lanes = self.plan.clusters.get(&cluster).is_some_and(|c| c.has_lanes());
