@@ -6,8 +6,8 @@ use envoy_types::pb::google::protobuf::Any;
 use ir::{ChainMatch, Handler, UdpHandler};
 use prost::Message;
 use tls::certificate_validation_context::TrustChainVerification;
-use tls::downstream_tls_context::SessionTicketKeysType;
 use tls::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType};
+use tls::downstream_tls_context::SessionTicketKeysType;
 
 use super::cluster::BUFFER_LIMIT;
 use super::common::{ads, any, boolean, is_laid_over, keys, socket_address, udp_address, uint32};
