@@ -8,6 +8,7 @@ mod bad_input;
 mod certificates_under_load;
 mod edits_under_load;
 mod graceful_stop;
+mod lanes;
 mod mistakes;
 mod nack_isolation;
 mod quickstart;

@@ -20,6 +20,7 @@ if [[ -n "$ISTHMUS_JUDGE_DEBUG" ]]; then
   manifests=$BED_WORK/install.yaml
 fi
 kubectl apply --server-side --force-conflicts -f "$manifests" >"$logs/install.log"
+kubectl apply --server-side -f "$here/mesh-config.yaml" >>"$logs/install.log"
 kubectl rollout status deployment/isthmus --namespace "$system" --timeout 180s || fail "isthmus is not ready"
 # A pod that is made before the API server knows how to ask would have no sidecar.
 injects() {

@@ -190,6 +190,22 @@ codes! {
     /// An authorization service is not asked where a policy wants it: on trial (mode Shadow), or about whole connections.
     ACCESS_NOT_ASKED = 2007, "authorization service is not asked";
 
+    /// A workload in a namespace that wants sidecars, or that `isthmus inject` was given, gets none. The text says why; the
+    /// pod has it as its annotation `isthmus.dev/not-injected`. Nothing else is changed of it.
+    INJECT_SKIPPED = 2201, "workload gets no sidecar";
+    /// An annotation that a sidecar is set with cannot be used. The pod is not created: with a sidecar that does something
+    /// else, or without one, it would not be what was asked for.
+    INJECT_SETTING = 2202, "setting of a sidecar cannot be used";
+    /// A probe of the kubelet cannot go by the sidecar and stays as it is. From outside of the mesh it fails where only the
+    /// mesh is let in.
+    INJECT_PROBE = 2203, "probe does not go by the sidecar";
+    /// The workload has what only its sidecar may have: the user 1337, whose connections are not redirected, or one of the
+    /// sidecar's ports.
+    INJECT_CONFLICT = 2204, "workload is in its sidecar's way";
+    /// The webhook cannot be kept in step: its Secret, its certificate in the MutatingWebhookConfiguration, or the
+    /// ConfigMap of a namespace. Where its certificate has ended, namespaces that opted in get no new pods.
+    INJECT_WEBHOOK = 2205, "injection cannot be kept in step";
+
     /// A proxy refused what it was sent. The text is the proxy's own.
     PROXY_REJECTED = 3101, "proxy rejected the configuration";
 

@@ -338,7 +338,7 @@ impl Group {
         let next = lanes::entry(&view, &self.name);
         self.tracker.set(Piece::Lanes, view.into_reads());
         new.sockets |= next.carrier != self.lanes.carrier;
-        new.tables |= next.rules != self.lanes.rules;
+        new.tables |= !next.same_rules(&self.lanes);
         self.lanes = next;
     }
 
@@ -542,13 +542,15 @@ impl Group {
         let gateway = self.skeleton.gateway.iter();
         let origin: Vec<ObjectRef> = gateway.map(|gateway| gateway.meta.at("")).collect();
         let access = self.requests.judged.access.clone();
-        let lanes = &self.lanes.rules;
         let mut kept = BTreeSet::new();
         for (name, virtual_hosts) in self.tables.build().filter(|(name, _)| used.contains(*name)) {
             kept.insert(name.clone());
+            let fronts = self.skeleton.fronts.iter();
+            let fronts = fronts.filter(|front| front.table.as_ref() == Some(name));
+            let lanes = self.lanes.at(&fronts.map(|front| &front.name).collect());
             let same = self.plan.route_tables.get(name).is_some_and(|old| {
-                old.access == access
-                    && old.lanes == *lanes
+                old.lanes == lanes
+                    && old.access == access
                     && old.virtual_hosts.len() == virtual_hosts.len()
                     && old.virtual_hosts.iter().zip(&virtual_hosts).all(|(a, b)| Arc::ptr_eq(a, b))
             });
@@ -556,8 +558,8 @@ impl Group {
                 let table = RouteTable {
                     name: name.clone(),
                     virtual_hosts,
+                    lanes,
                     access: access.clone(),
-                    lanes: lanes.clone(),
                     origin: origin.clone(),
                 };
                 self.plan.route_tables.insert(name.clone(), Arc::new(table));
