@@ -3,6 +3,7 @@
 // In a test it is an assertion; clippy knows only functions marked `#[test]`.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod bad_input;
 mod certificates_under_load;
 mod edits_under_load;

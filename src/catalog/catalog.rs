@@ -384,17 +384,6 @@ impl Catalog {
         })
     }
 
-    pub(crate) fn lane_groups_of(
-        &self,
-        target: &ObjectKey,
-    ) -> impl Iterator<Item = &Arc<LaneGroup>> {
-        let keys = self.policies_of.get(target).into_iter().flatten();
-        keys.filter_map(|key| match self.get(key)? {
-            Object::LaneGroup(group) => Some(group),
-            _ => None,
-        })
-    }
-
     pub(crate) fn access_policies_of(
         &self,
         target: &ObjectKey,
@@ -402,6 +391,17 @@ impl Catalog {
         let keys = self.policies_of.get(target).into_iter().flatten();
         keys.filter_map(|key| match self.get(key)? {
             Object::AccessPolicy(policy) => Some(policy),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn lane_groups_of(
+        &self,
+        target: &ObjectKey,
+    ) -> impl Iterator<Item = &Arc<LaneGroup>> {
+        let keys = self.policies_of.get(target).into_iter().flatten();
+        keys.filter_map(|key| match self.get(key)? {
+            Object::LaneGroup(group) => Some(group),
             _ => None,
         })
     }

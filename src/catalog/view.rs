@@ -186,12 +186,6 @@ impl<'a> View<'a> {
         policies.inspect(|policy| self.object(Kind::BackendTlsPolicy, policy.meta.name()))
     }
 
-    pub fn lane_groups_of(&self, target: &ObjectKey) -> impl Iterator<Item = &'a Arc<LaneGroup>> {
-        self.note(Key::PoliciesOf(target.clone()));
-        let groups = self.catalog.lane_groups_of(target);
-        groups.inspect(|group| self.object(Kind::LaneGroup, group.meta.name()))
-    }
-
     /// The AccessPolicies that name this object as a target.
     pub fn access_policies_of(
         &self,
@@ -200,6 +194,12 @@ impl<'a> View<'a> {
         self.note(Key::PoliciesOf(target.clone()));
         let policies = self.catalog.access_policies_of(target);
         policies.inspect(|policy| self.object(Kind::AccessPolicy, policy.meta.name()))
+    }
+
+    pub fn lane_groups_of(&self, target: &ObjectKey) -> impl Iterator<Item = &'a Arc<LaneGroup>> {
+        self.note(Key::PoliciesOf(target.clone()));
+        let groups = self.catalog.lane_groups_of(target);
+        groups.inspect(|group| self.object(Kind::LaneGroup, group.meta.name()))
     }
 
     /// All slices of a service. Covers their content too: a changed slice changes the answer.

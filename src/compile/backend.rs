@@ -127,12 +127,7 @@ pub(crate) fn granted(
         })
 }
 
-/// Finds the service and port that a route's reference names.
-pub(crate) fn resolve(
-    view: &View<'_>,
-    route: &Meta,
-    target: &BackendRef,
-) -> Result<BackendKey, Broken> {
+fn target_kind(target: &BackendRef) -> Result<Kind, Broken> {
     let Some(kind @ (Kind::Service | Kind::MeshService)) = Kind::find(&target.group, &target.kind)
     else {
         let shown = if target.group.is_empty() { "core" } else { &*target.group };
@@ -144,6 +139,16 @@ pub(crate) fn resolve(
             missing: None,
         });
     };
+    Ok(kind)
+}
+
+/// Finds the service and port that a route's reference names.
+pub(crate) fn resolve(
+    view: &View<'_>,
+    route: &Meta,
+    target: &BackendRef,
+) -> Result<BackendKey, Broken> {
+    let kind = target_kind(target)?;
     let from = (route.key.kind.group(), route.key.kind.as_str(), &*route.key.name.namespace);
     if !granted(view, from, (kind.group(), kind.as_str(), &target.name)) {
         return Err(Broken {
@@ -160,6 +165,16 @@ pub(crate) fn resolve(
             missing: None,
         });
     }
+    resolve_granted(view, route, target)
+}
+
+/// The same, where nobody need grant the reference.
+pub(crate) fn resolve_granted(
+    view: &View<'_>,
+    route: &Meta,
+    target: &BackendRef,
+) -> Result<BackendKey, Broken> {
+    let kind = target_kind(target)?;
     let ports: Option<Vec<(u16, AppProtocol)>> = match kind {
         Kind::MeshService => view
             .mesh_service(&target.name)
@@ -300,7 +315,7 @@ fn judge(view: &View<'_>, key: &BackendKey, caller: Caller, endpoint: &mut Endpo
     let able = caller != Caller::Program
         && !matches!(key.speech, Speech::Passthrough | Speech::Udp)
         && workload.identity.is_some();
-    if workload.mtls && !(able && peers::takes_mtls(view, workload, port)) {
+    if workload.mtls && !(able && peers::takes_mtls(view, &key.name, workload, port)) {
         Arc::make_mut(workload).mtls = false;
     }
 }
@@ -436,14 +451,8 @@ fn by_locality(chosen: Vec<Chosen>, exact: bool) -> Vec<LocalityEndpoints> {
             (false, true) => whole(endpoint.weight),
             (false, false) => whole((endpoint.weight * WEIGHT_SCALE).min(WEIGHT_MAX)),
         };
-        let entry = LbEndpoint {
-            address: endpoint.address,
-            port,
-            weight,
-            health,
-            labels,
-            mtls: takes_mtls(&endpoint),
-        };
+        let mtls = takes_mtls(&endpoint);
+        let entry = LbEndpoint { address: endpoint.address, port, weight, health, labels, mtls };
         localities.entry(endpoint.locality).or_default().push(entry);
     }
     // Two sources may name the same address, also under two localities: the first locality keeps it.

@@ -4,6 +4,7 @@
 //! Catalog + changed Keys ──► Compiler ──► Plan per node group, status per object, findings
 //!                              │
 //!                              ├─ gateway/  listeners → attachment of routes → rules → route tables
+//!                              ├─ gamma     routes whose parent is a service → routes of sidecars
 //!                              ├─ grpc/     names of services → listeners without sockets, for gRPC programs
 //!                              ├─ backend   references → clusters and endpoint sets
 //!                              ├─ lanes/    LaneGroups: who gets a lane at gateways, who is in it
@@ -21,6 +22,7 @@ mod backend;
 mod compiler;
 mod complaint;
 mod features;
+mod gamma;
 mod gateway;
 mod group;
 mod grpc;

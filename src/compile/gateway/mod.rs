@@ -1,17 +1,17 @@
 //! The gateway role: one Gateway and everything attached to it → the plan of its proxies.
 
 mod addresses;
-mod attach;
+pub(crate) mod attach;
 mod backend_tls;
 mod certificates;
 mod conflicts;
 mod fleet;
-mod listeners;
+pub(crate) mod listeners;
 mod rivals;
-mod rules;
+pub(crate) mod rules;
 mod session;
 mod sockets;
-mod status;
+pub(crate) mod status;
 mod streams;
 mod tables;
 
@@ -43,9 +43,9 @@ use tables::Tables;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Piece {
     Skeleton,
-    Lanes,
     /// The policies for the Gateway itself.
     Access,
+    Lanes,
     RouteList,
     Attachment(ObjectKey),
     Rules(ObjectKey, Entrance),
@@ -59,6 +59,9 @@ struct RouteState {
     attachment: Attachment,
     rules: BTreeMap<Entrance, Arc<RouteRules>>,
 }
+
+/// What is let through to routes of whole connections.
+const CONNECTIONS: &str = "connections";
 
 /// Which parts of the plan may differ after a step.
 #[derive(Clone, Copy, Debug, Default)]
@@ -250,6 +253,13 @@ impl Group {
             put_all(&mut self.plan.listeners, tcp.into_iter().map(|l| (l.name.clone(), l)));
             put_all(&mut self.plan.udp_listeners, udp.into_iter().map(|l| (l.name.clone(), l)));
             self.outranked = outranked;
+            // Only where somebody asks.
+            let mut chains = self.plan.listeners.values().flat_map(|listener| &listener.chains);
+            let used = chains.any(|chain| !chain.access.is_empty());
+            let access = self.connections.judged.access.as_deref();
+            let connections = used.then(|| access::connections(CONNECTIONS, access));
+            let named = connections.into_iter().flatten().map(|one| (one.name.clone(), one));
+            put_all(&mut self.plan.connections, named);
         }
         if new.tables {
             self.update_tables();
@@ -298,15 +308,6 @@ impl Group {
         new_fronts
     }
 
-    fn update_lanes(&mut self, catalog: &Catalog, new: &mut New) {
-        let view = View::new(catalog);
-        let next = lanes::entry(&view, &self.name);
-        self.tracker.set(Piece::Lanes, view.into_reads());
-        new.sockets |= next.carrier != self.lanes.carrier;
-        new.tables |= !next.same_rules(&self.lanes);
-        self.lanes = next;
-    }
-
     fn update_access(&mut self, catalog: &Catalog, new: &mut New) {
         let view = View::new(catalog);
         let key = ObjectKey { kind: Kind::Gateway, name: self.name.clone() };
@@ -328,10 +329,17 @@ impl Group {
             let old = std::mem::replace(&mut self.requests, requests);
             self.release(&old.backends);
         }
-        if connections != self.connections {
-            new.sockets = true;
-            self.connections = connections;
-        }
+        self.connections = connections;
+        new.sockets = true;
+    }
+
+    fn update_lanes(&mut self, catalog: &Catalog, new: &mut New) {
+        let view = View::new(catalog);
+        let next = lanes::entry(&view, &self.name);
+        self.tracker.set(Piece::Lanes, view.into_reads());
+        new.sockets |= next.carrier != self.lanes.carrier;
+        new.tables |= !next.same_rules(&self.lanes);
+        self.lanes = next;
     }
 
     fn update_route_list(
@@ -451,7 +459,7 @@ impl Group {
             let route = view.route(name);
             let next = route.map(|route: &Arc<Route>| match name.kind {
                 Kind::HttpRoute | Kind::GrpcRoute => {
-                    rules::rules(&view, &self.name, route, entrance)
+                    rules::rules(&view, Some(&self.name), route, entrance)
                 }
                 _ => streams::rules(&view, route, entrance),
             });

@@ -50,6 +50,7 @@ fn service_of(namespace: &str, name: &str, ports: Vec<ServicePort>) -> Object {
         headless: false,
         selector: Default::default(),
         external_name: None,
+        sdk_pick: None,
         register: vec![],
     }))
 }
@@ -105,7 +106,7 @@ fn mesh(spec: &Mesh<'_>) -> Object {
         ports: spec.ports.iter().map(port).collect(),
         sources: vec![Source { from: SourceFrom::Static(vec![endpoint(9)]), percent: 0.0 }],
         merge: Merge::Union,
-        sdk_pick: model::SdkPick::Honour,
+        sdk_pick: None,
         register: vec![],
     }))
 }
@@ -278,6 +279,7 @@ fn what_has_no_names() {
         headless: false,
         selector: Default::default(),
         external_name: Some("example.com".into()),
+        sdk_pick: None,
         register: vec![],
     };
     let world = World::of(vec![

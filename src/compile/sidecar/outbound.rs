@@ -16,14 +16,17 @@ use super::directory::{Changes, Directory};
 use super::scope::{self, Sight};
 use super::services::{self, Entry, Speaks};
 use super::{INBOUND, INBOUND_HTTP2, INBOUND_PORT, OUTBOUND_PORT, PASSTHROUGH};
-use super::{listeners, routes};
+use super::{listeners, on_demand, routes};
 use crate::backend::{self, BackendKey, Caller, Reached};
+use crate::gamma::{self, PortRoutes};
 use crate::group::ScopeKey;
 use crate::grpc::names::Right;
 use crate::lanes;
 use crate::plan::{keep, put};
 use crate::tracker::Tracker;
 
+/// Hosts of other namespaces that a scope remembers.
+const MOST_ASKED: usize = 1000;
 /// How long a proxy waits for a connection to somebody whom it does not know.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -31,6 +34,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 enum Piece {
     Sight,
     Service(ObjectKey),
+    /// Those of the routes that are attached to a port.
+    Routes(BackendKey),
     Backend(BackendKey),
 }
 
@@ -86,6 +91,8 @@ pub(crate) struct Outbound {
     tracker: Tracker<Piece>,
     sight: Option<Sight>,
     entries: BTreeMap<ObjectKey, Entry>,
+    /// Of ports with routes of their own.
+    routes: BTreeMap<BackendKey, PortRoutes>,
     /// How many services use a back end.
     users: BTreeMap<BackendKey, usize>,
     reached: BTreeMap<BackendKey, Vec<Reached>>,
@@ -95,6 +102,11 @@ pub(crate) struct Outbound {
     hosts: BTreeMap<u16, BTreeMap<Name, Arc<VirtualHost>>>,
     /// Beside those with hosts: ports on which services that are not seen speak HTTP.
     ports: BTreeSet<u16>,
+    /// Those in which apps may ask for services.
+    namespaces: Vec<Arc<str>>,
+    /// Clusters that apps asked for by host, of services that are not seen otherwise.
+    asked: BTreeSet<Name>,
+    asked_anew: bool,
     plan: Plan,
 }
 
@@ -105,6 +117,7 @@ impl Outbound {
             tracker: Tracker::new(),
             sight: None,
             entries: BTreeMap::new(),
+            routes: BTreeMap::new(),
             users: BTreeMap::new(),
             reached: BTreeMap::new(),
             domains: Claims::default(),
@@ -112,12 +125,24 @@ impl Outbound {
             names: Claims::default(),
             hosts: BTreeMap::new(),
             ports: BTreeSet::new(),
+            namespaces: Vec::new(),
+            asked: BTreeSet::new(),
+            asked_anew: false,
             plan: Plan::default(),
         }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The app of one of the sidecars wants to reach this host. Only so many are remembered, as apps can make up names.
+    pub(crate) fn seek(&mut self, hosts: impl IntoIterator<Item = Name>) {
+        for host in hosts {
+            if self.asked.len() < MOST_ASKED {
+                self.asked_anew |= self.asked.insert(host);
+            }
+        }
     }
 
     /// Brings the plan in step with the catalog. Returns whether any piece was compiled again.
@@ -132,21 +157,31 @@ impl Outbound {
         let stale = self.tracker.stale(changed);
         let mut todo: BTreeSet<ObjectKey> = changes.addresses.iter().cloned().collect();
         todo.retain(|key| self.entries.contains_key(key));
-        if self.sight.is_none() || changes.places || stale.contains(&Piece::Sight) {
+        let asked = std::mem::take(&mut self.asked_anew);
+        if self.sight.is_none() || asked || changes.places || stale.contains(&Piece::Sight) {
             self.look(catalog, directory, &mut todo, &mut touched);
         }
-        let mut backends = BTreeSet::new();
+        let (mut routes, mut backends) = (BTreeSet::new(), BTreeSet::new());
         for piece in stale {
             match piece {
                 Piece::Sight => {}
                 Piece::Service(key) => drop(todo.insert(key)),
+                Piece::Routes(key) => drop(routes.insert(key)),
                 Piece::Backend(key) => drop(backends.insert(key)),
             }
         }
         for key in &todo {
             self.update_service(catalog, directory, key, &mut touched);
             // What was compiled just now is not stale.
+            routes.retain(|backend| !is_of(backend, key));
             backends.retain(|backend| !is_of(backend, key));
+        }
+        for key in routes {
+            if self.update_routes(catalog, &key, &mut touched) {
+                touched.any = true;
+                let service = ObjectKey { kind: key.kind, name: key.name.clone() };
+                self.claim(&service, true, &mut touched);
+            }
         }
         for key in backends {
             if self.users.contains_key(&key) {
@@ -172,7 +207,9 @@ impl Outbound {
         touched: &mut Touched,
     ) {
         let view = View::new(catalog);
-        let next = scope::sight(&view, &self.key, &BTreeSet::new());
+        let asked = self.asked.iter().filter_map(|host| on_demand::parse(host));
+        let next =
+            scope::sight(&view, &self.key, &asked.flat_map(|host| host.services()).collect());
         self.tracker.set(Piece::Sight, view.into_reads());
         let empty = BTreeMap::new();
         let old = self.sight.as_ref().map_or(&empty, |sight| &sight.services);
@@ -180,7 +217,12 @@ impl Outbound {
             |(key, ports): &(&ObjectKey, &Option<BTreeSet<u16>>)| old.get(*key) != Some(*ports);
         todo.extend(next.services.iter().filter(differs).map(|(key, _)| key.clone()));
         todo.extend(old.keys().filter(|key| !next.services.contains_key(*key)).cloned());
-        self.ports = if next.on_demand { directory.ports().collect() } else { BTreeSet::new() };
+        let own = &self.key.namespace;
+        let others = directory.namespaces().filter(|other| *other != own).cloned();
+        (self.ports, self.namespaces) = match next.on_demand {
+            true => (directory.ports().collect(), others.collect()),
+            false => (BTreeSet::new(), Vec::new()),
+        };
         touched.everywhere = true;
         touched.any = true;
         self.sight = Some(next);
@@ -219,10 +261,12 @@ impl Outbound {
             *self.users.entry(backend.clone()).or_default() += 1;
         }
         for backend in before.difference(&after) {
+            self.drop_routes(backend, touched);
             self.release(backend, touched);
         }
         for backend in &after {
             self.update_backend(catalog, backend);
+            self.update_routes(catalog, backend, touched);
         }
         self.claim(key, true, touched);
     }
@@ -233,6 +277,50 @@ impl Outbound {
         let reached = backend::update(&view, key, Caller::Sidecar, None, &mut self.plan);
         self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
         self.reached.insert(key.clone(), reached);
+    }
+
+    /// Brings the routes of a port in step with the catalog; returns whether they are others.
+    fn update_routes(
+        &mut self,
+        catalog: &Catalog,
+        key: &BackendKey,
+        touched: &mut Touched,
+    ) -> bool {
+        let service = ObjectKey { kind: key.kind, name: key.name.clone() };
+        let there = self.entries.get(&service).is_some_and(|entry| uses(entry).contains(key));
+        if !there {
+            return false;
+        }
+        let view = View::new(catalog);
+        let next = gamma::routes(&view, &service, key.port, &self.key.namespace);
+        self.tracker.set(Piece::Routes(key.clone()), view.into_reads());
+        if next.as_ref() == self.routes.get(key) {
+            return false;
+        }
+        for backend in next.iter().flat_map(|routes| &routes.backends) {
+            *self.users.entry(backend.clone()).or_default() += 1;
+            if !self.reached.contains_key(backend) {
+                self.update_backend(catalog, backend);
+            }
+        }
+        let old = match next {
+            Some(next) => self.routes.insert(key.clone(), next),
+            None => self.routes.remove(key),
+        };
+        self.release_routes(old, touched);
+        true
+    }
+
+    fn drop_routes(&mut self, key: &BackendKey, touched: &mut Touched) {
+        self.tracker.forget(&Piece::Routes(key.clone()));
+        let old = self.routes.remove(key);
+        self.release_routes(old, touched);
+    }
+
+    fn release_routes(&mut self, routes: Option<PortRoutes>, touched: &mut Touched) {
+        for backend in routes.into_iter().flat_map(|routes| routes.backends) {
+            self.release(&backend, touched);
+        }
     }
 
     fn release(&mut self, backend: &BackendKey, touched: &mut Touched) {
@@ -279,7 +367,7 @@ impl Outbound {
             let host = |picked| Host { backend: backend.clone(), picked };
             let (mut own, mut picks) = (BTreeMap::new(), BTreeMap::new());
             let mut streams = BTreeMap::new();
-            let honour = entry.pick == SdkPick::Honour;
+            let honour = entry.pick != SdkPick::Rebalance;
             if port.speaks != Speaks::Tcp {
                 let claim = |right, picked| Claim {
                     right: (picked, right, key.kind),
@@ -374,6 +462,7 @@ impl Outbound {
         if touched.dns || touched.everywhere {
             self.update_dns();
         }
+        self.update_asked(&sight);
         self.sight = Some(sight);
         true
     }
@@ -426,12 +515,16 @@ impl Outbound {
             return;
         };
         let cluster = host.backend.cluster();
-        let mut routes = vec![Arc::new(routes::everything(
-            cluster.clone(),
-            Target::Cluster(cluster.clone()),
-            entry.origin.clone(),
-        ))];
-        if host.picked && entry.pick == SdkPick::Honour {
+        let attached = self.routes.get(&host.backend);
+        let mut routes = match attached.filter(|_| !host.picked || entry.pick != SdkPick::Direct) {
+            Some(attached) => attached.routes.clone(),
+            None => vec![Arc::new(routes::everything(
+                cluster.clone(),
+                Target::Cluster(cluster.clone()),
+                entry.origin.clone(),
+            ))],
+        };
+        if host.picked && entry.pick != SdkPick::Rebalance {
             let to_picked = routes::with_cluster(&routes, &cluster, &picked(&cluster));
             // What is in a lane stays in it, whatever the app picked.
             let lanes = self.plan.clusters.get(&cluster).is_some_and(|c| c.has_lanes());
@@ -498,6 +591,7 @@ impl Outbound {
         };
         let hosts = self.hosts.get(&port).into_iter().flat_map(BTreeMap::values).cloned();
         let mut virtual_hosts: Vec<Arc<VirtualHost>> = hosts.collect();
+        virtual_hosts.extend(on_demand::host(&self.namespaces, &origin));
         virtual_hosts.push(routes::host("*", vec!["*".into()], rest));
         virtual_hosts.sort_by(|a, b| a.name.cmp(&b.name));
         // Those that are equal stay the same in memory.
@@ -513,8 +607,8 @@ impl Outbound {
         let table = RouteTable {
             name: name.clone(),
             virtual_hosts,
-            access: None,
             lanes: None,
+            access: None,
             origin: Vec::new(),
         };
         put(&mut self.plan.route_tables, &name, table);
@@ -536,6 +630,37 @@ impl Outbound {
         let http = (claim.speaks == Speaks::Anything).then_some(sight);
         let listener = listeners::address(key, &cluster, http, &entry.origin);
         put(&mut self.plan.listeners, &name, listener);
+    }
+
+    /// Under the hosts that apps asked for, the clusters of the services that they meant. What nobody knows and may be
+    /// elsewhere goes there.
+    fn update_asked(&mut self, sight: &Sight) {
+        for host in self.asked.clone() {
+            let Some(asked) = on_demand::parse(&host).filter(|_| sight.on_demand) else {
+                self.plan.clusters.remove(&host);
+                continue;
+            };
+            let found = asked.services().into_iter().find_map(|service| {
+                let ports = &self.entries.get(&service)?.ports;
+                let port = asked.port(ports.iter().map(|port| port.backend.port))?;
+                let port = ports.iter().find(|one| one.backend.port == port)?;
+                Some(port.backend.cluster())
+            });
+            let elsewhere = !asked.ours && sight.outbound == OutboundMode::AllowAny;
+            let base = found.or_else(|| elsewhere.then(|| PASSTHROUGH.into()));
+            let base = base.and_then(|name| self.plan.clusters.get(&name).cloned());
+            match base {
+                Some(base) => {
+                    let discovery = match &base.discovery {
+                        Discovery::Endpoints => Discovery::EndpointsOf(base.name.clone()),
+                        other => other.clone(),
+                    };
+                    let cluster = Cluster { name: host.clone(), discovery, ..(*base).clone() };
+                    put(&mut self.plan.clusters, &host, cluster);
+                }
+                None => drop(self.plan.clusters.remove(&host)),
+            }
+        }
     }
 
     fn update_dns(&mut self) {
