@@ -91,8 +91,12 @@ asked "not without a token" UNAUTHENTICATED "$(claim orders orders-1)" ""
 # Signed by the API server's own key, and over.
 base64url() { basenc --base64url -w 0 | tr -d =; }
 key=$(find "$BED_WORK" -name accounts.key | head -n 1)
-kid=$(cut -d. -f1 <<<"$bound" | tr '_-' '/+' | base64 -d 2>/dev/null | jq -r .kid || true)
-claims=$(cut -d. -f2 <<<"$bound" | tr '_-' '/+' | { read -r t; printf '%s%s' "$t" "$(printf '====' | head -c $(((4 - ${#t} % 4) % 4)))"; } | base64 -d)
+part() {
+  cut -d. -f"$1" <<<"$bound" |
+    python3 -c 'import base64, sys; t = sys.stdin.read().strip(); sys.stdout.buffer.write(base64.urlsafe_b64decode(t + "=" * (-len(t) % 4)))'
+}
+kid=$(part 1 | jq -r .kid)
+claims=$(part 2)
 sign() {
   local signed
   signed=$(printf '{"alg":"RS256","kid":"%s"}' "$kid" | base64url).$(jq -c "$1" <<<"$claims" | tr -d '\n' | base64url)

@@ -158,6 +158,10 @@ pub fn reach_nothing(catalog: &Catalog) -> Vec<Finding> {
                 let text = format!("{key} does not exist");
                 let hint = "the policy has no effect there until it does";
                 out.push(finding(&target.pointer, codes::REFERENCE_NOT_FOUND, text, hint));
+            } else if kind == Kind::Gateway && target.section.is_some() {
+                let text = format!("a policy is for the whole of {key}, not for a listener of it");
+                let hint = "remove sectionName, or make a Gateway of its own";
+                out.push(finding(&target.pointer, codes::POLICY_SECTION, text, hint));
             } else if let Some(names) = sections(catalog, &key)
                 && let Some(section) = &target.section
                 && !names.contains(section)
@@ -180,8 +184,14 @@ pub fn reach_nothing(catalog: &Catalog) -> Vec<Finding> {
             let mut pods = pods.map(Object::meta);
             if !pods.any(|pod| selector.matches(|name| pod.label(name))) {
                 let text = "no pod has the labels that the policy selects".to_string();
-                let hint = "compare spec.selector with the labels of the pods of its namespace";
-                out.push(finding("/spec/selector", codes::POLICY_REACHES_NOTHING, text, hint));
+                let hint =
+                    "compare spec.workloadSelector with the labels of the pods of its namespace";
+                out.push(finding(
+                    "/spec/workloadSelector",
+                    codes::POLICY_REACHES_NOTHING,
+                    text,
+                    hint,
+                ));
             }
         }
     }

@@ -151,7 +151,7 @@ pub(crate) fn chain(name: &str, hosts: &[&str], secrets: &[&str], table: &str) -
             client: None,
             alpn: None,
         }),
-        access: None,
+        access: Vec::new(),
         handler: Handler::Http(http),
         origin: origin("gateway"),
     }
@@ -172,7 +172,7 @@ pub(crate) fn stream_chain(
         name: name.into(),
         matches,
         tls: None,
-        access: None,
+        access: Vec::new(),
         handler,
         origin: origin("gateway"),
     }

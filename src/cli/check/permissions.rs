@@ -133,6 +133,10 @@ mod tests {
                 if own && texts(rule, "resources") == ["secrets"] {
                     continue;
                 }
+                // Of one name, which `--pre` cannot know: `isthmus check` looks at what came of it.
+                if texts(rule, "resources") == ["mutatingwebhookconfigurations"] {
+                    continue;
+                }
                 for group in texts(rule, "apiGroups") {
                     for resource in texts(rule, "resources") {
                         for verb in texts(rule, "verbs") {

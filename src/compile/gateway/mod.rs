@@ -60,6 +60,9 @@ struct RouteState {
     rules: BTreeMap<Entrance, Arc<RouteRules>>,
 }
 
+/// What is let through to routes of whole connections.
+const CONNECTIONS: &str = "connections";
+
 /// Which parts of the plan may differ after a step.
 #[derive(Clone, Copy, Debug, Default)]
 struct New {
@@ -250,6 +253,13 @@ impl Group {
             put_all(&mut self.plan.listeners, tcp.into_iter().map(|l| (l.name.clone(), l)));
             put_all(&mut self.plan.udp_listeners, udp.into_iter().map(|l| (l.name.clone(), l)));
             self.outranked = outranked;
+            // Only where somebody asks.
+            let mut chains = self.plan.listeners.values().flat_map(|listener| &listener.chains);
+            let used = chains.any(|chain| !chain.access.is_empty());
+            let access = self.connections.judged.access.as_deref();
+            let connections = used.then(|| access::connections(CONNECTIONS, access));
+            let named = connections.into_iter().flatten().map(|one| (one.name.clone(), one));
+            put_all(&mut self.plan.connections, named);
         }
         if new.tables {
             self.update_tables();
@@ -319,10 +329,8 @@ impl Group {
             let old = std::mem::replace(&mut self.requests, requests);
             self.release(&old.backends);
         }
-        if connections != self.connections {
-            new.sockets = true;
-            self.connections = connections;
-        }
+        self.connections = connections;
+        new.sockets = true;
     }
 
     fn update_lanes(&mut self, catalog: &Catalog, new: &mut New) {
@@ -330,7 +338,7 @@ impl Group {
         let next = lanes::entry(&view, &self.name);
         self.tracker.set(Piece::Lanes, view.into_reads());
         new.sockets |= next.carrier != self.lanes.carrier;
-        new.tables |= next.rules != self.lanes.rules;
+        new.tables |= !next.same_rules(&self.lanes);
         self.lanes = next;
     }
 
@@ -534,13 +542,15 @@ impl Group {
         let gateway = self.skeleton.gateway.iter();
         let origin: Vec<ObjectRef> = gateway.map(|gateway| gateway.meta.at("")).collect();
         let access = self.requests.judged.access.clone();
-        let lanes = &self.lanes.rules;
         let mut kept = BTreeSet::new();
         for (name, virtual_hosts) in self.tables.build().filter(|(name, _)| used.contains(*name)) {
             kept.insert(name.clone());
+            let fronts = self.skeleton.fronts.iter();
+            let fronts = fronts.filter(|front| front.table.as_ref() == Some(name));
+            let lanes = self.lanes.at(&fronts.map(|front| &front.name).collect());
             let same = self.plan.route_tables.get(name).is_some_and(|old| {
-                old.access == access
-                    && old.lanes == *lanes
+                old.lanes == lanes
+                    && old.access == access
                     && old.virtual_hosts.len() == virtual_hosts.len()
                     && old.virtual_hosts.iter().zip(&virtual_hosts).all(|(a, b)| Arc::ptr_eq(a, b))
             });
@@ -548,8 +558,8 @@ impl Group {
                 let table = RouteTable {
                     name: name.clone(),
                     virtual_hosts,
+                    lanes,
                     access: access.clone(),
-                    lanes: lanes.clone(),
                     origin: origin.clone(),
                 };
                 self.plan.route_tables.insert(name.clone(), Arc::new(table));

@@ -8,11 +8,12 @@ use ir::{
 };
 use model::{Finding, Hostname, ObjectKey, ObjectRef, Severity, codes};
 
-use super::Group;
 use super::attach::Host;
 use super::listeners::{Back, Front, Scheme};
 use super::streams::StreamRule;
 use super::tables::covers;
+use super::{CONNECTIONS, Group};
+use crate::access;
 use crate::complaint::Complaint;
 
 pub(super) struct Sockets {
@@ -62,7 +63,7 @@ impl Group {
                     name: "tcp".into(),
                     matches: ChainMatch::Any,
                     tls: None,
-                    access: self.connections.judged.access.clone(),
+                    access: access::connection_names(CONNECTIONS).to_vec(),
                     handler: Handler::Tcp(forward(
                         front,
                         self.winner(index, &None, &mut out.outranked),
@@ -130,7 +131,7 @@ impl Group {
                     name,
                     matches: ChainMatch::Tls(Vec::new()),
                     tls: terminate.then(|| back.tls.clone()),
-                    access: self.connections.judged.access.clone(),
+                    access: access::connection_names(CONNECTIONS).to_vec(),
                     handler: Handler::Tcp(forward),
                     origin: back.origin.clone(),
                 }
@@ -220,7 +221,7 @@ fn http_chain(front: &Front, back: &Back, table: &Name, lanes: &LaneCarrier) -> 
             ChainMatch::Any
         },
         tls: tls.then(|| back.tls.clone()),
-        access: None,
+        access: Vec::new(),
         handler: Handler::Http(HttpConnection {
             stat_prefix: format!("{}_{name}", front.entrance.port).into(),
             side: Side::Edge,

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use catalog::View;
@@ -10,14 +11,34 @@ use super::{carrier, groups_of, in_order, no_shares};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) carrier: LaneCarrier,
-    /// `None`: no request gets a lane here.
-    pub(crate) rules: Option<Arc<LaneEntry>>,
     pub(crate) shares: RuntimeLayer,
+    /// In order, each with the listeners at which it counts.
+    rules: Vec<(Listeners, LaneRule)>,
 }
+
+/// `None`: all.
+type Listeners = Option<BTreeSet<Arc<str>>>;
 
 impl Default for Entry {
     fn default() -> Self {
-        Self { carrier: carrier(&LaneNames::default()), rules: None, shares: no_shares() }
+        Self { carrier: carrier(&LaneNames::default()), shares: no_shares(), rules: Vec::new() }
+    }
+}
+
+impl Entry {
+    /// How requests get their lane at any of these listeners; `None`: none does.
+    pub(crate) fn at(&self, listeners: &BTreeSet<&Arc<str>>) -> Option<Arc<LaneEntry>> {
+        let here = |wanted: &Listeners| {
+            wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|name| listeners.contains(name)))
+        };
+        let rules = self.rules.iter().filter(|(wanted, _)| here(wanted));
+        let rules: Vec<_> = rules.map(|(_, rule)| rule.clone()).collect();
+        let entry = LaneEntry { carrier: self.carrier.clone(), rules };
+        (!entry.rules.is_empty()).then(|| Arc::new(entry))
+    }
+
+    pub(crate) fn same_rules(&self, other: &Self) -> bool {
+        (&self.carrier, &self.rules) == (&other.carrier, &other.rules)
     }
 }
 
@@ -26,20 +47,27 @@ pub(crate) fn entry(view: &View<'_>, gateway: &NamespacedName) -> Entry {
     let target = ObjectKey { kind: Kind::Gateway, name: gateway.clone() };
     let groups = groups_of(view, &target);
     let running: Vec<_> = in_order(&groups).into_iter().filter(|(_, lane)| lane.running).collect();
+    let rule = |group: &LaneGroup, lane: &Lane, when| {
+        (listeners(group, gateway), LaneRule { lane: lane.name.clone(), when })
+    };
     let asked = running.iter().filter(|(group, _)| group.accept_client_header);
-    let asked = asked.map(|(_, lane)| LaneRule { lane: lane.name.clone(), when: LaneWhen::Asked });
+    let asked = asked.map(|(group, lane)| rule(group, lane, LaneWhen::Asked));
     let drawn = running.iter().map(|(group, lane)| {
         let matches = lane.dye.matches.clone();
-        let when = LaneWhen::Drawn { matches, share: share(group, lane) };
-        LaneRule { lane: lane.name.clone(), when }
+        rule(group, lane, LaneWhen::Drawn { matches, share: share(group, lane) })
     });
-    let rules: Vec<_> = asked.chain(drawn).collect();
+    let rules = asked.chain(drawn).collect();
     let mut shares = no_shares();
     shares.fractions =
         running.iter().map(|(group, lane)| (share(group, lane), parts(&lane.dye))).collect();
     shares.fractions.sort();
-    let entry = LaneEntry { carrier: carrier.clone(), rules };
-    Entry { carrier, rules: (!entry.rules.is_empty()).then(|| Arc::new(entry)), shares }
+    Entry { carrier, shares, rules }
+}
+
+/// At which listeners of a Gateway a group's lanes begin.
+fn listeners(group: &LaneGroup, gateway: &NamespacedName) -> Listeners {
+    let entries = group.entries.iter().filter(|entry| entry.name == *gateway);
+    entries.map(|entry| entry.section.clone()).collect()
 }
 
 /// The name of a lane's share among runtime values.

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use catalog::{Catalog, View};
 use model::{
-    Code, Finding, Kind, LaneFallback, LaneGroup, NamespacedName, Object, ObjectKey, Severity,
-    Workload, codes,
+    Code, Finding, Kind, LaneFallback, LaneGroup, NamespacedName, Object, ObjectKey, ParentRef,
+    Severity, Workload, codes,
 };
 
 use super::service::{Place, ServiceLanes};
@@ -26,7 +26,10 @@ fn of_group(view: &View<'_>, group: &Arc<LaneGroup>) -> Vec<Complaint> {
     let mut out = Vec::new();
     for entry in &group.entries {
         let named = (&*entry.group, &*entry.kind, &entry.name);
-        out.extend(reference(view, group, named, &entry.pointer).err().flatten());
+        match reference(view, group, named, &entry.pointer) {
+            Ok(_) => out.extend(listener(view, group, entry)),
+            Err(complaint) => out.extend(complaint),
+        }
     }
     for service in &group.services {
         let named = (&*service.group, &*service.kind, &service.name);
@@ -40,6 +43,19 @@ fn of_group(view: &View<'_>, group: &Arc<LaneGroup>) -> Vec<Complaint> {
         }
     }
     out
+}
+
+/// An entry that names a listener which its Gateway does not have.
+fn listener(view: &View<'_>, group: &LaneGroup, entry: &ParentRef) -> Option<Complaint> {
+    let gateway = view.gateway(&entry.name)?;
+    let section = entry.section.as_ref()?;
+    if gateway.listeners.iter().any(|listener| listener.name == *section) {
+        return None;
+    }
+    let text = format!("Gateway {} has no listener {section}", entry.name);
+    let hint = "no request gets a lane by this entry".into();
+    let code = codes::PARENT_NOT_FOUND;
+    Some(finding(group, &entry.pointer, code, Severity::Error, text, hint).into())
 }
 
 /// What a reference of a LaneGroup names, if it is there and may be named; else what is to be said of it.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use catalog::{Catalog, Key, View};
 use ir::{
     Captured, ClientValidation, FilterChain, FilterSlot, Handler, HttpConnection, IDENTITY, Intake,
-    Listener, MESH_ALPN, Name, Plan, ROOTS, RouteTable, Side, Target, TlsTermination, Transport,
+    Listener, MESH_ALPN, MESH_ALPN_WHOLE, Name, Plan, ROOTS, RouteTable, Side, Target,
+    TlsTermination, Transport,
 };
 use model::{
     AppProtocol, CertificateName, Endpoint, Kind, MeshSettings, MtlsMode, ObjectKey, ObjectRef,
@@ -167,7 +168,7 @@ impl Inbound {
             let mode = peers::mode(view, &self.key, Some(*number));
             let connections = peers::access(view, &self.key, Some(*number), false);
             let mut of_port = chains_of(Some(port), mode, &mesh, &ours);
-            guard(&mut of_port, &connections);
+            found.guard(&mut of_port, &table_name(*number), &connections);
             chains.append(&mut of_port);
             if port.speaks == Speaks::Tcp {
                 found.take(connections);
@@ -178,7 +179,7 @@ impl Inbound {
             }
         }
         let mut others = chains_of(None, peers::mode(view, &self.key, None), &mesh, &ours);
-        guard(&mut others, &peers::access(view, &self.key, None, false));
+        found.guard(&mut others, INBOUND, &peers::access(view, &self.key, None, false));
         chains.append(&mut others);
         chains.sort_by(|a, b| a.name.cmp(&b.name));
         let listener = Listener {
@@ -191,6 +192,8 @@ impl Inbound {
         };
         put(&mut self.plan.listeners, &INBOUND.into(), listener);
         put_all(&mut self.plan.route_tables, tables.into_iter().map(|t| (t.name.clone(), t)));
+        let connections = found.connections.into_iter().map(|one| (one.name.clone(), one));
+        put_all(&mut self.plan.connections, connections);
         put_all(&mut self.plan.jwt, access::jwt(found.jwt.iter(), Vec::new()));
         for gone in self.backends.difference(&found.backends) {
             self.plan.clusters.remove(&gone.cluster());
@@ -206,6 +209,7 @@ impl Inbound {
 /// seen; elsewhere it is there for whoever brings TLS of his own.
 #[derive(Default)]
 struct Found {
+    connections: Vec<ir::Connections>,
     jwt: Vec<ir::JwtProvider>,
     backends: BTreeSet<BackendKey>,
     complaints: Vec<Complaint>,
@@ -218,11 +222,17 @@ impl Found {
         self.backends.extend(backends);
         self.complaints.extend(complaints);
     }
-}
 
-fn guard(chains: &mut [FilterChain], access: &Access) {
-    for chain in chains.iter_mut().filter(|chain| matches!(chain.handler, Handler::Tcp(_))) {
-        chain.access.clone_from(&access.judged.access);
+    /// Has the chains of whole connections ask.
+    fn guard(&mut self, chains: &mut [FilterChain], name: &str, access: &Access) {
+        let mut asks = false;
+        for chain in chains.iter_mut().filter(|chain| matches!(chain.handler, Handler::Tcp(_))) {
+            chain.access = access::connection_names(name).to_vec();
+            asks = true;
+        }
+        if asks {
+            self.connections.extend(access::connections(name, access.judged.access.as_deref()));
+        }
     }
 }
 
@@ -258,10 +268,20 @@ fn chains_of(
     };
     let mut out = Vec::new();
     if mode != MtlsMode::Disable {
-        let mut chain =
-            chain(name("mesh"), captured(Some(Transport::Tls), &[MESH_ALPN]), web(), origin);
-        chain.tls = Some(mesh_tls(mesh));
-        out.push(chain);
+        let mut of_mesh = |what, protocols: &[&str], handler| {
+            let captured = captured(Some(Transport::Tls), protocols);
+            let mut chain = chain(name(what), captured, handler, origin);
+            chain.tls = Some(mesh_tls(mesh));
+            out.push(chain);
+        };
+        match port.map(|port| port.speaks) {
+            Some(Speaks::Http) => of_mesh("mesh", &[MESH_ALPN], web()),
+            Some(Speaks::Anything) => {
+                of_mesh("mesh", &[MESH_ALPN], web());
+                of_mesh("mesh-tcp", &[MESH_ALPN_WHOLE], tcp());
+            }
+            Some(Speaks::Tcp) | None => of_mesh("mesh", &[MESH_ALPN, MESH_ALPN_WHOLE], tcp()),
+        }
     }
     if mode != MtlsMode::Strict {
         // TLS of the app's own.
@@ -310,7 +330,9 @@ fn mesh_tls(mesh: &MeshSettings) -> TlsTermination {
             required: true,
             names: names.collect(),
         }),
-        alpn: Some(vec![MESH_ALPN.into()]),
+        // Callers offer theirs, and the chain is chosen by that. Nothing is agreed upon: an HTTP connection would then count
+        // as HTTP/1 because its protocol is not h2, and gRPC would be refused.
+        alpn: Some(Vec::new()),
     }
 }
 

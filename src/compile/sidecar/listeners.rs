@@ -36,7 +36,7 @@ pub(super) fn chain(
         name: name.into(),
         matches,
         tls: None,
-        access: None,
+        access: Vec::new(),
         handler,
         origin: origin.clone(),
     }

@@ -19,6 +19,7 @@ mod claims;
 mod directory;
 mod inbound;
 mod listeners;
+mod on_demand;
 mod outbound;
 mod routes;
 mod scope;

@@ -197,8 +197,10 @@ fn whole_connections_are_never_let_in_by_what_is_said_of_requests() {
     assert_eq!(codes_of(&deny), [2003]);
 }
 
+const KEYS: &str = r#"{"keys":[{"k":"c2VjcmV0","kty":"oct"}]}"#;
+
 fn provider(issuer: &str) -> JwtProvider {
-    let keys = JwtKeys::Inline(r#"{"keys":[]}"#.into());
+    let keys = JwtKeys::Inline(KEYS.into());
     JwtProvider { issuer: issuer.into(), audiences: vec![], keys, pointer: "/spec/jwt/0".into() }
 }
 
@@ -308,4 +310,54 @@ fn nobody_is_asked_about_whole_connections() {
     let access = judged.access.as_ref().unwrap();
     assert_eq!((&access.asked, &*access.denied[0].name), (&None, "shop/a"));
     assert_eq!(codes_of(&judged), [2007]);
+}
+
+/// Each of these Envoy 1.40 refuses, and with it the keys of everybody else.
+#[test]
+fn keys_that_a_proxy_would_refuse_are_left_out() {
+    let x32 = "A".repeat(43);
+    let modulus = format!("{}Q", "x".repeat(341));
+    for (key, good) in [
+        (r#"{"kty":"oct","k":"c2VjcmV0"}"#.to_string(), true),
+        (r#"{"kty":"oct"}"#.to_string(), false),
+        (r#"{"kty":"oct","k":"c2VjcmV0","alg":"RS256"}"#.to_string(), false),
+        (r#"{"kty":"EC"}"#.to_string(), false),
+        (format!(r#"{{"kty":"EC","crv":"P-256","x":"{x32}","y":"AA"}}"#), false),
+        (format!(r#"{{"kty":"EC","crv":"secp256k1","x":"{x32}","y":"{x32}"}}"#), false),
+        (format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x32}"}}"#), true),
+        (format!(r#"{{"kty":"OKP","crv":"X25519","x":"{x32}"}}"#), false),
+        (format!(r#"{{"kty":"RSA","n":"{modulus}","e":"AQAB"}}"#), true),
+        (r#"{"kty":"RSA","n":"AQAB","e":"AQAB"}"#.to_string(), false),
+        (format!(r#"{{"kty":"RSA","n":"{modulus}","e":"AQ!!"}}"#), false),
+        (r#"{"kty":"new"}"#.to_string(), false),
+        ("7".to_string(), false),
+    ] {
+        let found = keys::usable(&format!(r#"{{"keys":[{key}]}}"#));
+        assert_eq!(found.is_ok(), good, "{key}: {found:?}");
+        let (kept, unusable) =
+            keys::usable(&format!(r#"{{"keys":[{key},{{"kty":"oct","k":"c2VjcmV0"}}]}}"#)).unwrap();
+        assert_eq!(unusable.len(), usize::from(!good), "{key}");
+        assert_eq!(kept.matches("kty").count(), if good { 2 } else { 1 }, "{key}");
+    }
+    for text in ["", "{}", "[]", r#"{"keys":[]}"#, r#"{"keys":7}"#] {
+        assert!(keys::usable(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_path_is_refused_however_its_slashes_are_written() {
+    let calls = |action: AccessAction, target: AccessTarget| {
+        let access = judged(vec![policy(action, vec![to(target)])], true).access.unwrap();
+        let list = access.allowed.clone().unwrap_or_else(|| access.denied.clone());
+        list[0].rules[0].call.clone()
+    };
+    let paths = || texts(&["/a.b/*"]);
+    let these = || AccessTarget { paths: paths(), ..AccessTarget::default() };
+    let others = || AccessTarget { not_paths: paths(), ..AccessTarget::default() };
+    let wide = || Call::Path(TextMatch::Regex(r"(?:/|%2[fF])+a\.b(?:/|%2[fF])+.*".into()));
+    let exact = || Call::Path(TextMatch::Prefix("/a.b/".into()));
+    assert_eq!(calls(AccessAction::Deny, these()), wide());
+    assert_eq!(calls(AccessAction::Deny, others()), Call::Not(Box::new(exact())));
+    assert_eq!(calls(AccessAction::Allow, these()), exact());
+    assert_eq!(calls(AccessAction::Allow, others()), Call::Not(Box::new(wide())));
 }

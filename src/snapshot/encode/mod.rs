@@ -30,7 +30,7 @@ mod stream;
 mod tests;
 mod upstream_tls;
 
-pub(crate) use access::jwt;
+pub(crate) use access::{connections, jwt};
 pub(crate) use cluster::cluster;
 pub use common::BROKEN_REFERENCE;
 pub(crate) use common::is_laid_over;

@@ -4,7 +4,7 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as pb;
 use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
-use ir::{IDENTITY, MESH_ALPN, ROOTS, Trust};
+use ir::{IDENTITY, MESH_ALPN, MESH_ALPN_WHOLE, ROOTS, Trust};
 use model::CertificateName;
 use pb::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType};
 use pb::subject_alt_name_matcher::SanType;
@@ -55,7 +55,7 @@ pub(super) fn mesh_match(tls: &ir::MeshTls) -> TransportSocketMatch {
 /// TLS of the mesh. The two secrets are laid over the snapshot of each proxy that has an identity: no plan holds them, and so
 /// no reference is noted.
 pub(super) fn mesh(tls: &ir::MeshTls) -> TransportSocket {
-    let ir::MeshTls { names } = tls;
+    let ir::MeshTls { names, whole } = tls;
     let names: Vec<_> = names.iter().map(|id| CertificateName::Uri(id.clone())).collect();
     let trust = if names.is_empty() { Trust::Nobody } else { Trust::Authorities(ROOTS.into()) };
     let context = pb::UpstreamTlsContext {
@@ -67,7 +67,7 @@ pub(super) fn mesh(tls: &ir::MeshTls) -> TransportSocket {
             }),
             tls_certificate_sds_secret_configs: vec![secret_from_ads(&IDENTITY.into())],
             validation_context_type: Some(validation(&trust, &names)),
-            alpn_protocols: vec![MESH_ALPN.to_string()],
+            alpn_protocols: vec![(if *whole { MESH_ALPN_WHOLE } else { MESH_ALPN }).to_string()],
             ..Default::default()
         }),
         ..Default::default()
