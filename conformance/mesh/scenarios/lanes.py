@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -140,17 +141,23 @@ def tables(machine: Machine) -> dict[str, str]:
     return {one["route_config"]["name"]: one["version_info"] for one in machine.dump("dynamic_route_configs")}
 
 
+def runtime(machine: Machine) -> float | None:
+    """The percent that the proxy has of the lane."""
+    entry = json.loads(machine.admin("runtime"))["entries"].get("isthmus.lane.shop.release.gray")
+    found = re.search(r"number_value: (\d+)", entry["final_value"]) if entry else None
+    return int(found[1]) / 10_000 if found else None
+
+
 def percent(world: World, case: Case) -> None:
     """V5: the share is a runtime value."""
     folder = world.isthmus.folder
     folder.put("lanes", group([gray(20)]))
-    runtime = lambda value: any(str(entry["final_value"]) == value for name, entry in json.loads(world.edge.admin("runtime"))["entries"].items() if name == "isthmus.lane.shop.release.gray")  # noqa: E731
-    eventually("20 % is there", LIMIT, lambda: runtime("20"))
+    eventually("20 % is there", LIMIT, lambda: runtime(world.edge) == 20)
     share(world)
     versions, updates = tables(world.edge), world.edge.stat_sum("rds.*update_success")
     for wanted in (20, 60):
         folder.put("lanes", group([gray(wanted)]))
-        _, took = eventually(f"{wanted} % is there", LIMIT, lambda w=wanted: runtime(str(w)))
+        _, took = eventually(f"{wanted} % is there", LIMIT, lambda w=wanted: runtime(world.edge) == w)
         got = share(world, REQUESTS)
         at = 100 * got["orders-gray"] / sum(got.values())
         case.check(f"{wanted} % of the requests are dyed, ± 3 %", abs(at - wanted) <= 3 and set(got) <= {"orders-gray", "orders-1", "orders-2"}, f"{got['orders-gray']} of {sum(got.values())}")
