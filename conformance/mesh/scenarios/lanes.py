@@ -186,12 +186,14 @@ def fallbacks(world: World, case: Case, gray_orders: Pod) -> None:
     ready(world, gray_orders, False)
     call = lambda: base(entry(world, [{"url": world.orders_url()}], x_user="tester"))  # noqa: E731
     case.eventually("a lane whose members are not ready: base", LIMIT, lambda: call() == ["web", "orders"])
-    folder.put("lanes", group([gray(**TESTERS)], onMissing="Fail"))
-    case.eventually("... or 503 with onMissing: Fail", LIMIT, lambda: call()[1].startswith("503"))
+    folder.put("lanes", group([gray(**TESTERS)], onUnhealthy="Fail"))
+    case.eventually("... or 503 with onUnhealthy: Fail", LIMIT, lambda: call()[1].startswith("503"))
     ready(world, gray_orders, True)
     case.eventually("ready again: gray", LIMIT, lambda: call() == ["web", "orders-gray"])
-    folder.put("lanes", group([gray(**TESTERS)], onUnhealthy="Base"))
-    case.eventually("with onUnhealthy: Base it is gray all the same", LIMIT, lambda: call() == ["web", "orders-gray"])
+    folder.put("lanes", group([gray(**TESTERS)], onMissing="Fail"))
+    chain: list[Json] = [{"url": world.orders_url()}, {"url": world.stock_url()}]
+    last = lambda: base(entry(world, chain, x_user="tester"))[-1]  # noqa: E731
+    case.eventually("a service without a member of the lane, with onMissing: Fail: 503", LIMIT, lambda: last().startswith("503"))
     folder.put("lanes", group([gray(**TESTERS)], edge={"acceptClientHeader": True}))
     case.eventually("a client's own header counts where the group accepts it", LIMIT, lambda: base(entry(world, [{"url": world.orders_url()}], x_isthmus_lane="gray")) == ["web", "orders-gray"])
     folder.put("lanes", group([gray(**TESTERS)]))
