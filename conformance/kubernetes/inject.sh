@@ -149,6 +149,10 @@ before=$(serial)
   done
 ) >"$BED_WORK/admissions" 2>"$BED_WORK/admission-errors" &
 load=$!
+# more NUMBER: so many pods more than now have been asked for.
+admissions() { wc -l <"$BED_WORK/admissions"; }
+more() { local wanted=$(($(admissions) + $1)); until (($(admissions) >= wanted)); do sleep 0.1; done; }
+more 3
 kubectl -n isthmus-system delete secret isthmus-webhook >/dev/null
 renewed() { local now; now=$(serial) && [[ -n $now && $now != "$before" ]]; }
 until_true "it is made anew where it was deleted" renewed
@@ -157,11 +161,12 @@ shown() {
   echo | openssl s_client -connect 10.244.0.1:9443 -CAfile "$BED_WORK/new-ca.crt" -verify_return_error 2>/dev/null | grep 'Verify return code: 0'
 }
 until_true "it is in use" shown
-until_true "and pods get their sidecar" is "$with" names shop
+until_true "and pods have their sidecar" is "$with" names shop
+more 5
 touch "$BED_WORK/enough"
 wait "$load"
 lost=$(grep -c failed "$BED_WORK/admissions" || true)
-((lost == 0)) && ok "all along ($(wc -l <"$BED_WORK/admissions") pods)" || bad "all along: $lost of $(wc -l <"$BED_WORK/admissions") failed: $(head -3 "$BED_WORK/admission-errors")"
+((lost == 0)) && ok "all along ($(admissions) pods)" || bad "all along: $lost of $(admissions) failed: $(head -3 "$BED_WORK/admission-errors")"
 
 echo "-- what sidecars share"
 data() { kubectl -n shop get configmap isthmus-sidecar -o json | jq -r '.data["ca.crt"]'; }
