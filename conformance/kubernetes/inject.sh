@@ -125,7 +125,7 @@ by_envoy() { curl -sS -m 2 "http://$address:15090/stats/prometheus" | grep '^env
 check "through the sidecar" by_envoy
 probe() { is "$1" curl -sS -m 2 -o /dev/null -w '%{http_code}' "http://$address:15020/app-health/echo/$2"; }
 check "the probe by HTTP" probe 200 readyz
-check "the probe by TCP" probe 200 livez
+until_true "the probe by TCP" probe 200 livez
 check "no other" probe 404 startupz
 user() { kubectl -n shop get pods -l app=echo -o 'jsonpath={.items[0].status.initContainerStatuses[*].name}'; }
 check "both containers are there" is "$with" user
@@ -142,6 +142,7 @@ check "a pod that has its sidecar already gets no second one" by_hand
 echo "-- a new certificate"
 serial() { kubectl -n isthmus-system get secret isthmus-webhook -o 'jsonpath={.data.ca\.crt}'; }
 before=$(serial)
+rm -f "$BED_WORK/enough"
 (
   while [[ ! -e "$BED_WORK/enough" ]]; do
     if [[ $(names shop) == "$with" ]]; then echo ok; else echo failed; fi
@@ -151,7 +152,8 @@ before=$(serial)
 load=$!
 # more NUMBER: so many pods more than now have been asked for.
 admissions() { wc -l <"$BED_WORK/admissions"; }
-more() { local wanted=$(($(admissions) + $1)); until (($(admissions) >= wanted)); do sleep 0.1; done; }
+more() { local wanted=$(($(admissions) + $1)); until_true "$1 more pods" asked "$wanted"; }
+asked() { (($(admissions) >= $1)); }
 more 3
 kubectl -n isthmus-system delete secret isthmus-webhook >/dev/null
 renewed() { local now; now=$(serial) && [[ -n $now && $now != "$before" ]]; }
