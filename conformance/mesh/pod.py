@@ -19,6 +19,8 @@ from net import PUBLIC, Host, run
 
 APP_USER, ENVOY_USER = 1000, 1337
 ADMIN = 15000
+# How long connections live on that the present listeners would not take any more.
+DRAIN = 5
 Answer = dict[str, Any]
 
 
@@ -53,7 +55,7 @@ class Machine(Host):
         file.chmod(0o600)
         self.envoys += 1
         self.envoy = self.start(
-            "envoy", ENVOY_USER, PUBLIC / "envoy", "-c", file, "--concurrency", 1, "--use-dynamic-base-id", "-l", level, "--log-format", "%L %v"
+            "envoy", ENVOY_USER, PUBLIC / "envoy", "-c", file, "--concurrency", 1, "--use-dynamic-base-id", "--drain-time-s", DRAIN, "-l", level, "--log-format", "%L %v"
         )
 
     def stop_envoy(self) -> None:

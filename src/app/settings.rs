@@ -48,6 +48,16 @@ spec::settings! {
     fleet_xds_ca: Option<PathBuf> = Fixed("");
     /// Image of the proxies of Gateways, with an Envoy at /usr/local/bin/envoy.
     fleet_envoy_image: String = Fixed("docker.io/envoyproxy/envoy:distroless-v1.40.0");
+    /// Where the API server asks for the sidecars of new pods (HTTPS). Its certificate is made and renewed by itself.
+    webhook_listen: Option<SocketAddr> = Fixed("");
+    /// Names by which the API server finds the webhook, with a comma between them.
+    webhook_names: Names = Fixed("");
+    /// The MutatingWebhookConfiguration that is told who signs the webhook's certificate.
+    webhook_configuration: String = Fixed("isthmus-inject");
+    /// The Secret in which that certificate is kept, in our own namespace.
+    webhook_secret: String = Fixed("isthmus-webhook");
+    /// Image of this program, which redirects the connections of pods to their sidecars.
+    inject_image: Option<String> = Fixed("");
     /// Where proxies connect (ADS over gRPC).
     xds_listen: SocketAddr = Fixed("127.0.0.1:18000");
     /// Serve xDS without TLS on an address that other machines can reach. Without it, such an address needs a
@@ -206,6 +216,17 @@ impl Settings {
             }
         } else if self.fleet_xds_ca.is_some() {
             say("fleet-xds-ca", "tells about the proxies of Gateways: set fleet-xds-address too");
+        }
+        if self.webhook_listen.is_some() {
+            let needs = [
+                ("kubernetes", self.kubernetes),
+                ("fleet-xds-address", self.fleet_xds_address.is_some()),
+                ("webhook-names", !self.webhook_names.0.is_empty()),
+                ("inject-image", self.inject_image.is_some()),
+            ];
+            for (setting, _) in needs.into_iter().filter(|(_, set)| !set) {
+                say(setting, "needed for the webhook-listen that is set");
+            }
         }
         if self.mesh_ca_cert.is_some() != self.mesh_ca_key.is_some() {
             say(

@@ -131,7 +131,7 @@ pub(crate) fn object(
             document: "".into(),
         },
         hosts: Vec::new(),
-        sdk_pick: model::SdkPick::Honour,
+        sdk_pick: None,
         ports: vec![MeshServicePort {
             name: "".into(),
             port: import.port,

@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// With --pre: Isthmus runs no Envoys itself
     #[arg(long, requires = "pre")]
     without_fleet: bool,
+    /// With --pre: for a control plane that serves no sidecars
+    #[arg(long, requires = "pre")]
+    without_mesh: bool,
     /// GatewayClasses with this controllerName are ours
     #[arg(long, value_name = "TEXT", default_value = "isthmus.dev/gateway-controller")]
     controller_name: String,

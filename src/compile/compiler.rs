@@ -9,9 +9,11 @@ use model::{
 };
 
 use crate::complaint::{self, Complaint};
+use crate::gamma::{self, Judge};
 use crate::register::{Register, Registered};
 use crate::{
-    Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, references, refused, sidecar,
+    Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, lanes, references, refused,
+    sidecar,
 };
 
 /// `PolicyStatus.ancestors`: more are not to be written.
@@ -28,8 +30,12 @@ pub struct Compiler {
     sidecars: BTreeMap<SidecarKey, Sidecar>,
     /// Those that sidecars have.
     scopes: BTreeMap<ScopeKey, sidecar::Outbound>,
+    /// What apps of workloads asked for, to be told to their scopes at the next update.
+    sought: BTreeMap<SidecarKey, BTreeSet<ir::Name>>,
     /// Of no use while there are no sidecars.
     directory: sidecar::Directory,
+    /// `None` without a mesh.
+    gamma: Option<Judge>,
     register: Register,
 }
 
@@ -66,9 +72,17 @@ impl Compiler {
             grpc: BTreeMap::new(),
             sidecars: BTreeMap::new(),
             scopes: BTreeMap::new(),
+            sought: BTreeMap::new(),
             directory: sidecar::Directory::default(),
+            gamma: Some(Judge::new()),
             register,
         }
+    }
+
+    /// Where nobody serves sidecars, nothing is said of routes for them.
+    #[must_use]
+    pub fn without_mesh(self) -> Self {
+        Self { gamma: None, ..self }
     }
 
     /// Says which groups there are beside those of the Gateways, which are compiled always. Groups that are new are
@@ -101,6 +115,11 @@ impl Compiler {
             }
         }
         (new, gone)
+    }
+
+    /// The app of a workload wants to reach these hosts. What is found of them is in the next plan of its scope.
+    pub fn seek(&mut self, workload: &SidecarKey, hosts: impl IntoIterator<Item = ir::Name>) {
+        self.sought.entry(workload.clone()).or_default().extend(hosts);
     }
 
     /// Brings all groups in step with the catalog, in which these keys changed since the last call.
@@ -144,6 +163,9 @@ impl Compiler {
             });
         }
         self.update_sidecars(catalog, changed, &mut out);
+        if let Some(judge) = &mut self.gamma {
+            out.statuses.extend(judge.update(catalog, changed));
+        }
         self.register.update(catalog, changed);
         out
     }
@@ -179,6 +201,15 @@ impl Compiler {
         let used: BTreeSet<&ScopeKey> =
             self.sidecars.values().filter_map(|sidecar| sidecar.scope.as_ref()).collect();
         self.scopes.retain(|key, _| used.contains(key));
+        let mut sought = std::mem::take(&mut self.sought);
+        for (workload, hosts) in &mut sought {
+            let scope = self.sidecars.get(workload).and_then(|sidecar| sidecar.scope.clone());
+            if let Some(key) = scope {
+                let scope = self.scopes.entry(key.clone());
+                let scope = scope.or_insert_with(|| sidecar::Outbound::new(key));
+                scope.seek(std::mem::take(hosts));
+            }
+        }
         for key in used {
             let scope = self
                 .scopes
@@ -285,12 +316,17 @@ impl Compiler {
                 gateway::class_parameters(&view, class).err().map(|found| *found)
             }),
         );
-        all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route)));
+        let mesh = self.gamma.is_some();
+        all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route, mesh)));
+        all.extend(self.gamma.iter().flat_map(Judge::complaints).cloned());
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
+        all.extend(lanes::findings(catalog));
         all.extend(references::broken(catalog));
         all.extend(references::untargeted(catalog));
         all.extend(policy::reach_nothing(catalog).into_iter().map(Complaint::from));
+        let inbound = self.sidecars.values().flat_map(|one| one.inbound.complaints());
+        all.extend(inbound.cloned());
         all.extend(self.register.complaints());
         all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
         let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();
@@ -307,8 +343,10 @@ impl Compiler {
         let route = refused.object.as_route();
         let named = route.into_iter().flat_map(|route| &route.parents);
         let ours = named.filter(|parent| {
-            Kind::find(&parent.group, &parent.kind) == Some(Kind::Gateway)
-                && self.served(&GroupKey::Gateway(parent.name.clone()))
+            let gateway = Kind::find(&parent.group, &parent.kind) == Some(Kind::Gateway);
+            let service = route.and_then(|route| gamma::service_of(route, parent));
+            gateway && self.served(&GroupKey::Gateway(parent.name.clone()))
+                || self.gamma.is_some() && service.is_some()
         });
         let parents =
             ours.map(|parent| ParentStatus { parent: parent.clone(), conditions: vec![] });
@@ -364,8 +402,10 @@ impl Compiler {
                 Some(ObjectStatus::Policy(ancestors.take(MOST_ANCESTORS).collect()))
             }
             kind if Kind::ROUTES.contains(&kind) => {
-                let parents: Vec<ParentStatus> =
+                let mut parents: Vec<ParentStatus> =
                     self.gateways.values().flat_map(|group| group.route_status(key)).collect();
+                let of_services = self.gamma.iter().flat_map(|judge| judge.parents(key));
+                parents.extend(of_services.cloned());
                 Some(ObjectStatus::Route(parents))
             }
             _ => None,
@@ -420,7 +460,7 @@ fn homeless(catalog: &Catalog, set: &ListenerSet) -> Option<Complaint> {
 }
 
 /// Findings for parents that no Gateway of the catalog is.
-fn orphaned(catalog: &Catalog, route: &Arc<Route>) -> Vec<Complaint> {
+fn orphaned(catalog: &Catalog, route: &Arc<Route>, mesh: bool) -> Vec<Complaint> {
     let finding = |pointer: &str, code, text: String, hint: &str| Finding {
         at: route.meta.at(pointer),
         code,
@@ -442,6 +482,9 @@ fn orphaned(catalog: &Catalog, route: &Arc<Route>) -> Vec<Complaint> {
     }
     let mut out = Vec::new();
     for parent in &route.parents {
+        if mesh && gamma::service_of(route, parent).is_some() {
+            continue;
+        }
         let Some(kind @ (Kind::Gateway | Kind::ListenerSet)) =
             Kind::find(&parent.group, &parent.kind)
         else {

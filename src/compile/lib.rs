@@ -4,8 +4,10 @@
 //! Catalog + changed Keys ──► Compiler ──► Plan per node group, status per object, findings
 //!                              │
 //!                              ├─ gateway/  listeners → attachment of routes → rules → route tables
+//!                              ├─ gamma     routes whose parent is a service → routes of sidecars
 //!                              ├─ grpc/     names of services → listeners without sockets, for gRPC programs
 //!                              ├─ backend   references → clusters and endpoint sets
+//!                              ├─ lanes/    LaneGroups: who gets a lane at gateways, who is in it
 //!                              ├─ join      several sources of a MeshService → its endpoints
 //!                              └─ register  services that are written into registries
 //! ```
@@ -20,10 +22,12 @@ mod backend;
 mod compiler;
 mod complaint;
 mod features;
+mod gamma;
 mod gateway;
 mod group;
 mod grpc;
 mod join;
+mod lanes;
 mod peers;
 mod plan;
 mod references;

@@ -87,6 +87,7 @@ fn service(name: &str, ports: &[u16]) -> Object {
         headless: false,
         selector: Default::default(),
         external_name: None,
+        sdk_pick: None,
         register: vec![],
     }))
 }

@@ -23,6 +23,13 @@ pub struct Cluster {
     pub origin: ObjectRef,
 }
 
+impl Cluster {
+    #[must_use]
+    pub fn has_lanes(&self) -> bool {
+        matches!(self.choice, Choice::Lane { .. })
+    }
+}
+
 /// Where a proxy has the cluster's endpoints from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Discovery {
@@ -79,6 +86,8 @@ pub enum LaneFallback {
 pub struct MeshTls {
     /// SPIFFE ids of which the endpoint must have one; empty: nobody is good enough.
     pub names: Vec<Arc<str>>,
+    /// Whether connections are whole: the other side, which cannot look into them, is told not to take them for HTTP.
+    pub whole: bool,
 }
 
 /// The proxy's own certificate and key, which no plan holds.
@@ -87,6 +96,8 @@ pub const IDENTITY: &str = "isthmus/identity";
 pub const ROOTS: &str = "isthmus/roots";
 /// The application protocol by which TLS of the mesh is known.
 pub const MESH_ALPN: &str = "isthmus";
+/// Likewise, with something in it that is not HTTP.
+pub const MESH_ALPN_WHOLE: &str = "isthmus-tcp";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamTls {
@@ -130,7 +141,7 @@ pub struct LbEndpoint {
     /// Above 0, relative to the other endpoints of the set; already scaled to integers.
     pub weight: u32,
     pub health: EndpointHealth,
-    /// Those by which subsets choose, in order of key.
+    /// Those by which subsets choose, in order; a key may have several values.
     pub labels: Vec<(Name, Name)>,
     /// Whether it takes TLS of the mesh.
     pub mtls: bool,

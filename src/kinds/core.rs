@@ -9,7 +9,7 @@ use model::{
 use crate::at::{At, Fields};
 use crate::node::Value;
 use crate::report::Report;
-use crate::{certificate, register, values};
+use crate::{certificate, mesh, register, values};
 
 pub(crate) fn namespace(meta: Meta) -> Namespace {
     Namespace { meta }
@@ -34,6 +34,7 @@ pub(crate) fn without_breaks(text: &str) -> String {
 
 pub(crate) fn service(meta: Meta, root: At<'_>, report: &mut Report) -> Service {
     let register = register::annotated(&root, meta.name(), report);
+    let sdk_pick = mesh::annotated_pick(&root, report);
     let mut service = Service {
         meta,
         ports: Vec::new(),
@@ -41,6 +42,7 @@ pub(crate) fn service(meta: Meta, root: At<'_>, report: &mut Report) -> Service 
         headless: false,
         selector: BTreeMap::new(),
         external_name: None,
+        sdk_pick,
         register,
     };
     // The other fields describe how Kubernetes itself serves the name: nothing that a proxy acts on.

@@ -18,7 +18,7 @@ pub(crate) fn mesh_service(meta: Meta, root: At<'_>, report: &mut Report) -> Mes
         ports: Vec::new(),
         sources: Vec::new(),
         merge: Merge::Union,
-        sdk_pick: SdkPick::Honour,
+        sdk_pick: None,
         register: Vec::new(),
     };
     let Some(mut spec) = root.fields().object("spec") else { return service };
@@ -50,10 +50,7 @@ pub(crate) fn mesh_service(meta: Meta, root: At<'_>, report: &mut Report) -> Mes
         });
         f.finish(report);
     }
-    service.sdk_pick = match spec.text("sdkPick") {
-        Some("Rebalance") => SdkPick::Rebalance,
-        _ => SdkPick::Honour,
-    };
+    service.sdk_pick = spec.text("sdkPick").and_then(sdk_pick);
     if let Some(mut merge) = spec.object("merge") {
         let minimum = merge.take("minimum").map(|at| u32::try_from(at.int()).unwrap_or(1));
         service.merge = match merge.text("type") {
@@ -106,6 +103,29 @@ pub(crate) fn mesh_service(meta: Meta, root: At<'_>, report: &mut Report) -> Mes
     service.register = register::registrations(&mut spec, service.meta.name(), report);
     spec.finish(report);
     service
+}
+
+pub(crate) fn sdk_pick(text: &str) -> Option<SdkPick> {
+    match text {
+        "Honour" => Some(SdkPick::Honour),
+        "Rebalance" => Some(SdkPick::Rebalance),
+        "Direct" => Some(SdkPick::Direct),
+        _ => None,
+    }
+}
+
+/// The same of a Service, whose `spec` is not ours.
+pub(crate) fn annotated_pick(root: &At<'_>, report: &mut Report) -> Option<SdkPick> {
+    let mut fields = root.clone().fields();
+    let annotations = fields.object("metadata").and_then(|mut f| f.object("annotations"));
+    let at = annotations.and_then(|mut f| f.take("isthmus.dev/sdk-pick"))?;
+    let pick = sdk_pick(at.text());
+    if pick.is_none() {
+        let text = format!("{} is not one of the permitted values", report.quote(at.text()));
+        let hint = "one of Honour, Rebalance, Direct; the Service is used as if it were not there";
+        report.say(Severity::Warning, codes::INVALID_VALUE, at.value(), text, hint);
+    }
+    pick
 }
 
 fn source(f: &mut Fields<'_>, namespace: &Arc<str>, report: &mut Report) -> Option<SourceFrom> {

@@ -8,7 +8,7 @@ use model::{
 
 use crate::at::{At, Fields};
 use crate::report::Report;
-use crate::selector;
+use crate::{mesh, selector};
 
 /// The name of the only one.
 const NAME: &str = "default";
@@ -29,6 +29,7 @@ pub(crate) fn mesh_config(meta: Meta, root: At<'_>, report: &mut Report) -> Mesh
     settings.trust_domain_aliases = spec.texts("trustDomainAliases");
     set(&mut settings.root_namespace, spec.shared("rootNamespace"));
     set(&mut settings.outbound, outbound(&mut spec));
+    set(&mut settings.sdk_pick, spec.text("sdkPick").and_then(mesh::sdk_pick));
     if let Some(mut lane) = spec.object("lane") {
         let header = lane.text("header").map(|name| name.to_ascii_lowercase().into());
         set(&mut settings.lane.header, header);

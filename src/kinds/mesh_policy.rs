@@ -110,14 +110,13 @@ fn action(spec: &mut Fields<'_>, own: &Arc<str>, report: &mut Report) -> AccessA
         ("Custom", None) => {
             let text = "the action Custom asks an authorization service, and none is named";
             report.error(codes::MISSING_FIELD, spec.at.place(), text, "add `externalAuth`");
-            // The document is not used.
-            AccessAction::Deny
+            AccessAction::Allow
         }
         (_, Some(at)) => {
             let text = "only the action Custom asks an authorization service";
             let hint = "write `action: Custom`, or remove it";
             report.error(codes::INVALID_VALUE, at.place(), text, hint);
-            AccessAction::Deny
+            AccessAction::Allow
         }
         ("Deny", None) => AccessAction::Deny,
         _ => AccessAction::Allow,

@@ -3,7 +3,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::{
-    BackendRef, CertificateRef, Meta, NamespacedName, ParentRef, PolicyTarget, RouteMatch, Selector,
+    BackendRef, CertificateRef, Meta, NamespacedName, ParentRef, PolicyTarget, RouteMatch, SdkPick,
+    Selector,
 };
 
 /// What is the same for the whole mesh. There is one, called `default`; without it the defaults count.
@@ -21,6 +22,8 @@ pub struct MeshSettings {
     /// Policies and scopes of this namespace are for all.
     pub root_namespace: Arc<str>,
     pub outbound: OutboundMode,
+    /// Of services that do not say it themselves.
+    pub sdk_pick: SdkPick,
     pub lane: LaneNames,
 }
 
@@ -31,6 +34,7 @@ impl Default for MeshSettings {
             trust_domain_aliases: Vec::new(),
             root_namespace: "isthmus-system".into(),
             outbound: OutboundMode::default(),
+            sdk_pick: SdkPick::default(),
             lane: LaneNames::default(),
         }
     }

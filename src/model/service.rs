@@ -17,6 +17,8 @@ pub struct Service {
     pub selector: BTreeMap<Arc<str>, Arc<str>>,
     /// `spec.type: ExternalName`: not routable, refused with a finding.
     pub external_name: Option<Arc<str>>,
+    /// By the annotation `isthmus.dev/sdk-pick`; `None`: as the MeshConfig says.
+    pub sdk_pick: Option<SdkPick>,
     /// By the annotation `isthmus.dev/register`.
     pub register: Vec<Registration>,
 }
@@ -111,12 +113,13 @@ pub struct MeshService {
     /// Where its endpoints come from, in document order.
     pub sources: Vec<Source>,
     pub merge: Merge,
-    pub sdk_pick: SdkPick,
+    /// `None`: as the MeshConfig says.
+    pub sdk_pick: Option<SdkPick>,
     pub register: Vec<Registration>,
 }
 
-/// What sidecars do with calls to the address of one instance, which the caller's library picked by itself. Routes and
-/// policies of the service count either way.
+/// What sidecars do with calls to the address of one instance, which the caller's library picked by itself. Policies of
+/// the service count in any case, its routes unless something else is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SdkPick {
     /// They go to that instance, while it is there.
@@ -124,6 +127,8 @@ pub enum SdkPick {
     Honour,
     /// They go to any instance.
     Rebalance,
+    /// They go to that instance, and routes do not count: as Gateway API has it (GEP-1426).
+    Direct,
 }
 
 /// A service that callers still look for in a registry, and that is written there for them.

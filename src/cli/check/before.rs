@@ -167,7 +167,7 @@ fn class(cluster: &Cluster, controller: &str) -> Check {
 
 fn allowed(args: &Args, cluster: &Cluster) -> Result<Vec<Check>, Failure> {
     let account = args.service_account.as_deref().map(account).transpose()?;
-    let needed = permissions::all(!args.without_fleet);
+    let needed = permissions::all(!args.without_fleet, !args.without_mesh);
     cluster
         .run(
             stream::iter(needed)

@@ -47,6 +47,42 @@ pub(super) fn of(plural: &str, with_namespace: bool) -> Vec<Column> {
             column("ACCEPTED", |o, _| of_parents(o, "Accepted")),
             column("RESOLVED", |o, _| of_parents(o, "ResolvedRefs")),
         ],
+        "accesspolicies" => vec![
+            column("ACTION", |o, _| o["spec"]["action"].as_str().unwrap_or("Allow").to_owned()),
+            column("MODE", |o, _| o["spec"]["mode"].as_str().unwrap_or("Enforce").to_owned()),
+            column("RULES", |o, _| count(&o["spec"]["rules"])),
+            column("FOR", reach),
+        ],
+        "lanegroups" => vec![
+            column("ENTRIES", |o, _| join(&o["spec"]["entries"], |e| text(&e["name"]))),
+            column("SERVICES", |o, _| join(&o["spec"]["services"], |s| text(&s["name"]))),
+            column("LANES", |o, _| join(&o["spec"]["lanes"], lane)),
+        ],
+        "meshconfigs" => vec![
+            column("TRUST-DOMAIN", |o, _| text(&o["spec"]["trustDomain"])),
+            column("OUTBOUND", |o, _| text(&o["spec"]["outboundMode"])),
+        ],
+        "peerpolicies" => vec![
+            column("MTLS", |o, _| o["spec"]["mtls"].as_str().unwrap_or("Permissive").to_owned()),
+            column("PORTS", |o, _| {
+                let ports = o["spec"]["ports"].as_object();
+                let one = |(port, mode): (&String, &Value)| format!("{port}:{}", text(mode));
+                ports.into_iter().flatten().map(one).collect::<Vec<_>>().join(",")
+            }),
+            column("FOR", reach),
+        ],
+        "pods" => vec![
+            column("ACCOUNT", |o, _| {
+                o["spec"]["serviceAccountName"].as_str().unwrap_or("default").to_owned()
+            }),
+            column("ADDRESSES", |o, _| join(&o["status"]["podIPs"], |a| text(&a["ip"]))),
+            column("SIDECAR", |o, _| text(&o["metadata"]["labels"]["isthmus.dev/sidecar"])),
+        ],
+        "sidecarscopes" => vec![
+            column("FOR", reach),
+            column("HOSTS", |o, _| join(&o["spec"]["egress"], |e| join(&e["hosts"], text))),
+            column("OUTBOUND", |o, _| text(&o["spec"]["outboundMode"])),
+        ],
         "meshservices" => vec![
             column("HOSTS", |o, _| join(&o["spec"]["hosts"], text)),
             column("PORTS", |o, _| ports(&o["spec"]["ports"], "protocol")),
@@ -96,7 +132,7 @@ pub(super) fn of(plural: &str, with_namespace: bool) -> Vec<Column> {
         ],
         _ => Vec::new(),
     };
-    let namespaced = !matches!(plural, "gatewayclasses" | "namespaces");
+    let namespaced = !matches!(plural, "gatewayclasses" | "meshconfigs" | "namespaces");
     let mut columns = Vec::new();
     if with_namespace && namespaced {
         columns.push(namespace);
@@ -157,6 +193,33 @@ pub(super) fn full_name(plural: &str, item: &Value) -> String {
     let version = item["apiVersion"].as_str().unwrap_or_default();
     let group = version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
     format!("{}{group}/{}", kind.to_ascii_lowercase(), text(&item["metadata"]["name"]))
+}
+
+/// What a policy or a scope is for: `Service/orders`, labels, or `*` for all of its namespace.
+fn reach(object: &Value, _: Time) -> String {
+    let spec = &object["spec"];
+    let targets = spec["targetRefs"].as_array().into_iter().flatten();
+    let mut all: Vec<_> =
+        targets.map(|t| format!("{}/{}", text(&t["kind"]), text(&t["name"]))).collect();
+    let labels = spec["workloadSelector"].as_object().into_iter().flatten();
+    all.extend(labels.map(|(name, value)| match value.as_str() {
+        Some(value) => format!("{name}={value}"),
+        None => name.clone(),
+    }));
+    if all.is_empty() { "*".to_owned() } else { all.join(",") }
+}
+
+/// `gray:5%`
+fn lane(lane: &Value) -> String {
+    let name = text(&lane["name"]);
+    match (&lane["state"], &lane["dye"]) {
+        (Value::String(state), _) if state == "Stopped" => format!("{name}:{state}"),
+        (_, Value::Object(dye)) => {
+            let percent = dye.get("percent").map_or_else(|| "100".to_owned(), Value::to_string);
+            format!("{name}:{percent}%")
+        }
+        _ => name,
+    }
 }
 
 fn text(value: &Value) -> String {

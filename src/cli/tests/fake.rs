@@ -195,13 +195,17 @@ fn documents(kind: Kind) -> Vec<Value> {
         | Kind::Node
         | Kind::TcpRoute
         | Kind::TlsRoute
-        | Kind::UdpRoute
-        | Kind::AccessPolicy
+        | Kind::UdpRoute => Vec::new(),
+        Kind::AccessPolicy
         | Kind::LaneGroup
         | Kind::MeshConfig
         | Kind::PeerPolicy
         | Kind::Pod
-        | Kind::SidecarScope => Vec::new(),
+        | Kind::SidecarScope => {
+            let all = mesh(kind).into_iter();
+            let api = if kind == Kind::Pod { "v1" } else { "isthmus.dev/v1alpha1" };
+            all.map(|(name, rest)| named(api, name, rest)).collect()
+        }
         Kind::EndpointSlice => (0..SLICES)
             .map(|i| {
                 named(
@@ -213,6 +217,62 @@ fn documents(kind: Kind) -> Vec<Value> {
                 )
             })
             .collect(),
+    }
+}
+
+/// Name and fields of the kinds of the mesh.
+fn mesh(kind: Kind) -> Vec<(&'static str, Value)> {
+    match kind {
+        Kind::AccessPolicy => vec![
+            (
+                "callers",
+                json!({"spec": {"workloadSelector": {"app": "orders"}, "rules": [{}, {}]}}),
+            ),
+            (
+                "nobody",
+                json!({"spec": {"action": "Deny", "mode": "Shadow", "rules": [{}],
+                    "targetRefs": [{"kind": "Service", "name": "pay"}, {"kind": "Gateway", "name": "edge"}]}}),
+            ),
+        ],
+        Kind::LaneGroup => vec![(
+            "release",
+            json!({"spec": {
+                "entries": [{"name": "edge"}], "services": [{"name": "orders"}, {"name": "pay"}],
+                "lanes": [
+                    {"name": "gray", "dye": {"percent": 2.5}}, {"name": "blue", "dye": {}},
+                    {"name": "old", "state": "Stopped"}, {"name": "by-header"},
+                ],
+            }}),
+        )],
+        Kind::MeshConfig => vec![(
+            "default",
+            json!({"spec": {"trustDomain": "shop.example", "outboundMode": "RegistryOnly"}}),
+        )],
+        Kind::PeerPolicy => vec![
+            ("all", json!({"spec": {}})),
+            (
+                "strict",
+                json!({"spec": {"mtls": "Strict", "ports": {"8081": "Disable", "9": "Permissive"}}}),
+            ),
+        ],
+        Kind::Pod => vec![
+            ("starting", json!({"spec": {}})),
+            (
+                "web-1",
+                json!({
+                    "metadata": {"name": "web-1", "namespace": "demo", "labels": {"isthmus.dev/sidecar": "injected"}},
+                    "spec": {"serviceAccountName": "web"},
+                    "status": {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]},
+                }),
+            ),
+        ],
+        _ => vec![(
+            "web",
+            json!({"spec": {
+                "workloadSelector": {"app": "web"}, "outboundMode": "RegistryOnly",
+                "egress": [{"hosts": ["./*", "infra/redis"]}, {"hosts": ["*/dns"]}],
+            }}),
+        )],
     }
 }
 

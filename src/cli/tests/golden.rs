@@ -17,19 +17,25 @@ const FORMS: [&str; 4] = ["table", "yaml", "json", "name"];
 
 /// (name of the file, command line, exit code)
 const WITH_SERVER: &[(&str, &str, Exit)] = &[
+    ("get-accesspolicies", "get accesspolicies", Exit::Ok),
     ("get-endpointslice", "get endpointslice s0007 -n demo", Exit::Ok),
     ("get-findings", "get findings", Exit::Ok),
     ("get-gatewayclasses", "get gatewayclasses", Exit::Ok),
     ("get-gateways", "get gateways -A", Exit::Ok),
     ("get-httproute", "get HTTPRoute orders", Exit::Ok),
     ("get-httproutes", "get httproutes -n demo", Exit::Ok),
+    ("get-lanegroups", "get lanegroups", Exit::Ok),
+    ("get-meshconfigs", "get meshconfigs", Exit::Ok),
     ("get-meshservices", "get meshservices", Exit::Ok),
     ("get-namespaces", "get ns", Exit::Ok),
     ("get-none", "get httproutes -n nowhere", Exit::Ok),
+    ("get-peerpolicies", "get peerpolicies", Exit::Ok),
+    ("get-pods", "get pods", Exit::Ok),
     ("get-proxies", "get proxies", Exit::Ok),
     ("get-referencegrants", "get referencegrants", Exit::Ok),
     ("get-secrets", "get secrets", Exit::Ok),
     ("get-services", "get services", Exit::Ok),
+    ("get-sidecarscopes", "get sidecarscopes", Exit::Ok),
     ("get-sources", "get sources", Exit::Ok),
     ("identity-rotate", "identity rotate", Exit::Ok),
     ("identity-show", "identity show", Exit::Ok),
@@ -62,7 +68,7 @@ const WITH_CLUSTER: &[(&str, &str, Kubeconfig, Exit)] = &[
     ("check-pre", "check --pre", cluster::installed, Exit::Negative),
     (
         "check-pre-account",
-        "check --pre --service-account isthmus-system/isthmus --without-fleet",
+        "check --pre --service-account isthmus-system/isthmus --without-fleet --without-mesh",
         cluster::installed,
         Exit::Negative,
     ),
@@ -324,6 +330,58 @@ fn a_bootstrap_with_a_token_is_a_file_for_its_owner() {
     assert!(said.err.contains("no bearer token") && !said.err.contains("words"), "{}", said.err);
     std::fs::remove_file(&token).unwrap();
     assert_eq!(run("127.0.0.1:18000").exit, Exit::Unreachable);
+}
+
+/// Without a kernel: what it would do, by both programs.
+#[test]
+fn a_capture_is_shown_before_it_is_done() {
+    for (line, has) in [
+        ("capture --dry-run --no-dns", "# nft -f -\ntable inet isthmus {}\n"),
+        ("capture --dry-run --dns-server 10.0.0.1", "ip daddr 10.0.0.1/32 udp dport 53 redirect"),
+        ("capture --dry-run --iptables --no-dns", "# ip6tables-restore --noflush\n*nat\n"),
+        ("capture --dry-run --remove", "delete table inet isthmus\n"),
+    ] {
+        let said = isthmus(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!((said.exit, said.err.as_str()), (Exit::Ok, ""), "{line}");
+        assert!(said.out.contains(has), "{line}: {}", said.out);
+    }
+}
+
+#[test]
+fn workloads_of_a_file_get_their_sidecars_and_mistakes_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("all.yaml");
+    let text =
+        "# kept\nkind: Service\n---\nkind: Pod\nmetadata: {name: a}\nspec: {containers: []}\n";
+    let inject = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        isthmus(&["inject", "--image", "isthmus", "-f", file.to_str().unwrap()])
+    };
+    let said = inject(text);
+    assert_eq!((said.exit, said.err.as_str()), (Exit::Ok, ""));
+    assert!(said.out.starts_with("# kept\nkind: Service\n---\n"), "{}", said.out);
+    assert!(said.out.contains("name: isthmus-proxy"), "{}", said.out);
+    let said =
+        inject("kind: Pod\nmetadata: {name: a, annotations: {isthmus.dev/dns: x}}\nspec: {}\n");
+    assert_eq!(said.exit, Exit::Invalid);
+    assert!(said.err.contains("error ISM2202 Pod a /metadata/annotations/"), "{}", said.err);
+    let said = isthmus(&["inject", "--image", "isthmus", "-f", "/nowhere"]);
+    assert_eq!(said.exit, Exit::Unreachable);
+}
+
+#[test]
+fn a_machine_gets_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = "inject --host --namespace shop --registry infra/n1 --service orders --ip 10.0.0.9 --xds 127.0.0.1:18000 \
+                --no-dns --to";
+    let mut words: Vec<&str> = line.split_whitespace().collect();
+    words.push(dir.path().to_str().unwrap());
+    let said = isthmus(&words);
+    assert_eq!(said.exit, Exit::Ok, "{}", said.err);
+    let rules = dir.path().join("etc/isthmus/sidecar/capture.nft");
+    assert!(std::fs::read_to_string(rules).unwrap().contains("tcp dport 22 return"));
+    assert!(said.out.contains("etc/systemd/system/isthmus-sidecar.service\n"), "{}", said.out);
+    assert!(said.err.contains("/etc/isthmus/sidecar/token/token"), "{}", said.err);
 }
 
 #[test]

@@ -8,15 +8,16 @@ use std::time::Duration;
 use catalog::View;
 use ir::{Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Target, WeightedTarget};
 use model::{
-    Backend, Condition, Cors, Filter, Finding, HeaderEdit, Kind, NamespacedName, ObjectKey,
-    PathMatch, PathModifier, Route, RouteMatch, Rule, Severity, StringMatch, codes,
+    Backend, BackendRef, Condition, Cors, Filter, Finding, HeaderEdit, Kind, NamespacedName,
+    ObjectKey, ParentRef, PathMatch, PathModifier, Route, RouteMatch, Rule, Severity, StringMatch,
+    codes,
 };
 
 use super::listeners::Entrance;
 use super::session;
 use super::streams::StreamRule;
 use crate::access::{Access, Surroundings};
-use crate::backend::{BackendKey, Broken, resolve, resolved_refs};
+use crate::backend::{BackendKey, Broken, resolve, resolve_granted, resolved_refs};
 use crate::complaint::Complaint;
 
 /// The place of a proxy route among others of the same host name, as Gateway API orders matches (`HTTPRouteRule.matches`,
@@ -60,9 +61,10 @@ impl RouteRules {
     }
 }
 
+/// `gateway`: `None` for the calls of sidecars to a parent that is a service.
 pub(crate) fn rules(
     view: &View<'_>,
-    gateway: &NamespacedName,
+    gateway: Option<&NamespacedName>,
     route: &Arc<Route>,
     entrance: Entrance,
 ) -> RouteRules {
@@ -152,7 +154,7 @@ struct Parts {
 
 struct Builder<'a> {
     view: &'a View<'a>,
-    gateway: &'a NamespacedName,
+    gateway: Option<&'a NamespacedName>,
     route: &'a Arc<Route>,
     entrance: Entrance,
     backends: BTreeSet<BackendKey>,
@@ -203,7 +205,8 @@ impl Builder<'_> {
 
     /// Of policies that are for the route itself.
     fn access(&mut self, rule: &Rule) -> Option<Arc<ir::Access>> {
-        let gateway = ObjectKey { kind: Kind::Gateway, name: self.gateway.clone() };
+        // Between sidecars, policies are kept by the one that is called.
+        let gateway = ObjectKey { kind: Kind::Gateway, name: self.gateway?.clone() };
         let of_rule = (&self.route.meta.key, rule.name.as_deref());
         let around = Surroundings::new(self.view);
         let judged = policy::of_gateway(self.view, &around, &gateway, Some(of_rule), true)?;
@@ -241,7 +244,7 @@ impl Builder<'_> {
                 Filter::Cors(_) => self.misplaced(backend, "CORS"),
             });
         }
-        match resolve(self.view, &self.route.meta, &backend.target) {
+        match self.resolve(&backend.target) {
             Ok(_) if unsupported.is_some() => *refused = refused.take().or(unsupported),
             Ok(key) => {
                 out.target = Target::Cluster(key.cluster());
@@ -250,6 +253,18 @@ impl Builder<'_> {
             Err(broken) => self.broken(&backend.target.pointer, broken),
         }
         out
+    }
+
+    /// Who may call a service may say in its own namespace how: no grant is asked for what is called anyway.
+    fn resolve(&self, target: &BackendRef) -> Result<BackendKey, Broken> {
+        let same = |parent: &ParentRef| {
+            (&parent.group, &parent.kind, &parent.name)
+                == (&target.group, &target.kind, &target.name)
+        };
+        if self.gateway.is_none() && self.route.parents.iter().any(same) {
+            return resolve_granted(self.view, &self.route.meta, target);
+        }
+        resolve(self.view, &self.route.meta, target)
     }
 
     fn broken(&mut self, pointer: &str, broken: Broken) {

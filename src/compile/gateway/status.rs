@@ -5,8 +5,9 @@ use model::{
     ListenerStatus, ObjectKey, ParentRef, ParentStatus,
 };
 
-use super::attach::Parent;
+use super::attach::{Parent, Refusal};
 use super::listeners::{Back, Front};
+use super::rules::RouteRules;
 use super::{Bind, Group};
 
 impl Group {
@@ -190,31 +191,30 @@ impl Group {
         let parents = state.attachment.parents.iter();
         parents
             .map(|Parent { reference, refusal, fronts: _ }| {
-                let mut conditions = vec![match (refusal, &rules.unsupported) {
-                    (Some(refusal), _) => {
-                        Condition::new("Accepted", false, refusal.reason, refusal.text.clone())
-                    }
-                    (None, Some((true, text))) => {
-                        Condition::new("Accepted", false, "UnsupportedValue", text.clone())
-                    }
-                    (None, _) => {
-                        Condition::new("Accepted", true, "Accepted", "the route is attached")
-                    }
-                }];
-                if let (None, Some((false, text))) = (refusal, &rules.unsupported) {
-                    let text = text.clone();
-                    conditions.push(Condition::new(
-                        "PartiallyInvalid",
-                        true,
-                        "UnsupportedValue",
-                        text,
-                    ));
-                }
-                conditions.push(rules.resolved.clone());
+                let conditions = conditions(refusal.as_ref(), rules);
                 ParentStatus { parent: reference.clone(), conditions }
             })
             .collect()
     }
+}
+
+/// What one parent says of a route.
+pub(crate) fn conditions(refusal: Option<&Refusal>, rules: &RouteRules) -> Vec<Condition> {
+    let mut conditions = vec![match (refusal, &rules.unsupported) {
+        (Some(refusal), _) => {
+            Condition::new("Accepted", false, refusal.reason, refusal.text.clone())
+        }
+        (None, Some((true, text))) => {
+            Condition::new("Accepted", false, "UnsupportedValue", text.clone())
+        }
+        (None, _) => Condition::new("Accepted", true, "Accepted", "the route is attached"),
+    }];
+    if let (None, Some((false, text))) = (refusal, &rules.unsupported) {
+        let text = text.clone();
+        conditions.push(Condition::new("PartiallyInvalid", true, "UnsupportedValue", text));
+    }
+    conditions.push(rules.resolved.clone());
+    conditions
 }
 
 /// There as long as some clients are served whatever certificate they show.

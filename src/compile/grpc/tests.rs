@@ -50,6 +50,7 @@ fn service_of(namespace: &str, name: &str, ports: Vec<ServicePort>) -> Object {
         headless: false,
         selector: Default::default(),
         external_name: None,
+        sdk_pick: None,
         register: vec![],
     }))
 }
@@ -105,7 +106,7 @@ fn mesh(spec: &Mesh<'_>) -> Object {
         ports: spec.ports.iter().map(port).collect(),
         sources: vec![Source { from: SourceFrom::Static(vec![endpoint(9)]), percent: 0.0 }],
         merge: Merge::Union,
-        sdk_pick: model::SdkPick::Honour,
+        sdk_pick: None,
         register: vec![],
     }))
 }
@@ -236,6 +237,7 @@ fn a_port_of_a_service_is_two_names_a_table_a_cluster_and_its_endpoints() {
     let table = RouteTable {
         name: name.clone(),
         virtual_hosts: vec![Arc::new(hosts)],
+        lanes: None,
         access: None,
         origin: vec![origin.clone()],
     };
@@ -277,6 +279,7 @@ fn what_has_no_names() {
         headless: false,
         selector: Default::default(),
         external_name: Some("example.com".into()),
+        sdk_pick: None,
         register: vec![],
     };
     let world = World::of(vec![

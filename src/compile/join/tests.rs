@@ -114,7 +114,7 @@ fn joined(
         ports: vec![port.clone()],
         sources,
         merge,
-        sdk_pick: model::SdkPick::Honour,
+        sdk_pick: None,
         register: vec![],
     };
     let mut all: Vec<_> = endpoints(&View::new(catalog), &service, &port)

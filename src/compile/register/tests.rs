@@ -77,7 +77,7 @@ fn mesh(name: &str, sources: Vec<SourceFrom>, register: Vec<Registration>) -> Ob
         ports: vec![port(80, 8080), port(81, 8081)],
         sources: sources.into_iter().map(|from| Source { from, percent: 0.0 }).collect(),
         merge: Merge::Union,
-        sdk_pick: model::SdkPick::Honour,
+        sdk_pick: None,
         register,
     }))
 }
@@ -98,6 +98,7 @@ fn service(name: &str, register: Vec<Registration>) -> Object {
         headless: false,
         selector: Default::default(),
         external_name: None,
+        sdk_pick: None,
         register,
     }))
 }

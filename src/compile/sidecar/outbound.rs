@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use catalog::{Catalog, Key, View};
 use ir::{
-    Choice, Cluster, Discovery, Name, Plan, RouteTable, Target, UpstreamProtocol, VirtualHost,
+    Choice, Cluster, Discovery, MeshTls, Name, Plan, RouteTable, Target, UpstreamProtocol,
+    VirtualHost,
 };
 use model::{Kind, ObjectKey, ObjectRef, OutboundMode, SdkPick};
 
@@ -16,13 +17,17 @@ use super::directory::{Changes, Directory};
 use super::scope::{self, Sight};
 use super::services::{self, Entry, Speaks};
 use super::{INBOUND, INBOUND_HTTP2, INBOUND_PORT, OUTBOUND_PORT, PASSTHROUGH};
-use super::{listeners, routes};
+use super::{listeners, on_demand, routes};
 use crate::backend::{self, BackendKey, Caller, Reached};
+use crate::gamma::{self, PortRoutes};
 use crate::group::ScopeKey;
 use crate::grpc::names::Right;
+use crate::lanes;
 use crate::plan::{keep, put};
 use crate::tracker::Tracker;
 
+/// Hosts of other namespaces that a scope remembers.
+pub(super) const MOST_ASKED: usize = 1000;
 /// How long a proxy waits for a connection to somebody whom it does not know.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -30,6 +35,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 enum Piece {
     Sight,
     Service(ObjectKey),
+    /// Those of the routes that are attached to a port.
+    Routes(BackendKey),
     Backend(BackendKey),
 }
 
@@ -85,6 +92,8 @@ pub(crate) struct Outbound {
     tracker: Tracker<Piece>,
     sight: Option<Sight>,
     entries: BTreeMap<ObjectKey, Entry>,
+    /// Of ports with routes of their own.
+    routes: BTreeMap<BackendKey, PortRoutes>,
     /// How many services use a back end.
     users: BTreeMap<BackendKey, usize>,
     reached: BTreeMap<BackendKey, Vec<Reached>>,
@@ -94,6 +103,11 @@ pub(crate) struct Outbound {
     hosts: BTreeMap<u16, BTreeMap<Name, Arc<VirtualHost>>>,
     /// Beside those with hosts: ports on which services that are not seen speak HTTP.
     ports: BTreeSet<u16>,
+    /// Those in which apps may ask for services.
+    namespaces: Vec<Arc<str>>,
+    /// Clusters that apps asked for by host, of services that are not seen otherwise.
+    asked: BTreeSet<Name>,
+    asked_anew: bool,
     plan: Plan,
 }
 
@@ -104,6 +118,7 @@ impl Outbound {
             tracker: Tracker::new(),
             sight: None,
             entries: BTreeMap::new(),
+            routes: BTreeMap::new(),
             users: BTreeMap::new(),
             reached: BTreeMap::new(),
             domains: Claims::default(),
@@ -111,12 +126,24 @@ impl Outbound {
             names: Claims::default(),
             hosts: BTreeMap::new(),
             ports: BTreeSet::new(),
+            namespaces: Vec::new(),
+            asked: BTreeSet::new(),
+            asked_anew: false,
             plan: Plan::default(),
         }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The app of one of the sidecars wants to reach this host. Only so many are remembered, as apps can make up names.
+    pub(crate) fn seek(&mut self, hosts: impl IntoIterator<Item = Name>) {
+        for host in hosts {
+            if self.asked.len() < MOST_ASKED {
+                self.asked_anew |= self.asked.insert(host);
+            }
+        }
     }
 
     /// Brings the plan in step with the catalog. Returns whether any piece was compiled again.
@@ -131,28 +158,42 @@ impl Outbound {
         let stale = self.tracker.stale(changed);
         let mut todo: BTreeSet<ObjectKey> = changes.addresses.iter().cloned().collect();
         todo.retain(|key| self.entries.contains_key(key));
-        if self.sight.is_none() || changes.places || stale.contains(&Piece::Sight) {
+        let asked = std::mem::take(&mut self.asked_anew);
+        if self.sight.is_none() || asked || changes.places || stale.contains(&Piece::Sight) {
             self.look(catalog, directory, &mut todo, &mut touched);
         }
-        let mut backends = BTreeSet::new();
+        let (mut routes, mut backends) = (BTreeSet::new(), BTreeSet::new());
         for piece in stale {
             match piece {
                 Piece::Sight => {}
                 Piece::Service(key) => drop(todo.insert(key)),
+                Piece::Routes(key) => drop(routes.insert(key)),
                 Piece::Backend(key) => drop(backends.insert(key)),
             }
         }
         for key in &todo {
             self.update_service(catalog, directory, key, &mut touched);
             // What was compiled just now is not stale.
+            routes.retain(|backend| !is_of(backend, key));
             backends.retain(|backend| !is_of(backend, key));
+        }
+        for key in routes {
+            if self.update_routes(catalog, &key, &mut touched) {
+                touched.any = true;
+                let service = ObjectKey { kind: key.kind, name: key.name.clone() };
+                self.claim(&service, true, &mut touched);
+            }
         }
         for key in backends {
             if self.users.contains_key(&key) {
                 touched.any = true;
+                let name = key.cluster();
+                let lanes = |plan: &Plan| plan.clusters.get(&name).is_some_and(|c| c.has_lanes());
+                let before = lanes(&self.plan);
                 self.update_backend(catalog, &key);
+                let anew = before != lanes(&self.plan);
                 let service = ObjectKey { kind: key.kind, name: key.name.clone() };
-                self.claim(&service, false, &mut touched);
+                self.claim(&service, anew, &mut touched);
             }
         }
         self.settle(touched)
@@ -167,7 +208,9 @@ impl Outbound {
         touched: &mut Touched,
     ) {
         let view = View::new(catalog);
-        let next = scope::sight(&view, &self.key, &BTreeSet::new());
+        let asked = self.asked.iter().filter_map(|host| on_demand::parse(host));
+        let next =
+            scope::sight(&view, &self.key, &asked.flat_map(|host| host.services()).collect());
         self.tracker.set(Piece::Sight, view.into_reads());
         let empty = BTreeMap::new();
         let old = self.sight.as_ref().map_or(&empty, |sight| &sight.services);
@@ -175,7 +218,12 @@ impl Outbound {
             |(key, ports): &(&ObjectKey, &Option<BTreeSet<u16>>)| old.get(*key) != Some(*ports);
         todo.extend(next.services.iter().filter(differs).map(|(key, _)| key.clone()));
         todo.extend(old.keys().filter(|key| !next.services.contains_key(*key)).cloned());
-        self.ports = if next.on_demand { directory.ports().collect() } else { BTreeSet::new() };
+        let own = &self.key.namespace;
+        let others = directory.namespaces().filter(|other| *other != own).cloned();
+        (self.ports, self.namespaces) = match next.on_demand {
+            true => (directory.ports().collect(), others.collect()),
+            false => (BTreeSet::new(), Vec::new()),
+        };
         touched.everywhere = true;
         touched.any = true;
         self.sight = Some(next);
@@ -214,10 +262,12 @@ impl Outbound {
             *self.users.entry(backend.clone()).or_default() += 1;
         }
         for backend in before.difference(&after) {
+            self.drop_routes(backend, touched);
             self.release(backend, touched);
         }
         for backend in &after {
             self.update_backend(catalog, backend);
+            self.update_routes(catalog, backend, touched);
         }
         self.claim(key, true, touched);
     }
@@ -228,6 +278,50 @@ impl Outbound {
         let reached = backend::update(&view, key, Caller::Sidecar, None, &mut self.plan);
         self.tracker.set(Piece::Backend(key.clone()), view.into_reads());
         self.reached.insert(key.clone(), reached);
+    }
+
+    /// Brings the routes of a port in step with the catalog; returns whether they are others.
+    fn update_routes(
+        &mut self,
+        catalog: &Catalog,
+        key: &BackendKey,
+        touched: &mut Touched,
+    ) -> bool {
+        let service = ObjectKey { kind: key.kind, name: key.name.clone() };
+        let there = self.entries.get(&service).is_some_and(|entry| uses(entry).contains(key));
+        if !there {
+            return false;
+        }
+        let view = View::new(catalog);
+        let next = gamma::routes(&view, &service, key.port, &self.key.namespace);
+        self.tracker.set(Piece::Routes(key.clone()), view.into_reads());
+        if next.as_ref() == self.routes.get(key) {
+            return false;
+        }
+        for backend in next.iter().flat_map(|routes| &routes.backends) {
+            *self.users.entry(backend.clone()).or_default() += 1;
+            if !self.reached.contains_key(backend) {
+                self.update_backend(catalog, backend);
+            }
+        }
+        let old = match next {
+            Some(next) => self.routes.insert(key.clone(), next),
+            None => self.routes.remove(key),
+        };
+        self.release_routes(old, touched);
+        true
+    }
+
+    fn drop_routes(&mut self, key: &BackendKey, touched: &mut Touched) {
+        self.tracker.forget(&Piece::Routes(key.clone()));
+        let old = self.routes.remove(key);
+        self.release_routes(old, touched);
+    }
+
+    fn release_routes(&mut self, routes: Option<PortRoutes>, touched: &mut Touched) {
+        for backend in routes.into_iter().flat_map(|routes| routes.backends) {
+            self.release(&backend, touched);
+        }
     }
 
     fn release(&mut self, backend: &BackendKey, touched: &mut Touched) {
@@ -241,7 +335,7 @@ impl Outbound {
         self.reached.remove(backend);
         let name = backend.cluster();
         self.plan.endpoints.remove(&name);
-        for name in [picked(&name), direct(&name), name] {
+        for name in [picked(&name), direct(&name), tcp(&name), name] {
             self.plan.clusters.remove(&name);
         }
         for picked in [false, true] {
@@ -274,7 +368,7 @@ impl Outbound {
             let host = |picked| Host { backend: backend.clone(), picked };
             let (mut own, mut picks) = (BTreeMap::new(), BTreeMap::new());
             let mut streams = BTreeMap::new();
-            let honour = entry.pick == SdkPick::Honour;
+            let honour = entry.pick != SdkPick::Rebalance;
             if port.speaks != Speaks::Tcp {
                 let claim = |right, picked| Claim {
                     right: (picked, right, key.kind),
@@ -319,40 +413,53 @@ impl Outbound {
             let picks_moved = self.domains.set(&host(true), picks);
             touched.domains(&host(true), picks_moved);
             touched.streams(self.streams.set(backend, streams));
-            self.update_picked(backend, honour, port.speaks);
+            self.update_variants(backend, honour, port.speaks);
         }
     }
 
-    /// The clusters of calls to instances that the app picked.
-    fn update_picked(&mut self, backend: &BackendKey, honour: bool, speaks: Speaks) {
+    /// The clusters beside the service's own: for instances that the app picked, and for connections that are not looked
+    /// into.
+    fn update_variants(&mut self, backend: &BackendKey, honour: bool, speaks: Speaks) {
         let name = backend.cluster();
-        let (picked, direct) = (picked(&name), direct(&name));
-        let cluster = self.plan.clusters.get(&name).cloned();
-        let cluster = cluster.filter(|c| honour && c.discovery == Discovery::Endpoints);
-        match cluster.as_ref().filter(|_| speaks != Speaks::Tcp) {
-            Some(cluster) => {
-                let cluster = Cluster {
-                    name: picked.clone(),
-                    stat_name: format!("{}.picked", cluster.stat_name).into(),
-                    choice: Choice::Host,
-                    discovery: Discovery::EndpointsOf(name),
-                    ..(**cluster).clone()
-                };
-                put(&mut self.plan.clusters, &picked, cluster);
-            }
-            None => drop(self.plan.clusters.remove(&picked)),
-        }
-        match cluster.filter(|c| speaks != Speaks::Http && c.mesh_tls.is_some()) {
-            Some(cluster) => {
-                let cluster = Cluster {
-                    name: direct.clone(),
-                    stat_name: format!("{}.direct", cluster.stat_name).into(),
+        let base = self.plan.clusters.get(&name).cloned();
+        let shared = || Discovery::EndpointsOf(name.clone());
+        let whole =
+            |cluster: &Cluster| cluster.mesh_tls.clone().map(|tls| MeshTls { whole: true, ..tls });
+        let variant = |cluster: &Cluster, name: &Name, what: &str| Cluster {
+            name: name.clone(),
+            stat_name: format!("{}.{what}", cluster.stat_name).into(),
+            ..cluster.clone()
+        };
+        let picks = base.as_ref().filter(|c| honour && c.discovery == Discovery::Endpoints);
+        let (picked, direct, tcp) = (picked(&name), direct(&name), tcp(&name));
+        let all = [
+            picks.filter(|_| speaks != Speaks::Tcp).map(|base| Cluster {
+                choice: Choice::Host,
+                discovery: shared(),
+                ..variant(base, &picked, "picked")
+            }),
+            picks.filter(|base| speaks != Speaks::Http && base.mesh_tls.is_some()).map(|base| {
+                Cluster {
+                    choice: Choice::Turn,
                     discovery: Discovery::OriginalDestination { from: Vec::new() },
-                    ..(*cluster).clone()
-                };
-                put(&mut self.plan.clusters, &direct, cluster);
+                    mesh_tls: whole(base),
+                    ..variant(base, &direct, "direct")
+                }
+            }),
+            base.as_ref().filter(|_| speaks == Speaks::Anything).map(|base| Cluster {
+                discovery: match &base.discovery {
+                    Discovery::Endpoints => shared(),
+                    other => other.clone(),
+                },
+                mesh_tls: whole(base),
+                ..variant(base, &tcp, "tcp")
+            }),
+        ];
+        for (name, cluster) in [picked, direct, tcp].iter().zip(all) {
+            match cluster {
+                Some(cluster) => drop(put(&mut self.plan.clusters, name, cluster)),
+                None => drop(self.plan.clusters.remove(name)),
             }
-            None => drop(self.plan.clusters.remove(&direct)),
         }
     }
 
@@ -368,6 +475,7 @@ impl Outbound {
         if touched.dns || touched.everywhere {
             self.update_dns();
         }
+        self.update_asked(&sight);
         self.sight = Some(sight);
         true
     }
@@ -376,7 +484,7 @@ impl Outbound {
     fn update_ways(&mut self, touched: &Touched, sight: &Sight) {
         let mut tables = BTreeSet::new();
         for (port, host) in &touched.hosts {
-            self.update_host(*port, host);
+            self.update_host(*port, host, sight);
             tables.insert(*port);
         }
         self.hosts.retain(|_, hosts| !hosts.is_empty());
@@ -400,11 +508,11 @@ impl Outbound {
             false => touched.streams.iter().copied().collect(),
         };
         for key in all {
-            self.update_stream(key, sight.on_demand);
+            self.update_stream(key, sight);
         }
     }
 
-    fn update_host(&mut self, port: u16, host: &Host) {
+    fn update_host(&mut self, port: u16, host: &Host, sight: &Sight) {
         let name = host_name(host);
         let domains: Vec<Arc<str>> = self
             .domains
@@ -420,13 +528,24 @@ impl Outbound {
             return;
         };
         let cluster = host.backend.cluster();
-        let mut routes = vec![Arc::new(routes::everything(
-            cluster.clone(),
-            Target::Cluster(cluster.clone()),
-            entry.origin.clone(),
-        ))];
-        if host.picked && entry.pick == SdkPick::Honour {
-            routes = routes::with_cluster(&routes, &cluster, &picked(&cluster));
+        let attached = self.routes.get(&host.backend);
+        let mut routes = match attached.filter(|_| !host.picked || entry.pick != SdkPick::Direct) {
+            Some(attached) => attached.routes.clone(),
+            None => vec![Arc::new(routes::everything(
+                cluster.clone(),
+                Target::Cluster(cluster.clone()),
+                entry.origin.clone(),
+            ))],
+        };
+        if host.picked && entry.pick != SdkPick::Rebalance {
+            let to_picked = routes::with_cluster(&routes, &cluster, &picked(&cluster));
+            // What is in a lane stays in it, whatever the app picked.
+            let lanes = self.plan.clusters.get(&cluster).is_some_and(|c| c.has_lanes());
+            routes = match lanes {
+                true => routes::in_a_lane(&routes, &lanes::carrier(&sight.mesh.lane)),
+                false => Vec::new(),
+            };
+            routes.extend(to_picked);
         }
         let next = VirtualHost { name: name.clone(), domains, routes };
         if hosts.get(&name).is_none_or(|old| **old != next) {
@@ -437,6 +556,8 @@ impl Outbound {
     /// What does not depend on services.
     fn update_fixed(&mut self, sight: &Sight) {
         let origin = self.origin();
+        let shares = lanes::no_shares();
+        put(&mut self.plan.runtime, &shares.name.clone(), shares);
         let listener = listeners::outbound(sight.outbound, &origin);
         put(&mut self.plan.listeners, &listener.name.clone(), listener);
         let to_app = || Discovery::OriginalDestination {
@@ -483,6 +604,7 @@ impl Outbound {
         };
         let hosts = self.hosts.get(&port).into_iter().flat_map(BTreeMap::values).cloned();
         let mut virtual_hosts: Vec<Arc<VirtualHost>> = hosts.collect();
+        virtual_hosts.extend(on_demand::host(&self.namespaces, &origin));
         virtual_hosts.push(routes::host("*", vec!["*".into()], rest));
         virtual_hosts.sort_by(|a, b| a.name.cmp(&b.name));
         // Those that are equal stay the same in memory.
@@ -495,14 +617,19 @@ impl Outbound {
                 }
             }
         }
-        let table =
-            RouteTable { name: name.clone(), virtual_hosts, access: None, origin: Vec::new() };
+        let table = RouteTable {
+            name: name.clone(),
+            virtual_hosts,
+            lanes: None,
+            access: None,
+            origin: Vec::new(),
+        };
         put(&mut self.plan.route_tables, &name, table);
-        let listener = listeners::port(port, sight.outbound, sight.on_demand, &origin);
+        let listener = listeners::port(port, sight, &origin);
         put(&mut self.plan.listeners, &name, listener);
     }
 
-    fn update_stream(&mut self, key: (IpAddr, u16), on_demand: bool) {
+    fn update_stream(&mut self, key: (IpAddr, u16), sight: &Sight) {
         let name = listeners::name_of_address(key);
         let Some((_, claim)) = self.streams.winner(&key) else {
             self.plan.listeners.remove(&name);
@@ -511,11 +638,46 @@ impl Outbound {
         let object = ObjectKey { kind: claim.backend.kind, name: claim.backend.name.clone() };
         let Some(entry) = self.entries.get(&object) else { return };
         let own = claim.backend.cluster();
-        let cluster = if claim.direct { direct(&own) } else { own };
+        let cluster = match (claim.direct, claim.speaks) {
+            (true, _) => direct(&own),
+            (false, Speaks::Anything) => tcp(&own),
+            (false, _) => own,
+        };
         // There is a table for the port: whoever speaks anything has hosts in it.
-        let http = (claim.speaks == Speaks::Anything).then_some(on_demand);
+        let http = (claim.speaks == Speaks::Anything).then_some(sight);
         let listener = listeners::address(key, &cluster, http, &entry.origin);
         put(&mut self.plan.listeners, &name, listener);
+    }
+
+    /// Under the hosts that apps asked for, the clusters of the services that they meant. What nobody knows and may be
+    /// elsewhere goes there.
+    fn update_asked(&mut self, sight: &Sight) {
+        for host in self.asked.clone() {
+            let Some(asked) = on_demand::parse(&host).filter(|_| sight.on_demand) else {
+                self.plan.clusters.remove(&host);
+                continue;
+            };
+            let found = asked.services().into_iter().find_map(|service| {
+                let ports = &self.entries.get(&service)?.ports;
+                let port = asked.port(ports.iter().map(|port| port.backend.port))?;
+                let port = ports.iter().find(|one| one.backend.port == port)?;
+                Some(port.backend.cluster())
+            });
+            let elsewhere = !asked.ours && sight.outbound == OutboundMode::AllowAny;
+            let base = found.or_else(|| elsewhere.then(|| PASSTHROUGH.into()));
+            let base = base.and_then(|name| self.plan.clusters.get(&name).cloned());
+            match base {
+                Some(base) => {
+                    let discovery = match &base.discovery {
+                        Discovery::Endpoints => Discovery::EndpointsOf(base.name.clone()),
+                        other => other.clone(),
+                    };
+                    let cluster = Cluster { name: host.clone(), discovery, ..(*base).clone() };
+                    put(&mut self.plan.clusters, &host, cluster);
+                }
+                None => drop(self.plan.clusters.remove(&host)),
+            }
+        }
     }
 
     fn update_dns(&mut self) {
@@ -582,6 +744,10 @@ fn picked(cluster: &Name) -> Name {
 
 fn direct(cluster: &Name) -> Name {
     format!("{cluster}/direct").into()
+}
+
+fn tcp(cluster: &Name) -> Name {
+    format!("{cluster}/tcp").into()
 }
 
 fn host_name(host: &Host) -> Name {

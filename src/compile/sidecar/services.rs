@@ -98,7 +98,7 @@ pub(super) fn entry(
                 names: names(&key.name, own, Right::Own),
                 addresses,
                 headless: service.headless,
-                pick: SdkPick::Honour,
+                pick: service.sdk_pick.unwrap_or_else(|| view.mesh().sdk_pick),
             })
         }
         Kind::MeshService => {
@@ -122,7 +122,7 @@ pub(super) fn entry(
                 names,
                 addresses: directory.addresses(key),
                 headless: false,
-                pick: service.sdk_pick,
+                pick: service.sdk_pick.unwrap_or_else(|| view.mesh().sdk_pick),
             })
         }
         _ => None,

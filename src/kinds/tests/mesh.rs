@@ -203,13 +203,14 @@ fn a_mesh_config() {
             "apiVersion: isthmus.dev/v1alpha1\nkind: MeshConfig\nmetadata: {{name: {name}}}\nspec: {spec}\n"
         )
     };
-    let spec = "{trustDomain: shop.example, trustDomainAliases: [old], outboundMode: RegistryOnly, \
+    let spec = "{trustDomain: shop.example, trustDomainAliases: [old], outboundMode: RegistryOnly, sdkPick: Direct, \
                 lane: {header: X-Lane, base: stable}}";
     let config = read_one!(MeshConfig, &text("default", spec));
     let settings = &config.settings;
     assert_eq!(settings.trust_domain, s("shop.example"));
     assert_eq!(settings.trust_domain_aliases, [s("old")]);
     assert_eq!(settings.outbound, OutboundMode::RegistryOnly);
+    assert_eq!(settings.sdk_pick, SdkPick::Direct);
     assert_eq!((&settings.lane.header, &settings.lane.base), (&s("x-lane"), &s("stable")));
     assert_eq!(settings.lane.label, s("lane"));
     let config = read_one!(MeshConfig, &text("default", "{}"));
@@ -323,11 +324,20 @@ fn what_sidecars_do_with_picks() {
             &format!("  ports: [{{port: 80}}]\n  sources: [{{static: {{endpoints: []}}}}]\n{pick}"),
         )
     };
-    assert_eq!(read_one!(MeshService, &text("")).sdk_pick, SdkPick::Honour);
-    assert_eq!(
-        read_one!(MeshService, &text("  sdkPick: Rebalance\n")).sdk_pick,
-        SdkPick::Rebalance
+    let pick = |line| read_one!(MeshService, &text(line)).sdk_pick;
+    assert_eq!(pick(""), None);
+    assert_eq!(pick("  sdkPick: Rebalance\n"), Some(SdkPick::Rebalance));
+    let service = |pick: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  annotations: {{isthmus.dev/sdk-pick: {pick}}}\nspec: {{ports: [{{port: 80}}]}}\n"
+        )
+    };
+    assert_eq!(read_one!(Service, &service("Direct")).sdk_pick, Some(SdkPick::Direct));
+    let parsed = check(
+        &service("direct"),
+        &["5:39 warning ISM1106 /metadata/annotations/isthmus.dev~1sdk-pick"],
     );
+    assert_eq!(parsed.objects.len(), 1);
 }
 
 fn pod(spec: &str, status: &str) -> Arc<model::Pod> {

@@ -32,6 +32,8 @@ pub(super) enum Standing {
 
 pub(super) struct Discovery {
     pub(super) client: Client,
+    /// Those that are read.
+    pub(super) kinds: Vec<Kind>,
     /// Somebody has reason to look again.
     pub(super) again: Arc<Notify>,
     pub(super) out: mpsc::Sender<Found>,
@@ -71,7 +73,7 @@ impl Discovery {
             if let Ok(found) = self.look().await {
                 unsure = false;
                 let mut news = Vec::new();
-                for kind in Kind::ALL {
+                for kind in self.kinds.iter().copied() {
                     let standing = match found.get(&kind) {
                         Some(version) => {
                             misses.remove(&kind);
@@ -130,7 +132,7 @@ impl Discovery {
     async fn look(&self) -> Result<BTreeMap<Kind, &'static str>, kube::Error> {
         let mut found: BTreeMap<Kind, &'static str> = BTreeMap::new();
         let mut lists: HashMap<String, BTreeSet<String>> = HashMap::new();
-        for kind in Kind::ALL {
+        for kind in self.kinds.iter().copied() {
             if is_built_in(kind) {
                 found.insert(kind, kinds::versions(kind)[0]);
                 continue;

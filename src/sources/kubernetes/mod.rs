@@ -49,8 +49,18 @@ pub struct Options {
     pub url: String,
     /// Namespaces to read from, each by itself; all of them where it is empty.
     pub namespaces: Vec<Arc<str>>,
+    /// Whether pods are read too. A cluster has many, and only a mesh asks who is behind an address.
+    pub pods: bool,
     /// Objects as they were before a restart: they stand in where the server is away, and for what it refuses to show.
     pub seed: Vec<Object>,
+}
+
+impl Options {
+    /// The kinds that are read.
+    fn kinds(&self) -> impl Iterator<Item = Kind> + use<> {
+        let pods = self.pods;
+        Kind::ALL.into_iter().filter(move |kind| pods || *kind != Kind::Pod)
+    }
 }
 
 /// What the catalog has taken in, and what follows.
@@ -97,6 +107,15 @@ fn way(kind: Kind) -> Way {
         Kind::Namespace | Kind::Node => Way::Metadata,
         Kind::ConfigMap | Kind::Secret => Way::ByName,
         _ => Way::Whole,
+    }
+}
+
+/// Which objects of a kind are read, as the API server selects them.
+fn fields(kind: Kind) -> Option<&'static str> {
+    match kind {
+        // Those that have ended stay listed for long, and have no address any more that would be theirs.
+        Kind::Pod => Some("status.phase!=Succeeded,status.phase!=Failed"),
+        _ => None,
     }
 }
 

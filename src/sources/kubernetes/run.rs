@@ -57,7 +57,12 @@ impl Source {
         let mut beside = JoinSet::new();
         let probe = Probe { client: client.clone(), doubt: doubt.clone(), made, out: contact_in };
         beside.spawn(probe.run());
-        let discovery = Discovery { client: client.clone(), again: again.clone(), out: kinds_in };
+        let discovery = Discovery {
+            client: client.clone(),
+            kinds: options.kinds().collect(),
+            again: again.clone(),
+            out: kinds_in,
+        };
         beside.spawn(discovery.run());
         beside.spawn(follow_definitions(client.clone(), again.clone()));
         let mut desk = Desk {

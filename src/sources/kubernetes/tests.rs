@@ -38,6 +38,7 @@ impl Bed {
             name: NAME.into(),
             url: fake.address.to_string(),
             namespaces: Vec::new(),
+            pods: true,
             seed: Vec::new(),
         };
         change(&mut options);
@@ -203,6 +204,40 @@ async fn what_there_is_comes_and_only_secrets_that_are_referred_to_are_fetched()
     bed.until(|bed| !bed.has(Kind::Secret, "other")).await;
     fake.delete(Kind::HttpRoute, "shop", "orders");
     bed.until(|bed| !bed.has(Kind::HttpRoute, "orders")).await;
+}
+
+#[tokio::test]
+async fn of_pods_only_those_that_run_are_asked_for_and_little_is_kept() {
+    let fake = Fake::started();
+    let pod = json!({
+        "metadata": {"labels": {"app": "web"}, "annotations": {"a": "b"}},
+        "spec": {"serviceAccountName": "web", "containers": [{"name": "app", "env": [{"name": "A", "value": "secret"}]}]},
+        "status": {"phase": "Running", "podIPs": [{"ip": "10.0.0.1"}], "hostIP": "10.9.0.1"},
+    });
+    fake.put(Kind::Pod, "shop", "web-1", pod);
+    let mut bed = Bed::start(&fake);
+    bed.live().await;
+    assert_eq!(
+        bed.document(Kind::Pod, "web-1"),
+        json!({"apiVersion": "v1", "kind": "Pod",
+               "metadata": {"name": "web-1", "namespace": "shop", "labels": {"app": "web"}},
+               "spec": {"serviceAccountName": "web"}, "status": {"podIPs": [{"ip": "10.0.0.1"}]}})
+    );
+    let asked = fake.requests("/pods");
+    assert!(
+        !asked.is_empty() && asked.iter().all(|url| url.contains("fieldSelector=")),
+        "{asked:?}"
+    );
+}
+
+#[tokio::test]
+async fn pods_are_not_asked_for_without_a_mesh() {
+    let fake = Fake::started();
+    fake.put(Kind::Pod, "shop", "web-1", json!({"status": {"podIPs": [{"ip": "10.0.0.1"}]}}));
+    let mut bed = Bed::start_with(&fake, |options| options.pods = false);
+    bed.live().await;
+    assert_eq!((bed.names(), bed.findings.len()), (Vec::new(), 0));
+    assert_eq!(fake.requests("/pods"), [""; 0]);
 }
 
 #[tokio::test]

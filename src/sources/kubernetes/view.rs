@@ -59,8 +59,9 @@ impl Shelf {
 
 impl View {
     pub(super) fn new(options: Options) -> Self {
-        let seeds = options.seed.iter().map(|object| (object.key().clone(), object.clone()));
-        let seeds = seeds.collect();
+        let kinds: BTreeSet<Kind> = options.kinds().collect();
+        let seeds = options.seed.iter().filter(|object| kinds.contains(&object.key().kind));
+        let seeds = seeds.map(|object| (object.key().clone(), object.clone())).collect();
         let options = Options { seed: Vec::new(), ..options };
         Self {
             options,
@@ -305,11 +306,11 @@ impl View {
 
     /// Whether each kind has been listed, or has shown that it cannot be: what they refer to is to be fetched then.
     pub(super) fn all_settled(&self) -> bool {
-        Kind::ALL.iter().all(|kind| match self.kinds.get(kind) {
+        self.options.kinds().all(|kind| match self.kinds.get(&kind) {
             None => false,
             Some(Standing::Off) => true,
             Some(Standing::Served(_)) => self
-                .scopes_of(*kind)
+                .scopes_of(kind)
                 .iter()
                 .all(|scope| self.scopes.get(scope).is_some_and(Shelf::settled)),
         })

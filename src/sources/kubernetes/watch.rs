@@ -144,8 +144,11 @@ impl Watch {
         let mut streaming = true;
         loop {
             self.contact.mark_unchanged();
-            let config =
-                if streaming { Config::default().streaming_lists() } else { Config::default() };
+            let config = match super::fields(self.scope.kind) {
+                Some(fields) => Config::default().fields(fields),
+                None => Config::default(),
+            };
+            let config = if streaming { config.streaming_lists() } else { config };
             let end = match way(self.scope.kind) {
                 Way::Whole => self.follow_whole(config, &mut backoff).await,
                 Way::Metadata | Way::ByName => self.follow_metadata(config, &mut backoff).await,

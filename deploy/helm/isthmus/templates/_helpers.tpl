@@ -55,3 +55,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- define "isthmus.xdsHost" -}}
 {{- printf "%s-xds.%s.svc" (include "isthmus.name" .) .Release.Namespace -}}
 {{- end -}}
+
+{{/* Not empty where pods get sidecars: these find the control plane as the Envoys of Gateways do. */}}
+{{- define "isthmus.injection" -}}
+{{- if and .Values.injection.enabled .Values.fleet.enabled .Values.mesh.enabled -}}yes{{- end -}}
+{{- end -}}

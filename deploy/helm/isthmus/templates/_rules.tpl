@@ -5,7 +5,7 @@
   resources: [backendtlspolicies, gateways, grpcroutes, httproutes, listenersets, referencegrants, tcproutes, tlsroutes, udproutes]
   verbs: [get, list, watch]
 - apiGroups: [isthmus.dev]
-  resources: [gatewayconfigs, meshservices, registries]
+  resources: [accesspolicies, gatewayconfigs, lanegroups, meshservices, peerpolicies, registries, sidecarscopes]
   verbs: [get, list, watch]
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
@@ -18,6 +18,12 @@
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [get, list, watch]
+{{- if .Values.mesh.enabled }}
+# Who is behind an address: labels and ServiceAccount.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+{{- end }}
 # What Isthmus found out about them, and nothing else of them, is written back, by server-side apply.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [backendtlspolicies/status, gateways/status, grpcroutes/status, httproutes/status, listenersets/status, tcproutes/status, tlsroutes/status, udproutes/status]
@@ -47,6 +53,9 @@
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gatewayclasses]
   verbs: [get, list, watch]
+- apiGroups: [isthmus.dev]
+  resources: [meshconfigs]
+  verbs: [get, list, watch]
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gatewayclasses/status]
   verbs: [patch]
@@ -66,5 +75,12 @@
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
   verbs: [create]
+{{- end }}
+{{- if include "isthmus.injection" . }}
+# Who signs the certificate of the webhook is written there.
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [mutatingwebhookconfigurations]
+  resourceNames: [{{ include "isthmus.clusterName" . }}-inject]
+  verbs: [get, patch]
 {{- end }}
 {{- end -}}
