@@ -112,7 +112,7 @@ class Pod(Machine):
         self.app, self.namespace, self.account, self.mesh = app, namespace, app, mesh
         # Where it is known, if not as a pod.
         self.registry = registry
-        self.labels = {"app": app, **(labels or {})}
+        self.labels = {**({} if registry else {"app": app}), **(labels or {})}
         self.socket = PUBLIC / f"{name}.socket"
         self.forget = forget
         # Nobody but the application's user reads what is its own.
