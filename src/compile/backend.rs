@@ -332,7 +332,7 @@ fn mesh_tls(mesh: &MeshSettings, found: &[Found]) -> Option<MeshTls> {
     let domains = || std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases);
     let names: Vec<_> =
         identities.iter().flat_map(|id| domains().map(|domain| id.spiffe(domain))).collect();
-    (!names.is_empty()).then_some(MeshTls { names })
+    (!names.is_empty()).then_some(MeshTls { names, whole: false })
 }
 
 /// The cluster of a back end; `None` once the service or port is gone.

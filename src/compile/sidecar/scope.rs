@@ -65,7 +65,7 @@ pub(super) fn sight(view: &View<'_>, key: &ScopeKey, asked: &BTreeSet<ObjectKey>
     let egress = document.and_then(|scope: &Arc<SidecarScope>| scope.egress.as_deref());
     let outbound = document.and_then(|scope| scope.outbound).unwrap_or(mesh.outbound);
     let services = match egress {
-        Some(egress) => chosen(view, egress, &key.namespace),
+        Some(egress) => chosen(view, egress),
         None => {
             let own = KINDS.into_iter().flat_map(|kind| view.names_in(kind, &key.namespace));
             own.chain(asked.iter().cloned()).map(|key| (key, None)).collect()
@@ -74,16 +74,11 @@ pub(super) fn sight(view: &View<'_>, key: &ScopeKey, asked: &BTreeSet<ObjectKey>
     Sight { mesh, outbound, services, on_demand: egress.is_none() }
 }
 
-fn chosen(
-    view: &View<'_>,
-    egress: &[Egress],
-    own: &Arc<str>,
-) -> BTreeMap<ObjectKey, Option<BTreeSet<u16>>> {
+fn chosen(view: &View<'_>, egress: &[Egress]) -> BTreeMap<ObjectKey, Option<BTreeSet<u16>>> {
     let mut out: BTreeMap<ObjectKey, Option<BTreeSet<u16>>> = BTreeMap::new();
     for Egress { port, hosts, pointer: _ } in egress {
         for (host, kind) in hosts.iter().flat_map(|host| KINDS.map(|kind| (host, kind))) {
             let namespaces: Vec<&Arc<str>> = match &host.namespace {
-                Some(namespace) if **namespace == *"." => vec![own],
                 Some(namespace) => vec![namespace],
                 None => view.namespaces_with(kind).collect(),
             };
