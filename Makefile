@@ -8,7 +8,7 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-capture conformance-install conformance-outage conformance-mesh bench bench-gate bench-kubernetes bench-mesh fuzz fmt lint manifests manifests-check envoy
+.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-gateway-mesh conformance-capture conformance-install conformance-identity conformance-outage conformance-mesh bench bench-gate bench-kubernetes bench-mesh fuzz fmt lint manifests manifests-check envoy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ dev: ## build, fetch a real Envoy, run control plane + gateway + three echo serv
 test: ## all tests, real Envoy included
 	$(WITH_ENVOY) $(CARGO) test --workspace --locked
 
-conformance: conformance-envoy conformance-xds conformance-registries conformance-install conformance-capture conformance-fleet conformance-gateway-api ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
+conformance: conformance-envoy conformance-xds conformance-registries conformance-install conformance-capture conformance-fleet conformance-gateway-api conformance-gateway-mesh ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
 
 conformance-envoy: ## real Envoy: routing, edits under load, restarts, mistakes
 	$(WITH_ENVOY) $(CARGO) test --locked --package isthmus --test envoy
@@ -37,6 +37,9 @@ conformance-kubernetes: ## the test bed itself: a real API server, pods as proce
 conformance-gateway-api: ## the upstream Gateway API suite, all profiles, real Envoys run by the fleet; writes conformance/gateway-api/REPORT.md
 	conformance/gateway-api/run.sh
 
+conformance-gateway-mesh: ## the same suite's mesh profiles, with injected sidecars; writes conformance/gateway-api/REPORT-MESH.md
+	conformance/gateway-api/run.sh --mesh
+
 conformance-capture: ## what `isthmus capture` redirects, with real sockets in network namespaces, by nftables and by iptables
 	conformance/capture/run.sh
 
@@ -45,6 +48,9 @@ conformance-fleet: ## the fleets of Gateways before a real Kubernetes API server
 
 conformance-install: ## CRDs, chart, permissions and plain manifests before a real Kubernetes API server
 	conformance/install/run.sh
+
+conformance-identity: ## certificates of the mesh before a real Kubernetes API server: credentials, two replicas, a new root
+	conformance/kubernetes/identity.sh
 
 conformance-outage: ## outages of leader, API server, namespaces and permissions while requests go through; writes conformance/outage/REPORT.md
 	conformance/outage/run.sh

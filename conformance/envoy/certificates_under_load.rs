@@ -8,6 +8,7 @@
 //! Listeners and clusters are the test's own, so that nothing but the certificates comes from Isthmus.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -45,7 +46,10 @@ async fn certificates_under_load() {
     let admin = free_port();
     let mut server = Envoy::own(&inner_bootstrap(run.xds, admin, mesh, echo.address), admin);
     let admin = free_port();
-    let mut client = Envoy::own(&edge_bootstrap(run.xds, admin, web, mesh), admin);
+    let home = tempfile::tempdir().unwrap();
+    let clusters = home.path().join("clusters.yaml");
+    std::fs::write(&clusters, mesh_cluster(mesh)).unwrap();
+    let mut client = Envoy::own(&edge_bootstrap(run.xds, admin, web, &clusters), admin);
     server.wait_ready().await;
     client.wait_ready().await;
     let ask = get("shop.example", "/");
@@ -147,7 +151,7 @@ async fn leaves(isthmus: &Isthmus, reason: &str) -> Result<u64, String> {
 }
 
 /// A node that asks for nothing but secrets.
-fn bootstrap(gateway: &str, xds: SocketAddr, admin: u16, rest: &str) -> String {
+fn bootstrap(gateway: &str, xds: SocketAddr, admin: u16, cds: &str, rest: &str) -> String {
     format!(
         "\
 node: {{id: {gateway}-1, cluster: {gateway}, metadata: {{isthmus: {{role: gateway, gateway: shop/{gateway}}}}}}}
@@ -157,7 +161,7 @@ dynamic_resources:
     api_type: DELTA_GRPC
     transport_api_version: V3
     grpc_services: [{{envoy_grpc: {{cluster_name: xds}}}}]
-static_resources:
+{cds}static_resources:
 {rest}
   - name: xds
     type: STATIC
@@ -221,10 +225,21 @@ fn listener(at: SocketAddr, cluster: &str, tls: &str) -> String {
     )
 }
 
-fn edge_bootstrap(xds: SocketAddr, admin: u16, web: SocketAddr, mesh: SocketAddr) -> String {
-    let cluster = format!(
-        "\
-  - name: inner
+/// In a file: a static cluster that asks over ADS comes before ADS is there, which ends Envoy.
+fn edge_bootstrap(xds: SocketAddr, admin: u16, web: SocketAddr, clusters: &Path) -> String {
+    let cds = format!(
+        "  cds_config: {{resource_api_version: V3, path_config_source: {{path: '{}'}}}}\n",
+        clusters.display()
+    );
+    bootstrap("edge", xds, admin, &cds, listener(web, "inner", "").trim_end())
+}
+
+/// A connection for each request.
+fn mesh_cluster(mesh: SocketAddr) -> String {
+    format!(
+        "resources:
+  - '@type': type.googleapis.com/envoy.config.cluster.v3.Cluster
+    name: inner
     type: STATIC
     typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
@@ -233,17 +248,16 @@ fn edge_bootstrap(xds: SocketAddr, admin: u16, web: SocketAddr, mesh: SocketAddr
         explicit_http_config: {{http_protocol_options: {{}}}}
     load_assignment: {{cluster_name: inner, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {}}}}}]}}]}}
     transport_socket:
-      {}",
+      {}
+",
         address(mesh),
         context("Upstream", "inner")
-    );
-    bootstrap("edge", xds, admin, &format!("{}{cluster}", listener(web, "inner", "")))
+    )
 }
 
 fn inner_bootstrap(xds: SocketAddr, admin: u16, mesh: SocketAddr, echo: SocketAddr) -> String {
     let cluster = format!(
-        "\
-  - name: echo
+        "  - name: echo
     type: STATIC
     load_assignment: {{cluster_name: echo, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {}}}}}]}}]}}",
         address(echo)
@@ -251,5 +265,5 @@ fn inner_bootstrap(xds: SocketAddr, admin: u16, mesh: SocketAddr, echo: SocketAd
     let tls = context("Downstream", "edge");
     let tls =
         format!("      transport_socket:\n        {}\n", tls.replace("\n      ", "\n        "));
-    bootstrap("inner", xds, admin, &format!("{}{cluster}", listener(mesh, "echo", &tls)))
+    bootstrap("inner", xds, admin, "", &format!("{}{cluster}", listener(mesh, "echo", &tls)))
 }

@@ -3,10 +3,12 @@
 // In a test it is an assertion; clippy knows only functions marked `#[test]`.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod bad_input;
 mod certificates_under_load;
 mod edits_under_load;
 mod graceful_stop;
+mod lanes;
 mod mistakes;
 mod nack_isolation;
 mod quickstart;

@@ -6,7 +6,7 @@ import sys
 
 import yaml
 
-ORDER = ("GATEWAY-HTTP", "GATEWAY-GRPC", "GATEWAY-TLS", "GATEWAY-TCP", "GATEWAY-UDP")
+ORDER = ("GATEWAY-HTTP", "GATEWAY-GRPC", "GATEWAY-TLS", "GATEWAY-TCP", "GATEWAY-UDP", "MESH-HTTP", "MESH-GRPC")
 
 
 def main(path: str, figures: list[str]) -> None:
@@ -30,7 +30,7 @@ def _head(report: dict, figures: dict[str, str]) -> str:
         f"Written by `{figures['command']}`; edits are lost. The suite's own report is the YAML file beside this one.\n\n"
         f"Day {report['date'][:10]}; Gateway API {report['gatewayAPIVersion']}, {report['gatewayAPIChannel']} channel; "
         f"isthmus {figures['isthmus']}, with the permissions of its ServiceAccount; Envoy {figures['envoy']}, "
-        f"run by the gateway fleet; {figures['seconds']} s with the bed's start.\n"
+        f"{figures['how']}; {figures['seconds']} s with the bed's start.\n"
     )
 
 

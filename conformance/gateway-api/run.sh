@@ -3,6 +3,7 @@
 #
 #   run.sh                              all profiles, standard channel, with a report
 #   run.sh --experimental               the same with the experimental channel's CRDs (report-experimental.yaml)
+#   run.sh --mesh                       the mesh's profiles, with a sidecar in each of the suite's pods (report-mesh.yaml)
 #   run.sh --run-test NAME              one test, without a report
 #   run.sh --profiles GATEWAY-HTTP,...  these profiles only, without a report
 #   run.sh --debug                      the suite prints each request and response, Isthmus logs in more detail
@@ -20,11 +21,19 @@ root=$(cd "$here/../.." && pwd)
 source "$here/../lib/cache.sh"
 
 profiles=GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP
-channel=standard report=yes work='' bed=() suite=()
+# A mesh has no object whose status could say what is supported, as a GatewayClass does: all that the suite knows is.
+mesh_features=Mesh,MeshClusterIPMatching,MeshConsumerRoute,MeshHTTPRouteBackendRequestHeaderModification,MeshHTTPRouteNamedRouteRule
+mesh_features+=,MeshHTTPRouteQueryParamMatching,MeshHTTPRouteRedirectPath,MeshHTTPRouteRedirectPort,MeshHTTPRouteRewritePath
+mesh_features+=,MeshHTTPRouteSchemeRedirect,HTTPRoute303RedirectStatusCode,HTTPRoute307RedirectStatusCode,HTTPRoute308RedirectStatusCode
+variant=standard inside=inside.sh report=yes work='' bed=() suite=()
 export ISTHMUS_JUDGE_DEBUG='' ISTHMUS_JUDGE_KEEP=''
 while [[ $# -gt 0 ]]; do
   case $1 in
-    --experimental) channel=experimental && bed+=(--experimental) ;;
+    --experimental) variant=experimental && bed+=(--experimental) ;;
+    --mesh)
+      variant=mesh inside=inside-mesh.sh profiles=MESH-HTTP,MESH-GRPC
+      suite+=(-supported-features "$mesh_features")
+      ;;
     --profiles) profiles=$2 report='' && shift ;;
     --run-test) suite+=(-run-test "$2") report='' && shift ;;
     --debug) suite+=(-debug) ISTHMUS_JUDGE_DEBUG=yes report='' ;;
@@ -53,27 +62,37 @@ fetch_python() {
 python=$(cache_entry gateway-api-python "$(sha256sum <"$here/requirements.txt" | cut -c1-16)" fetch_python)
 envoy=$("$here/../lib/envoy.sh")
 
-work=${work:-${CARGO_TARGET_DIR:-$root/target}/gateway-api/$channel}
+work=${work:-${CARGO_TARGET_DIR:-$root/target}/gateway-api/$variant}
 rm -rf "$work"
 mkdir -p "$work"
 version=$("$binary" --version)
 # Names of images: what a container of Isthmus' own runs, and what the proxies run.
+bed+=(--image "envoy=$envoy")
+if [[ $variant == mesh ]]; then
+  # shellcheck source=conformance/lib/image.sh
+  source "$here/../lib/image.sh"
+  image "$work/image" "$("$here/../lib/kubernetes.sh")" isthmus "$binary"
+  bed+=(--image "isthmus=$work/image" --image "echo-advanced=$("$here/../lib/echo-advanced.sh")")
+else
+  bed+=(--image "isthmus=$binary")
+fi
 status=0 began=$SECONDS
-ISTHMUS_JUDGE_BIN=$binary "$here/../kubernetes/bed.sh" --work "$work" "${bed[@]}" \
-  --image "envoy=$envoy" --image "isthmus=$binary" -- \
-  bash "$here/inside.sh" -conformance-profiles "$profiles" -report-output "$work/report.yaml" \
+ISTHMUS_JUDGE_BIN=$binary "$here/../kubernetes/bed.sh" --work "$work" "${bed[@]}" -- \
+  bash "$here/$inside" -conformance-profiles "$profiles" -report-output "$work/report.yaml" \
   -organization isthmus -project isthmus -url https://isthmus.dev -contact https://isthmus.dev \
   -version "${version##* }" "${suite[@]}" || status=$?
 
 [[ -s "$work/report.yaml" ]] || cache_die "the suite wrote no report; see $work/logs and $work/suite.log"
 command=conformance/gateway-api/run.sh
-[[ $channel == standard ]] || command+=" --$channel"
-figures=("command=$command" "seconds=$((SECONDS - began))" "isthmus=${version##* }" "envoy=$("$envoy" --version | grep -o '/[0-9][0-9.]*/' | head -1 | tr -d /)")
+[[ $variant == standard ]] || command+=" --$variant"
+how="run by the gateway fleet"
+[[ $variant != mesh ]] || how="injected as a sidecar by the webhook of the installation"
+figures=("command=$command" "how=$how" "seconds=$((SECONDS - began))" "isthmus=${version##* }" "envoy=$("$envoy" --version | grep -o '/[0-9][0-9.]*/' | head -1 | tr -d /)")
 PYTHONDONTWRITEBYTECODE=1 "$python/bin/python" "$here/report.py" "$work/report.yaml" "${figures[@]}" >"$work/REPORT.md"
 if [[ -n "$report" ]]; then
   cat "$work/REPORT.md"
   suffix=''
-  [[ $channel == standard ]] || suffix=-$channel
+  [[ $variant == standard ]] || suffix=-$variant
   cp "$work/report.yaml" "$here/report$suffix.yaml"
   cp "$work/REPORT.md" "$here/REPORT${suffix^^}.md"
 fi

@@ -1,8 +1,9 @@
-//! Load balancers: an address for each Service that wants one, and rules that lead from it to ready pods.
+//! Load balancers: an address for each Service that wants one, and rules that lead from it, and from the addresses that a
+//! Service has in the cluster, to ready pods.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +14,10 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
-use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::BRIDGE_ADDRESS;
-use crate::follow::follow;
+use crate::cluster::Cluster;
+use crate::{BRIDGE_ADDRESS, BRIDGE_ADDRESS_V6};
 
 /// Addresses are given in turn from the first part of 10.244.1.0/24; the rest is for those that ask for one.
 const POOL: [u8; 3] = [10, 244, 1];
@@ -35,19 +35,15 @@ struct Pool {
 }
 
 /// Plays the load balancer, for ever.
-pub(crate) async fn run(client: Client, nft: PathBuf) -> anyhow::Result<()> {
-    let (sender, mut changed) = watch::channel(());
-    let services = follow::<Service>(Api::all(client.clone()), sender.clone());
-    let slices = follow::<EndpointSlice>(Api::all(client.clone()), sender);
-    services.wait_until_ready().await.context("the watch of Services ended")?;
-    slices.wait_until_ready().await.context("the watch of EndpointSlices ended")?;
+pub(crate) async fn run(client: Client, cluster: Arc<Cluster>, nft: PathBuf) -> anyhow::Result<()> {
+    let mut changed = cluster.changes();
     let mut pool = Pool::default();
     let mut loaded = String::new();
     loop {
         changed.borrow_and_update();
-        let services = services.state();
+        let services = cluster.services.state();
         let addresses = pool.assign(&services);
-        let rules = rules(&services, &slices.state(), &addresses);
+        let rules = rules(&services, &cluster.slices.state(), &addresses);
         let mut again = false;
         if rules != loaded {
             match crate::network::run(&nft, &["-f", "-"], &rules).await {
@@ -171,14 +167,51 @@ impl Pool {
     }
 }
 
-/// The whole table, which replaces the one before in a single step.
+/// What differs between the two families.
+struct Family {
+    /// As nftables and as EndpointSlices call it.
+    name: &'static str,
+    slices: &'static str,
+    bridge: IpAddr,
+    pods: &'static str,
+    /// The addresses of Services, which no machine has.
+    services: &'static str,
+}
+
+const FAMILIES: [Family; 2] = [
+    Family {
+        name: "ip",
+        slices: "IPv4",
+        bridge: IpAddr::V4(BRIDGE_ADDRESS),
+        pods: "10.244.0.0/24",
+        services: "{ 10.244.1.0/24, 10.96.0.0/16 }",
+    },
+    Family {
+        name: "ip6",
+        slices: "IPv6",
+        bridge: IpAddr::V6(BRIDGE_ADDRESS_V6),
+        pods: "fd00:10:244::/64",
+        services: "fd00:10:96::/112",
+    },
+];
+
+/// Whole tables, which replace the ones before in a single step.
 fn rules(
     services: &[Arc<Service>],
     slices: &[Arc<EndpointSlice>],
     addresses: &Addresses,
 ) -> String {
+    FAMILIES.iter().map(|family| table(family, services, slices, addresses)).collect()
+}
+
+fn table(
+    family: &Family,
+    services: &[Arc<Service>],
+    slices: &[Arc<EndpointSlice>],
+    addresses: &Addresses,
+) -> String {
     let mut by_service: BTreeMap<Name, Vec<&EndpointSlice>> = BTreeMap::new();
-    for slice in slices.iter().filter(|slice| slice.address_type == "IPv4") {
+    for slice in slices.iter().filter(|slice| slice.address_type == family.slices) {
         let Some(service) = slice.labels().get("kubernetes.io/service-name") else { continue };
         by_service
             .entry((slice.namespace().unwrap_or_default(), service.clone()))
@@ -187,27 +220,33 @@ fn rules(
     }
     let mut lines = BTreeSet::new();
     for service in services {
-        let Some(address) = addresses.get(&name(service)) else { continue };
+        let spec = service.spec.as_ref();
+        let own = spec.and_then(|spec| spec.cluster_ips.as_ref()).into_iter().flatten();
+        let own: Vec<IpAddr> = own
+            .filter_map(|address| address.parse().ok())
+            .chain(addresses.get(&name(service)).map(|address| IpAddr::V4(*address)))
+            .filter(|address: &IpAddr| address.is_ipv4() == family.bridge.is_ipv4())
+            .collect();
         let slices = by_service.get(&name(service)).map_or(&[][..], Vec::as_slice);
-        for port in service.spec.iter().flat_map(|spec| spec.ports.iter().flatten()) {
+        for port in spec.iter().flat_map(|spec| spec.ports.iter().flatten()) {
             let protocol = match port.protocol.as_deref() {
                 None | Some("TCP") => "tcp",
                 Some("UDP") => "udp",
                 Some(_) => continue,
             };
             if let Some(target) = target(&endpoints(port.name.as_deref(), slices)) {
-                lines.insert(format!(
-                    "ip daddr {address} {protocol} dport {} dnat to {target}",
-                    port.port
-                ));
+                lines.extend(own.iter().map(|address| {
+                    format!(
+                        "{} daddr {address} {protocol} dport {} dnat to {target}",
+                        family.name, port.port
+                    )
+                }));
             }
         }
     }
-    let [a, b, c, _] = BRIDGE_ADDRESS.octets();
-    let pods = format!("{a}.{b}.{c}.0/24");
-    let pool = format!("{}.{}.{}.0/24", POOL[0], POOL[1], POOL[2]);
-    let mut table = String::from(
-        "table ip balancers\ndelete table ip balancers\ntable ip balancers {\n  chain services {\n",
+    let Family { name, bridge, pods, services, .. } = family;
+    let mut table = format!(
+        "table {name} balancers\ndelete table {name} balancers\ntable {name} balancers {{\n  chain services {{\n",
     );
     for line in lines {
         _ = writeln!(table, "    {line}");
@@ -222,20 +261,20 @@ fn rules(
     }
     _ = writeln!(
         table,
-        "  chain postrouting {{ type nat hook postrouting priority 100; ip saddr {pods} ct status dnat snat to {BRIDGE_ADDRESS}; }}"
+        "  chain postrouting {{ type nat hook postrouting priority 100; {name} saddr {pods} ct status dnat snat to {bridge}; }}"
     );
     // Where no rule led on: refused at once, not lost.
     for hook in ["output", "forward"] {
         _ = writeln!(
             table,
-            "  chain refuse_{hook} {{ type filter hook {hook} priority 0; ip daddr {pool} reject; }}"
+            "  chain refuse_{hook} {{ type filter hook {hook} priority 0; {name} daddr {services} reject; }}"
         );
     }
     table + "}\n"
 }
 
 /// Endpoints that take new connections: the ready ones, and only if there are none those that are on their way out.
-fn endpoints(port: Option<&str>, slices: &[&EndpointSlice]) -> BTreeSet<(Ipv4Addr, i32)> {
+fn endpoints(port: Option<&str>, slices: &[&EndpointSlice]) -> BTreeSet<(IpAddr, i32)> {
     let mut ready = BTreeSet::new();
     let mut leaving = BTreeSet::new();
     for slice in slices {
@@ -264,10 +303,13 @@ fn endpoint_state(endpoint: &Endpoint) -> (bool, bool) {
     (conditions.ready != Some(false), terminating && conditions.serving != Some(false))
 }
 
-fn target(endpoints: &BTreeSet<(Ipv4Addr, i32)>) -> Option<String> {
+fn target(endpoints: &BTreeSet<(IpAddr, i32)>) -> Option<String> {
     match endpoints.len() {
         0 => None,
-        1 => endpoints.first().map(|(address, port)| format!("{address}:{port}")),
+        1 => endpoints.first().map(|&(address, port)| match address {
+            IpAddr::V4(address) => format!("{address}:{port}"),
+            IpAddr::V6(address) => format!("[{address}]:{port}"),
+        }),
         many => {
             let map: Vec<_> = endpoints
                 .iter()

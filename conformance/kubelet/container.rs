@@ -1,5 +1,6 @@
 //! One container's process: started with a network and a root of its own, its output kept line by line.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -32,17 +33,30 @@ pub(crate) struct Places<'a> {
 
 impl Running {
     pub(crate) fn start(process: &Process, places: &Places<'_>) -> anyhow::Result<Self> {
+        let Process { security, names, .. } = process;
+        let etc = places.folder.join("written/etc");
+        std::fs::create_dir_all(&etc).with_context(|| format!("cannot make {}", etc.display()))?;
+        for (name, text) in [
+            ("hostname", &format!("{}\n", names.host)),
+            ("hosts", &names.hosts),
+            ("resolv.conf", &names.resolver),
+        ] {
+            std::fs::write(etc.join(name), text)
+                .with_context(|| format!("cannot write /etc/{name} of the container"))?;
+        }
         let mut command = Command::new("nsenter");
         command
             .arg(format!("--net=/run/netns/{}", places.network))
-            .args(["unshare", "--mount", "sh", "-c", LAUNCH, "launch"])
+            .args(["unshare", "--mount", "--uts", "sh", "-c", LAUNCH, "launch"])
             .arg(places.folder)
-            .arg(&process.directory);
-        let program = process.program.canonicalize();
-        let program =
-            program.with_context(|| format!("no program at {}", process.program.display()))?;
-        for at in &process.program_at {
-            command.arg(&program).arg(at).arg("ro");
+            .arg(&names.host)
+            .arg(format!("{}:{}", security.user, security.group))
+            .arg(if security.read_only { "ro" } else { "rw" });
+        for (source, at) in &process.files {
+            let source = source
+                .canonicalize()
+                .with_context(|| format!("no file of the image at {}", source.display()))?;
+            command.arg(source).arg(at).arg("ro");
         }
         for mount in &process.mounts {
             let source = places.volumes.join(&mount.volume).join(&mount.sub_path);
@@ -57,7 +71,8 @@ impl Running {
             command.arg(source).arg(&mount.target).arg(if mount.read_only { "ro" } else { "rw" });
         }
         let mut child = command
-            .arg("--")
+            .args(["--", "env", "-C", &process.directory])
+            .args(security.arguments())
             .args(&process.arguments)
             .env_clear()
             .envs(&process.environment)
@@ -100,18 +115,46 @@ impl Running {
     }
 }
 
-/// Runs a command in a running container, and tells whether it succeeded.
-pub(crate) async fn execute(pid: u32, command: &[String]) -> bool {
-    let status = Command::new("nsenter")
-        .args(["--target", &pid.to_string(), "--mount", "--net", "--root", "--wdns=/", "--"])
-        .args(command)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .status()
-        .await;
-    status.is_ok_and(|status| status.success())
+/// What a further process of a running container is started with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inside {
+    /// Stand before the command.
+    entry: Vec<String>,
+    pub(crate) environment: BTreeMap<String, String>,
+}
+
+impl Inside {
+    pub(crate) fn new(pid: u32, process: &Process) -> Self {
+        let directory = format!("--wdns={}", process.directory);
+        let target = pid.to_string();
+        let mut entry: Vec<String> = [
+            "nsenter", "--target", &target, "--mount", "--uts", "--net", "--root", &directory, "--",
+        ]
+        .map(str::to_owned)
+        .into();
+        entry.extend(process.security.arguments());
+        Self { entry, environment: process.environment.clone() }
+    }
+
+    pub(crate) fn arguments(&self, command: &[String]) -> Vec<String> {
+        [&self.entry, command].concat()
+    }
+
+    /// Runs a command to its end, and tells whether it succeeded.
+    pub(crate) async fn execute(&self, command: &[String]) -> bool {
+        let arguments = self.arguments(command);
+        let status = Command::new(&arguments[0])
+            .args(&arguments[1..])
+            .env_clear()
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .status()
+            .await;
+        status.is_ok_and(|status| status.success())
+    }
 }
 
 pub(crate) async fn mount_tmpfs(at: &Path) -> anyhow::Result<()> {

@@ -1,7 +1,8 @@
 //! What volumes hold, and how it gets onto the disk.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -164,7 +165,9 @@ impl Volumes {
         for volume in facts.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
             let place = folder.join(&volume.name);
             let done = match contents(volume, facts)? {
-                Contents::Scratch => std::fs::create_dir_all(&place),
+                // For all users, as a kubelet makes it.
+                Contents::Scratch => std::fs::create_dir_all(&place)
+                    .and_then(|()| std::fs::set_permissions(&place, Permissions::from_mode(0o777))),
                 Contents::Machine(path) if place.is_symlink() => {
                     debug_assert_eq!(
                         std::fs::read_link(&place).ok().as_deref(),
@@ -346,7 +349,7 @@ fn pick_fields<'a>(
 /// Puts a new state of a volume in place of the old one in a single step, as a kubelet does: each file is a link by way of
 /// `..data`, which is a link to a folder of one generation. Programs that watch for this see it happen here too.
 ///
-/// Modes of files are left as they are: every pod runs as root.
+/// Modes of files are left as they are: all users may read them.
 fn replace(place: &Path, files: &Data, generation: u64) -> std::io::Result<()> {
     let data = place.join("..data");
     let old = std::fs::read_link(&data).ok();

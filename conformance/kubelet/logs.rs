@@ -3,20 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use axum::Router;
 use axum::extract::{Path as Parts, Query, State};
 use axum::http::StatusCode;
-use axum::routing::get;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use rustls::pki_types::PrivateKeyDer;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
-use crate::BRIDGE_ADDRESS;
-
-pub(crate) const PORT: u16 = 10250;
+use crate::Bed;
 
 /// Where the output of a container is kept: beyond the pod's life, for whoever wants to know afterwards.
 pub(crate) fn file(folder: &Path, namespace: &str, pod: &str, container: &str) -> PathBuf {
@@ -25,39 +16,19 @@ pub(crate) fn file(folder: &Path, namespace: &str, pod: &str, container: &str) -
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Wanted {
+pub(crate) struct Wanted {
     since_time: Option<Timestamp>,
     since_seconds: Option<i64>,
     tail_lines: Option<usize>,
     timestamps: bool,
 }
 
-/// Serves them, for ever. Nobody checks the certificate: an API server does not ask its kubelets for a known one.
-pub(crate) async fn serve(folder: PathBuf) -> anyhow::Result<()> {
-    let own = rcgen::generate_simple_self_signed([BRIDGE_ADDRESS.to_string()])
-        .context("cannot make a certificate")?;
-    let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
-    let tls = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![own.cert.der().clone()], key)
-        .context("the certificate cannot be used")?;
-    let listener = TcpListener::bind((BRIDGE_ADDRESS, PORT))
-        .await
-        .context("cannot listen for requests for logs")?;
-    let routes = Router::new()
-        .route("/containerLogs/{namespace}/{pod}/{container}", get(answer))
-        .with_state(folder);
-    axum::serve(Tls { listener, acceptor: TlsAcceptor::from(Arc::new(tls)) }, routes)
-        .await
-        .context("cannot serve logs")
-}
-
-async fn answer(
-    State(folder): State<PathBuf>,
+pub(crate) async fn answer(
+    State(bed): State<Arc<Bed>>,
     Parts((namespace, pod, container)): Parts<(String, String, String)>,
     Query(wanted): Query<Wanted>,
 ) -> Result<String, StatusCode> {
-    let file = file(&folder, &namespace, &pod, &container);
+    let file = file(&bed.logs, &namespace, &pod, &container);
     let log = tokio::fs::read(file).await.map_err(|_| StatusCode::NOT_FOUND)?;
     Ok(select(&String::from_utf8_lossy(&log), &wanted, Timestamp::now()))
 }
@@ -90,31 +61,6 @@ fn select(log: &str, wanted: &Wanted, now: Timestamp) -> String {
         text = text + line + "\n";
     }
     text
-}
-
-struct Tls {
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-}
-
-impl axum::serve::Listener for Tls {
-    type Io = TlsStream<TcpStream>;
-    type Addr = std::net::SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            // One after the other: the only client is the API server, and it comes to talk.
-            if let Ok((stream, peer)) = self.listener.accept().await
-                && let Ok(stream) = self.acceptor.accept(stream).await
-            {
-                return (stream, peer);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        self.listener.local_addr()
-    }
 }
 
 #[cfg(test)]

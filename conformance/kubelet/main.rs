@@ -4,27 +4,36 @@
 //!  API server ──pods──► pods ──► pod (one task each) ──► container ──► process in its own network and root
 //!      ▲                              │ status
 //!      └──────────────────────────────┘
-//!  API server ──Services, EndpointSlices──► balancer ──► nftables: address of a load balancer → ready pods
-//!  API server ──GET /containerLogs──► logs
+//!  API server ──Services, EndpointSlices──► balancer ──► nftables: a Service's addresses → ready pods
+//!                                       └─► dns: a Service's name → its addresses
+//!  API server ──/containerLogs, /exec──► server ──► logs; exec ──► a helper that speaks SPDY and WebSocket
 //! ```
 //!
-//! It plays the scheduler, the kubelet, and the cloud's load balancer with kube-proxy, as far as gateways and the Gateway
-//! API suite need them. It must never be taken for a real one: images are a table of programs, and every pod runs as root.
+//! It plays the scheduler, the kubelet, the cluster's DNS, and the cloud's load balancer with kube-proxy, as far as gateways,
+//! sidecars and the Gateway API suite need them. It must never be taken for a real one: images are a table of programs, and
+//! nothing keeps a process from what is not its own but its user and its capabilities.
 
 mod balancer;
+mod cluster;
 mod container;
+mod dns;
+mod exec;
 mod files;
 mod follow;
+mod images;
 mod logs;
+mod names;
 mod network;
 mod nodes;
 mod plan;
 mod pod;
 mod pods;
 mod probe;
+mod security;
+mod server;
 mod status;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -43,13 +52,17 @@ struct Options {
     /// The program `nft`.
     #[arg(long)]
     nft: PathBuf,
+    /// The helper for `kubectl exec`.
+    #[arg(long)]
+    exec: PathBuf,
     /// Where pods reach the API server.
     #[arg(long)]
     api: SocketAddr,
     /// NAME=ZONE of a node.
     #[arg(long = "node", value_parser = pair, default_value = "isthmus-node=zone-a")]
     nodes: Vec<(String, String)>,
-    /// PART=FILE: a container whose image's name contains PART runs FILE; the first that fits counts.
+    /// PART=FILE: a container whose image's name contains PART runs FILE; the first that fits counts. A folder stands for an
+    /// image of several files, among them a link `entrypoint` to what runs.
     #[arg(long = "image", value_parser = pair)]
     images: Vec<(String, String)>,
 }
@@ -63,6 +76,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 /// The bridge that all pods hang on, and the address of everything that is no pod.
 const BRIDGE: &str = "pods0";
 const BRIDGE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
+const BRIDGE_ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 0, 0, 0, 1);
 
 /// What every part needs to know.
 struct Bed {
@@ -70,9 +84,10 @@ struct Bed {
     work: PathBuf,
     logs: PathBuf,
     api: SocketAddr,
-    images: plan::Images,
+    images: images::Images,
     network: network::Network,
     files: files::Sources,
+    doors: exec::Doors,
 }
 
 #[tokio::main]
@@ -94,21 +109,30 @@ async fn main() -> anyhow::Result<()> {
     // A layer over the machine's root cannot lie in that file system itself.
     container::mount_tmpfs(&options.work).await?;
     let files = files::Sources::watch(&client).await?;
+    let cluster = Arc::new(cluster::Cluster::watch(&client).await?);
+    let images = options
+        .images
+        .into_iter()
+        .map(|(part, path)| Ok((part, images::Image::read(path.as_ref())?)));
+    let images = images::Images(images.collect::<anyhow::Result<_>>()?);
     let nodes = nodes::Nodes::new(options.nodes);
     nodes.register(&client).await?;
 
     let bed = Arc::new(Bed {
         client: client.clone(),
-        work: options.work,
-        logs: options.logs.clone(),
+        work: options.work.clone(),
+        logs: options.logs,
         api: options.api,
-        images: plan::Images(options.images),
+        images,
         network: network::Network::default(),
         files,
+        doors: exec::Doors::default(),
     });
     tokio::select! {
-        ended = logs::serve(options.logs) => ended.context("the log server ended"),
-        ended = balancer::run(client.clone(), options.nft) => ended.context("the load balancer ended"),
+        ended = server::serve(bed.clone()) => ended.context("the server ended"),
+        ended = exec::run(options.exec, options.work) => ended.context("the helper for exec ended"),
+        ended = dns::run(cluster.clone(), (BRIDGE_ADDRESS, 53).into()) => ended.context("the DNS server ended"),
+        ended = balancer::run(client.clone(), cluster, options.nft) => ended.context("the load balancer ended"),
         ended = nodes.bind(client) => ended.context("the scheduler ended"),
         ended = pods::run(bed) => ended.context("the watch of pods ended"),
     }

@@ -1,7 +1,7 @@
 //! A network namespace and an address for each pod, all on one bridge.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::Stdio;
 use std::sync::Mutex;
 
@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::{BRIDGE, BRIDGE_ADDRESS};
+use crate::{BRIDGE, BRIDGE_ADDRESS, BRIDGE_ADDRESS_V6};
 
 /// Which addresses are taken.
 #[derive(Default)]
@@ -33,26 +33,40 @@ impl Taken {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addresses {
+    pub(crate) v4: Ipv4Addr,
+    pub(crate) v6: Ipv6Addr,
+}
+
+impl Addresses {
+    pub(crate) fn of(host: u8) -> Self {
+        let [a, b, c, _] = BRIDGE_ADDRESS.octets();
+        let mut v6 = BRIDGE_ADDRESS_V6.segments();
+        v6[7] = host.into();
+        Self { v4: Ipv4Addr::new(a, b, c, host), v6: v6.into() }
+    }
+}
+
 /// A pod's place in the network. It is given back by [`Network::remove`].
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    pub(crate) address: Ipv4Addr,
+    pub(crate) addresses: Addresses,
     /// Name of its namespace, below /run/netns.
     pub(crate) namespace: String,
 }
 
 impl Network {
-    pub(crate) async fn add(&self) -> anyhow::Result<Place> {
+    /// `settings` are those of the kernel that the pod wants for its network.
+    pub(crate) async fn add(&self, settings: &[(String, String)]) -> anyhow::Result<Place> {
         let host = self
             .0
             .lock()
             .expect("nothing panics while it holds this")
             .next()
             .context("no address is free")?;
-        let [a, b, c, _] = BRIDGE_ADDRESS.octets();
-        let place =
-            Place { address: Ipv4Addr::new(a, b, c, host), namespace: format!("pod-{host}") };
-        let (namespace, address) = (&place.namespace, place.address);
+        let place = Place { addresses: Addresses::of(host), namespace: format!("pod-{host}") };
+        let (namespace, Addresses { v4, v6 }) = (&place.namespace, place.addresses);
         ip(&["netns", "add", namespace], "").await?;
         ip(
             &["-batch", "-"],
@@ -67,12 +81,20 @@ impl Network {
             &["-netns", namespace, "-batch", "-"],
             &format!(
                 "link set lo up\n\
-                 address add {address}/24 dev eth0\n\
+                 address add {v4}/24 dev eth0\n\
+                 address add {v6}/64 dev eth0 nodad\n\
                  link set eth0 up\n\
-                 route add default via {BRIDGE_ADDRESS}\n"
+                 route add default via {BRIDGE_ADDRESS}\n\
+                 route add default via {BRIDGE_ADDRESS_V6}\n"
             ),
         )
         .await?;
+        for (name, value) in settings {
+            // Of the network of whoever writes it.
+            let file = format!("/proc/sys/{}", name.replace('.', "/"));
+            let inside = format!("--net=/run/netns/{namespace}");
+            run("nsenter".as_ref(), &[&inside, "tee", &file], value).await?;
+        }
         Ok(place)
     }
 
@@ -84,7 +106,7 @@ impl Network {
             Command::new("kill").arg("-KILL").args(left.split_whitespace()).status().await?;
         }
         ip(&["netns", "delete", &place.namespace], "").await?;
-        let [.., host] = place.address.octets();
+        let [.., host] = place.addresses.v4.octets();
         // Its end of the pair goes with the namespace, but only when the kernel gets to it; the name must be free before.
         let _ = ip(&["link", "delete", &format!("veth{host}")], "").await;
         self.0.lock().expect("nothing panics while it holds this").hosts.remove(&host);

@@ -65,7 +65,7 @@ impl Nodes {
                 "capacity": room,
                 "conditions": [{"type": "Ready", "status": "True", "reason": "ProcessKubelet",
                     "message": "pods run as processes", "lastHeartbeatTime": null, "lastTransitionTime": null}],
-                "daemonEndpoints": {"kubeletEndpoint": {"Port": crate::logs::PORT}},
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": crate::server::PORT}},
             }});
             api.patch_status(name, &ours, &Patch::Apply(&status))
                 .await

@@ -2,29 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, Pod, ResourceFieldSelector};
 
 use crate::BRIDGE_ADDRESS;
 use crate::files::Objects;
-
-/// PART of an image's name → the program that such an image holds.
-pub(crate) struct Images(pub(crate) Vec<(String, String)>);
-
-impl Images {
-    fn program(&self, image: &str) -> Option<&Path> {
-        let name = image.split('@').next().unwrap_or(image);
-        let name = match name.rsplit_once(':') {
-            Some((name, tag)) if !tag.contains('/') => name,
-            _ => name,
-        };
-        self.0
-            .iter()
-            .find(|(part, _)| name.contains(part.as_str()))
-            .map(|(_, program)| Path::new(program))
-    }
-}
+use crate::images::{Image, Images, PROGRAMS};
+use crate::names::Names;
+use crate::network::Addresses;
+use crate::security::Security;
 
 /// Something that is not there, and may come: the pod waits for it.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,21 +29,21 @@ impl Waiting {
 /// What is known about the pod when a container of it starts.
 pub(crate) struct Facts<'a> {
     pub(crate) pod: &'a Pod,
-    /// Empty as long as the pod has none.
-    pub(crate) address: String,
+    pub(crate) addresses: Addresses,
     pub(crate) api: SocketAddr,
     pub(crate) objects: &'a Objects,
 }
 
 #[derive(Debug, PartialEq)]
 pub(crate) struct Process {
-    /// The file that the image stands for, and where the container sees it.
-    pub(crate) program: PathBuf,
-    pub(crate) program_at: Vec<String>,
+    /// Of the image, and where the container sees them.
+    pub(crate) files: Vec<(PathBuf, String)>,
     pub(crate) arguments: Vec<String>,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) directory: String,
     pub(crate) mounts: Vec<Mount>,
+    pub(crate) security: Security,
+    pub(crate) names: Names,
 }
 
 #[derive(Debug, PartialEq)]
@@ -67,38 +54,37 @@ pub(crate) struct Mount {
     pub(crate) read_only: bool,
 }
 
-const PROGRAMS: &str = "/usr/local/bin";
-
 impl Process {
     pub(crate) fn new(
         container: &Container,
         facts: &Facts<'_>,
         images: &Images,
     ) -> Result<Self, Waiting> {
-        let image = container.image.as_deref().unwrap_or_default();
-        let Some(program) = images.program(image) else {
-            let message = format!("no --image names a program for {image}");
+        let name = container.image.as_deref().unwrap_or_default();
+        let Some(Image { entry, mut files }) = images.of(name).cloned() else {
+            let message = format!("no --image stands for {name}");
             return Err(Waiting { reason: "ErrImageNeverPull", message });
         };
-        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let environment = environment(container, facts)?;
+        let security = Security::new(container, facts.pod)?;
+        let environment = environment(container, facts, &security)?;
 
-        let mut program_at = vec![format!("{PROGRAMS}/{name}")];
+        let program = entry.rsplit('/').next().unwrap_or_default();
         let mut arguments = container.command.clone().unwrap_or_default();
         let mut rest = container.args.clone().unwrap_or_default();
         if arguments.is_empty() {
             // As entry points of images do: a first argument that names the program is no argument.
-            if rest.first() == Some(&name) {
+            if rest.first().is_some_and(|first| first == program) {
                 rest.remove(0);
             }
-            arguments.push(program_at[0].clone());
+            arguments.push(entry.clone());
         }
         // Where else the image would hold it.
-        if let Some((folder, file)) = arguments[0].rsplit_once('/')
-            && file == name
-            && folder != PROGRAMS
+        if arguments[0] != entry
+            && let Some((_, file)) = arguments[0].rsplit_once('/')
+            && file == program
+            && let Some((source, _)) = files.iter().find(|(_, at)| *at == entry).cloned()
         {
-            program_at.push(arguments[0].clone());
+            files.push((source, arguments[0].clone()));
         }
         arguments.extend(rest);
         for argument in &mut arguments {
@@ -122,12 +108,13 @@ impl Process {
         // A mount within another one comes after it.
         mounts.sort_by(|a, b| a.target.cmp(&b.target));
         Ok(Self {
-            program: program.into(),
-            program_at,
+            files,
             arguments,
             environment,
             directory: container.working_dir.clone().unwrap_or_else(|| "/".into()),
             mounts,
+            security,
+            names: Names::new(facts),
         })
     }
 }
@@ -135,9 +122,11 @@ impl Process {
 fn environment(
     container: &Container,
     facts: &Facts<'_>,
+    security: &Security,
 ) -> Result<BTreeMap<String, String>, Waiting> {
+    let home = if security.user == 0 { "/root" } else { "/" };
     let mut all = BTreeMap::from([
-        ("HOME".to_owned(), "/root".to_owned()),
+        ("HOME".to_owned(), home.to_owned()),
         ("HOSTNAME".to_owned(), facts.pod.metadata.name.clone().unwrap_or_default()),
         ("KUBERNETES_SERVICE_HOST".to_owned(), facts.api.ip().to_string()),
         ("KUBERNETES_SERVICE_PORT".to_owned(), facts.api.port().to_string()),
@@ -223,7 +212,8 @@ pub(crate) fn field_of(facts: &Facts<'_>, path: &str) -> Result<String, Waiting>
         "spec.serviceAccountName" => {
             spec.and_then(|spec| spec.service_account_name.clone()).unwrap_or_default()
         }
-        "status.podIP" | "status.podIPs" => facts.address.clone(),
+        "status.podIP" => facts.addresses.v4.to_string(),
+        "status.podIPs" => format!("{},{}", facts.addresses.v4, facts.addresses.v6),
         "status.hostIP" | "status.hostIPs" => BRIDGE_ADDRESS.to_string(),
         _ => {
             let (map, rest) = if let Some(rest) = path.strip_prefix("metadata.labels['") {

@@ -22,11 +22,11 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::Bed;
-use crate::container::{Places, Running};
+use crate::container::{Inside, Places, Running};
 use crate::files::Volumes;
 use crate::network::Place;
 use crate::plan::{Facts, Process, Waiting};
-use crate::probe::Target;
+use crate::probe::{News, Target};
 use crate::status::{self, ContainerState, Exit, Now, State};
 
 /// How long to wait before what did not work is tried again.
@@ -44,8 +44,9 @@ pub(crate) async fn run(bed: Arc<Bed>, mut pods: watch::Receiver<Arc<Pod>>) {
         // Deleted before anything of it ran.
         return remove(&bed.client, &pod).await;
     }
+    let settings = settings(&pod);
     let place = loop {
-        match bed.network.add().await {
+        match bed.network.add(&settings).await {
             Ok(place) => break place,
             Err(failure) => {
                 warn!(%namespace, pod = %name, failure = format!("{failure:#}"), "no network yet");
@@ -53,10 +54,10 @@ pub(crate) async fn run(bed: Arc<Bed>, mut pods: watch::Receiver<Arc<Pod>>) {
         }
         sleep(RETRY).await;
     };
-    info!(%namespace, pod = %name, address = %place.address, "starting");
+    info!(%namespace, pod = %name, address = %place.addresses.v4, "starting");
     let shared = Arc::new(Shared {
         folder: bed.work.join(pod.uid().unwrap_or_default()),
-        state: watch::Sender::new(State::new(&pod, place.address)),
+        state: watch::Sender::new(State::new(&pod, place.addresses)),
         volumes: Mutex::default(),
         pods: pods.clone(),
         pod,
@@ -71,7 +72,11 @@ pub(crate) async fn run(bed: Arc<Bed>, mut pods: watch::Receiver<Arc<Pod>>) {
     let grace = {
         let mut work = pin!(shared.work(stopped, &sidecars_stopped, &mut sidecars));
         tokio::select! {
-            () = &mut work => deleted(&mut pods).await,
+            () = &mut work => {
+                // All is done, as a job's pod is: its sidecars have nobody left to serve.
+                stop_sidecars.send_replace(Some(own_grace(&shared.pod)));
+                deleted(&mut pods).await
+            }
             grace = deleted(&mut pods) => {
                 info!(%namespace, pod = %name, seconds = grace.as_secs(), "stopping");
                 stop.send_replace(Some(grace));
@@ -80,7 +85,7 @@ pub(crate) async fn run(bed: Arc<Bed>, mut pods: watch::Receiver<Arc<Pod>>) {
             }
         }
     };
-    stop_sidecars.send_replace(Some(grace));
+    stop_sidecars.send_if_modified(|stop| stop.replace(grace).is_none());
     join_all(sidecars).await;
 
     for helper in helpers {
@@ -163,7 +168,7 @@ impl Shared {
         let restart = Restart::parse(spec.restart_policy.as_deref());
         for (index, container) in spec.init_containers.iter().flatten().enumerate() {
             let slot = Slot { init: true, index };
-            if container.restart_policy.as_deref() != Some("Always") {
+            if !status::is_sidecar(container) {
                 let restart =
                     if let Restart::Always = restart { Restart::OnFailure } else { restart };
                 if self.keep(slot, container, restart, stop.clone()).await != Some(0) {
@@ -176,11 +181,7 @@ impl Shared {
             sidecars.push(tokio::spawn(async move {
                 shared.keep(slot, &sidecar, Restart::Always, until).await
             }));
-            let started = states.wait_for(|state| {
-                let state = &state.init[index];
-                matches!(state.now, Now::Running(_))
-                    && (state.ready || container.startup_probe.is_none())
-            });
+            let started = states.wait_for(|state| state.init[index].started);
             tokio::select! {
                 _ = started => {}
                 _ = stopping(&mut stop) => return,
@@ -236,6 +237,7 @@ impl Shared {
                 info!(pod = %name, container = container.name, code, again, "a container ended");
             }
             self.update(slot, |state| {
+                state.started = false;
                 state.ready = false;
                 state.now = Now::Ended(exit.clone());
             });
@@ -278,15 +280,19 @@ impl Shared {
             },
         )?;
         self.update(slot, |state| state.now = Now::Running(Timestamp::now()));
-        let target = Target { container, address: self.place.address, pid: running.pid };
-        let mut alive = pin!(target.watch(|ready| self.update(slot, |state| state.ready = ready)));
+        let inside = Inside::new(running.pid, process);
+        let _door = self.bed.doors.open((namespace, name.clone(), container.name.clone()), &inside);
+        let address = self.place.addresses.v4;
+        let target = Target { container, address, pid: running.pid, inside: &inside };
+        let mut alive = pin!(target.watch(|news| self.update(slot, |state| match news {
+            News::Started => state.started = true,
+            News::Ready(ready) => state.ready = ready,
+        })));
         let (grace, stopped) = tokio::select! {
             status = running.ended() => return Ok((status?, false)),
             () = &mut alive => {
                 warn!(pod = %name, container = container.name, "not alive");
-                let seconds = self.pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
-                let grace = Duration::from_secs(seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(30));
-                return Ok((running.stop(grace).await?, false));
+                return Ok((running.stop(own_grace(&self.pod)).await?, false));
             }
             grace = stopping(stop) => (grace, true),
         };
@@ -315,7 +321,7 @@ impl Shared {
     }
 
     fn facts<'a>(&self, pod: &'a Pod, objects: &'a crate::files::Objects) -> Facts<'a> {
-        Facts { pod, address: self.place.address.to_string(), api: self.bed.api, objects }
+        Facts { pod, addresses: self.place.addresses, api: self.bed.api, objects }
     }
 
     fn update(&self, slot: Slot, change: impl FnOnce(&mut ContainerState)) {
@@ -372,6 +378,22 @@ impl Shared {
             }
         }
     }
+}
+
+/// How long the pod itself allows for its end.
+fn own_grace(pod: &Pod) -> Duration {
+    let seconds = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+    Duration::from_secs(seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(30))
+}
+
+/// Settings of the kernel that the pod wants, as far as they are those of its network.
+fn settings(pod: &Pod) -> Vec<(String, String)> {
+    let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+    let wanted = context.into_iter().flat_map(|context| context.sysctls.iter().flatten());
+    wanted
+        .filter(|setting| setting.name.starts_with("net."))
+        .map(|setting| (setting.name.clone(), setting.value.clone()))
+        .collect()
 }
 
 fn pause(failures: u32) -> Duration {

@@ -1,5 +1,6 @@
 //! Whether a container is ready, whether it is alive, and the hook before its end.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Interval, interval_at, timeout};
 
-use crate::container::execute;
+use crate::container::Inside;
 
 /// Without a readiness probe a container is ready when it listens to something, or has run for this long: more than a
 /// kubelet asks, since tests send requests as soon as all is ready and take the first refusal for a failure.
@@ -20,16 +21,24 @@ pub(crate) struct Target<'a> {
     pub(crate) container: &'a Container,
     pub(crate) address: Ipv4Addr,
     pub(crate) pid: u32,
+    pub(crate) inside: &'a Inside,
+}
+
+pub(crate) enum News {
+    Started,
+    Ready(bool),
 }
 
 impl Target<'_> {
-    /// Tells the container's readiness, whenever there is news; ends when it is not alive any more.
-    pub(crate) async fn watch(&self, mut ready: impl FnMut(bool)) {
+    /// Tells that the container has started, and its readiness whenever there is news; ends when it is not alive any more.
+    pub(crate) async fn watch(&self, tell: impl Fn(News)) {
         if let Some(probe) = &self.container.startup_probe
             && !Rounds::new(probe, self).verdict().await
         {
             return;
         }
+        tell(News::Started);
+        let ready = |ready| tell(News::Ready(ready));
         let readiness = async {
             match &self.container.readiness_probe {
                 Some(probe) => {
@@ -66,7 +75,7 @@ impl Target<'_> {
             self.container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
         let Some(hook) = hook else { return };
         if let Some(exec) = &hook.exec {
-            execute(self.pid, exec.command.as_deref().unwrap_or_default()).await;
+            self.inside.execute(exec.command.as_deref().unwrap_or_default()).await;
         } else if let Some(get) = &hook.http_get {
             self.http(get).await;
         } else if let Some(sleep) = &hook.sleep {
@@ -85,7 +94,7 @@ impl Target<'_> {
             } else if let Some(grpc) = &probe.grpc {
                 self.connect(&IntOrString::Int(grpc.port)).await.is_some()
             } else if let Some(exec) = &probe.exec {
-                execute(self.pid, exec.command.as_deref().unwrap_or_default()).await
+                self.inside.execute(exec.command.as_deref().unwrap_or_default()).await
             } else {
                 true
             }
@@ -175,30 +184,40 @@ impl<'a> Rounds<'a> {
     }
 }
 
-/// Waits until something in the process' network listens. There is no event for that.
+/// Waits until the process listens: it, and not another container in the same network. There is no event for that.
 async fn listens(pid: u32) {
     let mut turn = tokio::time::interval(Duration::from_millis(50));
     loop {
         turn.tick().await;
-        let network = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/net")).ok();
-        // Until it has entered its own, what is seen are the sockets of the bed.
-        if network(&pid.to_string()) == network("self") {
-            continue;
-        }
+        let sockets = sockets(pid);
         let table = |name: &str| {
             std::fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default()
         };
-        if ["tcp", "tcp6"].iter().any(|name| has_listener(&table(name)))
-            || ["udp", "udp6"].iter().any(|name| table(name).lines().count() > 1)
+        if ["tcp", "tcp6"].iter().any(|name| has_listener(&table(name), Some("0A"), &sockets))
+            || ["udp", "udp6"].iter().any(|name| has_listener(&table(name), None, &sockets))
         {
             return;
         }
     }
 }
 
-/// Whether a table of /proc/net/tcp has a socket in state LISTEN.
-fn has_listener(table: &str) -> bool {
-    table.lines().skip(1).any(|line| line.split_whitespace().nth(3) == Some("0A"))
+/// The numbers of the sockets that a process has open.
+fn sockets(pid: u32) -> BTreeSet<String> {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    open.filter_map(|entry| {
+        let target = std::fs::read_link(entry.path()).ok()?;
+        Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+    })
+    .collect()
+}
+
+/// Whether a table of /proc/net has one of `sockets`, in `state` if that is given: 0A is LISTEN.
+fn has_listener(table: &str, state: Option<&str>, sockets: &BTreeSet<String>) -> bool {
+    table.lines().skip(1).any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        state.is_none_or(|state| fields.get(3) == Some(&state))
+            && fields.get(9).is_some_and(|inode| sockets.contains(*inode))
+    })
 }
 
 #[cfg(test)]
@@ -211,9 +230,12 @@ mod tests {
         let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
         let listening = "   0: 00000000:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1\n";
         let connected = "   1: 0100007F:0BB8 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 2\n";
-        assert!(!has_listener(head));
-        assert!(!has_listener(&format!("{head}{connected}")));
-        assert!(has_listener(&format!("{head}{connected}{listening}")));
+        let check =
+            |table: &str, of: &str| has_listener(table, Some("0A"), &[of.to_owned()].into());
+        assert!(!check(head, "1"));
+        assert!(!check(&format!("{head}{connected}"), "2"));
+        assert!(check(&format!("{head}{connected}{listening}"), "1"));
+        assert!(!check(&format!("{head}{connected}{listening}"), "3"), "that of another process");
     }
 
     async fn server(answer: &'static str) -> u16 {
@@ -234,7 +256,12 @@ mod tests {
             "ports": [{"name": "admin", "containerPort": server(answer).await}],
             "readinessProbe": {"httpGet": {"path": "/ready", "port": "admin"}, "failureThreshold": 1}}))
         .unwrap();
-        let target = Target { container: &container, address: Ipv4Addr::LOCALHOST, pid: 0 };
+        let target = Target {
+            container: &container,
+            address: Ipv4Addr::LOCALHOST,
+            pid: 0,
+            inside: &Inside::default(),
+        };
         Rounds::new(container.readiness_probe.as_ref().unwrap(), &target).verdict().await
     }
 

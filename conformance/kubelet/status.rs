@@ -1,18 +1,17 @@
 //! What is known of a pod's containers → the status that the API server is told. Pure.
 
-use std::net::Ipv4Addr;
-
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::BRIDGE_ADDRESS;
+use crate::network::Addresses;
 use crate::plan::Waiting;
 
 /// A pod's containers, in the order of its spec.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
-    pub(crate) address: Ipv4Addr,
+    pub(crate) addresses: Addresses,
     pub(crate) init: Vec<ContainerState>,
     pub(crate) main: Vec<ContainerState>,
     /// When all were ready, or not any more.
@@ -21,7 +20,10 @@ pub(crate) struct State {
 
 #[derive(Clone, Debug)]
 pub(crate) struct ContainerState {
+    /// An init container that stays.
+    sidecar: bool,
     pub(crate) now: Now,
+    pub(crate) started: bool,
     pub(crate) ready: bool,
     pub(crate) restarts: u32,
     pub(crate) last: Option<Exit>,
@@ -44,25 +46,42 @@ pub(crate) struct Exit {
 impl Default for ContainerState {
     fn default() -> Self {
         let waiting = Waiting { reason: "PodInitializing", message: String::new() };
-        Self { now: Now::Waiting(waiting), ready: false, restarts: 0, last: None }
+        Self {
+            sidecar: false,
+            now: Now::Waiting(waiting),
+            started: false,
+            ready: false,
+            restarts: 0,
+            last: None,
+        }
     }
 }
 
+pub(crate) fn is_sidecar(container: &Container) -> bool {
+    container.restart_policy.as_deref() == Some("Always")
+}
+
 impl State {
-    pub(crate) fn new(pod: &Pod, address: Ipv4Addr) -> Self {
+    pub(crate) fn new(pod: &Pod, addresses: Addresses) -> Self {
         let spec = pod.spec.as_ref();
-        let init = spec.and_then(|spec| spec.init_containers.as_ref()).map_or(0, Vec::len);
+        let init = spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
         let main = spec.map_or(0, |spec| spec.containers.len());
         Self {
-            address,
-            init: vec![ContainerState::default(); init],
+            addresses,
+            init: init
+                .map(|container| ContainerState {
+                    sidecar: is_sidecar(container),
+                    ..ContainerState::default()
+                })
+                .collect(),
             main: vec![ContainerState::default(); main],
             turned: None,
         }
     }
 
     pub(crate) fn ready(&self) -> bool {
-        !self.main.is_empty() && self.main.iter().all(|container| container.ready)
+        let sidecars = self.init.iter().filter(|container| container.sidecar);
+        !self.main.is_empty() && self.main.iter().chain(sidecars).all(|container| container.ready)
     }
 
     fn phase(&self) -> &'static str {
@@ -92,8 +111,8 @@ impl State {
 pub(crate) fn of(pod: &Pod, state: &State) -> Value {
     let spec = pod.spec.as_ref();
     let initialized = state.init.iter().all(|container| match &container.now {
-        Now::Ended(exit) => exit.code == 0,
-        Now::Running(_) => true,
+        Now::Ended(exit) => exit.code == 0 && !container.sidecar,
+        Now::Running(_) => container.sidecar && container.started,
         Now::Waiting(_) => false,
     });
     let generation = pod.metadata.generation;
@@ -113,8 +132,8 @@ pub(crate) fn of(pod: &Pod, state: &State) -> Value {
         "phase": state.phase(),
         "observedGeneration": generation,
         "hostIP": BRIDGE_ADDRESS.to_string(),
-        "podIP": state.address,
-        "podIPs": [{"ip": state.address}],
+        "podIP": state.addresses.v4,
+        "podIPs": [{"ip": state.addresses.v4}, {"ip": state.addresses.v6}],
         "conditions": [
             condition("PodScheduled", true),
             condition("Initialized", initialized),
@@ -138,14 +157,12 @@ fn one(pod: &Pod, container: &Container, state: &ContainerState, init: bool) -> 
             "containerID": id,
         }})
     };
-    let (now, running, completed) = match &state.now {
-        Now::Waiting(waiting) => (
-            json!({"waiting": {"reason": waiting.reason, "message": waiting.message}}),
-            false,
-            false,
-        ),
-        Now::Running(since) => (json!({"running": {"startedAt": since.to_string()}}), true, false),
-        Now::Ended(exit) => (ended(exit), false, exit.code == 0),
+    let (now, completed) = match &state.now {
+        Now::Waiting(waiting) => {
+            (json!({"waiting": {"reason": waiting.reason, "message": waiting.message}}), false)
+        }
+        Now::Running(since) => (json!({"running": {"startedAt": since.to_string()}}), false),
+        Now::Ended(exit) => (ended(exit), exit.code == 0),
     };
     json!({
         "name": container.name,
@@ -153,8 +170,8 @@ fn one(pod: &Pod, container: &Container, state: &ContainerState, init: bool) -> 
         "imageID": container.image,
         "containerID": id,
         // An init container is ready when it is done.
-        "ready": state.ready || (init && completed),
-        "started": running,
+        "ready": state.ready || (init && completed && !state.sidecar),
+        "started": state.started,
         "restartCount": state.restarts,
         "state": now,
         "lastState": state.last.as_ref().map(ended),
@@ -172,7 +189,7 @@ mod tests {
     }
 
     fn state() -> State {
-        State::new(&pod(), Ipv4Addr::new(10, 244, 0, 9))
+        State::new(&pod(), Addresses::of(9))
     }
 
     fn exit(code: i32) -> Now {
@@ -210,6 +227,27 @@ mod tests {
         assert_eq!(condition(&of(&pod(), &state), "Ready"), "False");
         state.main[1].ready = true;
         assert_eq!(condition(&of(&pod(), &state), "Ready"), "True");
+    }
+
+    #[test]
+    fn a_sidecar_counts_from_its_start_to_the_pods_end() {
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {
+            "initContainers": [{"name": "proxy", "restartPolicy": "Always"}], "containers": [{"name": "a"}]}}))
+        .unwrap();
+        let mut state = State::new(&pod, Addresses::of(9));
+        state.init[0].now = Now::Running(Timestamp::UNIX_EPOCH);
+        assert_eq!(condition(&of(&pod, &state), "Initialized"), "False");
+        state.init[0].started = true;
+        assert_eq!(condition(&of(&pod, &state), "Initialized"), "True");
+        state.main[0].now = Now::Running(Timestamp::UNIX_EPOCH);
+        state.main[0].ready = true;
+        assert_eq!(condition(&of(&pod, &state), "Ready"), "False");
+        state.init[0].ready = true;
+        assert_eq!(condition(&of(&pod, &state), "Ready"), "True");
+        state.init[0].ready = false;
+        state.init[0].now = exit(0);
+        state.main[0].now = exit(0);
+        assert_eq!(of(&pod, &state)["status"]["phase"], "Succeeded");
     }
 
     #[test]

@@ -5,7 +5,8 @@
 #     --experimental      the Gateway API's CRDs of the experimental channel, not the standard one
 #     --without-kubelet   no nodes and no pods: the API server and its controllers only
 #     --node NAME=ZONE    a node of that zone; may be repeated (node-a=zone-a)
-#     --image PART=FILE   what a container runs whose image's name contains PART; may be repeated, the first that fits counts
+#     --image PART=FILE   what a container runs whose image's name contains PART; may be repeated, the first that fits counts;
+#                         a folder stands for several files, among them a link `entrypoint` to what runs
 #     --work FOLDER       keep logs, kubeconfigs and the pods' folders here; else in a temporary folder that is removed
 #   bed.sh --enter FOLDER -- COMMAND [ARGUMENT]...
 #     runs a command inside the bed that was started with `--work FOLDER`
@@ -57,9 +58,10 @@ if [[ -n "$kubelet" ]]; then
     ISTHMUS_KUBELET_BIN=${CARGO_TARGET_DIR:-$root/target}/debug/isthmus-kubelet
   fi
   BED_KUBELET=$(realpath "$ISTHMUS_KUBELET_BIN")
+  BED_KUBELET_EXEC=$("$here/../lib/kubelet-exec.sh")
   images+=(--image "gateway-api/echo-basic=$BED_KUBERNETES/echo-basic" --image "coredns=$BED_KUBERNETES/coredns")
   BED_KUBELET_ARGUMENTS=$(printf '%s\n' "${nodes[@]}" "${images[@]}")
-  export BED_KUBELET BED_KUBELET_ARGUMENTS
+  export BED_KUBELET BED_KUBELET_EXEC BED_KUBELET_ARGUMENTS
 fi
 
 if [[ -n "$work" ]]; then

@@ -1,13 +1,22 @@
 #!/usr/bin/env bash
 # Whether the bed does what its judges rely on: pods with volumes, tokens, init containers, hooks and probes; restarts; logs;
-# load balancers; a rolling update without a failed request; nothing left behind. A minute with all built. Exit 1 if not.
+# load balancers; a rolling update without a failed request; names, users, sidecars, both families, `kubectl exec`; nothing left
+# behind. A minute with all built. Exit 1 if not.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 if [[ -z "${BED_KUBERNETES:-}" ]]; then
   envoy=$("$here/../lib/envoy.sh")
-  # Any program does for an image that only runs shells.
-  exec "$here/bed.sh" --node node-a=zone-a --node node-b=zone-b --image "envoy=$envoy" --image "tools=/bin/true" -- "${BASH_SOURCE[0]}"
+  echo=$("$here/../lib/echo-advanced.sh")
+  kubernetes=$("$here/../lib/kubernetes.sh")
+  # shellcheck source=conformance/lib/image.sh
+  source "$here/../lib/image.sh"
+  tools=$(mktemp -d "${TMPDIR:-/tmp}/isthmus-tools.XXXXXX")
+  trap 'rm -rf "$tools"' EXIT
+  image "$tools" "$kubernetes" nft "$kubernetes/nft"
+  "$here/bed.sh" --node node-a=zone-a --node node-b=zone-b --image "envoy=$envoy" --image "echo-advanced=$echo" --image "tools=$tools" \
+    -- "${BASH_SOURCE[0]}"
+  exit
 fi
 
 passed=0
@@ -81,7 +90,34 @@ touch "$BED_WORK/enough"
 wait $!
 check "a rolling update fails no request ($(grep -c ok "$BED_WORK/load") asked)" is "$(grep -c failed "$BED_WORK/load")" 0
 
-kubectl delete deployment edge --cascade=foreground --wait >/dev/null
-gone() { is "$(ip netns list)$(pgrep -x envoy)$(ls "$BED_WORK/pods")" ""; }
+kubectl apply --filename "$here/sidecar.yaml" >/dev/null
+check "an application with a sidecar and captured traffic becomes ready" kubectl rollout status deployment/echo --timeout 60s
+inside() { kubectl exec deployment/echo --container "$1" "${@:2}"; }
+call() { inside echo -- client "$1" 2>&1; }
+pod=$(kubectl get pods --selector app=echo --output 'jsonpath={.items[0].metadata.name}')
+# passes URL: it is answered by the pod, and the sidecar was in the way.
+passes() {
+  local answer
+  answer=$(call "$1") && grep -q "Hostname=$pod" <<<"$answer" && grep -qi "ResponseHeader=X-Sidecar:passed" <<<"$answer" || { echo "$answer" && false; }
+}
+check "a Service is called by its name, through the sidecar" passes http://echo:8080/
+check "and by its full name" passes http://echo.default.svc.cluster.local:8080/
+check "and one without an address" passes http://headless:8080/
+check "and by each of its addresses" passes "http://$(field service/echo '{.spec.clusterIPs[0]}'):8080/"
+check "of both families" passes "http://[$(field service/echo '{.spec.clusterIPs[1]}')]:8080/"
+check "and a pod by its IPv6 address" passes "http://[$(field "pod/$pod" '{.status.podIPs[1].ip}')]:8080/"
+check "a process of a sidecar is its user's" is "$(inside proxy -- id -u)-$(inside proxy -- id -g)" 1337-1337
+check "and writes nothing" grep -qi "read-only" <<<"$(inside proxy -- touch /tmp/x 2>&1)"
+check "what the client sends arrives, and the answer comes back" is "$(inside echo --stdin -- tr a-z A-Z <<<hello)" HELLO
+exits() { local status=0 && inside echo -- sh -c 'exit 7' 2>/dev/null || status=$?; is "$status" 7; }
+check "an exit status comes back" exits
+phase() { is "$(field pod/once '{.status.phase}')" Succeeded; }
+check "a pod that is done is done with its sidecar" eventually phase
+ended() { is "$(field pod/once '{.status.initContainerStatuses[0].state.terminated.exitCode}')" 0; }
+check "which is asked to end" eventually ended
+
+kubectl delete pod once >/dev/null
+kubectl delete deployment edge echo --cascade=foreground --wait >/dev/null
+gone() { is "$(ip netns list)$(pgrep -x "envoy|server")$(ls "$BED_WORK/pods")" ""; }
 check "nothing of a deleted pod is left" eventually gone
 printf '%s passed, 0 failed\n' "$passed"

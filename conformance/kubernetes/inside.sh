@@ -2,9 +2,10 @@
 # The inside of the bed, started by bed.sh as process 1 of namespaces of its own: whatever it started ends with it.
 #
 #   127.0.0.1          etcd
-#   10.244.0.1         the bridge, where pods reach the API server (:6443) and what runs beside it
-#   10.244.0.2 - 254   pods
+#   10.244.0.1         the bridge, where pods reach the API server (:6443), the cluster's DNS and what runs beside them
+#   10.244.0.2 - 254   pods; fd00:10:244::2 and so on as well
 #   10.244.1.0/24      load balancers of Services, played by the kubelet
+#   10.96.0.0/16       Services, likewise; fd00:10:96::/112 as well, for those that ask for both families
 set -euo pipefail
 
 # As the world outside counts, for `bed.sh --enter`: /proc is still the outside's.
@@ -16,7 +17,7 @@ mount -t tmpfs tmpfs /run/netns
 
 work=$BED_WORK bin=$BED_KUBERNETES
 pki=$work/pki logs=$work/logs
-address=10.244.0.1
+address=10.244.0.1 address_v6=fd00:10:244::1
 limit=120
 # A bed starts empty, also in a folder that another one left.
 rm -rf "$work/etcd" "$pki" "$logs"
@@ -49,10 +50,18 @@ network() {
   if (($(<"$instances") < 8192)); then echo 8192 >"$instances"; fi
   ip link add pods0 type bridge
   ip address add "$address/24" dev pods0
+  ip address add "$address_v6/64" dev pods0 nodad
   ip link set pods0 up
-  # Load balancers have no machine: the kubelet's rules send what goes there on to pods, or refuse it.
+  # Load balancers and Services have no machine: the kubelet's rules send what goes there on to pods, or refuse it.
   ip route add 10.244.1.0/24 dev pods0 src "$address"
+  ip route add 10.96.0.0/16 dev pods0 src "$address"
+  ip route add fd00:10:96::/112 dev pods0 src "$address_v6"
   echo 1 >/proc/sys/net/ipv4/ip_forward
+  echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+  # What is sent to a Service is sent on by this machine, not by the bridge, which returns nothing to where it came from.
+  for calls in /proc/sys/net/bridge/bridge-nf-call-ip{,6}tables; do
+    if [[ -e "$calls" ]]; then echo 0 >"$calls"; fi
+  done
   # A pod that reaches its neighbour by a load balancer must not be told of a shorter way.
   echo 0 >/proc/sys/net/ipv4/conf/all/send_redirects
   echo 0 >/proc/sys/net/ipv4/conf/pods0/send_redirects
@@ -131,7 +140,7 @@ apiserver_script() {
   cat >"$work/apiserver.sh" <<SH
 #!/bin/sh
 exec "$bin/kube-apiserver" --etcd-servers=http://127.0.0.1:2379 --bind-address=0.0.0.0 --advertise-address=$address \\
-  --service-cluster-ip-range=10.96.0.0/16 --client-ca-file="$pki/ca.crt" \\
+  --service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112 --client-ca-file="$pki/ca.crt" \\
   --tls-cert-file="$pki/apiserver.crt" --tls-private-key-file="$pki/apiserver.key" \\
   --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$pki/accounts.key" \\
   --service-account-signing-key-file="$pki/accounts.key" --token-auth-file="$pki/tokens.csv" \\
@@ -158,7 +167,7 @@ account() {
 kubelet() {
   local arguments=()
   mapfile -t arguments < <(grep . <<<"$BED_KUBELET_ARGUMENTS")
-  RUST_LOG=${BED_KUBELET_LOG:-info} "$BED_KUBELET" --work "$work/pods" --logs "$logs/pods" --nft "$bin/nft" --api "$address:6443" \
+  RUST_LOG=${BED_KUBELET_LOG:-info} "$BED_KUBELET" --work "$work/pods" --logs "$logs/pods" --nft "$bin/nft" --exec "$BED_KUBELET_EXEC" --api "$address:6443" \
     "${arguments[@]}" >"$logs/kubelet.log" 2>&1 &
   until_true "a node is ready" "$logs/kubelet.log" kubectl wait --for condition=Ready --timeout 1s node --all
 }

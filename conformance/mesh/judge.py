@@ -15,7 +15,7 @@ from case import Case, Failed
 from net import WORK
 from world import World
 
-SCENARIOS = ["chain", "mtls", "registry", "lanes", "rotation", "admission"]
+SCENARIOS = ["chain", "mtls", "scope", "registry", "lanes", "rotation", "admission"]
 
 
 def main() -> int:

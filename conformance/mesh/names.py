@@ -1,4 +1,4 @@
-"""The name server of the place: what is no service of the mesh. It notes what it was asked, since the sidecars answer for the rest."""
+"""The name server of the place, as a cluster has one. It notes what it was asked, since the sidecars answer for what they know."""
 
 from __future__ import annotations
 

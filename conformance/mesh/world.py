@@ -29,6 +29,9 @@ PORTS = [
     {"name": "tcp-line", "port": 9090, "targetPort": 9090, "protocol": "TCP"},
 ]
 
+# Everybody knows both namespaces.
+SCOPES = [make("SidecarScope", namespace, "default", spec={"egress": [{"hosts": ["shop/*", "store/*"]}]}) for namespace in ("shop", "store")]
+
 
 def service(namespace: str, app: str, number: int) -> Json:
     v4, v6 = f"10.96.0.{number}", f"fd00:96::{number:x}"
@@ -85,7 +88,6 @@ class World:
         bridge()
         publish()
         self.isthmus.prepare()
-        self.names = NameServer({"legacy.example.com": ("10.244.0.90", "fd00:244::5a")})
         self.edge = Machine("edge", 10)
         for name, number, app, namespace in (
             ("web-1", 11, "web", "shop"),
@@ -97,6 +99,9 @@ class World:
         self.legacy = Pod("legacy", 90, "legacy", "", mesh=False)
         self.billing = Pod("billing-1", 20, "billing", "", mesh=False)
         self.services = {("shop", "web"): 11, ("shop", "orders"): 12, ("store", "stock"): 14}
+        # What the name server of a cluster knows as well.
+        table = {f"{app}.{namespace}.svc.cluster.local": (f"10.96.0.{n}", f"fd00:96::{n:x}") for (namespace, app), n in self.services.items()}
+        self.names = NameServer({"legacy.example.com": (self.legacy.v4, self.legacy.v6), **table})
         folder = self.isthmus.folder
         folder.put(
             "base",
@@ -107,10 +112,11 @@ class World:
             *(service(namespace, app, number) for (namespace, app), number in self.services.items()),
             make("MeshService", "shop", "billing", spec={
                 "hosts": ["billing.corp"],
-                "ports": [{"port": 80, "targetPort": 8080, "appProtocol": "http"}],
+                "ports": [{"port": 80, "targetPort": 8080, "protocol": "HTTP"}],
                 "sources": [{"static": {"endpoints": [{"address": self.billing.v4}]}}],
             }),
         )
+        folder.put("scope", *SCOPES)
         self.tell_pods()
         self.isthmus.write_grants()
         for machine in (self.edge, *self.pods.values()):

@@ -64,15 +64,16 @@ pub(crate) fn new(
     Fleets::new(Setup { client, namespaces, options, wanted, leader })
 }
 
-/// What is wrong with fleets is told where everything else is.
+/// What is wrong with fleets, or with another thing of the cluster, is told where everything else is.
 pub(crate) async fn tell(
+    scope: &'static str,
     mut findings: watch::Receiver<Arc<[model::Finding]>>,
     batches: mpsc::Sender<Batch>,
 ) {
     while findings.changed().await.is_ok() {
         let findings = findings.borrow_and_update().to_vec();
         let changes =
-            vec![Change::Health(Health::Live), Change::Findings { scope: SOURCE.into(), findings }];
+            vec![Change::Health(Health::Live), Change::Findings { scope: scope.into(), findings }];
         if batches.send(Batch { source: SOURCE.into(), changes }).await.is_err() {
             return;
         }

@@ -1,7 +1,7 @@
 //! Node groups: which snapshot a connecting proxy gets.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use model::{Identity, NamespacedName};
 use serde_json::Value;
 use serve::{Client, Group, Node, Published, Refusal, Snapshots};
-use snapshot::Snapshot;
+use snapshot::{ResourceType, Snapshot};
 use tokio::sync::watch;
 
 use crate::auth::Auth;
@@ -28,6 +28,10 @@ const MAX_WANTED: usize = 10_000;
 const MAX_LABELS: usize = 64;
 /// How the names of Gateways' groups begin.
 const GATEWAY: &str = "gateway/";
+/// So many hosts can be looked for at once.
+const MAX_SOUGHT: usize = 10_000;
+/// A host with its port, as a header has it.
+const LONGEST_HOST: usize = 260;
 /// Groups that proxies asked for and that nothing is compiled for are remembered up to this number, so that a client
 /// which makes up names cannot fill the memory.
 const MAX_UNKNOWN: usize = 20_000;
@@ -43,7 +47,12 @@ pub(crate) struct Groups {
     accounts: ArcSwap<HashMap<NamespacedName, NamespacedName>>,
     /// Groups beside those of the Gateways that clients have asked for: the pipeline compiles no others.
     wanted: watch::Sender<BTreeSet<GroupKey>>,
+    /// What sidecars asked for since the pipeline looked last.
+    sought: Mutex<Sought>,
 }
+
+/// Hosts by the workload whose app wants to reach them.
+pub(crate) type Sought = BTreeMap<SidecarKey, BTreeSet<Arc<str>>>;
 
 #[derive(Debug, Default)]
 struct Entry {
@@ -168,6 +177,22 @@ impl Groups {
         room
     }
 
+    /// What sidecars asked for since the last call. Whoever takes it publishes the groups of these workloads again, also
+    /// where nothing was found: their proxies wait for that.
+    pub(crate) fn take_sought(&self) -> Sought {
+        std::mem::take(&mut self.sought.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same as before, at a later moment.
+    pub(crate) fn publish_again(&self, name: &Arc<str>, at: Instant) {
+        if let Some(mut entry) = self.by_name.get_mut(name)
+            && let Some(base) = &mut entry.base
+        {
+            base.at = at;
+            self.show(name, &entry, None);
+        }
+    }
+
     pub(crate) fn current(&self, name: &str) -> Option<Published> {
         self.by_name.get(name)?.shown.borrow().clone()
     }
@@ -240,6 +265,24 @@ impl Snapshots for Groups {
     fn meet(&self, client: &Client) -> Option<BoxFuture<'static, ()>> {
         let (reviews, token) = self.auth.load().reviews(client).zip(client.token.clone())?;
         Some(Box::pin(async move { reviews.meet(token.reveal(), SystemTime::now()).await }))
+    }
+
+    fn seek(&self, client: &Client, kind: ResourceType, names: &[Arc<str>]) -> bool {
+        let Ok(GroupKey::Sidecar(workload)) = asked(&client.node) else { return false };
+        let mut sought = self.sought.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting: usize = sought.values().map(BTreeSet::len).sum();
+        let fits = |name: &Arc<str>| name.len() <= LONGEST_HOST;
+        if kind != ResourceType::Cluster
+            || waiting + names.len() > MAX_SOUGHT
+            || !names.iter().all(fits)
+        {
+            return false;
+        }
+        sought.entry(workload).or_default().extend(names.iter().cloned());
+        drop(sought);
+        // The pipeline looks at what is wanted, and at this.
+        self.wanted.send_modify(|_| {});
+        true
     }
 
     fn inspect(&self, client: &Client) -> Result<(), Refusal> {

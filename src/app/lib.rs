@@ -16,6 +16,7 @@ mod fleet;
 pub mod fuzzing;
 mod groups;
 mod identities;
+mod inject;
 mod kubernetes;
 mod lag;
 mod last_good;

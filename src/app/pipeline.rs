@@ -286,11 +286,17 @@ impl Pipeline {
             return;
         }
         let (new, unwanted) = compiler.want(wanted);
+        let sought = self.groups.take_sought();
+        let seekers: BTreeSet<Arc<str>> =
+            sought.keys().map(|key| group_name(&GroupKey::Sidecar(key.clone()))).collect();
+        for (workload, hosts) in sought {
+            compiler.seek(&workload, hosts);
+        }
         for key in &unwanted {
             layers.forget(key);
             self.groups.retire(&group_name(key));
         }
-        if pending.is_empty() && new.is_empty() {
+        if pending.is_empty() && new.is_empty() && seekers.is_empty() {
             return;
         }
         let changed = !pending.is_empty();
@@ -320,6 +326,11 @@ impl Pipeline {
         let published = snapshots.len();
         if published > 0 {
             self.lag.step(started, reports.iter().map(|(name, arrived)| (name, *arrived)));
+        }
+        for name in &seekers {
+            if !snapshots.keys().any(|key| group_name(key) == *name) {
+                self.groups.publish_again(name, started);
+            }
         }
         for (key, snapshot) in snapshots {
             let name = group_name(&key);

@@ -21,6 +21,7 @@ use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
 use crate::identities::{self, Identities, Keeper};
+use crate::inject;
 use crate::kubernetes;
 use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
@@ -210,6 +211,13 @@ impl Server {
         };
         // Every replica serves; the leader writes.
         let (leader, leads) = watch::channel(false);
+        let webhook = match (settings.webhook_listen, &api_server, &fleet_options) {
+            (Some(address), Some(server), Some((_, options))) => {
+                let (options, leads) = (options.clone(), leads.clone());
+                Some(inject::webhook(address, &settings, server, options, leads).await?)
+            }
+            _ => None,
+        };
         let fleets = api_server.as_ref().zip(fleet_options).map(|(server, (_, options))| {
             fleet::new(&settings, server, options, fleets_wanted.clone(), leads.clone())
         });
@@ -306,9 +314,22 @@ impl Server {
         }
         if let Some((fleets, told)) = fleets {
             rest.push(tokio::spawn(fleets.run(stop_rest.clone().cancelled_owned())));
-            rest.push(tokio::spawn(fleet::tell(told.findings, batches.clone())));
+            rest.push(tokio::spawn(fleet::tell("fleet", told.findings, batches.clone())));
             let table = table.clone().unwrap_or_default();
             rest.push(tokio::spawn(statuses::moved(told.addresses, table, world.clone())));
+        }
+        if let Some(inject::Webhook { server, keeper, findings }) = webhook {
+            rest.push(tokio::spawn(keeper.run(stop_rest.clone().cancelled_owned())));
+            rest.push(tokio::spawn(fleet::tell("inject", findings, batches.clone())));
+            let stop = stop_rest.clone();
+            rest.push(tokio::spawn(async move {
+                if let Err(error) = server.run(stop.cancelled_owned()).await {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "pods get no sidecars any more"
+                    );
+                }
+            }));
         }
         if let Some((options, server)) = objects.zip(api_server) {
             let table = table.unwrap_or_default();

@@ -48,6 +48,16 @@ spec::settings! {
     fleet_xds_ca: Option<PathBuf> = Fixed("");
     /// Image of the proxies of Gateways, with an Envoy at /usr/local/bin/envoy.
     fleet_envoy_image: String = Fixed("docker.io/envoyproxy/envoy:distroless-v1.40.0");
+    /// Where the API server asks for the sidecars of new pods (HTTPS). Its certificate is made and renewed by itself.
+    webhook_listen: Option<SocketAddr> = Fixed("");
+    /// Names by which the API server finds the webhook, with a comma between them.
+    webhook_names: Names = Fixed("");
+    /// The MutatingWebhookConfiguration that is told who signs the webhook's certificate.
+    webhook_configuration: String = Fixed("isthmus-inject");
+    /// The Secret in which that certificate is kept, in our own namespace.
+    webhook_secret: String = Fixed("isthmus-webhook");
+    /// Image of this program, which redirects the connections of pods to their sidecars.
+    inject_image: Option<String> = Fixed("");
     /// Where proxies connect (ADS over gRPC).
     xds_listen: SocketAddr = Fixed("127.0.0.1:18000");
     /// Serve xDS without TLS on an address that other machines can reach. Without it, such an address needs a
@@ -105,9 +115,11 @@ spec::settings! {
     cluster_name: String = Fixed("isthmus");
     /// Whether there is a mesh: sidecars are served, and proxies get certificates that say who they are.
     mesh: bool = Fixed("true");
-    /// Certificates (PEM) of the CA that is to sign them: first its own, last the root. Without it, Isthmus makes a CA and
-    /// replaces it in time; it is kept in the Secret CLUSTER-NAME-ca, or without Kubernetes in the state folder.
+    /// Certificates (PEM) of the CA that is to sign them, its own first. Without it, Isthmus makes a CA and replaces it in
+    /// time; it is kept in the Secret CLUSTER-NAME-ca, or without Kubernetes in the state folder.
     mesh_ca_cert: Option<PathBuf> = Fixed("");
+    /// Certificates (PEM) of the roots that the CA in mesh-ca-cert comes from, where they are not in the same file.
+    mesh_ca_roots: Option<PathBuf> = Fixed("");
     /// Private key (PKCS#8 PEM) of the CA in mesh-ca-cert.
     mesh_ca_key: Option<PathBuf> = Fixed("");
     /// How long a proxy's certificate is good for; at half of that it gets another one.
@@ -205,11 +217,25 @@ impl Settings {
         } else if self.fleet_xds_ca.is_some() {
             say("fleet-xds-ca", "tells about the proxies of Gateways: set fleet-xds-address too");
         }
+        if self.webhook_listen.is_some() {
+            let needs = [
+                ("kubernetes", self.kubernetes),
+                ("fleet-xds-address", self.fleet_xds_address.is_some()),
+                ("webhook-names", !self.webhook_names.0.is_empty()),
+                ("inject-image", self.inject_image.is_some()),
+            ];
+            for (setting, _) in needs.into_iter().filter(|(_, set)| !set) {
+                say(setting, "needed for the webhook-listen that is set");
+            }
+        }
         if self.mesh_ca_cert.is_some() != self.mesh_ca_key.is_some() {
             say(
                 "mesh-ca-cert",
                 "a certificate and its key go together: set mesh-ca-cert and mesh-ca-key",
             );
+        }
+        if self.mesh_ca_roots.is_some() && self.mesh_ca_cert.is_none() {
+            say("mesh-ca-roots", "tells about a CA that is given: set mesh-ca-cert too");
         }
         if self.mesh_leaf_life < MIN_LEAF_LIFE {
             say(

@@ -7,10 +7,10 @@ use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use model::{
     AccessPolicy, BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Finding, Gateway,
-    GatewayApi, GatewayClass, GatewayConfig, Health, Ingress, IngressClass, Kind, ListenerSet,
-    MeshConfig, MeshService, MeshSettings, Namespace, NamespacedName, Node, Object, ObjectKey, Pod,
-    PolicyTarget, Question, ReferenceGrant, Refused, Registry, RegistryServiceId, Route, Secret,
-    Service,
+    GatewayApi, GatewayClass, GatewayConfig, Health, Ingress, IngressClass, Kind, LaneGroup,
+    ListenerSet, MeshConfig, MeshService, MeshSettings, Namespace, NamespacedName, Node, Object,
+    ObjectKey, Pod, PolicyTarget, Question, ReferenceGrant, Refused, Registry, RegistryServiceId,
+    Route, Secret, Service,
 };
 
 use crate::guard::ServedService;
@@ -30,7 +30,7 @@ pub enum Key {
     RoutesOf(ObjectKey),
     /// Which ListenerSets name this Gateway; what they say is asked of each.
     ListenerSetsOf(NamespacedName),
-    /// Which policies are for this object; what they say is asked of each.
+    /// Which policies and LaneGroups are for this object; what they say is asked of each.
     PoliciesOf(ObjectKey),
     /// The EndpointSlices of this Service, with their content.
     SlicesOf(NamespacedName),
@@ -395,6 +395,17 @@ impl Catalog {
         })
     }
 
+    pub(crate) fn lane_groups_of(
+        &self,
+        target: &ObjectKey,
+    ) -> impl Iterator<Item = &Arc<LaneGroup>> {
+        let keys = self.policies_of.get(target).into_iter().flatten();
+        keys.filter_map(|key| match self.get(key)? {
+            Object::LaneGroup(group) => Some(group),
+            _ => None,
+        })
+    }
+
     pub(crate) fn slices_of(
         &self,
         service: &NamespacedName,
@@ -535,6 +546,11 @@ fn entries(object: &Object) -> BTreeSet<Key> {
         Object::Pod(pod) => pod.addresses.iter().copied().map(Key::PodAt).collect(),
         Object::BackendTlsPolicy(policy) => policies_of(&policy.targets),
         Object::AccessPolicy(policy) => policies_of(&policy.reach.targets),
+        Object::LaneGroup(group) => {
+            let entries = group.entries.iter().map(|e| find(&e.group, &e.kind, &e.name));
+            let services = group.services.iter().map(|s| find(&s.group, &s.kind, &s.name));
+            entries.chain(services).flatten().map(Key::PoliciesOf).collect()
+        }
         _ => {
             let parents = object.as_route().into_iter().flat_map(|route| &route.parents);
             let keys = parents.filter_map(|p| find(&p.group, &p.kind, &p.name));

@@ -30,6 +30,7 @@ fn service(name: &str) -> Object {
         headless: false,
         selector: Default::default(),
         external_name: None,
+        sdk_pick: None,
         register: vec![],
     }))
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use model::{
     AccessPolicy, BackendTlsPolicy, ConfigMap, DnsRecord, EndpointSlice, Gateway, GatewayClass,
-    GatewayConfig, Kind, ListenerSet, MeshService, MeshSettings, Namespace, NamespacedName, Node,
-    Object, ObjectKey, Pod, Question, ReferenceGrant, Registry, RegistryServiceId, Route, Secret,
-    Service,
+    GatewayConfig, Kind, LaneGroup, ListenerSet, MeshService, MeshSettings, Namespace,
+    NamespacedName, Node, Object, ObjectKey, Pod, Question, ReferenceGrant, Registry,
+    RegistryServiceId, Route, Secret, Service,
 };
 
 use crate::catalog::mesh_config;
@@ -194,6 +194,12 @@ impl<'a> View<'a> {
         self.note(Key::PoliciesOf(target.clone()));
         let policies = self.catalog.access_policies_of(target);
         policies.inspect(|policy| self.object(Kind::AccessPolicy, policy.meta.name()))
+    }
+
+    pub fn lane_groups_of(&self, target: &ObjectKey) -> impl Iterator<Item = &'a Arc<LaneGroup>> {
+        self.note(Key::PoliciesOf(target.clone()));
+        let groups = self.catalog.lane_groups_of(target);
+        groups.inspect(|group| self.object(Kind::LaneGroup, group.meta.name()))
     }
 
     /// All slices of a service. Covers their content too: a changed slice changes the answer.

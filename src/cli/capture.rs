@@ -29,6 +29,13 @@ pub(crate) struct Args {
     /// Take the rules out
     #[arg(long)]
     remove: bool,
+    #[command(flatten)]
+    redirects: Redirects,
+}
+
+/// What is redirected.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Redirects {
     /// Capture connections to these networks only
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     include_outbound: Vec<Cidr>,
@@ -57,7 +64,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     let tool = if args.iptables { Tool::Iptables } else { Tool::Nft };
-    let wanted = if args.remove { None } else { Some(args.capture()?) };
+    let wanted = if args.remove { None } else { Some(args.redirects.capture()?) };
     if args.dry_run {
         write!(io.out, "{}", script(tool, wanted.as_ref()))?;
         return Ok(Exit::Ok);
@@ -90,8 +97,20 @@ fn script(tool: Tool, wanted: Option<&Capture>) -> String {
     }
 }
 
-impl Args {
-    fn capture(&self) -> Result<Capture, Failure> {
+impl Redirects {
+    /// Whether anything is said.
+    pub(crate) fn any(&self) -> bool {
+        let cidrs = !self.include_outbound.is_empty() || !self.exclude_outbound.is_empty();
+        let ports = [
+            &self.exclude_outbound_ports,
+            &self.include_inbound_ports,
+            &self.exclude_inbound_ports,
+        ];
+        let ports = ports.into_iter().any(|ports| !ports.is_empty());
+        cidrs || ports || self.no_dns || !self.dns_server.is_empty()
+    }
+
+    pub(crate) fn capture(&self) -> Result<Capture, Failure> {
         let dns_servers = if self.no_dns {
             Vec::new()
         } else if self.dns_server.is_empty() {

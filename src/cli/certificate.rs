@@ -1,17 +1,15 @@
-mod issue;
-
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use fleet::certificate::Bundle;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, ClusterArgs, Refusal};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::io::Io;
-use issue::Bundle;
 
 /// Make the certificate of the xDS port in a Kubernetes cluster, where there is none or where it is old
 ///

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::exit::{Exit, Outcome};
 use crate::io::Io;
 use crate::{
-    bootstrap, capture, certificate, check, completion, crds, dev, explain, get, identity, proxy,
-    registry, serve, token, validate, version,
+    bootstrap, capture, certificate, check, completion, crds, dev, explain, get, identity, inject,
+    proxy, registry, serve, token, validate, version,
 };
 
 /// An Envoy control plane that joins Kubernetes and legacy service registries in one service model
@@ -29,6 +29,8 @@ enum Command {
     Validate(validate::Args),
     // Boxed: it has by far the most options.
     Bootstrap(Box<bootstrap::Args>),
+    // Likewise.
+    Inject(Box<inject::Args>),
     Capture(capture::Args),
     Get(get::Args),
     #[command(subcommand)]
@@ -62,6 +64,7 @@ pub(crate) fn dispatch(
         Command::Dev(args) => dev::run(&args, environment, io),
         Command::Validate(args) => validate::run(&args, io),
         Command::Bootstrap(args) => bootstrap::run(&args, io),
+        Command::Inject(args) => inject::run(&args, io),
         Command::Capture(args) => capture::run(&args, io),
         Command::Get(args) => get::run(&args, io),
         Command::Proxy(command) => proxy::run(&command, io),

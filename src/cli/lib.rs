@@ -23,6 +23,7 @@ mod exit;
 mod explain;
 mod get;
 mod identity;
+mod inject;
 mod io;
 mod logging;
 mod output;

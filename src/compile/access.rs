@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use catalog::View;
-use ir::{Name, Target};
+use ir::{Connections, Name, Target, Verdict};
 use model::{
     AppProtocol, ExternalAuth, ExternalAuthProtocol, Identity, Meta, NamespacedName, ObjectRef,
 };
@@ -26,6 +26,32 @@ pub(crate) struct Access {
     pub(crate) judged: Judged,
     pub(crate) backends: BTreeSet<BackendKey>,
     pub(crate) complaints: Vec<Complaint>,
+}
+
+/// What is let through to chains of whole connections, in the order in which they ask.
+pub(crate) fn connections(of: &str, access: Option<&ir::Access>) -> [Connections; 2] {
+    let nothing = ir::Access::default();
+    let ir::Access { asked: _, denied, allowed, trial } = access.unwrap_or(&nothing);
+    let some = |list: &Vec<ir::AccessPolicy>| (!list.is_empty()).then(|| list.clone());
+    let [deny, allow] = connection_names(of);
+    [
+        Connections {
+            name: deny,
+            verdict: Verdict::Deny,
+            counts: some(denied),
+            trial: some(&trial.denied),
+        },
+        Connections {
+            name: allow,
+            verdict: Verdict::Allow,
+            counts: allowed.clone(),
+            trial: trial.allowed.clone(),
+        },
+    ]
+}
+
+pub(crate) fn connection_names(of: &str) -> [Name; 2] {
+    ["deny", "allow"].map(|verdict| format!("{of}/{verdict}").into())
 }
 
 /// All providers of JWTs of a proxy.

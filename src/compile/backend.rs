@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use catalog::View;
 use ir::{
-    Choice, Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, MeshTls, Name, Plan,
-    Trust, UpstreamProtocol, UpstreamTls,
+    Cluster, Discovery, EndpointSet, LbEndpoint, LocalityEndpoints, MeshTls, Name, Plan, Trust,
+    UpstreamProtocol, UpstreamTls,
 };
 use model::{
-    AppProtocol, BackendRef, Code, Condition, DnsResolution, Endpoint, EndpointHealth, Finding,
-    Kind, LaneNames, Locality, MeshService, MeshServicePort, MeshSettings, Meta, NamespacedName,
-    ObjectKey, ObjectRef, Severity, SourceFrom, codes,
+    AppProtocol, BackendRef, Code, Condition, DnsResolution, Endpoint, Finding, Kind, Locality,
+    MeshService, MeshServicePort, MeshSettings, Meta, NamespacedName, ObjectKey, ObjectRef,
+    Severity, SourceFrom, codes,
 };
 
 use crate::complaint::Complaint;
 use crate::join::{self, Found};
+use crate::lanes::{self, Chosen, ServiceLanes};
 use crate::peers;
 use crate::plan::put;
 
@@ -63,6 +64,10 @@ impl BackendKey {
             Speech::Udp => "/udp",
         };
         format!("{kind}/{}/{}/{port}{speech}", name.namespace, name.name).into()
+    }
+
+    pub(crate) fn service(&self) -> ObjectKey {
+        ObjectKey { kind: self.kind, name: self.name.clone() }
     }
 
     /// Whether it is this port of its service.
@@ -247,7 +252,7 @@ pub(crate) fn resolve_granted(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     Gateway,
-    /// A gRPC program, which has no identity.
+    /// A gRPC program, which has no identity and knows nothing of subsets.
     Program,
     /// It has looked at what its app speaks.
     Sidecar,
@@ -271,6 +276,7 @@ pub(crate) fn update(
     plan: &mut Plan,
 ) -> Vec<Reached> {
     let name = key.cluster();
+    let lanes = lanes::of_service(view, &key.service(), caller);
     // The cluster could not reach them; without any it need not try.
     let unreachable = tls.as_ref().is_some_and(|tls| tls.trust == Trust::Nobody);
     let mesh = view.mesh();
@@ -279,7 +285,7 @@ pub(crate) fn update(
         judge(view, key, caller, endpoint, *port);
     }
     let mesh_tls = mesh_tls(&mesh, &found);
-    if let Some(cluster) = cluster(view, key, caller, tls, mesh_tls) {
+    if let Some(cluster) = cluster(view, key, caller, tls, mesh_tls, lanes.as_ref()) {
         put(&mut plan.clusters, &name, cluster);
     }
     let mut reached: Vec<_> = found
@@ -292,7 +298,12 @@ pub(crate) fn update(
         .collect();
     reached.sort();
     reached.dedup_by_key(|one| (one.address, one.port));
-    let localities = if unreachable { Vec::new() } else { by_locality(found, exact, &mesh.lane) };
+    let chosen = match lanes {
+        _ if unreachable => Vec::new(),
+        Some(lanes) => lanes.choose(found),
+        None => lanes::serving(found),
+    };
+    let localities = by_locality(chosen, exact);
     put(&mut plan.endpoints, &name, EndpointSet { name: name.clone(), localities });
     reached
 }
@@ -304,7 +315,7 @@ fn judge(view: &View<'_>, key: &BackendKey, caller: Caller, endpoint: &mut Endpo
     let able = caller != Caller::Program
         && !matches!(key.speech, Speech::Passthrough | Speech::Udp)
         && workload.identity.is_some();
-    if workload.mtls && !(able && peers::takes_mtls(view, workload, port)) {
+    if workload.mtls && !(able && peers::takes_mtls(view, &key.name, workload, port)) {
         Arc::make_mut(workload).mtls = false;
     }
 }
@@ -331,6 +342,7 @@ fn cluster(
     caller: Caller,
     tls: Option<UpstreamTls>,
     mesh_tls: Option<MeshTls>,
+    lanes: Option<&ServiceLanes<'_>>,
 ) -> Option<Cluster> {
     let mut discovery = Discovery::Endpoints;
     let (protocol, declared, origin) = match key.kind {
@@ -371,7 +383,7 @@ fn cluster(
         protocol,
         tls,
         mesh_tls,
-        choice: Choice::Turn,
+        choice: lanes.map(ServiceLanes::choice).unwrap_or_default(),
         connect_timeout: CONNECT_TIMEOUT,
         discovery,
         origin,
@@ -411,32 +423,34 @@ pub(crate) fn found(view: &View<'_>, key: &BackendKey) -> (Vec<Found>, bool) {
     }
 }
 
-/// Chooses who takes part: healthy endpoints, or, where there is none, those that are draining but still serve
-/// (as kube-proxy does for terminating endpoints). The others are left out rather than marked, because a proxy that
-/// counts them as unhealthy may panic and use them. Weights that are `exact` are whole numbers already.
-fn by_locality(found: Vec<Found>, exact: bool, lane: &LaneNames) -> Vec<LocalityEndpoints> {
-    let some_healthy =
-        found.iter().any(|(e, _)| e.health == EndpointHealth::Healthy && e.weight > 0.0);
-    let wanted = if some_healthy { EndpointHealth::Healthy } else { EndpointHealth::Draining };
-    let chosen: Vec<_> =
-        found.into_iter().filter(|(e, _)| e.health == wanted && e.weight > 0.0).collect();
-    let all_equal =
-        chosen.windows(2).all(|pair| pair[0].0.weight.total_cmp(&pair[1].0.weight).is_eq());
+/// The endpoints of all ports of a service.
+pub(crate) fn found_of_service(view: &View<'_>, service: &ObjectKey) -> Vec<Found> {
+    match service.kind {
+        Kind::MeshService => view.mesh_service(&service.name).map_or_else(Vec::new, |service| {
+            service.ports.iter().flat_map(|port| join::endpoints(view, service, port).0).collect()
+        }),
+        _ => {
+            let ports = view.service(&service.name).map_or(0, |service| service.ports.len());
+            let name = &service.name;
+            (0..ports).flat_map(|index| join::of_service(view, name, |_| Some(index))).collect()
+        }
+    }
+}
+
+/// Weights that are `exact` are whole numbers already.
+fn by_locality(chosen: Vec<Chosen>, exact: bool) -> Vec<LocalityEndpoints> {
+    let all_equal = chosen
+        .windows(2)
+        .all(|pair| pair[0].found.0.weight.total_cmp(&pair[1].found.0.weight).is_eq());
     let mut localities: BTreeMap<Locality, Vec<LbEndpoint>> = BTreeMap::new();
-    for (endpoint, port) in chosen {
+    for Chosen { found: (endpoint, port), health, labels } in chosen {
         let weight = match (all_equal, exact) {
             (true, _) => 1,
             (false, true) => whole(endpoint.weight),
             (false, false) => whole((endpoint.weight * WEIGHT_SCALE).min(WEIGHT_MAX)),
         };
-        let entry = LbEndpoint {
-            address: endpoint.address,
-            port,
-            weight,
-            health: EndpointHealth::Healthy,
-            labels: lane_of(&endpoint, lane),
-            mtls: takes_mtls(&endpoint),
-        };
+        let mtls = takes_mtls(&endpoint);
+        let entry = LbEndpoint { address: endpoint.address, port, weight, health, labels, mtls };
         localities.entry(endpoint.locality).or_default().push(entry);
     }
     // Two sources may name the same address, also under two localities: the first locality keeps it.
@@ -449,13 +463,6 @@ fn by_locality(found: Vec<Found>, exact: bool, lane: &LaneNames) -> Vec<Locality
             (!endpoints.is_empty()).then_some(LocalityEndpoints { locality, endpoints })
         })
         .collect()
-}
-
-/// The label by which lanes choose, on endpoints of which it is known who they are.
-fn lane_of(endpoint: &Endpoint, lane: &LaneNames) -> Vec<(Name, Name)> {
-    let Some(workload) = &endpoint.workload else { return Vec::new() };
-    let own = workload.labels.get(&lane.label).unwrap_or(&lane.base);
-    vec![(lane.label.clone(), own.clone())]
 }
 
 /// At least 1: on the wire 0 is not a weight.

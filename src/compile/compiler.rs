@@ -12,7 +12,8 @@ use crate::complaint::{self, Complaint};
 use crate::gamma::{self, Judge};
 use crate::register::{Register, Registered};
 use crate::{
-    Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, references, refused, sidecar,
+    Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, lanes, references, refused,
+    sidecar,
 };
 
 /// `PolicyStatus.ancestors`: more are not to be written.
@@ -29,6 +30,8 @@ pub struct Compiler {
     sidecars: BTreeMap<SidecarKey, Sidecar>,
     /// Those that sidecars have.
     scopes: BTreeMap<ScopeKey, sidecar::Outbound>,
+    /// What apps of workloads asked for, to be told to their scopes at the next update.
+    sought: BTreeMap<SidecarKey, BTreeSet<ir::Name>>,
     /// Of no use while there are no sidecars.
     directory: sidecar::Directory,
     /// `None` without a mesh.
@@ -69,6 +72,7 @@ impl Compiler {
             grpc: BTreeMap::new(),
             sidecars: BTreeMap::new(),
             scopes: BTreeMap::new(),
+            sought: BTreeMap::new(),
             directory: sidecar::Directory::default(),
             gamma: Some(Judge::new()),
             register,
@@ -111,6 +115,11 @@ impl Compiler {
             }
         }
         (new, gone)
+    }
+
+    /// The app of a workload wants to reach these hosts. What is found of them is in the next plan of its scope.
+    pub fn seek(&mut self, workload: &SidecarKey, hosts: impl IntoIterator<Item = ir::Name>) {
+        self.sought.entry(workload.clone()).or_default().extend(hosts);
     }
 
     /// Brings all groups in step with the catalog, in which these keys changed since the last call.
@@ -192,6 +201,15 @@ impl Compiler {
         let used: BTreeSet<&ScopeKey> =
             self.sidecars.values().filter_map(|sidecar| sidecar.scope.as_ref()).collect();
         self.scopes.retain(|key, _| used.contains(key));
+        let mut sought = std::mem::take(&mut self.sought);
+        for (workload, hosts) in &mut sought {
+            let scope = self.sidecars.get(workload).and_then(|sidecar| sidecar.scope.clone());
+            if let Some(key) = scope {
+                let scope = self.scopes.entry(key.clone());
+                let scope = scope.or_insert_with(|| sidecar::Outbound::new(key));
+                scope.seek(std::mem::take(hosts));
+            }
+        }
         for key in used {
             let scope = self
                 .scopes
@@ -303,9 +321,12 @@ impl Compiler {
         all.extend(self.gamma.iter().flat_map(Judge::complaints).cloned());
         all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
         all.extend(grpc::names::conflicts(catalog));
+        all.extend(lanes::findings(catalog));
         all.extend(references::broken(catalog));
         all.extend(references::untargeted(catalog));
         all.extend(policy::reach_nothing(catalog).into_iter().map(Complaint::from));
+        let inbound = self.sidecars.values().flat_map(|one| one.inbound.complaints());
+        all.extend(inbound.cloned());
         all.extend(self.register.complaints());
         all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
         let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();

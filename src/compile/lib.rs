@@ -7,6 +7,7 @@
 //!                              ├─ gamma     routes whose parent is a service → routes of sidecars
 //!                              ├─ grpc/     names of services → listeners without sockets, for gRPC programs
 //!                              ├─ backend   references → clusters and endpoint sets
+//!                              ├─ lanes/    LaneGroups: who gets a lane at gateways, who is in it
 //!                              ├─ join      several sources of a MeshService → its endpoints
 //!                              └─ register  services that are written into registries
 //! ```
@@ -26,6 +27,7 @@ mod gateway;
 mod group;
 mod grpc;
 mod join;
+mod lanes;
 mod peers;
 mod plan;
 mod references;

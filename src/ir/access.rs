@@ -24,6 +24,25 @@ pub struct Trial {
     pub allowed: Option<Vec<AccessPolicy>>,
 }
 
+/// Which whole connections are let through. It is sent by itself, so that policies change no listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connections {
+    pub name: Name,
+    pub verdict: Verdict,
+    /// `None`: everything passes.
+    pub counts: Option<Vec<AccessPolicy>>,
+    pub trial: Option<Vec<AccessPolicy>>,
+}
+
+/// What becomes of what some policy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All else passes.
+    Deny,
+    /// All else does not.
+    Allow,
+}
+
 /// An authorization service, which decides about what a policy says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {

@@ -23,6 +23,13 @@ pub struct Cluster {
     pub origin: ObjectRef,
 }
 
+impl Cluster {
+    #[must_use]
+    pub fn has_lanes(&self) -> bool {
+        matches!(self.choice, Choice::Lane { .. })
+    }
+}
+
 /// Where a proxy has the cluster's endpoints from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Discovery {
@@ -130,7 +137,7 @@ pub struct LbEndpoint {
     /// Above 0, relative to the other endpoints of the set; already scaled to integers.
     pub weight: u32,
     pub health: EndpointHealth,
-    /// Those by which subsets choose, in order of key.
+    /// Those by which subsets choose, in order; a key may have several values.
     pub labels: Vec<(Name, Name)>,
     /// Whether it takes TLS of the mesh.
     pub mtls: bool,

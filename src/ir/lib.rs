@@ -19,8 +19,8 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 pub use access::{
-    Access, AccessPolicy, AccessRule, Asked, AskedProtocol, Call, Caller, JWT, JwtProvider,
-    JwtProviders, TextMatch, Trial,
+    Access, AccessPolicy, AccessRule, Asked, AskedProtocol, Call, Caller, Connections, JWT,
+    JwtProvider, JwtProviders, TextMatch, Trial, Verdict,
 };
 pub use cluster::{
     Choice, Cluster, Discovery, EndpointSet, IDENTITY, LaneFallback, LbEndpoint, LocalityEndpoints,
@@ -32,8 +32,8 @@ pub use listener::{
     StreamForward, StreamTarget, TlsTermination, Transport, UdpHandler, UdpListener,
 };
 pub use route::{
-    Action, Forward, HostRewrite, Mirror, PathRewrite, Redirect, Route, RouteTable, Session,
-    Target, VirtualHost, WeightedTarget,
+    Action, Forward, HostRewrite, LaneEntry, LaneRule, LaneWhen, Mirror, PathRewrite, Redirect,
+    Route, RouteTable, Session, Target, VirtualHost, WeightedTarget,
 };
 
 /// The name of a resource as the proxy sees it.
@@ -52,11 +52,15 @@ pub struct Plan {
     /// One entry for each cluster, even when it has no endpoints: silence would keep the cluster warming
     /// (xds-rules 33).
     pub endpoints: OrdMap<Name, Arc<EndpointSet>>,
-    /// The one that is needed, if any.
+    pub connections: OrdMap<Name, Arc<Connections>>,
+    /// The one that is needed, if any; one type with `connections` on the wire.
     pub jwt: OrdMap<Name, Arc<JwtProviders>>,
     pub secrets: OrdMap<Name, Arc<Secret>>,
     pub runtime: OrdMap<Name, Arc<RuntimeLayer>>,
 }
+
+/// The runtime layer that every proxy with sockets asks for.
+pub const RUNTIME: &str = "isthmus";
 
 /// Values that proxies look up with each request, so that they change without anything else.
 #[derive(Clone, Debug, PartialEq, Eq)]

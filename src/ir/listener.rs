@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use model::{CertificateName, Hostname, ObjectRef};
 
-use crate::{Access, Name, Target};
+use crate::{Name, Target};
 
 /// A socket on which the proxy accepts connections. It is a skeleton: what people edit daily travels in route tables,
 /// clusters, endpoints and secrets, because a changed listener drains its connections.
@@ -76,8 +76,9 @@ pub struct FilterChain {
     pub matches: ChainMatch,
     /// `None` leaves the bytes as they are, also those of a TLS connection.
     pub tls: Option<TlsTermination>,
-    /// Of whole connections: what the handler gets at all. Requests are judged by their routes.
-    pub access: Option<Arc<Access>>,
+    /// Of whole connections: names in [`crate::Plan::connections`], all of which must let them through. Requests are judged by
+    /// their routes.
+    pub access: Vec<Name>,
     pub handler: Handler,
     pub origin: ObjectRef,
 }
@@ -185,6 +186,8 @@ pub enum FilterSlot {
     Access,
     Cors,
     Session,
+    /// Takes away what clients say of lanes, and gives lanes as the route table says ([`crate::LaneEntry`]).
+    LaneEntry(LaneCarrier),
     /// Reads the lane that the request is in, always.
     Lane(LaneCarrier),
     /// Has unknown clusters sent that a route asks for by header.

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use model::{Cors, Fraction, HeaderEdit, ObjectRef, Retry, RouteMatch};
 
-use crate::{Access, Name};
+use crate::{Access, LaneCarrier, Name};
 
 /// The routes behind one listener (or one filter chain of it).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,9 +11,37 @@ pub struct RouteTable {
     pub name: Name,
     /// In order of name. Unchanged virtual hosts are shared with the previous plan.
     pub virtual_hosts: Vec<Arc<VirtualHost>>,
+    /// Read by [`crate::FilterSlot::LaneEntry`].
+    pub lanes: Option<Arc<LaneEntry>>,
     /// What is let through to routes that do not say it themselves.
     pub access: Option<Arc<Access>>,
     pub origin: Vec<ObjectRef>,
+}
+
+/// How requests get their lane where they come in. The first rule that fits counts; a request that none fits is in no lane,
+/// whatever it says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneEntry {
+    pub carrier: LaneCarrier,
+    pub rules: Vec<LaneRule>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneRule {
+    pub lane: Name,
+    pub when: LaneWhen,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaneWhen {
+    /// The client says so.
+    Asked,
+    /// One of the matches fits (any request where there are none), and the lot falls on it.
+    Drawn {
+        matches: Vec<RouteMatch>,
+        /// Which value of a [`crate::RuntimeLayer`] is the share; none is drawn without one.
+        share: Name,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -172,7 +172,8 @@ codes! {
     /// trust nobody who shows a certificate of it.
     ROOT_WAITS = 1904, "new root waits for proxies";
 
-    /// A policy names a part of its target that is not there: a port of a service, a rule of a route. It has no effect there.
+    /// A policy names a part of its target that is not there: a port of a service, a rule of a route. It has no effect there. Of
+    /// a Gateway it cannot name a part at all, and is for the whole.
     POLICY_SECTION = 2001, "part of a target not found";
     /// No pod has the labels that a policy selects.
     POLICY_REACHES_NOTHING = 2002, "policy reaches nothing";
@@ -184,11 +185,37 @@ codes! {
     /// A rule speaks of a service of which nobody is known to be it: there is no such service, or its endpoints have no
     /// identities.
     ACCESS_SERVICE = 2005, "nobody is this service";
-    /// The keys by which JWTs are judged are not there. No JWT of that issuer is good.
-    JWT_KEYS = 2006, "keys of JWTs are missing";
+    /// Keys by which JWTs are judged are not there, or cannot be used. No JWT that is signed with them is good.
+    JWT_KEYS = 2006, "keys of JWTs cannot be used";
     /// An authorization service is not asked where a policy wants it: on trial (mode Shadow), or about whole connections.
     ACCESS_NOT_ASKED = 2007, "authorization service is not asked";
 
+    /// A workload in a namespace that wants sidecars, or that `isthmus inject` was given, gets none. The text says why; the
+    /// pod has it as its annotation `isthmus.dev/not-injected`. Nothing else is changed of it.
+    INJECT_SKIPPED = 2201, "workload gets no sidecar";
+    /// An annotation that a sidecar is set with cannot be used. The pod is not created: with a sidecar that does something
+    /// else, or without one, it would not be what was asked for.
+    INJECT_SETTING = 2202, "setting of a sidecar cannot be used";
+    /// A probe of the kubelet cannot go by the sidecar and stays as it is. From outside of the mesh it fails where only the
+    /// mesh is let in.
+    INJECT_PROBE = 2203, "probe does not go by the sidecar";
+    /// The workload has what only its sidecar may have: the user 1337, whose connections are not redirected, or one of the
+    /// sidecar's ports.
+    INJECT_CONFLICT = 2204, "workload is in its sidecar's way";
+    /// The webhook cannot be kept in step: its Secret, its certificate in the MutatingWebhookConfiguration, or the
+    /// ConfigMap of a namespace. Where its certificate has ended, namespaces that opted in get no new pods.
+    INJECT_WEBHOOK = 2205, "injection cannot be kept in step";
+
     /// A proxy refused what it was sent. The text is the proxy's own.
     PROXY_REJECTED = 3101, "proxy rejected the configuration";
+
+    /// A service of a LaneGroup has no endpoint in a lane that runs. Its requests go to the base there, or fail with
+    /// `onMissing: Fail`; further on they are in their lane again, if the apps on the way carry the lane's header or
+    /// `baggage` from the call that they take to those that they make. No proxy can do that for them.
+    LANE_MEMBER_MISSING = 2101, "nobody in a lane";
+    /// All endpoints of a service of a LaneGroup are in lanes, so that requests without a lane fail there.
+    LANE_BASE_MISSING = 2102, "nobody outside of lanes";
+    /// Endpoints have the label of a lane that no LaneGroup of their service knows. They get no requests: as part of the
+    /// base they would get those of everybody.
+    LANE_UNKNOWN = 2103, "label of an unknown lane";
 }

@@ -1,7 +1,6 @@
 //! Which policies are for a workload.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
 use catalog::{Catalog, View};
@@ -10,10 +9,10 @@ use model::{
 };
 
 /// A process, as far as policies look at it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Workload<'a> {
     pub namespace: &'a Arc<str>,
-    pub label: &'a dyn Fn(&str) -> Option<&'a str>,
+    pub labels: &'a [(Arc<str>, Arc<str>)],
     /// The services that lead to it.
     pub services: &'a [Member],
 }
@@ -29,9 +28,9 @@ pub struct Member {
     pub port: u16,
 }
 
-impl fmt::Debug for Workload<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Workload({}, {:?})", self.namespace, self.services)
+impl<'a> Workload<'a> {
+    fn label(&self, name: &str) -> Option<&'a str> {
+        self.labels.iter().find(|(key, _)| **key == *name).map(|(_, value)| &**value)
     }
 }
 
@@ -72,6 +71,27 @@ pub(crate) fn candidates<'a>(
     all
 }
 
+/// The Services and MeshServices that policies name which may be for a workload of this namespace.
+#[must_use]
+pub fn targets(view: &View<'_>, kind: Kind, namespace: &Arc<str>) -> BTreeSet<ObjectKey> {
+    let root = view.mesh().root_namespace;
+    let reaches = candidates(view, kind, namespace, &root).into_iter().filter_map(reach);
+    let named = reaches.flat_map(|reach| &reach.targets).filter_map(|target| {
+        let kind = Kind::find(&target.group, &target.kind)?;
+        let services = matches!(kind, Kind::Service | Kind::MeshService);
+        services.then(|| ObjectKey { kind, name: target.name.clone() })
+    });
+    named.collect()
+}
+
+fn reach(object: &Object) -> Option<&Reach> {
+    match object {
+        Object::AccessPolicy(policy) => Some(&policy.reach),
+        Object::PeerPolicy(policy) => Some(&policy.reach),
+        _ => None,
+    }
+}
+
 /// In order of precedence: older first, those without a time last, then by name.
 pub(crate) fn age(meta: &Meta) -> (i64, NamespacedName) {
     (meta.created.unwrap_or(i64::MAX), meta.name().clone())
@@ -94,7 +114,7 @@ pub(crate) fn reached(
         return Some(Reached { level, ports: None });
     }
     let level = Level::Workload;
-    if selector.as_ref().is_some_and(|selector| selector.matches(workload.label)) {
+    if selector.as_ref().is_some_and(|selector| selector.matches(|name| workload.label(name))) {
         return Some(Reached { level, ports: None });
     }
     let mut ports = BTreeSet::new();
@@ -121,11 +141,8 @@ pub fn reach_nothing(catalog: &Catalog) -> Vec<Finding> {
     let policies = [Kind::AccessPolicy, Kind::PeerPolicy].into_iter();
     let mut out = Vec::new();
     for object in policies.flat_map(|kind| catalog.list(kind)) {
-        let (meta, reach) = match object {
-            Object::AccessPolicy(policy) => (&policy.meta, &policy.reach),
-            Object::PeerPolicy(policy) => (&policy.meta, &policy.reach),
-            _ => continue,
-        };
+        let Some(reach) = reach(object) else { continue };
+        let meta = object.meta();
         let finding = |pointer: &str, code, text: String, hint: &str| Finding {
             at: meta.at(pointer),
             code,
@@ -141,6 +158,10 @@ pub fn reach_nothing(catalog: &Catalog) -> Vec<Finding> {
                 let text = format!("{key} does not exist");
                 let hint = "the policy has no effect there until it does";
                 out.push(finding(&target.pointer, codes::REFERENCE_NOT_FOUND, text, hint));
+            } else if kind == Kind::Gateway && target.section.is_some() {
+                let text = format!("a policy is for the whole of {key}, not for a listener of it");
+                let hint = "remove sectionName, or make a Gateway of its own";
+                out.push(finding(&target.pointer, codes::POLICY_SECTION, text, hint));
             } else if let Some(names) = sections(catalog, &key)
                 && let Some(section) = &target.section
                 && !names.contains(section)
@@ -163,8 +184,14 @@ pub fn reach_nothing(catalog: &Catalog) -> Vec<Finding> {
             let mut pods = pods.map(Object::meta);
             if !pods.any(|pod| selector.matches(|name| pod.label(name))) {
                 let text = "no pod has the labels that the policy selects".to_string();
-                let hint = "compare spec.selector with the labels of the pods of its namespace";
-                out.push(finding("/spec/selector", codes::POLICY_REACHES_NOTHING, text, hint));
+                let hint =
+                    "compare spec.workloadSelector with the labels of the pods of its namespace";
+                out.push(finding(
+                    "/spec/workloadSelector",
+                    codes::POLICY_REACHES_NOTHING,
+                    text,
+                    hint,
+                ));
             }
         }
     }

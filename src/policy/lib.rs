@@ -10,7 +10,9 @@
 mod access;
 mod attach;
 mod peer;
+#[cfg(test)]
+mod testing;
 
 pub use access::{Around, Judged, of_gateway, of_port};
-pub use attach::{Member, Workload, reach_nothing};
+pub use attach::{Member, Workload, reach_nothing, targets};
 pub use peer::mode;

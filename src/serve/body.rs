@@ -151,6 +151,9 @@ impl StreamBody {
         if let Some((wildcard, names)) = heard.subscribed {
             self.shared.observer.subscribed(client, kind, wildcard, names);
         }
+        if !heard.unknown.is_empty() && self.shared.snapshots.seek(client, kind, &heard.unknown) {
+            self.entry.lock().session.seek(kind, &heard.unknown, Instant::now());
+        }
         if let Some(acked) = heard.acked {
             measure.acks.increment(1);
             if let Some(took) = acked.took {

@@ -58,6 +58,9 @@ fn pick(
     // Removals that were rejected along with something else: they ride on the next response, whatever it is about.
     let mut ride = Vec::new();
     for (name, owed) in &state.view.owed {
+        if target.get(name).is_none() && state.sought.contains_key(name) {
+            continue;
+        }
         if owed.rejected.map(|r| r.batch) != batch {
             if owed.rejected.is_some() && target.get(name).is_none() && told(owed) {
                 ride.push((name, owed));

@@ -23,7 +23,7 @@ use crate::nonce::Nonces;
 use crate::order::{Order, Warming};
 use crate::response::{self, Response};
 use crate::source::{Acked, Nacked, Published, Refusal};
-use crate::state::{Outstanding, TypeState};
+use crate::state::{Outstanding, Sought, TypeState};
 use crate::{ErrorDetail, Form, Node, Nonce, Request, delta, missing, sotw, ttl};
 
 /// A NACK's text is kept up to this many bytes.
@@ -37,6 +37,8 @@ pub struct Settings {
     /// For how long a resource waits for resources of other types. Not shorter than `ack_limit`, so that a cluster
     /// overtakes the route that waits for it even if the client answers nothing.
     pub order_limit: Duration,
+    /// For how long a name is looked for that a client asked for.
+    pub seek_limit: Duration,
     /// Where a response is split: gRPC clients refuse more than 4 MiB (rule 80).
     pub max_response: usize,
     /// Whether an empty first subscription means everything (rules 24, 44).
@@ -65,6 +67,7 @@ impl Default for Settings {
         Self {
             ack_limit: Duration::from_secs(10),
             order_limit: Duration::from_secs(15),
+            seek_limit: Duration::from_secs(4),
             max_response: 3 << 20,
             legacy_wildcard: true,
             ttls: Ttls::ByFeature,
@@ -84,6 +87,8 @@ pub struct Heard {
     pub nacked: Option<Nacked>,
     /// Wildcard and number of names, if they changed.
     pub subscribed: Option<(bool, usize)>,
+    /// Clusters that a delta client asks for and that are not there: whoever can find them says so by [`Session::seek`].
+    pub unknown: Vec<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -184,6 +189,14 @@ impl Session {
         }
         self.types[kind.index()] = slot;
         Ok(heard)
+    }
+
+    /// Somebody looks for what the client asked for: it is not told that there is no such thing before the next snapshot.
+    pub fn seek(&mut self, kind: ResourceType, names: &[Arc<str>], now: Instant) {
+        if let Some(state) = &mut self.types[kind.index()] {
+            let sought = Sought { asked: now, limit: now + self.settings.seek_limit };
+            state.sought.extend(names.iter().map(|name| (name.clone(), sought)));
+        }
     }
 
     /// The next response, if one may be sent.
@@ -384,6 +397,10 @@ impl Session {
                 }
             }
         }
+        if self.form == Form::Delta && kind == ResourceType::Cluster {
+            let unknown = |name: &&Arc<str>| known.is_none_or(|set| set.get(name).is_none());
+            heard.unknown = changed.asked.iter().filter(unknown).cloned().collect();
+        }
         let after = (state.sub.wildcard, state.sub.names().len());
         if first || before != after {
             heard.subscribed = Some(after);
@@ -401,8 +418,14 @@ impl Session {
         state.wake = beats.and_then(|beats| beats.wake());
         let beat = beats.is_some_and(|beats| beats.due(now));
         if !state.view.owes() && !state.answer && !beat {
+            state.sought.clear();
             return None;
         }
+        let found = target.snapshot.set(kind);
+        state.sought.retain(|name, sought| {
+            target.at <= sought.asked && now < sought.limit && found.get(name).is_none()
+        });
+        let sought_until = state.sought.values().map(|sought| sought.limit).min();
         if let Some(out) = state.outstanding.as_ref().filter(|out| now < out.deadline) {
             state.wake = Some(out.deadline);
             return None;
@@ -418,13 +441,11 @@ impl Session {
         // Where absence means deletion, a heartbeat is the whole answer again.
         state.answer |= beat && full;
         let choice = state.view.take_whole().and_then(|since| {
-            let choice = choice::whole(
-                self.says_missing,
-                &state.sub,
-                set,
-                &mut order,
-                if full { usize::MAX } else { max },
-            );
+            let mut whole = || {
+                let max = if full { usize::MAX } else { max };
+                choice::whole(self.says_missing, &state.sub, set, &mut order, max)
+            };
+            let choice = if state.sought.is_empty() { whole() } else { None };
             if choice.is_none() {
                 state.view.list(set, &state.sub, since);
             }
@@ -435,7 +456,7 @@ impl Session {
             false => delta::choose(self.form, state, set, &mut order, max, self.says_missing),
         });
         let beats = state.beats.as_ref().and_then(|beats| beats.wake()).filter(|at| *at > now);
-        state.wake = order.wake.into_iter().chain(beats).min();
+        state.wake = order.wake.into_iter().chain(beats).chain(sought_until).min();
         if let Some(beats) = &mut state.beats {
             // What is gone, and cannot be said to be gone, the client forgets by itself.
             beats.gone(choice.settled.iter().filter(|name| set.get(name).is_none()));

@@ -121,6 +121,13 @@ pub trait Snapshots: Send + Sync + 'static {
         None
     }
 
+    /// A client asks for what is not in its group's snapshot. If this looks for it, it answers `true`, and publishes the
+    /// group's snapshot again in any case, at a later moment than this: until then the client is not told that there is no
+    /// such thing.
+    fn seek(&self, _client: &Client, _kind: ResourceType, _names: &[Arc<str>]) -> bool {
+        false
+    }
+
     /// Whether this client, of whom no node is known, may ask for the status of all others (CSDS).
     ///
     /// # Errors

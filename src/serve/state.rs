@@ -1,6 +1,6 @@
 //! The state of one type on one stream.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,8 +43,18 @@ pub(crate) struct TypeState {
     pub(crate) must_resend: Vec<Arc<str>>,
     /// When to look again though nothing happened.
     pub(crate) wake: Option<Instant>,
+    /// Names that the client asked for, and that somebody is looking for.
+    pub(crate) sought: BTreeMap<Arc<str>, Sought>,
     /// What was told last about a client that lacks nothing; `None` since something was sent.
     pub(crate) settled: Option<Version>,
+}
+
+/// Until the first snapshot that was begun after it was asked, or until the limit, a name that is not there is not said to
+/// be missing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought {
+    pub(crate) asked: Instant,
+    pub(crate) limit: Instant,
 }
 
 /// The one response of this type that the client has not answered yet (rule 72).
@@ -87,6 +97,7 @@ impl TypeState {
             resumed: first.initial_len() > 0,
             must_resend: Vec::new(),
             wake: None,
+            sought: BTreeMap::new(),
             settled: None,
         }
     }

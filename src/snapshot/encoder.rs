@@ -50,6 +50,9 @@ impl Encoder {
             }
         });
         let extensions = snapshot.set_mut(ResourceType::Extension);
+        step |= apply(&last.connections, &plan.connections, extensions, |_, new| {
+            new.map(|connections| encode::connections(connections))
+        });
         step |= apply(&last.jwt, &plan.jwt, extensions, |_, new| new.map(|jwt| encode::jwt(jwt)));
         let secrets = snapshot.set_mut(ResourceType::Secret);
         step |= apply(&last.secrets, &plan.secrets, secrets, |_, new| {

@@ -102,6 +102,10 @@ fn cluster(mut cluster: Cluster, snapshot: &Snapshot) -> Cluster {
 fn listener(mut listener: Listener, snapshot: &Snapshot) -> Listener {
     for chain in &mut listener.filter_chains {
         for filter in &mut chain.filters {
+            if let Some(FilterConfig::ConfigDiscovery(_)) = filter.config_type {
+                let config = sent(&filter.name, snapshot);
+                filter.config_type = config.map(FilterConfig::TypedConfig);
+            }
             if let Some(FilterConfig::TypedConfig(any)) = &mut filter.config_type {
                 edit(any, |manager: &mut HttpConnectionManager| inline_routes(manager, snapshot));
             }
@@ -160,9 +164,12 @@ fn inline_routes(manager: &mut HttpConnectionManager, snapshot: &Snapshot) {
 
 fn inline_extension(filter: &mut HttpFilter, snapshot: &Snapshot) {
     let Some(FilterType::ConfigDiscovery(discovery)) = &mut filter.config_type else { return };
-    let sent: Option<TypedExtensionConfig> = one(snapshot, ResourceType::Extension, &filter.name);
-    let config = sent.and_then(|sent| sent.typed_config).or(discovery.default_config.take());
+    let config = sent(&filter.name, snapshot).or(discovery.default_config.take());
     filter.config_type = config.map(FilterType::TypedConfig);
+}
+
+fn sent(name: &str, snapshot: &Snapshot) -> Option<Any> {
+    one::<TypedExtensionConfig>(snapshot, ResourceType::Extension, name)?.typed_config
 }
 
 fn edit<T: Message + Name + Default>(any: &mut Any, change: impl FnOnce(&mut T)) {

@@ -123,6 +123,7 @@ pub(crate) fn table(name: &str, hosts: Vec<Arc<VirtualHost>>) -> RouteTable {
         name: name.into(),
         virtual_hosts: hosts,
         access: None,
+        lanes: None,
         origin: vec![origin("gateway")],
     }
 }
@@ -150,7 +151,7 @@ pub(crate) fn chain(name: &str, hosts: &[&str], secrets: &[&str], table: &str) -
             client: None,
             alpn: None,
         }),
-        access: None,
+        access: Vec::new(),
         handler: Handler::Http(http),
         origin: origin("gateway"),
     }
@@ -171,7 +172,7 @@ pub(crate) fn stream_chain(
         name: name.into(),
         matches,
         tls: None,
-        access: None,
+        access: Vec::new(),
         handler,
         origin: origin("gateway"),
     }

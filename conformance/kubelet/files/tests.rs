@@ -11,7 +11,7 @@ fn volume(volume: &serde_json::Value) -> Result<Contents, Waiting> {
     objects.tokens.insert("isthmus/600".into(), "T".into());
     let facts = Facts {
         pod: &pod,
-        address: String::new(),
+        addresses: crate::network::Addresses::of(9),
         api: "10.244.0.1:6443".parse().unwrap(),
         objects: &objects,
     };

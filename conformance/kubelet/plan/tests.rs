@@ -11,13 +11,13 @@ fn process(container: &serde_json::Value) -> Result<Process, Waiting> {
     objects.add_secret("login", [("user", "ann")]);
     let facts = Facts {
         pod: &pod,
-        address: "10.244.0.9".into(),
+        addresses: Addresses::of(9),
         api: "10.244.0.1:6443".parse().unwrap(),
         objects: &objects,
     };
     let images = Images(vec![
-        ("envoyproxy/".into(), "/cache/envoy".into()),
-        ("isthmus".into(), "/bin/isthmus".into()),
+        ("envoyproxy/".into(), Image::program("/cache/envoy".as_ref())),
+        ("isthmus".into(), Image::program("/bin/isthmus".as_ref())),
     ]);
     Process::new(&serde_json::from_value(container.clone()).unwrap(), &facts, &images)
 }
@@ -29,10 +29,14 @@ fn arguments(container: &serde_json::Value, expected: &[&str]) {
 
 #[test]
 fn an_image_is_known_by_a_part_of_its_name_and_never_by_its_tag() {
-    let program =
-        |image: &str| process(&json!({"name": "c", "image": image})).map(|process| process.program);
-    assert_eq!(program("docker.io/envoyproxy/envoy:v1.40.0").unwrap(), Path::new("/cache/envoy"));
-    assert_eq!(program("registry:5000/isthmus@sha256:00").unwrap(), Path::new("/bin/isthmus"));
+    let program = |image: &str| {
+        process(&json!({"name": "c", "image": image})).map(|process| process.files[0].0.clone())
+    };
+    assert_eq!(
+        program("docker.io/envoyproxy/envoy:v1.40.0").unwrap(),
+        PathBuf::from("/cache/envoy")
+    );
+    assert_eq!(program("registry:5000/isthmus@sha256:00").unwrap(), PathBuf::from("/bin/isthmus"));
     assert_eq!(program("other:isthmus").unwrap_err().reason, "ErrImageNeverPull");
 }
 
@@ -53,7 +57,8 @@ fn command_and_arguments_are_those_of_the_container_or_the_program() {
     );
     let elsewhere =
         process(&json!({"name": "c", "image": envoy, "command": ["/opt/envoy"]})).unwrap();
-    assert_eq!(elsewhere.program_at, ["/usr/local/bin/envoy", "/opt/envoy"]);
+    let seen: Vec<_> = elsewhere.files.iter().map(|(_, at)| at.as_str()).collect();
+    assert_eq!(seen, ["/usr/local/bin/envoy", "/opt/envoy"]);
 }
 
 #[test]

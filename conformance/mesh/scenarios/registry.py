@@ -9,7 +9,7 @@ from net import BRIDGE4
 from pod import Pod
 from scenarios.chain import handshakes, header, short
 from scenarios.mtls import identities, status
-from world import LIMIT, World, access, route
+from world import LIMIT, SCOPES, World, access, route
 
 LEDGER = {"group": "isthmus.dev", "kind": "MeshService", "name": "ledger"}
 CALLS = 10
@@ -33,9 +33,9 @@ def play(world: World, case: Case) -> None:
             "registry-policy",
             route("legacy", "ledger", LEDGER, "ledger", headers={"x-route": "producer"}, backend_kind=("isthmus.dev", "MeshService")),
             make("AccessPolicy", "legacy", "ledger", spec={"targetRefs": [LEDGER], "action": "Allow", "rules": [{"from": [{"namespaces": ["shop"]}]}]}),
-            make("SidecarScope", "store", "all", spec={"egress": [{"hosts": ["*/*"]}]}),
-            make("SidecarScope", "shop", "all", spec={"egress": [{"hosts": ["*/*"]}]}),
         )
+        everything = [make("SidecarScope", namespace, "default", spec={"egress": [{"hosts": ["*/*"]}]}) for namespace in ("shop", "store", "legacy")]
+        folder.put("scope", *everything)
         picked = f"http://{second.v4}:8080/"
         case.eventually("picked by ip:port: the service's route counts", LIMIT, lambda: header(web.call(picked), "x-route") == "producer")
         before = handshakes(second)
@@ -61,11 +61,12 @@ def play(world: World, case: Case) -> None:
 
         # A library that picks, and a service that does not want it to.
         ends = [{"address": pod.v4} for pod in ledgers]
-        rebalanced = {"ports": [{"port": 80, "targetPort": 8081, "appProtocol": "http"}], "sources": [{"static": {"endpoints": ends}}], "sdkPick": "Rebalance"}
+        rebalanced = {"ports": [{"port": 80, "targetPort": 8081, "protocol": "HTTP"}], "sources": [{"static": {"endpoints": ends}}], "sdkPick": "Rebalance"}
         folder.put("registry-rebalance", make("MeshService", "shop", "spread", spec=rebalanced))
         spread = lambda: {web.call(f"http://{first.v4}:8081/").get("body", {}).get("pod") for _ in range(CALLS)}  # noqa: E731
         case.eventually("sdkPick: Rebalance spreads what was picked", LIMIT, lambda: spread() == {"ledger-1", "ledger-2"})
     finally:
+        folder.put("scope", *SCOPES)
         folder.drop("registry-policy", "registry-back", "registry-rebalance")
         for pod in ledgers:
             if pod.name in world.pods:

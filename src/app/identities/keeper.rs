@@ -224,7 +224,8 @@ fn read(secret: Secret) -> Found {
 
 /// The files of a CA that somebody else has made.
 pub(crate) fn files(settings: &Settings) -> impl Iterator<Item = &Path> {
-    settings.mesh_ca_cert.as_deref().into_iter().chain(settings.mesh_ca_key.as_deref())
+    let Settings { mesh_ca_cert, mesh_ca_key, mesh_ca_roots, .. } = settings;
+    [mesh_ca_cert, mesh_ca_key, mesh_ca_roots].into_iter().filter_map(Option::as_deref)
 }
 
 pub(crate) fn times(settings: &Settings) -> Times {
@@ -244,8 +245,8 @@ pub(crate) fn given(settings: &Settings, files: &Contents) -> anyhow::Result<Kee
 fn signer(settings: &Settings, files: &Contents) -> anyhow::Result<Signer> {
     let text =
         |path: &Option<std::path::PathBuf>| path.as_deref().map_or(Ok(""), |path| files.text(path));
-    identity::given(text(&settings.mesh_ca_cert)?, text(&settings.mesh_ca_key)?)
-        .context("mesh-ca-cert and mesh-ca-key")
+    let chain = format!("{}\n{}", text(&settings.mesh_ca_cert)?, text(&settings.mesh_ca_roots)?);
+    identity::given(&chain, text(&settings.mesh_ca_key)?).context("mesh-ca-cert and mesh-ca-key")
 }
 
 /// One that is replaced is taken over step by step.

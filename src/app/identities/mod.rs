@@ -15,20 +15,26 @@ mod trouble;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use identity::{Authority, Leaf, Times};
 use model::Identity;
 use snapshot::Snapshot;
+use tokio::sync::Notify;
 
 pub(crate) use keeper::{Keeper, files, given, times, watch_given};
 pub(crate) use runner::{Ask, Runner};
+
+/// How often leaves are looked at, whatever happens.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// The CA as it is now, and the leaves that are in use.
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
     times: Times,
     inner: Mutex<Inner>,
+    /// A leaf was made that will not do until the next look.
+    short: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +88,7 @@ pub(crate) struct Shown {
 impl Identities {
     pub(crate) fn new(times: Times) -> Self {
         let inner = Inner { state: State::Waiting, ..Inner::default() };
-        Self { times, inner: Mutex::new(inner) }
+        Self { times, inner: Mutex::new(inner), short: Notify::new() }
     }
 
     /// The snapshot with the identity laid over it.
@@ -95,7 +101,8 @@ impl Identities {
         let Some(identity) = identity else { return Dressed::Ready(snapshot.clone()) };
         let mut inner = self.lock();
         let Inner { state, leaves } = &mut *inner;
-        match state {
+        let before = leaves.len();
+        let dressed = match state {
             State::Off => Dressed::Ready(snapshot.clone()),
             State::Waiting => Dressed::Wait,
             State::Ready(ready) => {
@@ -105,7 +112,11 @@ impl Identities {
                     None => snapshot.clone(),
                 })
             }
+        };
+        if leaves.len() != before && self.times.leaf < 4 * LOOK {
+            self.short.notify_one();
         }
+        dressed
     }
 
     /// Puts another CA, or another step of the same, in place. Whoever calls shows it to the groups.

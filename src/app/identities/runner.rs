@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::keeper::{Found, Keeper, Saved};
 use super::trouble::{self, Troubles};
-use super::{Identities, Shown};
+use super::{Identities, LOOK, Shown};
 use crate::groups::Groups;
 use crate::pipeline::Step;
 use crate::proxies::Proxies;
@@ -20,7 +20,6 @@ use crate::proxies::Proxies;
 const TRUST_DOMAIN: &str = "trust-domain";
 /// For how long proxies wait for a CA that cannot be read, before they are served without certificates.
 const PATIENCE: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_secs(60);
 /// After a write that failed.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -85,9 +84,10 @@ impl Runner {
                 () = &mut shutdown => return,
                 Some(what) = found.recv() => self.hear(&mut known, what, now),
                 Some(ask) = self.asks.recv() => self.obey(&mut known, ask, now).await,
-                Ok(()) = self.steps.changed() => {}
+                () = another(&mut self.steps, known.trust_domain.as_deref()) => {}
                 Ok(()) = self.peers.changed() => {}
                 Ok(()) = acknowledged.changed(), if self.is_moving() => {}
+                () = self.identities.short.notified() => {}
                 () = lead(&mut self.leader) => {}
                 () = tokio::time::sleep(pause.unwrap_or_default()) => {}
             }
@@ -339,6 +339,16 @@ fn troubles(known: &Known, waiting: &[String], now: SystemTime) -> Troubles {
         troubles.look(authority, waiting, now);
     }
     troubles
+}
+
+/// Waits for another trust domain: configuration changes all the time, and this hardly ever.
+async fn another(steps: &mut watch::Receiver<Option<Step>>, known: Option<&str>) {
+    let differs = |step: &Option<Step>| {
+        step.as_ref().is_some_and(|step| Some(&*step.catalog.mesh().trust_domain) != known)
+    };
+    if steps.wait_for(differs).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Waits until it is another who leads.

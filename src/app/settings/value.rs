@@ -90,6 +90,21 @@ impl Value for Option<HostPort> {
     }
 }
 
+impl Value for Option<SocketAddr> {
+    const UNIT: &'static str = "ADDRESS:PORT";
+
+    fn blank() -> Self {
+        None
+    }
+    /// Empty text is "not set".
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { <SocketAddr as Value>::parse(text).map(Some) }
+    }
+    fn print(&self) -> String {
+        self.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
 impl Value for Option<String> {
     const UNIT: &'static str = "TEXT";
 

@@ -67,7 +67,32 @@ pub(super) fn cluster(args: &Args, cluster: &Cluster) -> Result<Vec<Check>, Fail
     checks.push(leader(args, cluster, pods));
     checks.extend(same(&replicas));
     checks.extend(told(&replicas));
+    checks.extend(injection(cluster));
     Ok(checks)
+}
+
+/// Whether pods that want a sidecar can be created. Nothing where it is not installed.
+fn injection(cluster: &Cluster) -> Option<Check> {
+    let ours = "labelSelector=app.kubernetes.io/name=isthmus";
+    let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+    let list = cluster.get(&format!("{path}?{ours}")).ok()?;
+    let webhooks = || {
+        list["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .flat_map(|one| one["webhooks"].as_array().into_iter().flatten())
+    };
+    webhooks().next()?;
+    if webhooks().any(|one| one["clientConfig"]["caBundle"].as_str().unwrap_or_default().is_empty())
+    {
+        let text = "the webhook has no certificate: namespaces that opted in get no new pods";
+        let hint = "the leader writes it; see the findings, and whether its role may";
+        return Some(Check::fail("injection", text).hint(hint));
+    }
+    let opted = "/api/v1/namespaces?labelSelector=isthmus.dev/inject=enabled";
+    let opted = cluster.get(opted).ok()?["items"].as_array().map_or(0, Vec::len);
+    Some(Check::ok("injection", format!("namespaces that opted in: {opted}")))
 }
 
 /// Through the API server, which reaches pods where a person does not.

@@ -25,6 +25,7 @@ use model::{Fleet, Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 use crate::access::{self, Access, Surroundings};
 use crate::backend::{self, BackendKey, Caller};
 use crate::complaint::Complaint;
+use crate::lanes::{self, Entry};
 use crate::plan::{keep, put, put_all};
 use crate::tracker::Tracker;
 pub use addresses::Bind;
@@ -44,6 +45,7 @@ enum Piece {
     Skeleton,
     /// The policies for the Gateway itself.
     Access,
+    Lanes,
     RouteList,
     Attachment(ObjectKey),
     Rules(ObjectKey, Entrance),
@@ -57,6 +59,9 @@ struct RouteState {
     attachment: Attachment,
     rules: BTreeMap<Entrance, Arc<RouteRules>>,
 }
+
+/// What is let through to routes of whole connections.
+const CONNECTIONS: &str = "connections";
 
 /// Which parts of the plan may differ after a step.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,6 +105,7 @@ pub(crate) struct Group {
     /// Back ends whose number of users changed.
     touched: BTreeSet<BackendKey>,
     tables: Tables,
+    lanes: Entry,
     /// What the making of sockets found.
     outranked: Vec<Complaint>,
     /// Those of the plan's secrets that are of listeners or of the Gateway.
@@ -129,6 +135,7 @@ impl Group {
             backends: BTreeMap::new(),
             touched: BTreeSet::new(),
             tables: Tables::default(),
+            lanes: Entry::default(),
             outranked: Vec::new(),
             secrets: BTreeSet::new(),
             policies: Policies::default(),
@@ -174,7 +181,7 @@ impl Group {
     pub(crate) fn update(&mut self, catalog: &Catalog, changed: &[Key]) -> bool {
         let first = !std::mem::replace(&mut self.started, true);
         let stale = if first {
-            BTreeSet::from([Piece::Skeleton, Piece::RouteList])
+            BTreeSet::from([Piece::Skeleton, Piece::Lanes, Piece::RouteList])
         } else {
             self.tracker.stale(changed)
         };
@@ -191,6 +198,9 @@ impl Group {
         }
         if new_fronts {
             self.tables.reset(&self.skeleton);
+        }
+        if stale.contains(&Piece::Lanes) {
+            self.update_lanes(catalog, &mut new);
         }
         let mut todo: BTreeSet<ObjectKey> = stale
             .iter()
@@ -243,10 +253,19 @@ impl Group {
             put_all(&mut self.plan.listeners, tcp.into_iter().map(|l| (l.name.clone(), l)));
             put_all(&mut self.plan.udp_listeners, udp.into_iter().map(|l| (l.name.clone(), l)));
             self.outranked = outranked;
+            // Only where somebody asks.
+            let mut chains = self.plan.listeners.values().flat_map(|listener| &listener.chains);
+            let used = chains.any(|chain| !chain.access.is_empty());
+            let access = self.connections.judged.access.as_deref();
+            let connections = used.then(|| access::connections(CONNECTIONS, access));
+            let named = connections.into_iter().flatten().map(|one| (one.name.clone(), one));
+            put_all(&mut self.plan.connections, named);
         }
         if new.tables {
             self.update_tables();
         }
+        let shares = self.served().then(|| self.lanes.shares.clone());
+        put_all(&mut self.plan.runtime, shares.into_iter().map(|l| (l.name.clone(), l)));
         true
     }
 
@@ -310,10 +329,17 @@ impl Group {
             let old = std::mem::replace(&mut self.requests, requests);
             self.release(&old.backends);
         }
-        if connections != self.connections {
-            new.sockets = true;
-            self.connections = connections;
-        }
+        self.connections = connections;
+        new.sockets = true;
+    }
+
+    fn update_lanes(&mut self, catalog: &Catalog, new: &mut New) {
+        let view = View::new(catalog);
+        let next = lanes::entry(&view, &self.name);
+        self.tracker.set(Piece::Lanes, view.into_reads());
+        new.sockets |= next.carrier != self.lanes.carrier;
+        new.tables |= !next.same_rules(&self.lanes);
+        self.lanes = next;
     }
 
     fn update_route_list(
@@ -519,8 +545,12 @@ impl Group {
         let mut kept = BTreeSet::new();
         for (name, virtual_hosts) in self.tables.build().filter(|(name, _)| used.contains(*name)) {
             kept.insert(name.clone());
+            let fronts = self.skeleton.fronts.iter();
+            let fronts = fronts.filter(|front| front.table.as_ref() == Some(name));
+            let lanes = self.lanes.at(&fronts.map(|front| &front.name).collect());
             let same = self.plan.route_tables.get(name).is_some_and(|old| {
-                old.access == access
+                old.lanes == lanes
+                    && old.access == access
                     && old.virtual_hosts.len() == virtual_hosts.len()
                     && old.virtual_hosts.iter().zip(&virtual_hosts).all(|(a, b)| Arc::ptr_eq(a, b))
             });
@@ -528,6 +558,7 @@ impl Group {
                 let table = RouteTable {
                     name: name.clone(),
                     virtual_hosts,
+                    lanes,
                     access: access.clone(),
                     origin: origin.clone(),
                 };

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use ir::{
-    ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Intake, Listener, Name, Side,
-    StreamForward, UdpHandler, UdpListener,
+    ChainMatch, FilterChain, FilterSlot, Handler, HttpConnection, Intake, LaneCarrier, Listener,
+    Name, Side, StreamForward, UdpHandler, UdpListener,
 };
 use model::{Finding, Hostname, ObjectKey, ObjectRef, Severity, codes};
 
-use super::Group;
 use super::attach::Host;
 use super::listeners::{Back, Front, Scheme};
 use super::streams::StreamRule;
 use super::tables::covers;
+use super::{CONNECTIONS, Group};
+use crate::access;
 use crate::complaint::Complaint;
 
 pub(super) struct Sockets {
@@ -50,7 +51,7 @@ impl Group {
             let chains = ports.entry(port).or_default();
             match (&front.table, front.entrance.scheme) {
                 (Some(table), _) => {
-                    let chain = http_chain(front, back, table);
+                    let chain = http_chain(front, back, table, &self.lanes.carrier);
                     if !chains.iter().any(|other| other.name == chain.name) {
                         chains.push(chain);
                     }
@@ -62,7 +63,7 @@ impl Group {
                     name: "tcp".into(),
                     matches: ChainMatch::Any,
                     tls: None,
-                    access: self.connections.judged.access.clone(),
+                    access: access::connection_names(CONNECTIONS).to_vec(),
                     handler: Handler::Tcp(forward(
                         front,
                         self.winner(index, &None, &mut out.outranked),
@@ -130,7 +131,7 @@ impl Group {
                     name,
                     matches: ChainMatch::Tls(Vec::new()),
                     tls: terminate.then(|| back.tls.clone()),
-                    access: self.connections.judged.access.clone(),
+                    access: access::connection_names(CONNECTIONS).to_vec(),
                     handler: Handler::Tcp(forward),
                     origin: back.origin.clone(),
                 }
@@ -209,7 +210,7 @@ fn forward(front: &Front, rule: Option<&StreamRule>) -> StreamForward {
     }
 }
 
-fn http_chain(front: &Front, back: &Back, table: &Name) -> FilterChain {
+fn http_chain(front: &Front, back: &Back, table: &Name, lanes: &LaneCarrier) -> FilterChain {
     let tls = front.entrance.tls();
     let name: Name = if tls { front.label() } else { "http".into() };
     FilterChain {
@@ -220,13 +221,20 @@ fn http_chain(front: &Front, back: &Back, table: &Name) -> FilterChain {
             ChainMatch::Any
         },
         tls: tls.then(|| back.tls.clone()),
-        access: None,
+        access: Vec::new(),
         handler: Handler::Http(HttpConnection {
             stat_prefix: format!("{}_{name}", front.entrance.port).into(),
             side: Side::Edge,
             route_table: table.clone(),
-            // A preflight shows no credentials.
-            filters: vec![FilterSlot::Cors, FilterSlot::Access, FilterSlot::Session],
+            filters: vec![
+                FilterSlot::Cors,
+                // Before whatever looks at headers.
+                FilterSlot::LaneEntry(lanes.clone()),
+                // Behind CORS: a preflight shows no credentials.
+                FilterSlot::Access,
+                FilterSlot::Lane(lanes.clone()),
+                FilterSlot::Session,
+            ],
         }),
         origin: back.origin.clone(),
     }

@@ -202,6 +202,7 @@ fn table(backend: &BackendKey, origin: &ObjectRef) -> RouteTable {
         name,
         virtual_hosts: vec![Arc::new(host)],
         access: None,
+        lanes: None,
         origin: vec![origin.clone()],
     }
 }

@@ -4,6 +4,7 @@
 //! whatever else is let in. The port's routes carry the policies, so that these never touch the listener.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
 use ir::{
@@ -14,12 +15,15 @@ use model::{
     AppProtocol, CertificateName, Endpoint, Kind, MeshSettings, MtlsMode, ObjectKey, ObjectRef,
     TargetPort,
 };
+use policy::Member;
 
 use super::listeners::{anywhere, chain, refused, stream};
 use super::routes;
 use super::services::{KINDS, Speaks, speaks};
 use super::{INBOUND, INBOUND_HTTP2, INBOUND_PORT};
-use crate::backend::{self, BackendKey, Speech};
+use crate::access::{self, Access};
+use crate::backend::{self, BackendKey, Caller, Speech};
+use crate::complaint::Complaint;
 use crate::group::SidecarKey;
 use crate::peers;
 use crate::plan::{put, put_all};
@@ -30,12 +34,15 @@ enum Piece {
     Services,
     Service(ObjectKey),
     Listener,
+    /// An authorization service.
+    Backend(BackendKey),
 }
 
 /// A port of the workload, as a service has it.
 #[derive(Clone, Debug, PartialEq)]
 struct Port {
     number: u16,
+    name: Arc<str>,
     speaks: Speaks,
     http2: bool,
     created: i64,
@@ -49,6 +56,9 @@ pub(crate) struct Inbound {
     tracker: Tracker<Piece>,
     /// Services that lead to the workload.
     services: BTreeMap<ObjectKey, Vec<Port>>,
+    /// Of authorization services.
+    backends: BTreeSet<BackendKey>,
+    complaints: Vec<Complaint>,
     plan: Plan,
 }
 
@@ -59,6 +69,8 @@ impl Inbound {
             started: false,
             tracker: Tracker::new(),
             services: BTreeMap::new(),
+            backends: BTreeSet::new(),
+            complaints: Vec::new(),
             plan: Plan::default(),
         }
     }
@@ -84,9 +96,14 @@ impl Inbound {
             todo.extend(self.services.keys().filter(|key| !names.contains(*key)).cloned());
             todo.extend(names.into_iter().filter(|key| !self.services.contains_key(key)));
         }
+        let mut backends: BTreeSet<BackendKey> = BTreeSet::new();
         let mut again = first || stale.contains(&Piece::Listener);
         todo.extend(stale.into_iter().filter_map(|piece| match piece {
             Piece::Service(key) => Some(key),
+            Piece::Backend(key) => {
+                backends.insert(key);
+                None
+            }
             Piece::Services | Piece::Listener => None,
         }));
         for key in todo {
@@ -109,8 +126,19 @@ impl Inbound {
             let view = View::new(catalog);
             self.rebuild(&view);
             self.tracker.set(Piece::Listener, view.into_reads());
+            backends.extend(self.backends.iter().cloned());
         }
-        again
+        let looked = again || !backends.is_empty();
+        for key in backends.into_iter().filter(|key| self.backends.contains(key)) {
+            let view = View::new(catalog);
+            backend::update(&view, &key, Caller::Sidecar, None, &mut self.plan);
+            self.tracker.set(Piece::Backend(key), view.into_reads());
+        }
+        looked
+    }
+
+    pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
+        self.complaints.iter()
     }
 
     fn rebuild(&mut self, view: &View<'_>) {
@@ -131,17 +159,27 @@ impl Inbound {
             ObjectRef { source: "mesh".into(), object: None, pointer: "".into(), location: None };
         let mut chains: Vec<FilterChain> = refused(&ours).collect();
         let mut tables = Vec::new();
+        let mut found = Found::default();
         for (number, (_, port)) in &ports {
             if chains_taken(*number) {
                 continue;
             }
-            let mode = peers::mode(view, &self.key, *number);
-            chains.extend(chains_of(Some(port), mode, &mesh, &ours));
-            if port.speaks != Speaks::Tcp {
-                tables.push(table(port));
+            let mode = peers::mode(view, &self.key, Some(*number));
+            let connections = peers::access(view, &self.key, Some(*number), false);
+            let mut of_port = chains_of(Some(port), mode, &mesh, &ours);
+            found.guard(&mut of_port, &table_name(*number), &connections);
+            chains.append(&mut of_port);
+            if port.speaks == Speaks::Tcp {
+                found.take(connections);
+            } else {
+                let requests = peers::access(view, &self.key, Some(*number), true);
+                tables.push(table(port, &requests));
+                found.take(requests);
             }
         }
-        chains.extend(chains_of(None, peers::mode(view, &self.key, 0), &mesh, &ours));
+        let mut others = chains_of(None, peers::mode(view, &self.key, None), &mesh, &ours);
+        found.guard(&mut others, INBOUND, &peers::access(view, &self.key, None, false));
+        chains.append(&mut others);
         chains.sort_by(|a, b| a.name.cmp(&b.name));
         let listener = Listener {
             name: INBOUND.into(),
@@ -153,6 +191,47 @@ impl Inbound {
         };
         put(&mut self.plan.listeners, &INBOUND.into(), listener);
         put_all(&mut self.plan.route_tables, tables.into_iter().map(|t| (t.name.clone(), t)));
+        let connections = found.connections.into_iter().map(|one| (one.name.clone(), one));
+        put_all(&mut self.plan.connections, connections);
+        put_all(&mut self.plan.jwt, access::jwt(found.jwt.iter(), Vec::new()));
+        for gone in self.backends.difference(&found.backends) {
+            self.plan.clusters.remove(&gone.cluster());
+            self.plan.endpoints.remove(&gone.cluster());
+            self.tracker.forget(&Piece::Backend(gone.clone()));
+        }
+        self.backends = found.backends;
+        self.complaints = found.complaints;
+    }
+}
+
+/// What policies for the ports of a workload need, and say. What they say of connections counts only where nothing else is
+/// seen; elsewhere it is there for whoever brings TLS of his own.
+#[derive(Default)]
+struct Found {
+    connections: Vec<ir::Connections>,
+    jwt: Vec<ir::JwtProvider>,
+    backends: BTreeSet<BackendKey>,
+    complaints: Vec<Complaint>,
+}
+
+impl Found {
+    fn take(&mut self, access: Access) {
+        let Access { judged, backends, complaints } = access;
+        self.jwt.extend(judged.jwt);
+        self.backends.extend(backends);
+        self.complaints.extend(complaints);
+    }
+
+    /// Has the chains of whole connections ask.
+    fn guard(&mut self, chains: &mut [FilterChain], name: &str, access: &Access) {
+        let mut asks = false;
+        for chain in chains.iter_mut().filter(|chain| matches!(chain.handler, Handler::Tcp(_))) {
+            chain.access = access::connection_names(name).to_vec();
+            asks = true;
+        }
+        if asks {
+            self.connections.extend(access::connections(name, access.judged.access.as_deref()));
+        }
     }
 }
 
@@ -240,7 +319,9 @@ fn mesh_tls(mesh: &MeshSettings) -> TlsTermination {
             required: true,
             names: names.collect(),
         }),
-        alpn: Some(vec![MESH_ALPN.into()]),
+        // Callers offer `isthmus`, and the chain is chosen by that. Nothing is agreed upon: an HTTP connection would then count
+        // as HTTP/1 because its protocol is not h2, and gRPC would be refused.
+        alpn: Some(Vec::new()),
     }
 }
 
@@ -253,20 +334,29 @@ fn http(port: u16) -> Handler {
         stat_prefix: table_name(port),
         side: Side::Inbound,
         route_table: table_name(port),
-        filters: Vec::<FilterSlot>::new(),
+        filters: vec![FilterSlot::Access],
     })
 }
 
-fn table(port: &Port) -> RouteTable {
+fn table(port: &Port, access: &Access) -> RouteTable {
     let cluster = if port.http2 { INBOUND_HTTP2 } else { INBOUND };
     let target = Target::Cluster(cluster.into());
     let route = routes::everything(cluster.into(), target, port.origin.clone());
     RouteTable {
         name: table_name(port.number),
         virtual_hosts: vec![routes::host("*", vec!["*".into()], route)],
-        access: None,
+        lanes: None,
+        access: access.judged.access.clone(),
         origin: vec![port.origin.clone()],
     }
+}
+
+/// The ports of the workload to which a service leads, as policies know them.
+pub(crate) fn members(view: &View<'_>, workload: &SidecarKey, service: &ObjectKey) -> Vec<Member> {
+    let ports = ports(view, workload, service).unwrap_or_default().into_iter();
+    let member =
+        |port: Port| Member { service: service.clone(), port_name: port.name, port: port.number };
+    ports.map(member).collect()
 }
 
 /// The ports of the workload to which a service leads; `None` where there is no such service.
@@ -295,6 +385,7 @@ fn ports(view: &View<'_>, workload: &SidecarKey, key: &ObjectKey) -> Option<Vec<
                 }
                 out.extend(numbers.into_iter().map(|number| Port {
                     number,
+                    name: port.name.clone(),
                     speaks: speaks(port.protocol, port.declared),
                     http2: port.protocol == AppProtocol::H2c,
                     created: meta.created.unwrap_or(i64::MAX),
@@ -310,6 +401,7 @@ fn ports(view: &View<'_>, workload: &SidecarKey, key: &ObjectKey) -> Option<Vec<
                 let numbers = of_endpoints(view, workload, key, port.port);
                 numbers.into_iter().map(|number| Port {
                     number,
+                    name: port.name.clone(),
                     speaks: speaks(port.protocol, port.declared),
                     http2: port.protocol == AppProtocol::H2c,
                     created: service.meta.created.unwrap_or(i64::MAX),

@@ -8,7 +8,9 @@ use ir::{
 };
 use model::{ObjectRef, OutboundMode};
 
+use super::scope::Sight;
 use super::{DNS_PORT, INBOUND_PORT, OUTBOUND_PORT, PASSTHROUGH};
+use crate::lanes;
 
 /// Any address of either family.
 pub(super) fn anywhere() -> Vec<IpAddr> {
@@ -34,7 +36,7 @@ pub(super) fn chain(
         name: name.into(),
         matches,
         tls: None,
-        access: None,
+        access: Vec::new(),
         handler,
         origin: origin.clone(),
     }
@@ -84,9 +86,10 @@ pub(super) fn table(port: u16) -> Name {
 }
 
 /// HTTP by routes, as far as it is HTTP.
-fn http(port: u16, on_demand: bool) -> Handler {
-    let mut filters = vec![FilterSlot::Cors, FilterSlot::Session];
-    filters.extend(on_demand.then_some(FilterSlot::OnDemand));
+fn http(port: u16, sight: &Sight) -> Handler {
+    let lanes = FilterSlot::Lane(lanes::carrier(&sight.mesh.lane));
+    let mut filters = vec![FilterSlot::Cors, lanes, FilterSlot::Session];
+    filters.extend(sight.on_demand.then_some(FilterSlot::OnDemand));
     Handler::Http(HttpConnection {
         stat_prefix: table(port),
         side: Side::Outbound,
@@ -95,21 +98,21 @@ fn http(port: u16, on_demand: bool) -> Handler {
     })
 }
 
-fn http_chain(port: u16, on_demand: bool, origin: &ObjectRef) -> FilterChain {
+fn http_chain(port: u16, sight: &Sight, origin: &ObjectRef) -> FilterChain {
     let captured = Captured { protocols: http_protocols(), ..Captured::default() };
-    chain("http", captured, http(port, on_demand), origin)
+    chain("http", captured, http(port, sight), origin)
 }
 
 /// What goes to a port on which some service speaks HTTP.
-pub(super) fn port(port: u16, mode: OutboundMode, on_demand: bool, origin: &ObjectRef) -> Listener {
-    let rest = stream(&table(port), unknown(mode));
+pub(super) fn port(port: u16, sight: &Sight, origin: &ObjectRef) -> Listener {
+    let rest = stream(&table(port), unknown(sight.outbound));
     Listener {
         name: table(port),
         addresses: anywhere(),
         port,
         intake: Intake::Handed,
         chains: vec![
-            http_chain(port, on_demand, origin),
+            http_chain(port, sight, origin),
             chain("rest", Captured::default(), rest, origin),
         ],
         origin: Vec::new(),
@@ -120,12 +123,12 @@ pub(super) fn port(port: u16, mode: OutboundMode, on_demand: bool, origin: &Obje
 pub(super) fn address(
     (address, port): (IpAddr, u16),
     cluster: &Name,
-    http: Option<bool>,
+    http: Option<&Sight>,
     origin: &ObjectRef,
 ) -> Listener {
     let name = name_of_address((address, port));
     let rest = chain("rest", Captured::default(), stream(cluster, Some(cluster)), origin);
-    let http = http.map(|on_demand| http_chain(port, on_demand, origin));
+    let http = http.map(|sight| http_chain(port, sight, origin));
     Listener {
         name,
         addresses: vec![address],

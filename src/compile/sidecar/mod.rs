@@ -19,6 +19,7 @@ mod claims;
 mod directory;
 mod inbound;
 mod listeners;
+mod on_demand;
 mod outbound;
 mod routes;
 mod scope;
@@ -28,7 +29,7 @@ mod tests;
 mod vips;
 
 pub(crate) use directory::Directory;
-pub(crate) use inbound::Inbound;
+pub(crate) use inbound::{Inbound, members};
 pub(crate) use outbound::Outbound;
 pub(crate) use scope::of as scope_of;
 

@@ -16,14 +16,17 @@ use super::directory::{Changes, Directory};
 use super::scope::{self, Sight};
 use super::services::{self, Entry, Speaks};
 use super::{INBOUND, INBOUND_HTTP2, INBOUND_PORT, OUTBOUND_PORT, PASSTHROUGH};
-use super::{listeners, routes};
+use super::{listeners, on_demand, routes};
 use crate::backend::{self, BackendKey, Caller, Reached};
 use crate::gamma::{self, PortRoutes};
 use crate::group::ScopeKey;
 use crate::grpc::names::Right;
+use crate::lanes;
 use crate::plan::{keep, put};
 use crate::tracker::Tracker;
 
+/// Hosts of other namespaces that a scope remembers.
+const MOST_ASKED: usize = 1000;
 /// How long a proxy waits for a connection to somebody whom it does not know.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -99,6 +102,11 @@ pub(crate) struct Outbound {
     hosts: BTreeMap<u16, BTreeMap<Name, Arc<VirtualHost>>>,
     /// Beside those with hosts: ports on which services that are not seen speak HTTP.
     ports: BTreeSet<u16>,
+    /// Those in which apps may ask for services.
+    namespaces: Vec<Arc<str>>,
+    /// Clusters that apps asked for by host, of services that are not seen otherwise.
+    asked: BTreeSet<Name>,
+    asked_anew: bool,
     plan: Plan,
 }
 
@@ -117,12 +125,24 @@ impl Outbound {
             names: Claims::default(),
             hosts: BTreeMap::new(),
             ports: BTreeSet::new(),
+            namespaces: Vec::new(),
+            asked: BTreeSet::new(),
+            asked_anew: false,
             plan: Plan::default(),
         }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The app of one of the sidecars wants to reach this host. Only so many are remembered, as apps can make up names.
+    pub(crate) fn seek(&mut self, hosts: impl IntoIterator<Item = Name>) {
+        for host in hosts {
+            if self.asked.len() < MOST_ASKED {
+                self.asked_anew |= self.asked.insert(host);
+            }
+        }
     }
 
     /// Brings the plan in step with the catalog. Returns whether any piece was compiled again.
@@ -137,7 +157,8 @@ impl Outbound {
         let stale = self.tracker.stale(changed);
         let mut todo: BTreeSet<ObjectKey> = changes.addresses.iter().cloned().collect();
         todo.retain(|key| self.entries.contains_key(key));
-        if self.sight.is_none() || changes.places || stale.contains(&Piece::Sight) {
+        let asked = std::mem::take(&mut self.asked_anew);
+        if self.sight.is_none() || asked || changes.places || stale.contains(&Piece::Sight) {
             self.look(catalog, directory, &mut todo, &mut touched);
         }
         let (mut routes, mut backends) = (BTreeSet::new(), BTreeSet::new());
@@ -165,9 +186,13 @@ impl Outbound {
         for key in backends {
             if self.users.contains_key(&key) {
                 touched.any = true;
+                let name = key.cluster();
+                let lanes = |plan: &Plan| plan.clusters.get(&name).is_some_and(|c| c.has_lanes());
+                let before = lanes(&self.plan);
                 self.update_backend(catalog, &key);
+                let anew = before != lanes(&self.plan);
                 let service = ObjectKey { kind: key.kind, name: key.name.clone() };
-                self.claim(&service, false, &mut touched);
+                self.claim(&service, anew, &mut touched);
             }
         }
         self.settle(touched)
@@ -182,7 +207,9 @@ impl Outbound {
         touched: &mut Touched,
     ) {
         let view = View::new(catalog);
-        let next = scope::sight(&view, &self.key, &BTreeSet::new());
+        let asked = self.asked.iter().filter_map(|host| on_demand::parse(host));
+        let next =
+            scope::sight(&view, &self.key, &asked.flat_map(|host| host.services()).collect());
         self.tracker.set(Piece::Sight, view.into_reads());
         let empty = BTreeMap::new();
         let old = self.sight.as_ref().map_or(&empty, |sight| &sight.services);
@@ -190,7 +217,12 @@ impl Outbound {
             |(key, ports): &(&ObjectKey, &Option<BTreeSet<u16>>)| old.get(*key) != Some(*ports);
         todo.extend(next.services.iter().filter(differs).map(|(key, _)| key.clone()));
         todo.extend(old.keys().filter(|key| !next.services.contains_key(*key)).cloned());
-        self.ports = if next.on_demand { directory.ports().collect() } else { BTreeSet::new() };
+        let own = &self.key.namespace;
+        let others = directory.namespaces().filter(|other| *other != own).cloned();
+        (self.ports, self.namespaces) = match next.on_demand {
+            true => (directory.ports().collect(), others.collect()),
+            false => (BTreeSet::new(), Vec::new()),
+        };
         touched.everywhere = true;
         touched.any = true;
         self.sight = Some(next);
@@ -408,6 +440,7 @@ impl Outbound {
                 let cluster = Cluster {
                     name: direct.clone(),
                     stat_name: format!("{}.direct", cluster.stat_name).into(),
+                    choice: Choice::Turn,
                     discovery: Discovery::OriginalDestination { from: Vec::new() },
                     ..(*cluster).clone()
                 };
@@ -429,6 +462,7 @@ impl Outbound {
         if touched.dns || touched.everywhere {
             self.update_dns();
         }
+        self.update_asked(&sight);
         self.sight = Some(sight);
         true
     }
@@ -437,7 +471,7 @@ impl Outbound {
     fn update_ways(&mut self, touched: &Touched, sight: &Sight) {
         let mut tables = BTreeSet::new();
         for (port, host) in &touched.hosts {
-            self.update_host(*port, host);
+            self.update_host(*port, host, sight);
             tables.insert(*port);
         }
         self.hosts.retain(|_, hosts| !hosts.is_empty());
@@ -461,11 +495,11 @@ impl Outbound {
             false => touched.streams.iter().copied().collect(),
         };
         for key in all {
-            self.update_stream(key, sight.on_demand);
+            self.update_stream(key, sight);
         }
     }
 
-    fn update_host(&mut self, port: u16, host: &Host) {
+    fn update_host(&mut self, port: u16, host: &Host, sight: &Sight) {
         let name = host_name(host);
         let domains: Vec<Arc<str>> = self
             .domains
@@ -491,7 +525,14 @@ impl Outbound {
             ))],
         };
         if host.picked && entry.pick != SdkPick::Rebalance {
-            routes = routes::with_cluster(&routes, &cluster, &picked(&cluster));
+            let to_picked = routes::with_cluster(&routes, &cluster, &picked(&cluster));
+            // What is in a lane stays in it, whatever the app picked.
+            let lanes = self.plan.clusters.get(&cluster).is_some_and(|c| c.has_lanes());
+            routes = match lanes {
+                true => routes::in_a_lane(&routes, &lanes::carrier(&sight.mesh.lane)),
+                false => Vec::new(),
+            };
+            routes.extend(to_picked);
         }
         let next = VirtualHost { name: name.clone(), domains, routes };
         if hosts.get(&name).is_none_or(|old| **old != next) {
@@ -502,6 +543,8 @@ impl Outbound {
     /// What does not depend on services.
     fn update_fixed(&mut self, sight: &Sight) {
         let origin = self.origin();
+        let shares = lanes::no_shares();
+        put(&mut self.plan.runtime, &shares.name.clone(), shares);
         let listener = listeners::outbound(sight.outbound, &origin);
         put(&mut self.plan.listeners, &listener.name.clone(), listener);
         let to_app = || Discovery::OriginalDestination {
@@ -548,6 +591,7 @@ impl Outbound {
         };
         let hosts = self.hosts.get(&port).into_iter().flat_map(BTreeMap::values).cloned();
         let mut virtual_hosts: Vec<Arc<VirtualHost>> = hosts.collect();
+        virtual_hosts.extend(on_demand::host(&self.namespaces, &origin));
         virtual_hosts.push(routes::host("*", vec!["*".into()], rest));
         virtual_hosts.sort_by(|a, b| a.name.cmp(&b.name));
         // Those that are equal stay the same in memory.
@@ -560,14 +604,19 @@ impl Outbound {
                 }
             }
         }
-        let table =
-            RouteTable { name: name.clone(), virtual_hosts, access: None, origin: Vec::new() };
+        let table = RouteTable {
+            name: name.clone(),
+            virtual_hosts,
+            lanes: None,
+            access: None,
+            origin: Vec::new(),
+        };
         put(&mut self.plan.route_tables, &name, table);
-        let listener = listeners::port(port, sight.outbound, sight.on_demand, &origin);
+        let listener = listeners::port(port, sight, &origin);
         put(&mut self.plan.listeners, &name, listener);
     }
 
-    fn update_stream(&mut self, key: (IpAddr, u16), on_demand: bool) {
+    fn update_stream(&mut self, key: (IpAddr, u16), sight: &Sight) {
         let name = listeners::name_of_address(key);
         let Some((_, claim)) = self.streams.winner(&key) else {
             self.plan.listeners.remove(&name);
@@ -578,9 +627,40 @@ impl Outbound {
         let own = claim.backend.cluster();
         let cluster = if claim.direct { direct(&own) } else { own };
         // There is a table for the port: whoever speaks anything has hosts in it.
-        let http = (claim.speaks == Speaks::Anything).then_some(on_demand);
+        let http = (claim.speaks == Speaks::Anything).then_some(sight);
         let listener = listeners::address(key, &cluster, http, &entry.origin);
         put(&mut self.plan.listeners, &name, listener);
+    }
+
+    /// Under the hosts that apps asked for, the clusters of the services that they meant. What nobody knows and may be
+    /// elsewhere goes there.
+    fn update_asked(&mut self, sight: &Sight) {
+        for host in self.asked.clone() {
+            let Some(asked) = on_demand::parse(&host).filter(|_| sight.on_demand) else {
+                self.plan.clusters.remove(&host);
+                continue;
+            };
+            let found = asked.services().into_iter().find_map(|service| {
+                let ports = &self.entries.get(&service)?.ports;
+                let port = asked.port(ports.iter().map(|port| port.backend.port))?;
+                let port = ports.iter().find(|one| one.backend.port == port)?;
+                Some(port.backend.cluster())
+            });
+            let elsewhere = !asked.ours && sight.outbound == OutboundMode::AllowAny;
+            let base = found.or_else(|| elsewhere.then(|| PASSTHROUGH.into()));
+            let base = base.and_then(|name| self.plan.clusters.get(&name).cloned());
+            match base {
+                Some(base) => {
+                    let discovery = match &base.discovery {
+                        Discovery::Endpoints => Discovery::EndpointsOf(base.name.clone()),
+                        other => other.clone(),
+                    };
+                    let cluster = Cluster { name: host.clone(), discovery, ..(*base).clone() };
+                    put(&mut self.plan.clusters, &host, cluster);
+                }
+                None => drop(self.plan.clusters.remove(&host)),
+            }
+        }
     }
 
     fn update_dns(&mut self) {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ir::{Action, Forward, Name, Route, Target, VirtualHost, WeightedTarget};
-use model::{HeaderEdit, ObjectRef, PathMatch, RouteMatch};
+use ir::{Action, Forward, LaneCarrier, Name, Route, Target, VirtualHost, WeightedTarget};
+use model::{HeaderEdit, HeaderMatch, ObjectRef, PathMatch, RouteMatch};
+
+use crate::lanes;
 
 /// Everything to this target. Nobody's time is cut: the app's own limits count.
 pub(super) fn everything(name: Name, target: Target, origin: ObjectRef) -> Route {
@@ -64,6 +66,20 @@ pub(super) fn with_cluster(routes: &[Arc<Route>], own: &Name, other: &Name) -> V
         Arc::new(route)
     };
     routes.iter().map(one).collect()
+}
+
+/// The same routes, for requests in a lane only.
+pub(super) fn in_a_lane(routes: &[Arc<Route>], carrier: &LaneCarrier) -> Vec<Arc<Route>> {
+    let narrow = |header: &HeaderMatch| {
+        let header = header.clone();
+        routes.iter().map(move |route| {
+            let mut route = (**route).clone();
+            route.name = format!("{}/{}", route.name, header.name).into();
+            route.matches.headers.push(header.clone());
+            Arc::new(route)
+        })
+    };
+    lanes::in_a_lane(carrier).iter().flat_map(narrow).collect()
 }
 
 /// A virtual host with one route.

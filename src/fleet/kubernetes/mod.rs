@@ -18,7 +18,7 @@ mod live;
 mod names;
 mod nodes;
 mod pod;
-mod quantity;
+pub(crate) mod quantity;
 mod reconcile;
 mod render;
 mod run;

@@ -17,7 +17,7 @@ const SUFFIXES: [(&str, u64); 11] = [
 ];
 
 /// A number of bytes; `None` for what is no whole number of them, whatever Kubernetes makes of it.
-pub(super) fn bytes(value: &Value) -> Option<u64> {
+pub(crate) fn bytes(value: &Value) -> Option<u64> {
     let Some(text) = value.as_str() else { return value.as_u64() };
     SUFFIXES.iter().find_map(|(suffix, unit)| {
         let number: u64 = text.strip_suffix(suffix)?.parse().ok()?;

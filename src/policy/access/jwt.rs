@@ -4,7 +4,7 @@ use catalog::View;
 use ir::Name;
 use model::{AccessPolicy, Finding, JwtKeys, JwtProvider, NamespacedName, codes};
 
-use super::finding;
+use super::{finding, keys};
 
 /// Those providers of a policy whose keys are there. Each is known by the policy's name and its own place, so that a policy
 /// looks at the JWTs of its own providers only, whatever others trust.
@@ -16,15 +16,21 @@ pub(super) fn providers(
     let mut out = Vec::new();
     for (index, provider) in policy.jwt.iter().enumerate() {
         let JwtProvider { issuer, audiences, keys, pointer } = provider;
-        match keys_of(view, keys) {
-            Ok(keys) => out.push(ir::JwtProvider {
-                name: name(policy, index),
-                issuer: issuer.clone(),
-                audiences: audiences.clone(),
-                keys,
-            }),
+        match keys_of(view, keys).and_then(|keys| keys::usable(&keys)) {
+            Ok((keys, unusable)) => {
+                for text in unusable {
+                    let hint = "JWTs that are signed with it are not good";
+                    findings.push(finding(policy, pointer, codes::JWT_KEYS, &text, hint));
+                }
+                out.push(ir::JwtProvider {
+                    name: name(policy, index),
+                    issuer: issuer.clone(),
+                    audiences: audiences.clone(),
+                    keys,
+                });
+            }
             Err(text) => {
-                let hint = "no JWT of this issuer is good until the keys are there";
+                let hint = "no JWT of this issuer is good until there are keys";
                 findings.push(finding(policy, pointer, codes::JWT_KEYS, &text, hint));
             }
         }

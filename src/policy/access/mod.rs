@@ -4,6 +4,7 @@
 //! of them allows is refused. What a proxy cannot see is taken such that nothing is let in by it.
 
 mod jwt;
+mod keys;
 mod rules;
 #[cfg(test)]
 mod tests;

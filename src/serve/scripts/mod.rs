@@ -275,6 +275,13 @@ impl Script {
         self
     }
 
+    /// Somebody looks for these.
+    pub(crate) fn seeks(&mut self, kind: ResourceType, names: &[&str]) -> &mut Self {
+        let names: Vec<_> = names.iter().map(|name| Arc::from(*name)).collect();
+        self.session.seek(kind, &names, self.now);
+        self
+    }
+
     pub(crate) fn after(&mut self, seconds: u64) -> &mut Self {
         self.now += Duration::from_secs(seconds);
         self

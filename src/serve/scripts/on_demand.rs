@@ -31,6 +31,22 @@ fn rule_64_without_the_wildcard_a_missing_cluster_is_pushed_when_it_appears() {
 }
 
 #[test]
+fn rule_64_a_name_that_is_looked_for_is_not_missing_before_the_next_snapshot() {
+    let mut s = delta();
+    s.put(CDS, "a", "1").publish().asks(CDS, &[]).takes(["CDS a=1"]);
+    // Found.
+    s.asks(CDS, &["x"]).seeks(CDS, &["x"]).gets([]);
+    s.after(1).put(CDS, "x", "1").publish().takes(["CDS x=1"]);
+    // Not found: the same snapshot once more says so.
+    s.asks(CDS, &["y"]).seeks(CDS, &["y"]).gets([]).after(1).publish().takes(["CDS -y"]);
+    // A snapshot that was begun before knows nothing of it.
+    s.after(1).asks(CDS, &["w"]).seeks(CDS, &["w"]).put(CDS, "a", "2").publish();
+    s.takes(["CDS a=2"]).after(1).publish().takes(["CDS -w"]);
+    // Nobody answers.
+    s.asks(CDS, &["z"]).seeks(CDS, &["z"]).gets([]).after(3).gets([]).after(1).takes(["CDS -z"]);
+}
+
+#[test]
 fn rule_64_full_state_keeps_clusters_asked_on_demand() {
     let mut s = sotw();
     s.put(CDS, "a", "1").put(CDS, "x", "1").publish().asks(CDS, &["*"]).takes(["CDS a=1 x=1"]);

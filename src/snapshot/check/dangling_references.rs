@@ -1,9 +1,14 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use envoy_types::pb::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
+use envoy_types::pb::envoy::config::core::v3::grpc_service::TargetSpecifier;
+use envoy_types::pb::envoy::config::core::v3::http_uri::HttpUpstreamType;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
-use envoy_types::pb::envoy::config::listener::v3::{Listener, listener_filter};
+use envoy_types::pb::envoy::config::listener::v3::{Listener, filter, listener_filter};
 use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, route, route_action};
+use envoy_types::pb::envoy::extensions::filters::http::ext_authz::v3::ExtAuthzPerRoute;
+use envoy_types::pb::envoy::extensions::filters::http::ext_authz::v3::check_settings::ServiceOverride;
+use envoy_types::pb::envoy::extensions::filters::http::ext_authz::v3::ext_authz_per_route::Override;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier as HttpRoutes;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy, tcp_proxy};
 use envoy_types::pb::envoy::extensions::filters::udp::udp_proxy::v3::udp_proxy_config::RouteSpecifier;
@@ -11,6 +16,7 @@ use envoy_types::pb::envoy::extensions::filters::udp::udp_proxy::v3::{Route, Udp
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     DownstreamTlsContext, common_tls_context::ValidationContextType,
 };
+use envoy_types::pb::google::protobuf::Any;
 use envoy_types::pb::xds::r#type::matcher::v3::matcher::{MatcherType, on_match};
 use prost::Message;
 
@@ -27,6 +33,12 @@ pub(super) fn check(parsed: &Parsed) -> Vec<Flaw> {
         let (routes, secrets) = named_by_listener(&listener.inner);
         look(parsed, listener, ResourceType::Route, &routes, &mut flaws);
         look(parsed, listener, ResourceType::Secret, &secrets, &mut flaws);
+        let extensions = listener.inner.filter_chains.iter().flat_map(|chain| &chain.filters);
+        let extensions = extensions
+            .filter(|f| matches!(f.config_type, Some(filter::ConfigType::ConfigDiscovery(_))))
+            .map(|filter| filter.name.clone())
+            .collect();
+        look(parsed, listener, ResourceType::Extension, &extensions, &mut flaws);
         let clusters = clusters_of(&listener.inner);
         look(parsed, listener, ResourceType::Cluster, &clusters, &mut flaws);
     }
@@ -130,7 +142,9 @@ fn clusters_of(listener: &Listener) -> BTreeSet<String> {
 fn named_by_table(table: &RouteConfiguration) -> BTreeSet<String> {
     use route_action::ClusterSpecifier;
     let mut names = BTreeSet::new();
+    names.extend(authorization(&table.typed_per_filter_config));
     for route in table.virtual_hosts.iter().flat_map(|host| &host.routes) {
+        names.extend(authorization(&route.typed_per_filter_config));
         let Some(route::Action::Route(action)) = &route.action else { continue };
         match &action.cluster_specifier {
             Some(ClusterSpecifier::Cluster(name)) => {
@@ -145,4 +159,23 @@ fn named_by_table(table: &RouteConfiguration) -> BTreeSet<String> {
     }
     names.remove(BROKEN_REFERENCE);
     names
+}
+
+/// The authorization services that filters are told to ask.
+fn authorization(filters: &HashMap<String, Any>) -> impl Iterator<Item = String> {
+    let services = filters.values().filter_map(unpack::<ExtAuthzPerRoute>).filter_map(|route| {
+        match route.r#override? {
+            Override::CheckSettings(settings) => settings.service_override,
+            Override::Disabled(_) => None,
+        }
+    });
+    services.filter_map(|service| match service {
+        ServiceOverride::GrpcService(grpc) => match grpc.target_specifier? {
+            TargetSpecifier::EnvoyGrpc(envoy) => Some(envoy.cluster_name),
+            TargetSpecifier::GoogleGrpc(_) => None,
+        },
+        ServiceOverride::HttpService(http) => match http.server_uri?.http_upstream_type? {
+            HttpUpstreamType::Cluster(name) => Some(name),
+        },
+    })
 }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3 as core;
-use envoy_types::pb::envoy::config::listener::v3::Filter;
+use envoy_types::pb::envoy::config::listener::v3::{self as listener, Filter};
 use envoy_types::pb::envoy::config::rbac::v3::{self as rules, rbac::Action};
 use envoy_types::pb::envoy::extensions::filters::http::ext_authz::v3 as authz;
 use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3 as jwt_authn;
@@ -21,14 +21,14 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::filters::network::rbac::v3 as network;
 use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
 use envoy_types::pb::google::protobuf::{Any, Empty};
-use ir::{Access, AccessPolicy, Asked, AskedProtocol, Name, Target};
+use ir::{Access, AccessPolicy, Asked, AskedProtocol, Name, Target, Verdict};
 use jwt_authn::jwt_requirement::RequiresType;
+use model::ObjectRef;
 use prost::{Message, Name as _};
 
 use super::access_rules::{self, key, policies};
 use super::common::{BROKEN_REFERENCE, ads, any, duration, regex};
 use super::connection::http_filter;
-use super::listener::network_filter;
 use crate::{Resource, ResourceType, canonical};
 
 const ASKED: &str = "isthmus.asked";
@@ -36,7 +36,6 @@ const CLOSED: &str = "isthmus.authorization.closed";
 const OPEN: &str = "isthmus.authorization.open";
 const DENY: &str = "isthmus.deny";
 const ALLOW: &str = "isthmus.allow";
-const NETWORK: &str = "envoy.filters.network.rbac";
 /// Where RBAC filters leave word, whatever they are called.
 const METADATA_OF_RBAC: &str = "envoy.filters.http.rbac";
 /// Before the names of what `ASKED` leaves.
@@ -144,30 +143,42 @@ fn cluster_of(target: &Target) -> &str {
     }
 }
 
-/// The filters of a connection that is not of HTTP. No authorization service is asked about it.
-pub(super) fn network(access: &Access, chain: &str) -> Vec<Filter> {
-    let Access { asked: _, denied, allowed, trial } = access;
-    let filter = |word: &str, rules, shadow_rules| {
-        let config = network::Rbac {
-            rules,
-            shadow_rules,
-            stat_prefix: format!("{chain}."),
-            ..Default::default()
-        };
-        network_filter(&format!("{NETWORK}.{word}"), any(&config))
+/// A filter of whole connections. Until its rules are there the listener waits: nobody slips through.
+pub(super) fn of_connections(name: &Name) -> Filter {
+    Filter {
+        name: name.to_string(),
+        config_type: Some(listener::filter::ConfigType::ConfigDiscovery(
+            core::ExtensionConfigSource {
+                config_source: Some(ads()),
+                type_urls: vec![network::Rbac::type_url()],
+                ..Default::default()
+            },
+        )),
+    }
+}
+
+pub(crate) fn connections(connections: &ir::Connections) -> Resource {
+    let ir::Connections { name, verdict, counts, trial } = connections;
+    let action = match verdict {
+        Verdict::Deny => Action::Deny,
+        Verdict::Allow => Action::Allow,
     };
-    let mut out = Vec::new();
-    if !denied.is_empty() || !trial.denied.is_empty() {
-        let (counts, trial) = (set(Action::Deny, denied), set(Action::Deny, &trial.denied));
-        out.push(filter("deny", counts, trial));
-    }
-    if allowed.is_some() || trial.allowed.is_some() {
-        let all = |list: &Option<Vec<AccessPolicy>>| {
-            list.as_ref().map(|list| policies(Action::Allow, list))
-        };
-        out.push(filter("allow", all(allowed), all(&trial.allowed)));
-    }
-    out
+    let all = |list: &Option<Vec<AccessPolicy>>| list.as_ref().map(|list| policies(action, list));
+    let config = network::Rbac {
+        rules: all(counts),
+        shadow_rules: all(trial),
+        stat_prefix: format!("{name}."),
+        ..Default::default()
+    };
+    extension(name, any(&config), &[])
+}
+
+fn extension(name: &Name, config: Any, origin: &[ObjectRef]) -> Resource {
+    let extension =
+        core::TypedExtensionConfig { name: name.to_string(), typed_config: Some(config) };
+    let mut body = extension.encode_to_vec();
+    canonical::sort_maps("envoy.config.core.v3.TypedExtensionConfig", &mut body);
+    Resource::new(ResourceType::Extension, name.clone(), &body, Vec::new(), origin)
 }
 
 fn set(action: Action, list: &[AccessPolicy]) -> Option<rules::Rbac> {
@@ -241,11 +252,7 @@ pub(crate) fn jwt(jwt: &ir::JwtProviders) -> Resource {
         }],
         ..Default::default()
     };
-    let extension =
-        core::TypedExtensionConfig { name: name.to_string(), typed_config: Some(any(&config)) };
-    let mut body = extension.encode_to_vec();
-    canonical::sort_maps("envoy.config.core.v3.TypedExtensionConfig", &mut body);
-    Resource::new(ResourceType::Extension, name.clone(), &body, Vec::new(), origin.as_slice())
+    extension(name, any(&config), origin)
 }
 
 fn provider(provider: &ir::JwtProvider) -> jwt_authn::JwtProvider {

@@ -40,6 +40,7 @@ fn lane(label: &Name, fallback: &LaneFallback) -> LoadBalancingPolicy {
                 ..Default::default()
             }],
             allow_redundant_keys: true,
+            list_as_any: true,
             subset_lb_policy: Some(round_robin()),
             ..Default::default()
         },

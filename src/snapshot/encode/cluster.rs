@@ -5,7 +5,7 @@ use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::endpoint::v3 as endpoint;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3 as http;
 use envoy_types::pb::envoy::r#type::v3::Percent;
-use ir::{Discovery, UpstreamProtocol};
+use ir::{Choice, Discovery, UpstreamProtocol};
 use prost::Message;
 
 use super::common::{ads, any, duration, keys, uint32};
@@ -40,7 +40,7 @@ pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
         // Weights come from users and registries and should come out as shares of requests. Least-request also weighs
         // by active requests, so that 90:10 is not what a slow canary gets; whoever wants that asks by policy.
         lb_policy: pb::cluster::LbPolicy::RoundRobin as i32,
-        common_lb_config: Some(load_balancing()),
+        common_lb_config: Some(load_balancing(choice)),
         circuit_breakers: Some(circuit_breakers()),
         load_balancing_policy: choice::policy(choice),
         transport_socket: tls.as_ref().map(upstream_tls::transport_socket),
@@ -164,10 +164,12 @@ fn dns_endpoint(cluster: &str, host: &str, port: u16) -> endpoint::ClusterLoadAs
 
 /// Unhealthy and draining endpoints get requests only when there is (almost) nobody else. Envoy's default threshold of
 /// 50 % would send requests to every not-ready pod as soon as half of them are not ready; 0 % would answer 503 while
-/// draining ones could still serve (Envoy docs, "Panic threshold": whole percents, so 1 is the least above 0).
-fn load_balancing() -> pb::cluster::CommonLbConfig {
+/// draining ones could still serve (Envoy docs, "Panic threshold": whole percents, so 1 is the least above 0). Where lanes
+/// choose, the unhealthy are there only so that nobody stands in for them, and 0 is right.
+fn load_balancing(choice: &Choice) -> pb::cluster::CommonLbConfig {
+    let value = if matches!(choice, Choice::Lane { .. }) { 0.0 } else { 1.0 };
     pb::cluster::CommonLbConfig {
-        healthy_panic_threshold: Some(Percent { value: 1.0 }),
+        healthy_panic_threshold: Some(Percent { value }),
         ..Default::default()
     }
 }

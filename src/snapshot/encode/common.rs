@@ -87,11 +87,12 @@ pub(crate) fn is_laid_over(secret: &str) -> bool {
 pub(super) fn text_struct<'a>(
     entries: impl IntoIterator<Item = (&'a ir::Name, &'a ir::Name)>,
 ) -> protobuf::Struct {
-    let text = |value: &ir::Name| protobuf::Value {
-        kind: Some(protobuf::value::Kind::StringValue(value.to_string())),
-    };
-    let fields = entries.into_iter().map(|(key, value)| (key.to_string(), text(value)));
+    let fields = entries.into_iter().map(|(key, value)| (key.to_string(), text_value(value)));
     protobuf::Struct { fields: fields.collect() }
+}
+
+pub(super) fn text_value(text: &str) -> protobuf::Value {
+    protobuf::Value { kind: Some(protobuf::value::Kind::StringValue(text.to_string())) }
 }
 
 /// References in canonical order, each once.

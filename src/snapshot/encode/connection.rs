@@ -11,10 +11,11 @@ use pb::http_connection_manager as hcm;
 
 use super::cluster::{CONNECTION_WINDOW, STREAM_WINDOW};
 use super::common::{ads, any, boolean, duration, uint32};
-use super::{access, lane};
+use super::{access, lane, lane_entry};
 
 pub(super) const CORS: &str = "envoy.filters.http.cors";
 pub(super) const SESSION: &str = "envoy.filters.http.stateful_session";
+pub(super) const LANE_ENTRY: &str = "isthmus.lane_entry";
 const LANE: &str = "envoy.filters.http.header_to_metadata";
 const ON_DEMAND: &str = "envoy.filters.http.on_demand";
 const ROUTER: &str = "envoy.filters.http.router";
@@ -88,6 +89,9 @@ fn filter(slot: &FilterSlot) -> Vec<pb::HttpFilter> {
         FilterSlot::Access => return access::filters(),
         FilterSlot::Cors => http_filter(CORS, any(&Cors {})),
         FilterSlot::Lane(carrier) => http_filter(LANE, any(&lane::extract(carrier))),
+        FilterSlot::LaneEntry(carrier) => {
+            http_filter(LANE_ENTRY, any(&lane_entry::filter(carrier)))
+        }
         FilterSlot::OnDemand => http_filter(ON_DEMAND, any(&on_demand())),
         FilterSlot::Session => http_filter(SESSION, any(&StatefulSession::default())),
     };

@@ -2,11 +2,12 @@ use std::collections::HashMap;
 
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::endpoint::v3 as pb;
+use envoy_types::pb::google::protobuf;
 use ir::Name;
 use model::{EndpointHealth, ObjectRef};
 use prost::Message;
 
-use super::common::{socket_address, text_struct, uint32};
+use super::common::{socket_address, text_struct, text_value, uint32};
 use crate::{Resource, ResourceKey, ResourceType, canonical};
 
 /// The short path of endpoint churn: no references, nothing but this one message. A set without endpoints is
@@ -73,13 +74,26 @@ fn endpoint(endpoint: &ir::LbEndpoint) -> pb::LbEndpoint {
 
 /// What subsets choose by, and which TLS the endpoint takes.
 fn metadata(labels: &[(Name, Name)], mtls: bool) -> Option<core::Metadata> {
-    let lb = (!labels.is_empty()).then(|| {
-        ("envoy.lb".to_string(), text_struct(labels.iter().map(|(key, value)| (key, value))))
-    });
+    let lb = (!labels.is_empty()).then(|| ("envoy.lb".to_string(), label_struct(labels)));
     let tls = mtls.then(|| {
         let entry = text_struct([(&"isthmus".into(), &"mtls".into())]);
         ("envoy.transport_socket_match".to_string(), entry)
     });
     let filter_metadata: HashMap<_, _> = lb.into_iter().chain(tls).collect();
     (!filter_metadata.is_empty()).then(|| core::Metadata { filter_metadata, ..Default::default() })
+}
+
+/// A label with several values is a list: the endpoint is in the subset of each (`list_as_any`).
+fn label_struct(labels: &[(Name, Name)]) -> protobuf::Struct {
+    let fields = labels.chunk_by(|a, b| a.0 == b.0).map(|same| {
+        let mut values: Vec<_> = same.iter().map(|(_, value)| text_value(value)).collect();
+        let value = match values.len() {
+            1 => values.remove(0),
+            _ => protobuf::Value {
+                kind: Some(protobuf::value::Kind::ListValue(protobuf::ListValue { values })),
+            },
+        };
+        (same[0].0.to_string(), value)
+    });
+    protobuf::Struct { fields: fields.collect() }
 }

@@ -5,6 +5,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatchAndSubstitute;
 use pb::config::{KeyValuePair, Rule};
 
 use super::common::regex;
+use super::paths::escape_regex;
 
 /// The rules run in this order and the last that finds something counts: so the header goes before baggage.
 pub(super) fn extract(carrier: &ir::LaneCarrier) -> pb::Config {
@@ -15,9 +16,10 @@ pub(super) fn extract(carrier: &ir::LaneCarrier) -> pb::Config {
         regex_value_rewrite: rewrite,
         ..Default::default()
     };
-    let member = baggage.replace('.', r"\.");
+    let member = member_pattern(baggage);
     let rewrite = RegexMatchAndSubstitute {
-        pattern: Some(regex(format!(r"^(?:.*,)?\s*{member}\s*=\s*([^,;\s]+).*$"))),
+        // Baggage without the member must come out empty, which is no lane: what does not match stays as it is.
+        pattern: Some(regex(format!(r"^(?:(?:.*,)?{member}([^,;\s]+).*|.*)$"))),
         substitution: r"\1".to_string(),
     };
     let rule = |header: &str, value| Rule {
@@ -29,4 +31,9 @@ pub(super) fn extract(carrier: &ir::LaneCarrier) -> pb::Config {
         request_rules: vec![rule("baggage", lane(Some(rewrite))), rule(header, lane(None))],
         ..Default::default()
     }
+}
+
+/// The name of a member of `baggage` with what stands before its value.
+pub(super) fn member_pattern(baggage: &str) -> String {
+    format!(r"\s*{}\s*=\s*", escape_regex(baggage))
 }

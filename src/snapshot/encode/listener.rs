@@ -11,7 +11,7 @@ use tls::common_tls_context::{CombinedCertificateValidationContext, ValidationCo
 use super::cluster::BUFFER_LIMIT;
 use super::common::{ads, any, boolean, is_laid_over, keys, socket_address, udp_address, uint32};
 use super::{access, connection, dns, intake, stream, upstream_tls};
-use crate::{Resource, ResourceType, canonical};
+use crate::{Resource, ResourceType};
 
 /// One listener with a filter chain for each TLS identity. It holds no map and names its route tables and secrets, so
 /// that of what people edit daily only the back ends of whole connections change it ([`ir::StreamForward`]): a new
@@ -42,6 +42,7 @@ pub(crate) fn listener(listener: &ir::Listener) -> Resource {
             Handler::Http(http) => refs.extend(keys(ResourceType::Route, [&http.route_table])),
             Handler::Tcp(to) => refs.extend(keys(ResourceType::Cluster, stream::clusters(to))),
         }
+        refs.extend(keys(ResourceType::Extension, &chain.access));
         if let Some(tls) = &chain.tls {
             let authorities = tls.client.iter().map(|client| &client.authorities);
             let secrets = tls.secrets.iter().chain(authorities);
@@ -50,11 +51,13 @@ pub(crate) fn listener(listener: &ir::Listener) -> Resource {
     }
     refs.sort();
     refs.dedup();
-    let mut body = message.encode_to_vec();
-    if chains.iter().any(|chain| chain.access.is_some()) {
-        canonical::sort_maps("envoy.config.listener.v3.Listener", &mut body);
-    }
-    Resource::new(ResourceType::Listener, name.clone(), &body, refs, origin.as_slice())
+    Resource::new(
+        ResourceType::Listener,
+        name.clone(),
+        &message.encode_to_vec(),
+        refs,
+        origin.as_slice(),
+    )
 }
 
 pub(crate) fn udp_listener(listener: &ir::UdpListener) -> Resource {
@@ -136,6 +139,10 @@ fn chain(chain: &ir::FilterChain) -> pb::FilterChain {
         // Whoever reads the bytes would have to know which protocol was chosen.
         Handler::Tcp(to) => ("envoy.filters.network.tcp_proxy", any(&stream::tcp_proxy(to)), &[]),
     };
+    let network_filter = pb::Filter {
+        name: filter.to_string(),
+        config_type: Some(pb::filter::ConfigType::TypedConfig(config)),
+    };
     pb::FilterChain {
         name: name.to_string(),
         filter_chain_match: match matches {
@@ -147,20 +154,9 @@ fn chain(chain: &ir::FilterChain) -> pb::FilterChain {
                 ..Default::default()
             }),
         },
-        filters: access
-            .iter()
-            .flat_map(|access| access::network(access, name))
-            .chain([network_filter(filter, config)])
-            .collect(),
+        filters: access.iter().map(access::of_connections).chain([network_filter]).collect(),
         transport_socket: tls.as_ref().map(|tls| transport_socket(tls, alpn)),
         ..Default::default()
-    }
-}
-
-pub(super) fn network_filter(name: &str, config: Any) -> pb::Filter {
-    pb::Filter {
-        name: name.to_string(),
-        config_type: Some(pb::filter::ConfigType::TypedConfig(config)),
     }
 }
 

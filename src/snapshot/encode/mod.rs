@@ -16,6 +16,7 @@ mod forward;
 mod headers;
 mod intake;
 mod lane;
+mod lane_entry;
 mod listener;
 mod paths;
 mod redirect;
@@ -29,7 +30,7 @@ mod stream;
 mod tests;
 mod upstream_tls;
 
-pub(crate) use access::jwt;
+pub(crate) use access::{connections, jwt};
 pub(crate) use cluster::cluster;
 pub use common::BROKEN_REFERENCE;
 pub(crate) use common::is_laid_over;

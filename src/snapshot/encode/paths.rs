@@ -63,19 +63,24 @@ pub(super) fn grpc_method(
     service: Option<&StringMatch>,
     method: Option<&StringMatch>,
 ) -> PathSpecifier {
-    let part = |part: Option<&StringMatch>| match part {
-        None => "[^/]+".to_string(),
-        Some(StringMatch::Exact(name)) => escape_regex(name),
-        Some(StringMatch::Regex(pattern)) => format!("(?:{pattern})"),
-    };
     match (service, method) {
         (None, None) => PathSpecifier::Prefix("/".to_string()),
         (Some(StringMatch::Exact(service)), None) => PathSpecifier::Prefix(format!("/{service}/")),
         (Some(StringMatch::Exact(service)), Some(StringMatch::Exact(method))) => {
             PathSpecifier::Path(format!("/{service}/{method}"))
         }
-        _ => PathSpecifier::SafeRegex(regex(format!("/{}/{}", part(service), part(method)))),
+        _ => PathSpecifier::SafeRegex(regex(grpc_pattern(service, method))),
     }
+}
+
+/// RE2 of the paths of these methods.
+pub(super) fn grpc_pattern(service: Option<&StringMatch>, method: Option<&StringMatch>) -> String {
+    let part = |part: Option<&StringMatch>| match part {
+        None => "[^/]+".to_string(),
+        Some(StringMatch::Exact(name)) => escape_regex(name),
+        Some(StringMatch::Regex(pattern)) => format!("(?:{pattern})"),
+    };
+    format!("/{}/{}", part(service), part(method))
 }
 
 /// RE2 that matches exactly this text.

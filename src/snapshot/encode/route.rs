@@ -5,8 +5,10 @@ use envoy_types::pb::envoy::config::route::v3 as pb;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-use super::access;
+use super::common::any;
+use super::connection::LANE_ENTRY;
 use super::rules::{clusters_of, virtual_host};
+use super::{access, lane_entry};
 use crate::{Resource, ResourceKey, ResourceType, canonical};
 
 /// Number of `RouteConfiguration.virtual_hosts`.
@@ -34,7 +36,7 @@ impl TableCache {
     /// A `RouteConfiguration` is its fields one after the other in order of number, so the virtual hosts can be put
     /// between what comes before (the name) and what comes behind (everything else).
     pub(crate) fn encode(&mut self, table: &ir::RouteTable) -> Resource {
-        let ir::RouteTable { name, virtual_hosts, access, origin } = table;
+        let ir::RouteTable { name, virtual_hosts, lanes: _, access, origin } = table;
         self.update(virtual_hosts, access.as_ref());
         let mut body =
             pb::RouteConfiguration { name: name.to_string(), ..Default::default() }.encode_to_vec();
@@ -42,7 +44,7 @@ impl TableCache {
         for host in &self.hosts {
             body.extend_from_slice(&host.field);
         }
-        let mut rest = settings(access.as_deref()).encode_to_vec();
+        let mut rest = settings(table).encode_to_vec();
         if access.is_some() {
             canonical::sort_maps("envoy.config.route.v3.RouteConfiguration", &mut rest);
         }
@@ -117,11 +119,14 @@ impl TableCache {
 }
 
 /// Everything in the message but the name and the virtual hosts.
-fn settings(access: Option<&ir::Access>) -> pb::RouteConfiguration {
+fn settings(table: &ir::RouteTable) -> pb::RouteConfiguration {
+    let lanes = table.lanes.as_deref();
+    let lanes = lanes.map(|entry| (LANE_ENTRY.to_string(), any(&lane_entry::per_table(entry))));
+    let access = table.access.as_deref().into_iter().flat_map(access::per_route);
     pb::RouteConfiguration {
         // Gateway API's host names have no port; clients on ports other than 80 and 443 send one.
         ignore_port_in_host_matching: true,
-        typed_per_filter_config: access.into_iter().flat_map(access::per_route).collect(),
+        typed_per_filter_config: access.chain(lanes).collect(),
         ..Default::default()
     }
 }
@@ -148,6 +153,6 @@ pub(super) fn plain(table: &ir::RouteTable) -> pb::RouteConfiguration {
     pb::RouteConfiguration {
         name: table.name.to_string(),
         virtual_hosts: table.virtual_hosts.iter().map(|host| virtual_host(host)).collect(),
-        ..settings(table.access.as_deref())
+        ..settings(table)
     }
 }

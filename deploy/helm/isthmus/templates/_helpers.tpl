@@ -42,6 +42,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* Whether the CA of the mesh is ours to make: not empty. */}}
+{{- define "isthmus.ownCa" -}}
+{{- if and .Values.mesh.enabled (not .Values.mesh.ca.secretName) }}yes{{ end -}}
+{{- end -}}
+
 {{- define "isthmus.xdsSecret" -}}
 {{- default (printf "%s-xds" (include "isthmus.name" .)) .Values.xds.tls.secretName -}}
 {{- end -}}
@@ -49,4 +54,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{/* The name by which gateways of all namespaces reach the control plane; the certificate has it. */}}
 {{- define "isthmus.xdsHost" -}}
 {{- printf "%s-xds.%s.svc" (include "isthmus.name" .) .Release.Namespace -}}
+{{- end -}}
+
+{{/* Not empty where pods get sidecars: these find the control plane as the Envoys of Gateways do. */}}
+{{- define "isthmus.injection" -}}
+{{- if and .Values.injection.enabled .Values.fleet.enabled .Values.mesh.enabled -}}yes{{- end -}}
 {{- end -}}

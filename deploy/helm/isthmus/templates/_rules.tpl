@@ -76,4 +76,11 @@
   resources: [tokenreviews]
   verbs: [create]
 {{- end }}
+{{- if include "isthmus.injection" . }}
+# Who signs the certificate of the webhook is written there.
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [mutatingwebhookconfigurations]
+  resourceNames: [{{ include "isthmus.clusterName" . }}-inject]
+  verbs: [get, patch]
+{{- end }}
 {{- end -}}

@@ -1,5 +1,6 @@
-//! A CA of its own and a certificate from it, as PEM.
+//! A CA of its own and the certificate of a server from it, as PEM: of the xDS port (`isthmus certificate`), of the webhook.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
@@ -16,7 +17,8 @@ const CA_DAYS: u32 = 3650;
 /// Clocks differ.
 const EARLY: Duration = Duration::from_secs(3600);
 
-pub(super) struct Bundle {
+/// Never printed: it holds keys.
+pub struct Bundle {
     pub certificate: String,
     pub key: String,
     pub ca: String,
@@ -24,7 +26,11 @@ pub(super) struct Bundle {
 }
 
 impl Bundle {
-    pub(super) fn make(dns: &[String], days: u16, now: SystemTime) -> Result<Self, String> {
+    /// With a CA of its own.
+    ///
+    /// # Errors
+    /// Where the names are none, in the words of the library.
+    pub fn make(dns: &[String], days: u16, now: SystemTime) -> Result<Self, String> {
         let key = KeyPair::generate().map_err(|e| format!("cannot make a key: {e}"))?;
         let ca = authority(now).self_signed(&key).map_err(|e| format!("cannot make a CA: {e}"))?;
         let empty = Self {
@@ -37,7 +43,10 @@ impl Bundle {
     }
 
     /// A new certificate from the same CA; from a new one where that cannot be used any more.
-    pub(super) fn renew(self, dns: &[String], days: u16, now: SystemTime) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// Where the names are none, in the words of the library.
+    pub fn renew(self, dns: &[String], days: u16, now: SystemTime) -> Result<Self, String> {
         let life = Duration::from_secs(u64::from(days) * DAY.as_secs());
         match times(&self.ca) {
             Some((_, end)) if end > now + life && KeyPair::from_pem(&self.ca_key).is_ok() => {
@@ -52,7 +61,7 @@ impl Bundle {
         let ca_key = KeyPair::from_pem(&self.ca_key).map_err(wrong)?;
         let issuer = Issuer::new(authority(now), ca_key);
         let mut params = CertificateParams::new(dns).map_err(wrong)?;
-        params.distinguished_name.push(DnType::CommonName, "Isthmus xDS");
+        params.distinguished_name.push(DnType::CommonName, "Isthmus");
         params.not_before = (now - EARLY).into();
         params.not_after = (now + DAY * u32::from(days)).into();
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -63,12 +72,17 @@ impl Bundle {
         Ok(Self { certificate: certificate.pem(), key: key.serialize_pem(), ..self })
     }
 
-    /// Whether it is for these names, of its CA, and has more than half of its time left.
-    pub(super) fn is_fresh(&self, dns: &[String], now: SystemTime) -> bool {
+    /// Whether it is for these names, or addresses, of its CA, and has more than half of its time left.
+    #[must_use]
+    pub fn is_fresh(&self, dns: &[String], now: SystemTime) -> bool {
         let fits = |leaf: &X509Certificate<'_>, ca: &X509Certificate<'_>| {
             let names = leaf.subject_alternative_name().ok().flatten();
             let names: Vec<_> = names.iter().flat_map(|san| &san.value.general_names).collect();
-            let has = |name: &String| names.contains(&&GeneralName::DNSName(name));
+            let has = |name: &String| match name.parse::<IpAddr>() {
+                Ok(IpAddr::V4(ip)) => names.contains(&&GeneralName::IPAddress(&ip.octets())),
+                Ok(IpAddr::V6(ip)) => names.contains(&&GeneralName::IPAddress(&ip.octets())),
+                Err(_) => names.contains(&&GeneralName::DNSName(name)),
+            };
             dns.iter().all(has) && leaf.verify_signature(Some(ca.public_key())).is_ok()
         };
         let (Some(leaf), Some(ca)) = (der(&self.certificate), der(&self.ca)) else { return false };
@@ -89,7 +103,7 @@ impl Bundle {
 /// The same for each certificate that it signs: the name by which the CA is found.
 fn authority(now: SystemTime) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "Isthmus xDS CA");
+    params.distinguished_name.push(DnType::CommonName, "Isthmus CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.not_before = (now - EARLY).into();
@@ -131,6 +145,14 @@ mod tests {
         assert!(!bundle.is_fresh(&names(&["c.b.svc"]), now));
         let other = Bundle::make(&dns, 100, now).unwrap();
         assert!(!Bundle { ca: other.ca, ..bundle }.is_fresh(&dns, now), "another CA's");
+    }
+
+    #[test]
+    fn addresses_are_names() {
+        let now = SystemTime::now();
+        let bundle = Bundle::make(&names(&["a.svc", "10.0.0.1", "fd00::1"]), 1, now).unwrap();
+        assert!(bundle.is_fresh(&names(&["10.0.0.1", "fd00::1"]), now));
+        assert!(!bundle.is_fresh(&names(&["10.0.0.2"]), now));
     }
 
     #[test]
