@@ -360,7 +360,8 @@ impl Outbound {
                 names.insert(name.clone(), claim);
             }
         }
-        touched.dns |= entry.headless || !self.names.set(key, names).is_empty();
+        let moved = self.names.set(key, names);
+        touched.dns |= entry.headless || !moved.is_empty();
         for port in &entry.ports {
             let backend = &port.backend;
             let empty = Vec::new();
