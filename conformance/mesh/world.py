@@ -196,6 +196,9 @@ class World:
         for name in names:
             pod = self.pods.pop(name)
             self.tell_pods()
+            # As a pod that ends goes on serving until it is nobody's endpoint any more.
+            machines = [self.edge, *self.pods.values()]
+            eventually(f"nobody calls {name} any more", LIMIT, lambda p=pod: not any(m.has_endpoint(p.v4) for m in machines))
             pod.remove()
 
     def settle(self) -> None:
