@@ -335,7 +335,7 @@ fn what_sidecars_do_with_picks() {
     assert_eq!(read_one!(Service, &service("Direct")).sdk_pick, Some(SdkPick::Direct));
     let parsed = check(
         &service("direct"),
-        &["5:40 warning ISM1106 /metadata/annotations/isthmus.dev~1sdk-pick"],
+        &["5:39 warning ISM1106 /metadata/annotations/isthmus.dev~1sdk-pick"],
     );
     assert_eq!(parsed.objects.len(), 1);
 }
@@ -344,7 +344,7 @@ fn pod(spec: &str, status: &str) -> Arc<model::Pod> {
     read_one!(
         Pod,
         &format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: shop, labels: {{app: web}}}}\nspec: {spec}\nstatus: {status}\n"
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: shop, labels: {{app: web, pod-template-hash: 7d9}}}}\nspec: {spec}\nstatus: {status}\n"
         )
     )
 }
