@@ -332,7 +332,7 @@ fn mesh_tls(mesh: &MeshSettings, found: &[Found]) -> Option<MeshTls> {
     let domains = || std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases);
     let names: Vec<_> =
         identities.iter().flat_map(|id| domains().map(|domain| id.spiffe(domain))).collect();
-    (!names.is_empty()).then_some(MeshTls { names })
+    (!names.is_empty()).then_some(MeshTls { names, whole: false })
 }
 
 /// The cluster of a back end; `None` once the service or port is gone.
@@ -375,6 +375,8 @@ fn cluster(
         Speech::Passthrough => ".passthrough",
         Speech::Udp => ".udp",
     };
+    // Of those that a proxy finds itself nobody knows in which lane they are.
+    let lanes = lanes.filter(|_| discovery == Discovery::Endpoints);
     let NamespacedName { namespace, name } = &key.name;
     let stat_name = format!("{namespace}.{name}.{}{speech}", key.port).into();
     Some(Cluster {

@@ -86,6 +86,8 @@ pub enum LaneFallback {
 pub struct MeshTls {
     /// SPIFFE ids of which the endpoint must have one; empty: nobody is good enough.
     pub names: Vec<Arc<str>>,
+    /// Whether connections are whole: the other side, which cannot look into them, is told not to take them for HTTP.
+    pub whole: bool,
 }
 
 /// The proxy's own certificate and key, which no plan holds.
@@ -94,6 +96,8 @@ pub const IDENTITY: &str = "isthmus/identity";
 pub const ROOTS: &str = "isthmus/roots";
 /// The application protocol by which TLS of the mesh is known.
 pub const MESH_ALPN: &str = "isthmus";
+/// Likewise, with something in it that is not HTTP.
+pub const MESH_ALPN_WHOLE: &str = "isthmus-tcp";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamTls {

@@ -24,7 +24,7 @@ pub use access::{
 };
 pub use cluster::{
     Choice, Cluster, Discovery, EndpointSet, IDENTITY, LaneFallback, LbEndpoint, LocalityEndpoints,
-    MESH_ALPN, MeshTls, ROOTS, Trust, UpstreamProtocol, UpstreamTls,
+    MESH_ALPN, MESH_ALPN_WHOLE, MeshTls, ROOTS, Trust, UpstreamProtocol, UpstreamTls,
 };
 pub use listener::{
     ApiListener, Captured, ChainMatch, ClientValidation, DnsTable, FilterChain, FilterSlot,

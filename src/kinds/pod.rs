@@ -24,7 +24,7 @@ const OF_ONE_POD: [&str; 5] = [
     "statefulset.kubernetes.io/pod-name",
 ];
 
-pub(crate) fn pod(mut meta: Meta, root: At<'_>, report: &mut Report) -> Pod {
+pub(crate) fn pod(mut meta: Meta, root: &At<'_>, report: &mut Report) -> Pod {
     meta.labels.shrink_to_fit();
     for (name, value) in &mut meta.labels {
         (*name, *value) = (shared(name), shared(value));

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use catalog::{Catalog, Key, View};
 use ir::{
     Captured, ClientValidation, FilterChain, FilterSlot, Handler, HttpConnection, IDENTITY, Intake,
-    Listener, MESH_ALPN, Name, Plan, ROOTS, RouteTable, Side, Target, TlsTermination, Transport,
+    Listener, MESH_ALPN, MESH_ALPN_WHOLE, Name, Plan, ROOTS, RouteTable, Side, Target,
+    TlsTermination, Transport,
 };
 use model::{
     AppProtocol, CertificateName, Endpoint, Kind, MeshSettings, MtlsMode, ObjectKey, ObjectRef,
@@ -267,10 +268,20 @@ fn chains_of(
     };
     let mut out = Vec::new();
     if mode != MtlsMode::Disable {
-        let mut chain =
-            chain(name("mesh"), captured(Some(Transport::Tls), &[MESH_ALPN]), web(), origin);
-        chain.tls = Some(mesh_tls(mesh));
-        out.push(chain);
+        let mut of_mesh = |what, protocols: &[&str], handler| {
+            let captured = captured(Some(Transport::Tls), protocols);
+            let mut chain = chain(name(what), captured, handler, origin);
+            chain.tls = Some(mesh_tls(mesh));
+            out.push(chain);
+        };
+        match port.map(|port| port.speaks) {
+            Some(Speaks::Http) => of_mesh("mesh", &[MESH_ALPN], web()),
+            Some(Speaks::Anything) => {
+                of_mesh("mesh", &[MESH_ALPN], web());
+                of_mesh("mesh-tcp", &[MESH_ALPN_WHOLE], tcp());
+            }
+            Some(Speaks::Tcp) | None => of_mesh("mesh", &[MESH_ALPN, MESH_ALPN_WHOLE], tcp()),
+        }
     }
     if mode != MtlsMode::Strict {
         // TLS of the app's own.
@@ -319,7 +330,7 @@ fn mesh_tls(mesh: &MeshSettings) -> TlsTermination {
             required: true,
             names: names.collect(),
         }),
-        // Callers offer `isthmus`, and the chain is chosen by that. Nothing is agreed upon: an HTTP connection would then count
+        // Callers offer theirs, and the chain is chosen by that. Nothing is agreed upon: an HTTP connection would then count
         // as HTTP/1 because its protocol is not h2, and gRPC would be refused.
         alpn: Some(Vec::new()),
     }

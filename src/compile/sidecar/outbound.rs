@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use catalog::{Catalog, Key, View};
 use ir::{
-    Choice, Cluster, Discovery, Name, Plan, RouteTable, Target, UpstreamProtocol, VirtualHost,
+    Choice, Cluster, Discovery, MeshTls, Name, Plan, RouteTable, Target, UpstreamProtocol,
+    VirtualHost,
 };
 use model::{Kind, ObjectKey, ObjectRef, OutboundMode, SdkPick};
 
@@ -26,7 +27,7 @@ use crate::plan::{keep, put};
 use crate::tracker::Tracker;
 
 /// Hosts of other namespaces that a scope remembers.
-const MOST_ASKED: usize = 1000;
+pub(super) const MOST_ASKED: usize = 1000;
 /// How long a proxy waits for a connection to somebody whom it does not know.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -340,7 +341,7 @@ impl Outbound {
         self.reached.remove(backend);
         let name = backend.cluster();
         self.plan.endpoints.remove(&name);
-        for name in [picked(&name), direct(&name), name] {
+        for name in [picked(&name), direct(&name), tcp(&name), name] {
             self.plan.clusters.remove(&name);
         }
         for picked in [false, true] {
@@ -365,7 +366,8 @@ impl Outbound {
                 names.insert(name.clone(), claim);
             }
         }
-        touched.dns |= entry.headless || !self.names.set(key, names).is_empty();
+        let moved = self.names.set(key, names);
+        touched.dns |= entry.headless || !moved.is_empty();
         for port in &entry.ports {
             let backend = &port.backend;
             let empty = Vec::new();
@@ -418,41 +420,53 @@ impl Outbound {
             let picks_moved = self.domains.set(&host(true), picks);
             touched.domains(&host(true), picks_moved);
             touched.streams(self.streams.set(backend, streams));
-            self.update_picked(backend, honour, port.speaks);
+            self.update_variants(backend, honour, port.speaks);
         }
     }
 
-    /// The clusters of calls to instances that the app picked.
-    fn update_picked(&mut self, backend: &BackendKey, honour: bool, speaks: Speaks) {
+    /// The clusters beside the service's own: for instances that the app picked, and for connections that are not looked
+    /// into.
+    fn update_variants(&mut self, backend: &BackendKey, honour: bool, speaks: Speaks) {
         let name = backend.cluster();
-        let (picked, direct) = (picked(&name), direct(&name));
-        let cluster = self.plan.clusters.get(&name).cloned();
-        let cluster = cluster.filter(|c| honour && c.discovery == Discovery::Endpoints);
-        match cluster.as_ref().filter(|_| speaks != Speaks::Tcp) {
-            Some(cluster) => {
-                let cluster = Cluster {
-                    name: picked.clone(),
-                    stat_name: format!("{}.picked", cluster.stat_name).into(),
-                    choice: Choice::Host,
-                    discovery: Discovery::EndpointsOf(name),
-                    ..(**cluster).clone()
-                };
-                put(&mut self.plan.clusters, &picked, cluster);
-            }
-            None => drop(self.plan.clusters.remove(&picked)),
-        }
-        match cluster.filter(|c| speaks != Speaks::Http && c.mesh_tls.is_some()) {
-            Some(cluster) => {
-                let cluster = Cluster {
-                    name: direct.clone(),
-                    stat_name: format!("{}.direct", cluster.stat_name).into(),
+        let base = self.plan.clusters.get(&name).cloned();
+        let shared = || Discovery::EndpointsOf(name.clone());
+        let whole =
+            |cluster: &Cluster| cluster.mesh_tls.clone().map(|tls| MeshTls { whole: true, ..tls });
+        let variant = |cluster: &Cluster, name: &Name, what: &str| Cluster {
+            name: name.clone(),
+            stat_name: format!("{}.{what}", cluster.stat_name).into(),
+            ..cluster.clone()
+        };
+        let picks = base.as_ref().filter(|c| honour && c.discovery == Discovery::Endpoints);
+        let (picked, direct, tcp) = (picked(&name), direct(&name), tcp(&name));
+        let all = [
+            picks.filter(|_| speaks != Speaks::Tcp).map(|base| Cluster {
+                choice: Choice::Host,
+                discovery: shared(),
+                ..variant(base, &picked, "picked")
+            }),
+            picks.filter(|base| speaks != Speaks::Http && base.mesh_tls.is_some()).map(|base| {
+                Cluster {
                     choice: Choice::Turn,
                     discovery: Discovery::OriginalDestination { from: Vec::new() },
-                    ..(*cluster).clone()
-                };
-                put(&mut self.plan.clusters, &direct, cluster);
+                    mesh_tls: whole(base),
+                    ..variant(base, &direct, "direct")
+                }
+            }),
+            base.as_ref().filter(|_| speaks == Speaks::Anything).map(|base| Cluster {
+                discovery: match &base.discovery {
+                    Discovery::Endpoints => shared(),
+                    other => other.clone(),
+                },
+                mesh_tls: whole(base),
+                ..variant(base, &tcp, "tcp")
+            }),
+        ];
+        for (name, cluster) in [picked, direct, tcp].iter().zip(all) {
+            match cluster {
+                Some(cluster) => drop(put(&mut self.plan.clusters, name, cluster)),
+                None => drop(self.plan.clusters.remove(name)),
             }
-            None => drop(self.plan.clusters.remove(&direct)),
         }
     }
 
@@ -631,7 +645,11 @@ impl Outbound {
         let object = ObjectKey { kind: claim.backend.kind, name: claim.backend.name.clone() };
         let Some(entry) = self.entries.get(&object) else { return };
         let own = claim.backend.cluster();
-        let cluster = if claim.direct { direct(&own) } else { own };
+        let cluster = match (claim.direct, claim.speaks) {
+            (true, _) => direct(&own),
+            (false, Speaks::Anything) => tcp(&own),
+            (false, _) => own,
+        };
         // There is a table for the port: whoever speaks anything has hosts in it.
         let http = (claim.speaks == Speaks::Anything).then_some(sight);
         let listener = listeners::address(key, &cluster, http, &entry.origin);
@@ -733,6 +751,10 @@ fn picked(cluster: &Name) -> Name {
 
 fn direct(cluster: &Name) -> Name {
     format!("{cluster}/direct").into()
+}
+
+fn tcp(cluster: &Name) -> Name {
+    format!("{cluster}/tcp").into()
 }
 
 fn host_name(host: &Host) -> Name {

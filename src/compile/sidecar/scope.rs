@@ -66,7 +66,7 @@ pub(super) fn sight(view: &View<'_>, key: &ScopeKey, asked: &BTreeSet<ObjectKey>
     let egress = document.and_then(|scope: &Arc<SidecarScope>| scope.egress.as_deref());
     let outbound = document.and_then(|scope| scope.outbound).unwrap_or(mesh.outbound);
     let services = match egress {
-        Some(egress) => chosen(view, egress, &key.namespace),
+        Some(egress) => chosen(view, egress),
         None => {
             let own = KINDS.into_iter().flat_map(|kind| view.names_in(kind, &key.namespace));
             let called = called(view, &key.namespace);
@@ -85,16 +85,11 @@ fn called(view: &View<'_>, own: &Arc<str>) -> Vec<ObjectKey> {
     parents.filter(|service| service.name.namespace != *own).collect()
 }
 
-fn chosen(
-    view: &View<'_>,
-    egress: &[Egress],
-    own: &Arc<str>,
-) -> BTreeMap<ObjectKey, Option<BTreeSet<u16>>> {
+fn chosen(view: &View<'_>, egress: &[Egress]) -> BTreeMap<ObjectKey, Option<BTreeSet<u16>>> {
     let mut out: BTreeMap<ObjectKey, Option<BTreeSet<u16>>> = BTreeMap::new();
     for Egress { port, hosts, pointer: _ } in egress {
         for (host, kind) in hosts.iter().flat_map(|host| KINDS.map(|kind| (host, kind))) {
             let namespaces: Vec<&Arc<str>> = match &host.namespace {
-                Some(namespace) if **namespace == *"." => vec![own],
                 Some(namespace) => vec![namespace],
                 None => view.namespaces_with(kind).collect(),
             };

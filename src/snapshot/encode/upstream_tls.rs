@@ -4,7 +4,7 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as pb;
 use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
-use ir::{IDENTITY, MESH_ALPN, ROOTS, Trust};
+use ir::{IDENTITY, MESH_ALPN, MESH_ALPN_WHOLE, ROOTS, Trust};
 use model::CertificateName;
 use pb::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType};
 use pb::subject_alt_name_matcher::SanType;
@@ -43,10 +43,19 @@ pub(super) fn transport_socket(tls: &ir::UpstreamTls) -> TransportSocket {
     }
 }
 
-/// TLS toward endpoints that take that of the mesh. The two secrets are laid over the snapshot of each proxy that has an
-/// identity: no plan holds them, and so no reference is noted.
-pub(super) fn mesh(tls: &ir::MeshTls) -> TransportSocketMatch {
-    let ir::MeshTls { names } = tls;
+/// For endpoints that take TLS of the mesh.
+pub(super) fn mesh_match(tls: &ir::MeshTls) -> TransportSocketMatch {
+    TransportSocketMatch {
+        name: "mesh".to_string(),
+        r#match: Some(text_struct([(&"isthmus".into(), &"mtls".into())])),
+        transport_socket: Some(mesh(tls)),
+    }
+}
+
+/// TLS of the mesh. The two secrets are laid over the snapshot of each proxy that has an identity: no plan holds them, and so
+/// no reference is noted.
+pub(super) fn mesh(tls: &ir::MeshTls) -> TransportSocket {
+    let ir::MeshTls { names, whole } = tls;
     let names: Vec<_> = names.iter().map(|id| CertificateName::Uri(id.clone())).collect();
     let trust = if names.is_empty() { Trust::Nobody } else { Trust::Authorities(ROOTS.into()) };
     let context = pb::UpstreamTlsContext {
@@ -58,18 +67,14 @@ pub(super) fn mesh(tls: &ir::MeshTls) -> TransportSocketMatch {
             }),
             tls_certificate_sds_secret_configs: vec![secret_from_ads(&IDENTITY.into())],
             validation_context_type: Some(validation(&trust, &names)),
-            alpn_protocols: vec![MESH_ALPN.to_string()],
+            alpn_protocols: vec![(if *whole { MESH_ALPN_WHOLE } else { MESH_ALPN }).to_string()],
             ..Default::default()
         }),
         ..Default::default()
     };
-    TransportSocketMatch {
-        name: "mesh".to_string(),
-        r#match: Some(text_struct([(&"isthmus".into(), &"mtls".into())])),
-        transport_socket: Some(TransportSocket {
-            name: "envoy.transport_sockets.tls".to_string(),
-            config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
-        }),
+    TransportSocket {
+        name: "envoy.transport_sockets.tls".to_string(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
     }
 }
 
