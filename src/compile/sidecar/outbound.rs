@@ -212,18 +212,24 @@ impl Outbound {
         let next =
             scope::sight(&view, &self.key, &asked.flat_map(|host| host.services()).collect());
         self.tracker.set(Piece::Sight, view.into_reads());
+        let own = &self.key.namespace;
+        let others = directory.namespaces().filter(|other| *other != own).cloned();
+        let (ports, namespaces) = match next.on_demand {
+            true => (directory.ports().collect(), others.collect()),
+            false => (BTreeSet::new(), Vec::new()),
+        };
+        if self.sight.as_ref() == Some(&next)
+            && (&self.ports, &self.namespaces) == (&ports, &namespaces)
+        {
+            return;
+        }
+        (self.ports, self.namespaces) = (ports, namespaces);
         let empty = BTreeMap::new();
         let old = self.sight.as_ref().map_or(&empty, |sight| &sight.services);
         let differs =
             |(key, ports): &(&ObjectKey, &Option<BTreeSet<u16>>)| old.get(*key) != Some(*ports);
         todo.extend(next.services.iter().filter(differs).map(|(key, _)| key.clone()));
         todo.extend(old.keys().filter(|key| !next.services.contains_key(*key)).cloned());
-        let own = &self.key.namespace;
-        let others = directory.namespaces().filter(|other| *other != own).cloned();
-        (self.ports, self.namespaces) = match next.on_demand {
-            true => (directory.ports().collect(), others.collect()),
-            false => (BTreeSet::new(), Vec::new()),
-        };
         touched.everywhere = true;
         touched.any = true;
         self.sight = Some(next);
