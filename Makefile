@@ -8,7 +8,7 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-gateway-mesh conformance-capture conformance-install conformance-identity conformance-outage conformance-mesh bench bench-gate bench-kubernetes bench-mesh fuzz fmt lint manifests manifests-check envoy
+.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-gateway-mesh conformance-capture conformance-fleet conformance-inject conformance-install conformance-identity conformance-outage conformance-mesh bench bench-gate bench-kubernetes bench-mesh fuzz fmt lint manifests manifests-check envoy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ dev: ## build, fetch a real Envoy, run control plane + gateway + three echo serv
 test: ## all tests, real Envoy included
 	$(WITH_ENVOY) $(CARGO) test --workspace --locked
 
-conformance: conformance-envoy conformance-xds conformance-registries conformance-install conformance-capture conformance-fleet conformance-gateway-api conformance-gateway-mesh ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
+conformance: conformance-envoy conformance-xds conformance-registries conformance-inject conformance-install conformance-capture conformance-fleet conformance-gateway-api conformance-gateway-mesh ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
 
 conformance-envoy: ## real Envoy: routing, edits under load, restarts, mistakes
 	$(WITH_ENVOY) $(CARGO) test --locked --package isthmus --test envoy
@@ -45,6 +45,9 @@ conformance-capture: ## what `isthmus capture` redirects, with real sockets in n
 
 conformance-fleet: ## the fleets of Gateways before a real Kubernetes API server: edits by hand, rolling updates, credentials, permissions
 	conformance/fleet/run.sh
+
+conformance-inject: ## which pods get a sidecar before a real Kubernetes API server, outages and new certificates of the webhook
+	conformance/kubernetes/inject.sh
 
 conformance-install: ## CRDs, chart, permissions and plain manifests before a real Kubernetes API server
 	conformance/install/run.sh

@@ -218,6 +218,7 @@ fn listener(at: SocketAddr, cluster: &str, tls: &str) -> String {
           - name: router
             typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
           route_config:
+            validate_clusters: false
             virtual_hosts: [{{name: all, domains: ['*'], routes: [{{match: {{prefix: /}}, route: {{cluster: {cluster}}}}}]}}]
 {tls}  clusters:
 ",

@@ -25,6 +25,8 @@ profiles=GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP
 mesh_features=Mesh,MeshClusterIPMatching,MeshConsumerRoute,MeshHTTPRouteBackendRequestHeaderModification,MeshHTTPRouteNamedRouteRule
 mesh_features+=,MeshHTTPRouteQueryParamMatching,MeshHTTPRouteRedirectPath,MeshHTTPRouteRedirectPort,MeshHTTPRouteRewritePath
 mesh_features+=,MeshHTTPRouteSchemeRedirect,HTTPRoute303RedirectStatusCode,HTTPRoute307RedirectStatusCode,HTTPRoute308RedirectStatusCode
+# Tests of a mesh ask for these as well.
+mesh_features+=,HTTPRouteParentRefPort,HTTPRouteResponseHeaderModification
 variant=standard inside=inside.sh report=yes work='' bed=() suite=()
 export ISTHMUS_JUDGE_DEBUG='' ISTHMUS_JUDGE_KEEP=''
 while [[ $# -gt 0 ]]; do

@@ -19,6 +19,8 @@ from net import PUBLIC, Host, run
 
 APP_USER, ENVOY_USER = 1000, 1337
 ADMIN = 15000
+# How long connections live on that the present listeners would not take any more.
+DRAIN = 5
 Answer = dict[str, Any]
 
 
@@ -53,7 +55,7 @@ class Machine(Host):
         file.chmod(0o600)
         self.envoys += 1
         self.envoy = self.start(
-            "envoy", ENVOY_USER, PUBLIC / "envoy", "-c", file, "--concurrency", 1, "--use-dynamic-base-id", "-l", level, "--log-format", "%L %v"
+            "envoy", ENVOY_USER, PUBLIC / "envoy", "-c", file, "--concurrency", 1, "--use-dynamic-base-id", "--drain-time-s", DRAIN, "-l", level, "--log-format", "%L %v"
         )
 
     def stop_envoy(self) -> None:
@@ -110,7 +112,7 @@ class Pod(Machine):
         self.app, self.namespace, self.account, self.mesh = app, namespace, app, mesh
         # Where it is known, if not as a pod.
         self.registry = registry
-        self.labels = {"app": app, **(labels or {})}
+        self.labels = {**({} if registry else {"app": app}), **(labels or {})}
         self.socket = PUBLIC / f"{name}.socket"
         self.forget = forget
         # Nobody but the application's user reads what is its own.

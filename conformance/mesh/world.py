@@ -73,8 +73,10 @@ def of_service(name: str, namespace: str = "", **more: Any) -> Json:
     return {"group": "", "kind": "Service", "name": name, **({"namespace": namespace} if namespace else {}), **more}
 
 
-def access(namespace: str, name: str, target: str, action: str, *rules: Json, **more: Any) -> Json:
-    return make("AccessPolicy", namespace, name, spec={"targetRefs": [of_service(target)], "action": action, "rules": list(rules), **more})
+def access(namespace: str, name: str, target: str, action: str, *rules: Json, port: str = "", **more: Any) -> Json:
+    """For a service, or for one of its ports by name."""
+    ref = of_service(target, **({"sectionName": port} if port else {}))
+    return make("AccessPolicy", namespace, name, spec={"targetRefs": [ref], "action": action, "rules": list(rules), **more})
 
 
 class World:

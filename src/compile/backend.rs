@@ -375,6 +375,8 @@ fn cluster(
         Speech::Passthrough => ".passthrough",
         Speech::Udp => ".udp",
     };
+    // Of those that a proxy finds itself nobody knows in which lane they are.
+    let lanes = lanes.filter(|_| discovery == Discovery::Endpoints);
     let NamespacedName { namespace, name } = &key.name;
     let stat_name = format!("{namespace}.{name}.{}{speech}", key.port).into();
     Some(Cluster {

@@ -332,6 +332,58 @@ fn a_bootstrap_with_a_token_is_a_file_for_its_owner() {
     assert_eq!(run("127.0.0.1:18000").exit, Exit::Unreachable);
 }
 
+/// Without a kernel: what it would do, by both programs.
+#[test]
+fn a_capture_is_shown_before_it_is_done() {
+    for (line, has) in [
+        ("capture --dry-run --no-dns", "# nft -f -\ntable inet isthmus {}\n"),
+        ("capture --dry-run --dns-server 10.0.0.1", "ip daddr 10.0.0.1/32 udp dport 53 redirect"),
+        ("capture --dry-run --iptables --no-dns", "# ip6tables-restore --noflush\n*nat\n"),
+        ("capture --dry-run --remove", "delete table inet isthmus\n"),
+    ] {
+        let said = isthmus(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!((said.exit, said.err.as_str()), (Exit::Ok, ""), "{line}");
+        assert!(said.out.contains(has), "{line}: {}", said.out);
+    }
+}
+
+#[test]
+fn workloads_of_a_file_get_their_sidecars_and_mistakes_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("all.yaml");
+    let text =
+        "# kept\nkind: Service\n---\nkind: Pod\nmetadata: {name: a}\nspec: {containers: []}\n";
+    let inject = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        isthmus(&["inject", "--image", "isthmus", "-f", file.to_str().unwrap()])
+    };
+    let said = inject(text);
+    assert_eq!((said.exit, said.err.as_str()), (Exit::Ok, ""));
+    assert!(said.out.starts_with("# kept\nkind: Service\n---\n"), "{}", said.out);
+    assert!(said.out.contains("name: isthmus-proxy"), "{}", said.out);
+    let said =
+        inject("kind: Pod\nmetadata: {name: a, annotations: {isthmus.dev/dns: x}}\nspec: {}\n");
+    assert_eq!(said.exit, Exit::Invalid);
+    assert!(said.err.contains("error ISM2202 Pod a /metadata/annotations/"), "{}", said.err);
+    let said = isthmus(&["inject", "--image", "isthmus", "-f", "/nowhere"]);
+    assert_eq!(said.exit, Exit::Unreachable);
+}
+
+#[test]
+fn a_machine_gets_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = "inject --host --namespace shop --registry infra/n1 --service orders --ip 10.0.0.9 --xds 127.0.0.1:18000 \
+                --no-dns --to";
+    let mut words: Vec<&str> = line.split_whitespace().collect();
+    words.push(dir.path().to_str().unwrap());
+    let said = isthmus(&words);
+    assert_eq!(said.exit, Exit::Ok, "{}", said.err);
+    let rules = dir.path().join("etc/isthmus/sidecar/capture.nft");
+    assert!(std::fs::read_to_string(rules).unwrap().contains("tcp dport 22 return"));
+    assert!(said.out.contains("etc/systemd/system/isthmus-sidecar.service\n"), "{}", said.out);
+    assert!(said.err.contains("/etc/isthmus/sidecar/token/token"), "{}", said.err);
+}
+
 #[test]
 fn a_bootstrap_of_a_grpc_program_is_json() {
     let line = "bootstrap --role grpc --namespace shop --xds 10.0.0.7:18000 --node-id n1 --zone b";

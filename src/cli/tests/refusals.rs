@@ -22,7 +22,7 @@ fn check_with_server(line: &str, exit: Exit, words: &str) {
 fn usage_is_2() {
     check("", Exit::Usage, "Usage: isthmus");
     check("fly", Exit::Usage, "unrecognized subcommand 'fly'");
-    check("get things", Exit::Usage, "known: backendtlspolicies, configmaps");
+    check("get things", Exit::Usage, "known: accesspolicies, backendtlspolicies");
     check("get gateways -n a -A", Exit::Usage, "cannot be used with");
     check("proxy config edge-1 everything", Exit::Usage, "listeners, routes, clusters");
     check("bootstrap --gateway edge --xds a:1", Exit::Usage, "expected NAMESPACE/NAME");
@@ -37,6 +37,21 @@ fn usage_is_2() {
         check(&line, Exit::Usage, "is not for --role grpc");
     }
     check("bootstrap --role grpc --namespace a.b --xds a:1", Exit::Usage, "name of a namespace");
+    for (line, words) in [
+        ("", "--role sidecar needs --namespace NAME and --ip ADDRESS"),
+        ("--namespace a --ip 10.0.0.1", "needs --pod and --account, or --registry and --service"),
+        ("--namespace a --ip 10.0.0.1 --pod b", "--account <NAME>"),
+        ("--namespace a --ip 10.0.0.1 --gateway a/b", "--gateway is not for --role sidecar"),
+        ("--namespace a --ip ten", "invalid value 'ten'"),
+    ] {
+        check(&format!("bootstrap --role sidecar --xds a:1 {line}"), Exit::Usage, words);
+    }
+    check("bootstrap --gateway a/b --xds a:1 --no-dns", Exit::Usage, "is not for --role gateway");
+    check("capture --dry-run --nft --iptables", Exit::Usage, "cannot be used with");
+    check("capture --dry-run --exclude-outbound ten", Exit::Usage, "`ten` is not a network");
+    check("inject -f -", Exit::Usage, "--image <IMAGE>");
+    check("inject --image a -f - --no-dns", Exit::Usage, "isthmus.dev/exclude-outbound-ports");
+    check("inject --host --namespace a", Exit::Usage, "--registry <NS/NAME>");
     check("validate", Exit::Usage, "--file <PATH>");
     check("certificate --secret a --dns b", Exit::Usage, "expected NAMESPACE/NAME");
     check("check --namespaces a", Exit::Usage, "--pre");

@@ -40,7 +40,7 @@ fn service(namespace: &str, name: &str) -> Object {
         headless: false,
         selector: [("app".into(), name.into())].into(),
         external_name: None,
-        sdk_pick: model::SdkPick::Honour,
+        sdk_pick: None,
         register: vec![],
     }))
 }

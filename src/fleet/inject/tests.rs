@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::bootstrap::{Bootstrap, Role, Sidecar, Workload, XdsTls};
+use crate::capture::Capture;
 use crate::find_envoy::Places;
 
 fn options() -> Options {
@@ -64,6 +66,48 @@ fn with_other_options_it_is_as_if_it_had_never_been() {
         let once = documents(&input(&case), &options());
         assert!(there_and_back.text == once.text, "{}", case.display());
     }
+}
+
+fn host() -> Host {
+    let sidecar = Sidecar {
+        namespace: "shop".into(),
+        workload: Workload::Registry { registry: "infra/n1".into(), service: "orders".into() },
+        app: "orders".into(),
+        address: "10.0.0.9".into(),
+        labels: [("app".to_owned(), "orders".to_owned())].into(),
+        dns: true,
+        probes: Vec::new(),
+    };
+    let node_id = sidecar.node_id("orders");
+    let xds = "isthmus.internal:18000".parse().unwrap();
+    let role = Role::Sidecar(Box::new(sidecar));
+    Host {
+        bootstrap: Bootstrap {
+            xds_tls: Some(XdsTls { ca: Host::ca_file(), server_name: None, client: None }),
+            mounted: Some(Host::mounted(true)),
+            ..Bootstrap::new(role, node_id, xds)
+        },
+        capture: Capture {
+            exclude_inbound_ports: vec![22],
+            dns_servers: vec!["127.0.0.53".parse().unwrap()],
+            ..Capture::default()
+        },
+        ca: Some("-----BEGIN CERTIFICATE-----\n(a CA)\n-----END CERTIFICATE-----\n".into()),
+        envoy: "/usr/local/bin/envoy".into(),
+    }
+}
+
+/// The whole script, and that a shell can read it.
+#[test]
+fn of_a_machine() {
+    let script = host().script();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/inject/golden/host.sh");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(path, &script).unwrap();
+    }
+    assert_eq!(script, fs::read_to_string(path).unwrap());
+    let read = std::process::Command::new("sh").args(["-n", path]).status().unwrap();
+    assert!(read.success());
 }
 
 /// Envoy's own word on what a pod's sidecar is started with, the variables filled in as the kubelet does.

@@ -335,7 +335,7 @@ fn what_sidecars_do_with_picks() {
     assert_eq!(read_one!(Service, &service("Direct")).sdk_pick, Some(SdkPick::Direct));
     let parsed = check(
         &service("direct"),
-        &["5:40 warning ISM1106 /metadata/annotations/isthmus.dev~1sdk-pick"],
+        &["5:39 warning ISM1106 /metadata/annotations/isthmus.dev~1sdk-pick"],
     );
     assert_eq!(parsed.objects.len(), 1);
 }

@@ -220,14 +220,20 @@ impl Rules<'_> {
         if self.place.http {
             let host = |text: &Arc<str>| Part::When(Call::Host(pattern(text)));
             let method = |text: &Arc<str>| Part::When(Call::Method(pattern(text)));
-            let path = |text: &Arc<str>| Part::When(Call::Path(pattern(text)));
+            let wide = |text: &Arc<str>| Part::When(Call::Path(written_anyhow(text)));
+            let exact = |text: &Arc<str>| Part::When(Call::Path(pattern(text)));
+            let (these, not_these) = if self.allows {
+                (listed(paths, exact), none_of(not_paths, wide))
+            } else {
+                (listed(paths, wide), none_of(not_paths, exact))
+            };
             parts.extend([
                 listed(hosts, host),
                 none_of(not_hosts, host),
                 listed(methods, method),
                 none_of(not_methods, method),
-                listed(paths, path),
-                none_of(not_paths, path),
+                these,
+                not_these,
             ]);
         } else if of_http.iter().any(|list| !list.is_empty()) {
             parts.push(self.unseen(pointer));
@@ -274,6 +280,20 @@ impl Rules<'_> {
     fn say(&mut self, pointer: &str, code: model::Code, text: &str, hint: &str) {
         self.findings.push(finding(self.policy, pointer, code, text, hint));
     }
+}
+
+/// A path that is refused, however its slashes are written: proxies keep `//` and `%2F` as they are, and many an app takes
+/// them for one slash.
+fn written_anyhow(text: &str) -> TextMatch {
+    let wide = |text: &str| text.split('/').map(escaped).collect::<Vec<_>>().join("(?:/|%2[fF])+");
+    let pattern = match pattern(text) {
+        TextMatch::Exact(text) => wide(&text),
+        TextMatch::Prefix(text) => format!("{}.*", wide(&text)),
+        TextMatch::Suffix(text) => format!(".*{}", wide(&text)),
+        TextMatch::Contains(text) => format!(".*{}.*", wide(&text)),
+        other @ (TextMatch::Present | TextMatch::Regex(_)) => return other,
+    };
+    TextMatch::Regex(pattern.into())
 }
 
 /// As part of a regular expression.

@@ -343,3 +343,21 @@ fn keys_that_a_proxy_would_refuse_are_left_out() {
         assert!(keys::usable(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_path_is_refused_however_its_slashes_are_written() {
+    let calls = |action: AccessAction, target: AccessTarget| {
+        let access = judged(vec![policy(action, vec![to(target)])], true).access.unwrap();
+        let list = access.allowed.clone().unwrap_or_else(|| access.denied.clone());
+        list[0].rules[0].call.clone()
+    };
+    let paths = || texts(&["/a.b/*"]);
+    let these = || AccessTarget { paths: paths(), ..AccessTarget::default() };
+    let others = || AccessTarget { not_paths: paths(), ..AccessTarget::default() };
+    let wide = || Call::Path(TextMatch::Regex(r"(?:/|%2[fF])+a\.b(?:/|%2[fF])+.*".into()));
+    let exact = || Call::Path(TextMatch::Prefix("/a.b/".into()));
+    assert_eq!(calls(AccessAction::Deny, these()), wide());
+    assert_eq!(calls(AccessAction::Deny, others()), Call::Not(Box::new(exact())));
+    assert_eq!(calls(AccessAction::Allow, these()), exact());
+    assert_eq!(calls(AccessAction::Allow, others()), Call::Not(Box::new(wide())));
+}

@@ -32,6 +32,10 @@ pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
         discovery,
         origin,
     } = cluster;
+    // Hosts of an original destination come without metadata that anything could be matched by.
+    let original = matches!(discovery, Discovery::OriginalDestination { .. });
+    let always = mesh_tls.as_ref().filter(|_| original).map(upstream_tls::mesh);
+    let by_metadata = mesh_tls.as_ref().filter(|_| !original).map(upstream_tls::mesh_match);
     let mut message = pb::Cluster {
         name: name.to_string(),
         alt_stat_name: stat_name.to_string(),
@@ -43,8 +47,8 @@ pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
         common_lb_config: Some(load_balancing(choice)),
         circuit_breakers: Some(circuit_breakers()),
         load_balancing_policy: choice::policy(choice),
-        transport_socket: tls.as_ref().map(upstream_tls::transport_socket),
-        transport_socket_matches: mesh_tls.as_ref().map(upstream_tls::mesh).into_iter().collect(),
+        transport_socket: always.or_else(|| tls.as_ref().map(upstream_tls::transport_socket)),
+        transport_socket_matches: by_metadata.into_iter().collect(),
         ..Default::default()
     };
     let refers_to = discover(&mut message, name, discovery);

@@ -7,6 +7,7 @@ use ir::{ChainMatch, Handler, UdpHandler};
 use prost::Message;
 use tls::certificate_validation_context::TrustChainVerification;
 use tls::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType};
+use tls::downstream_tls_context::SessionTicketKeysType;
 
 use super::cluster::BUFFER_LIMIT;
 use super::common::{ads, any, boolean, is_laid_over, keys, socket_address, udp_address, uint32};
@@ -166,7 +167,13 @@ fn transport_socket(termination: &ir::TlsTermination, alpn: &[&str]) -> Transpor
         Some(own) => own.iter().map(ToString::to_string).collect(),
         None => alpn.iter().map(ToString::to_string).collect(),
     };
+    // The certificate of a session that is resumed is not looked at again: RBAC takes such a client for nobody, and without
+    // RBAC it would be let in on the word of a certificate that may have ended, or of a root that is gone.
+    let no_resumption =
+        client.as_ref().map(|_| SessionTicketKeysType::DisableStatelessSessionResumption(true));
     let context = tls::DownstreamTlsContext {
+        disable_stateful_session_resumption: client.is_some(),
+        session_ticket_keys_type: no_resumption,
         // Said also where it is false: Envoy means to change its default.
         require_client_certificate: client.as_ref().map(|client| boolean(client.required)),
         common_tls_context: Some(tls::CommonTlsContext {

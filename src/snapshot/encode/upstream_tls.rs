@@ -43,9 +43,18 @@ pub(super) fn transport_socket(tls: &ir::UpstreamTls) -> TransportSocket {
     }
 }
 
-/// TLS toward endpoints that take that of the mesh. The two secrets are laid over the snapshot of each proxy that has an
-/// identity: no plan holds them, and so no reference is noted.
-pub(super) fn mesh(tls: &ir::MeshTls) -> TransportSocketMatch {
+/// For endpoints that take TLS of the mesh.
+pub(super) fn mesh_match(tls: &ir::MeshTls) -> TransportSocketMatch {
+    TransportSocketMatch {
+        name: "mesh".to_string(),
+        r#match: Some(text_struct([(&"isthmus".into(), &"mtls".into())])),
+        transport_socket: Some(mesh(tls)),
+    }
+}
+
+/// TLS of the mesh. The two secrets are laid over the snapshot of each proxy that has an identity: no plan holds them, and so
+/// no reference is noted.
+pub(super) fn mesh(tls: &ir::MeshTls) -> TransportSocket {
     let ir::MeshTls { names, whole } = tls;
     let names: Vec<_> = names.iter().map(|id| CertificateName::Uri(id.clone())).collect();
     let trust = if names.is_empty() { Trust::Nobody } else { Trust::Authorities(ROOTS.into()) };
@@ -63,13 +72,9 @@ pub(super) fn mesh(tls: &ir::MeshTls) -> TransportSocketMatch {
         }),
         ..Default::default()
     };
-    TransportSocketMatch {
-        name: "mesh".to_string(),
-        r#match: Some(text_struct([(&"isthmus".into(), &"mtls".into())])),
-        transport_socket: Some(TransportSocket {
-            name: "envoy.transport_sockets.tls".to_string(),
-            config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
-        }),
+    TransportSocket {
+        name: "envoy.transport_sockets.tls".to_string(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
     }
 }
 
