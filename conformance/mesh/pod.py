@@ -81,6 +81,10 @@ class Machine(Host):
         """What it holds of one sort of resource: `dynamic_route_configs`, `dynamic_active_clusters` …"""
         return json.loads(self.admin(f"config_dump?resource={kind}")).get("configs", [])
 
+    def has_endpoint(self, address: str) -> bool:
+        """Of a service: where calls went that the mesh knows nothing of stays with a connection that is kept."""
+        return any(f"::{address}:" in line for line in self.admin("clusters").splitlines() if line.startswith(("service/", "meshservice/")))
+
     def wait_live(self, limit: float = 30) -> None:
         def look() -> bool:
             if self.envoy.poll() is not None:
@@ -112,7 +116,7 @@ class Pod(Machine):
         self.app, self.namespace, self.account, self.mesh = app, namespace, app, mesh
         # Where it is known, if not as a pod.
         self.registry = registry
-        self.labels = {"app": app, **(labels or {})}
+        self.labels = {**({} if registry else {"app": app}), **(labels or {})}
         self.socket = PUBLIC / f"{name}.socket"
         self.forget = forget
         # Nobody but the application's user reads what is its own.

@@ -73,8 +73,10 @@ def of_service(name: str, namespace: str = "", **more: Any) -> Json:
     return {"group": "", "kind": "Service", "name": name, **({"namespace": namespace} if namespace else {}), **more}
 
 
-def access(namespace: str, name: str, target: str, action: str, *rules: Json, **more: Any) -> Json:
-    return make("AccessPolicy", namespace, name, spec={"targetRefs": [of_service(target)], "action": action, "rules": list(rules), **more})
+def access(namespace: str, name: str, target: str, action: str, *rules: Json, port: str = "", **more: Any) -> Json:
+    """For a service, or for one of its ports by name."""
+    ref = of_service(target, **({"sectionName": port} if port else {}))
+    return make("AccessPolicy", namespace, name, spec={"targetRefs": [ref], "action": action, "rules": list(rules), **more})
 
 
 class World:
@@ -194,6 +196,9 @@ class World:
         for name in names:
             pod = self.pods.pop(name)
             self.tell_pods()
+            # As a pod that ends goes on serving until it is nobody's endpoint any more.
+            machines = [self.edge, *self.pods.values()]
+            eventually(f"nobody calls {name} any more", LIMIT, lambda p=pod: not any(m.has_endpoint(p.v4) for m in machines))
             pod.remove()
 
     def settle(self) -> None:

@@ -26,7 +26,8 @@ def play(world: World, case: Case) -> None:
     folder.put(
         "chain",
         route("shop", "orders", of_service("orders", port=80), "orders", headers={"x-route": "producer"}),
-        access("shop", "orders-deny", "orders", "Deny", {"to": [{"paths": ["/forbidden*"]}]}),
+        # For one port: where it is none of HTTP, a policy that denies paths denies everything.
+        access("shop", "orders-deny", "orders", "Deny", {"to": [{"paths": ["/forbidden*"]}]}, port="http"),
     )
     ways: dict[str, tuple[str, set[str]]] = {
         "its name": ("http://orders.shop.svc.cluster.local", {"orders-1", "orders-2"}),

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | the SidecarScope of a workload | of its namespace: one that selects it, else one without selector; else the same in the root namespace; of several the older |
 //! | what the scope sees | its `egress`; without one the default scope |
-//! | the default scope | the own namespace, and whatever the app asks for in other namespaces, from the first request on |
+//! | the default scope | the own namespace, what its own routes are for, and whatever the app asks for in other namespaces, from the first request on |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use model::{
 };
 
 use super::services::KINDS;
+use crate::gamma;
 use crate::group::{ScopeKey, SidecarKey};
 
 /// The scope of a workload.
@@ -68,10 +69,20 @@ pub(super) fn sight(view: &View<'_>, key: &ScopeKey, asked: &BTreeSet<ObjectKey>
         Some(egress) => chosen(view, egress),
         None => {
             let own = KINDS.into_iter().flat_map(|kind| view.names_in(kind, &key.namespace));
-            own.chain(asked.iter().cloned()).map(|key| (key, None)).collect()
+            let called = called(view, &key.namespace);
+            own.chain(called).chain(asked.iter().cloned()).map(|key| (key, None)).collect()
         }
     };
     Sight { mesh, outbound, services, on_demand: egress.is_none() }
+}
+
+/// Services of other namespaces that routes of this one are for: its apps call them.
+fn called(view: &View<'_>, own: &Arc<str>) -> Vec<ObjectKey> {
+    let routes = gamma::ROUTES.into_iter().flat_map(|kind| view.list_in(kind, own));
+    let parents = routes.filter_map(Object::as_route).flat_map(|route| {
+        route.parents.iter().filter_map(|parent| gamma::service_of(route, parent))
+    });
+    parents.filter(|service| service.name.namespace != *own).collect()
 }
 
 fn chosen(view: &View<'_>, egress: &[Egress]) -> BTreeMap<ObjectKey, Option<BTreeSet<u16>>> {

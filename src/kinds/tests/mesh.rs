@@ -344,7 +344,7 @@ fn pod(spec: &str, status: &str) -> Arc<model::Pod> {
     read_one!(
         Pod,
         &format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: shop, labels: {{app: web}}}}\nspec: {spec}\nstatus: {status}\n"
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: shop, labels: {{app: web, pod-template-hash: 7d9}}}}\nspec: {spec}\nstatus: {status}\n"
         )
     )
 }

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Always let through: they tell that an instance is a certain pod (`k8s_pod`, `k8s_namespace` …).
-const ALWAYS: &str = "k8s_";
+/// Always let through: they tell that an instance is a certain pod (`k8s_pod`, `k8s_namespace` …), or that
+/// it takes TLS of the mesh.
+const ALWAYS: [&str; 2] = ["k8s_", "isthmus.mtls"];
 /// Longest key or value that becomes a label; a longer one is left out.
 const MAX_TEXT: usize = 1024;
 
@@ -29,7 +30,7 @@ impl Allow {
 
     #[must_use]
     pub fn passes(&self, key: &str) -> bool {
-        key.starts_with(ALWAYS)
+        ALWAYS.iter().any(|prefix| key.starts_with(prefix))
             || self.exact.iter().any(|exact| **exact == *key)
             || self.prefixes.iter().any(|prefix| key.starts_with(&**prefix))
     }
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_asked_for_and_what_names_the_pod() {
+    fn only_what_is_asked_for_and_what_is_for_us() {
         let allow = Allow::new(&["version".into(), "lane-*".into()]);
         let long = "x".repeat(MAX_TEXT + 1);
         let metadata = [
@@ -62,11 +63,12 @@ mod tests {
             ("lane-colour", "blue"),
             ("lane", "no"),
             ("k8s_pod", "a-1"),
+            ("isthmus.mtls", "true"),
             ("secret", "no"),
             ("lane-long", &long),
         ];
         let keys: Vec<_> = allow.labels(metadata).into_keys().collect();
-        assert_eq!(keys, ["k8s_pod", "lane-colour", "version"].map(Arc::from));
+        assert_eq!(keys, ["isthmus.mtls", "k8s_pod", "lane-colour", "version"].map(Arc::from));
         assert!(Allow::new(&["*".into()]).passes("anything"));
     }
 }
