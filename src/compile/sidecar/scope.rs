@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use catalog::View;
 use model::{
-    Egress, Kind, MeshSettings, NamespacedName, Object, ObjectKey, OutboundMode, SidecarScope,
+    Egress, EgressNamespace, Kind, MeshSettings, NamespacedName, Object, ObjectKey, OutboundMode,
+    SidecarScope,
 };
 
 use super::services::KINDS;
@@ -66,7 +67,7 @@ pub(super) fn sight(view: &View<'_>, key: &ScopeKey, asked: &BTreeSet<ObjectKey>
     let egress = document.and_then(|scope: &Arc<SidecarScope>| scope.egress.as_deref());
     let outbound = document.and_then(|scope| scope.outbound).unwrap_or(mesh.outbound);
     let services = match egress {
-        Some(egress) => chosen(view, egress),
+        Some(egress) => chosen(view, &key.namespace, egress),
         None => {
             let own = KINDS.into_iter().flat_map(|kind| view.names_in(kind, &key.namespace));
             let called = called(view, &key.namespace);
@@ -85,13 +86,18 @@ fn called(view: &View<'_>, own: &Arc<str>) -> Vec<ObjectKey> {
     parents.filter(|service| service.name.namespace != *own).collect()
 }
 
-fn chosen(view: &View<'_>, egress: &[Egress]) -> BTreeMap<ObjectKey, Option<BTreeSet<u16>>> {
+fn chosen(
+    view: &View<'_>,
+    own: &Arc<str>,
+    egress: &[Egress],
+) -> BTreeMap<ObjectKey, Option<BTreeSet<u16>>> {
     let mut out: BTreeMap<ObjectKey, Option<BTreeSet<u16>>> = BTreeMap::new();
     for Egress { port, hosts, pointer: _ } in egress {
         for (host, kind) in hosts.iter().flat_map(|host| KINDS.map(|kind| (host, kind))) {
             let namespaces: Vec<&Arc<str>> = match &host.namespace {
-                Some(namespace) => vec![namespace],
-                None => view.namespaces_with(kind).collect(),
+                EgressNamespace::Named(namespace) => vec![namespace],
+                EgressNamespace::Own => vec![own],
+                EgressNamespace::Any => view.namespaces_with(kind).collect(),
             };
             for namespace in namespaces {
                 let keys = match &host.service {
