@@ -48,7 +48,7 @@ apiVersion: v1
 kind: Pod
 metadata: {{name: orders-{index}, namespace: shop, labels: {{{label}}}}}
 spec: {{serviceAccountName: orders}}
-status: {{podIP: '{address}'}}
+status: {{podIPs: [{{ip: '{address}'}}]}}
 "
         )
         .unwrap();
@@ -115,8 +115,10 @@ impl World {
         let wanted = (lane != "base").then(|| lane.to_string());
         assert_eq!(text("x-isthmus-lane"), wanted, "{ask}: the header");
         let said = text("baggage").unwrap_or_default();
-        let named: Vec<_> =
-            said.split(',').filter_map(|m| m.trim().strip_prefix("isthmus.lane=")).collect();
+        let named: Vec<_> = said
+            .split(',')
+            .filter_map(|m| m.split(';').next()?.trim().strip_prefix("isthmus.lane="))
+            .collect();
         assert_eq!(named, wanted.iter().map(String::as_str).collect::<Vec<_>>(), "{ask}: {said}");
     }
 

@@ -30,7 +30,8 @@ def _head(report: dict, figures: dict[str, str]) -> str:
         f"Written by `{figures['command']}`; edits are lost. The suite's own report is the YAML file beside this one.\n\n"
         f"Day {report['date'][:10]}; Gateway API {report['gatewayAPIVersion']}, {report['gatewayAPIChannel']} channel; "
         f"isthmus {figures['isthmus']}, with the permissions of its ServiceAccount; Envoy {figures['envoy']}, "
-        f"{figures['how']}; {figures['seconds']} s with the bed's start.\n"
+        f"{figures['how']}; {figures['seconds']} s with the bed's start.\n\n"
+        f"In all {figures['tests']}; below are those that the suite counts for a profile.\n"
     )
 
 

@@ -125,7 +125,7 @@ by_envoy() { curl -sS -m 2 "http://$address:15090/stats/prometheus" | grep '^env
 check "through the sidecar" by_envoy
 probe() { is "$1" curl -sS -m 2 -o /dev/null -w '%{http_code}' "http://$address:15020/app-health/echo/$2"; }
 check "the probe by HTTP" probe 200 readyz
-check "the probe by TCP" probe 200 livez
+until_true "the probe by TCP" probe 200 livez
 check "no other" probe 404 startupz
 user() { kubectl -n shop get pods -l app=echo -o 'jsonpath={.items[0].status.initContainerStatuses[*].name}'; }
 check "both containers are there" is "$with" user
@@ -142,6 +142,7 @@ check "a pod that has its sidecar already gets no second one" by_hand
 echo "-- a new certificate"
 serial() { kubectl -n isthmus-system get secret isthmus-webhook -o 'jsonpath={.data.ca\.crt}'; }
 before=$(serial)
+rm -f "$BED_WORK/enough"
 (
   while [[ ! -e "$BED_WORK/enough" ]]; do
     if [[ $(names shop) == "$with" ]]; then echo ok; else echo failed; fi
@@ -149,6 +150,11 @@ before=$(serial)
   done
 ) >"$BED_WORK/admissions" 2>"$BED_WORK/admission-errors" &
 load=$!
+# more NUMBER: so many pods more than now have been asked for.
+admissions() { wc -l <"$BED_WORK/admissions"; }
+more() { local wanted=$(($(admissions) + $1)); until_true "$1 more pods" asked "$wanted"; }
+asked() { (($(admissions) >= $1)); }
+more 3
 kubectl -n isthmus-system delete secret isthmus-webhook >/dev/null
 renewed() { local now; now=$(serial) && [[ -n $now && $now != "$before" ]]; }
 until_true "it is made anew where it was deleted" renewed
@@ -157,11 +163,12 @@ shown() {
   echo | openssl s_client -connect 10.244.0.1:9443 -CAfile "$BED_WORK/new-ca.crt" -verify_return_error 2>/dev/null | grep 'Verify return code: 0'
 }
 until_true "it is in use" shown
-until_true "and pods get their sidecar" is "$with" names shop
+until_true "and pods have their sidecar" is "$with" names shop
+more 5
 touch "$BED_WORK/enough"
 wait "$load"
 lost=$(grep -c failed "$BED_WORK/admissions" || true)
-((lost == 0)) && ok "all along ($(wc -l <"$BED_WORK/admissions") pods)" || bad "all along: $lost of $(wc -l <"$BED_WORK/admissions") failed: $(head -3 "$BED_WORK/admission-errors")"
+((lost == 0)) && ok "all along ($(admissions) pods)" || bad "all along: $lost of $(admissions) failed: $(head -3 "$BED_WORK/admission-errors")"
 
 echo "-- what sidecars share"
 data() { kubectl -n shop get configmap isthmus-sidecar -o json | jq -r '.data["ca.crt"]'; }

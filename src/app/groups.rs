@@ -246,7 +246,7 @@ impl Snapshots for Groups {
             GroupKey::Gateway(gateway) => allowed.gateway(&gateway.to_string())?,
             GroupKey::Grpc { namespace } => allowed.grpc(namespace.as_deref())?,
             GroupKey::Sidecar(sidecar) => {
-                allowed.sidecar(&sidecar.identity, text(&client.node, "pod"))?
+                allowed.sidecar(&sidecar.identity, text(&client.node, "pod"))?;
             }
             // No node asks for one.
             GroupKey::Scope(_) => {}

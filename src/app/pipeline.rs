@@ -54,6 +54,11 @@ impl World {
         Self { merger, compiler: Compiler::new(controller, bind), fresh, findings, feed }
     }
 
+    /// Nothing is said of routes that only sidecars would obey.
+    pub(crate) fn without_mesh(self) -> Self {
+        Self { compiler: self.compiler.without_mesh(), ..self }
+    }
+
     fn apply(&mut self, batch: Batch, now: SystemTime) -> Vec<Key> {
         let source = batch.source.clone();
         let live = |world: &Self| {

@@ -98,14 +98,16 @@ impl Server {
         let services: Vec<_> = found.services.iter().map(|service| service.id.clone()).collect();
         let seeds = found.services.into_iter().map(registries::seed).collect();
         let (feed, wants) = Feed::new();
-        let world = Arc::new(RwLock::new(World::new(
+        let world = World::new(
             settings.controller_name.as_str().into(),
             // In a cluster, addresses are those of Services.
             if settings.kubernetes { Bind::Any } else { Bind::Given },
             documents.iter().filter_map(|(source, _)| Some((source.clone(), last_good?))).collect(),
             seeds,
             feed,
-        )));
+        );
+        let world = if settings.mesh { world } else { world.without_mesh() };
+        let world = Arc::new(RwLock::new(world));
         let lag = Arc::new(Lag::default());
         let proxies = Proxies::new(groups.clone(), world.clone(), lag.clone(), programmed.clone());
         let proxies = Arc::new(proxies);

@@ -23,7 +23,7 @@ use crate::gateway::status::conditions;
 use crate::tracker::Tracker;
 
 /// Kinds of route that sidecars obey.
-const ROUTES: [Kind; 2] = [Kind::GrpcRoute, Kind::HttpRoute];
+pub(crate) const ROUTES: [Kind; 2] = [Kind::GrpcRoute, Kind::HttpRoute];
 
 /// What becomes of the calls to one port of a service.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +40,7 @@ pub(crate) fn routes(
     port: u16,
     caller: &str,
 ) -> Option<PortRoutes> {
-    let name = ports(view, service)?.into_iter().find(|p| p.number == port)?.name;
+    let name = ports(view, service)?.into_iter().find(|p| p.number == port && p.http)?.name;
     let attached = attached(view, service, |parent| is_for(parent, port, &name));
     let chosen = choose(&attached, service, caller);
     let first = chosen.first()?;

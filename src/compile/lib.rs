@@ -6,6 +6,7 @@
 //!                              ├─ gateway/  listeners → attachment of routes → rules → route tables
 //!                              ├─ gamma     routes whose parent is a service → routes of sidecars
 //!                              ├─ grpc/     names of services → listeners without sockets, for gRPC programs
+//!                              ├─ sidecar/  what a scope sees → listeners for whatever an app dials; a workload → its inbound side
 //!                              ├─ backend   references → clusters and endpoint sets
 //!                              ├─ lanes/    LaneGroups: who gets a lane at gateways, who is in it
 //!                              ├─ join      several sources of a MeshService → its endpoints

@@ -177,7 +177,7 @@ fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
         Kind::PeerPolicy => {
             Object::PeerPolicy(Arc::new(mesh_policy::peer_policy(meta, at, report)))
         }
-        Kind::Pod => Object::Pod(Arc::new(pod::pod(meta, at, report))),
+        Kind::Pod => Object::Pod(Arc::new(pod::pod(meta, &at, report))),
         Kind::ReferenceGrant => {
             Object::ReferenceGrant(Arc::new(gateway::reference_grant(meta, at, report)))
         }

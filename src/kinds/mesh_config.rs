@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use model::{
-    Egress, EgressHost, MeshConfig, MeshSettings, Meta, OutboundMode, Severity, SidecarScope, codes,
+    Egress, EgressHost, EgressNamespace, MeshConfig, MeshSettings, Meta, OutboundMode, Severity,
+    SidecarScope, codes,
 };
 
 use crate::at::{At, Fields};
@@ -46,32 +47,31 @@ pub(crate) fn sidecar_scope(meta: Meta, root: At<'_>, report: &mut Report) -> Si
     let mut scope = SidecarScope { meta, selector: None, egress: None, outbound: None };
     let Some(mut spec) = root.fields().object("spec") else { return scope };
     scope.selector = selector::workloads(&mut spec, report);
-    let own = scope.meta.namespace();
     scope.egress = spec
         .take("egress")
-        .map(|at| at.items().into_iter().map(|item| egress(item, own, report)).collect());
+        .map(|at| at.items().into_iter().map(|item| egress(item, report)).collect());
     scope.outbound = outbound(&mut spec);
     spec.finish(report);
     scope
 }
 
-fn egress(item: At<'_>, own: &Arc<str>, report: &mut Report) -> Egress {
+fn egress(item: At<'_>, report: &mut Report) -> Egress {
     let pointer = item.shared_pointer();
     let mut f = item.fields();
     let port = f.take("port").map(|at| at.port());
-    let hosts = f.items("hosts").iter().filter_map(|at| egress_host(at.text(), own)).collect();
+    let hosts = f.items("hosts").iter().filter_map(|at| egress_host(at.text())).collect();
     f.finish(report);
     Egress { port, hosts, pointer }
 }
 
 /// `None` for `~/*`, which stands for no service.
-fn egress_host(text: &str, own: &Arc<str>) -> Option<EgressHost> {
+fn egress_host(text: &str) -> Option<EgressHost> {
     let (namespace, service) = text.split_once('/')?;
     let namespace = match namespace {
         "~" => return None,
-        "*" => None,
-        "." => Some(own.clone()),
-        name => Some(name.into()),
+        "*" => EgressNamespace::Any,
+        "." => EgressNamespace::Own,
+        name => EgressNamespace::Named(name.into()),
     };
     Some(EgressHost { namespace, service: Some(service).filter(|s| *s != "*").map(Arc::from) })
 }

@@ -43,9 +43,9 @@ pub use hostname::{Hostname, InvalidHostname};
 pub use ingress::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls};
 pub use mesh::{
     AccessAction, AccessCondition, AccessKey, AccessPolicy, AccessRule, AccessSource, AccessTarget,
-    Dye, Egress, EgressHost, ExternalAuth, ExternalAuthProtocol, IpBlock, JwtKeys, JwtProvider,
-    Lane, LaneFallback, LaneGroup, LaneNames, MeshConfig, MeshSettings, MtlsMode, OutboundMode,
-    PeerPolicy, PolicyMode, Reach, SidecarScope,
+    Dye, Egress, EgressHost, EgressNamespace, ExternalAuth, ExternalAuthProtocol, IpBlock, JwtKeys,
+    JwtProvider, Lane, LaneFallback, LaneGroup, LaneNames, MeshConfig, MeshSettings, MtlsMode,
+    OutboundMode, PeerPolicy, PolicyMode, Reach, SidecarScope,
 };
 pub use object::{Kind, Location, Locations, Meta, NamespacedName, Object, ObjectKey, ObjectRef};
 pub use policy::{BackendAuthorities, BackendTlsPolicy, CertificateName, PolicyTarget};

@@ -93,11 +93,19 @@ pub struct Egress {
     pub pointer: Arc<str>,
 }
 
-/// `namespace/service`, either of which may be `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EgressHost {
-    pub namespace: Option<Arc<str>>,
+    pub namespace: EgressNamespace,
+    /// `None`: all.
     pub service: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EgressNamespace {
+    Any,
+    /// That of the workload, also where the scope is of the root namespace.
+    Own,
+    Named(Arc<str>),
 }
 
 /// Which workloads a policy of the mesh is for: those that are selected, and those of the targets. Neither: all of the

@@ -45,12 +45,12 @@ pub(super) enum Saved {
 }
 
 pub(crate) enum Keeper {
-    Sealed(SealedFile),
+    Sealed(Box<SealedFile>),
     /// With a sealed copy, for a start while the API server is away.
     Secret {
         secrets: Api<Secret>,
         name: String,
-        copy: Option<SealedFile>,
+        copy: Option<Box<SealedFile>>,
     },
     /// Nothing is written.
     Given(mpsc::Sender<Found>, mpsc::Receiver<Found>),
@@ -153,8 +153,9 @@ impl Keeper {
     }
 }
 
-fn file(settings: &Settings) -> anyhow::Result<SealedFile> {
-    Ok(SealedFile::new(&settings.state_dir, settings.state_key_file.as_deref(), FILE)?)
+fn file(settings: &Settings) -> anyhow::Result<Box<SealedFile>> {
+    let key_file = settings.state_key_file.as_deref();
+    Ok(Box::new(SealedFile::new(&settings.state_dir, key_file, FILE)?))
 }
 
 fn write(file: &SealedFile, kept: &Kept) -> Result<(), String> {
@@ -211,7 +212,7 @@ fn of_watch(error: &watcher::Error) -> String {
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => describe(error),
         watcher::Error::WatchError(status) => status.message.clone(),
-        error => error.to_string(),
+        watcher::Error::NoResourceVersion => error.to_string(),
     }
 }
 

@@ -240,7 +240,7 @@ impl Runner {
             Ok(true) => tracing::info!(phase, "change of roots: the next step"),
             Ok(false) => {}
             Err(error) => {
-                tracing::error!(error, phase, "change of roots: the step cannot be written")
+                tracing::error!(error, phase, "change of roots: the step cannot be written");
             }
         }
     }

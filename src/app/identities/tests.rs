@@ -46,7 +46,7 @@ fn quick() -> Times {
 
 impl Replica {
     fn start(dir: &Path, times: Times) -> Self {
-        let keeper = Keeper::Sealed(SealedFile::new(dir, None, "ca.sealed").unwrap());
+        let keeper = Keeper::Sealed(Box::new(SealedFile::new(dir, None, "ca.sealed").unwrap()));
         let identities = Arc::new(Identities::new(times));
         let programmed = Arc::new(Programmed::new(None));
         let groups = Arc::new(Groups::new(Auth::default(), identities.clone(), programmed.clone()));
@@ -117,7 +117,9 @@ impl Replica {
                 let _ = tokio::time::timeout(Duration::from_millis(20), bell.changed()).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), wait).await.expect(phase.as_str())
+        tokio::time::timeout(Duration::from_secs(20), wait)
+            .await
+            .unwrap_or_else(|_| panic!("never {}", phase.as_str()))
     }
 
     async fn rotate(&self) -> Result<Phase, String> {

@@ -575,7 +575,10 @@ impl Group {
     pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
         let own = self.skeleton.findings.iter().chain(&self.outranked);
         let own = own.chain(self.policies.complaints());
-        let own = own.chain(&self.requests.complaints).chain(&self.connections.complaints);
+        // Where nobody asks about connections there is nothing to say of them.
+        let asked = !self.plan.connections.is_empty();
+        let connections = self.connections.complaints.iter().filter(move |_| asked);
+        let own = own.chain(&self.requests.complaints).chain(connections);
         own.chain(self.routes.values().flat_map(|state| {
             // Behind each entrance a route has the same findings.
             state

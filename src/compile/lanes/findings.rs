@@ -28,7 +28,7 @@ fn of_group(view: &View<'_>, group: &Arc<LaneGroup>) -> Vec<Complaint> {
         let named = (&*entry.group, &*entry.kind, &entry.name);
         match reference(view, group, named, &entry.pointer) {
             Ok(_) => out.extend(listener(view, group, entry)),
-            Err(complaint) => out.extend(complaint),
+            Err(complaint) => out.extend(complaint.map(|complaint| *complaint)),
         }
     }
     for service in &group.services {
@@ -39,7 +39,7 @@ fn of_group(view: &View<'_>, group: &Arc<LaneGroup>) -> Vec<Complaint> {
                     out.extend(members(view, group, &target, &service.pointer, &lanes));
                 }
             }
-            Err(complaint) => out.extend(complaint),
+            Err(complaint) => out.extend(complaint.map(|complaint| *complaint)),
         }
     }
     out
@@ -64,7 +64,7 @@ fn reference(
     group: &LaneGroup,
     (api, kind, name): (&str, &str, &NamespacedName),
     pointer: &str,
-) -> Result<ObjectKey, Option<Complaint>> {
+) -> Result<ObjectKey, Option<Box<Complaint>>> {
     let error = |code, text: String, hint: String| {
         finding(group, pointer, code, Severity::Error, text, hint)
     };
@@ -80,13 +80,13 @@ fn reference(
             "add a ReferenceGrant in {namespace} from LaneGroup in {own} to {}",
             target.kind
         );
-        return Err(Some(error(codes::REFERENCE_NOT_PERMITTED, text, hint).into()));
+        return Err(Some(Box::new(error(codes::REFERENCE_NOT_PERMITTED, text, hint).into())));
     }
     if view.get(&target).is_none() {
         let text = format!("{target} does not exist");
         let hint = "it has no lanes until it exists".into();
         let finding = error(codes::REFERENCE_NOT_FOUND, text, hint);
-        return Err(Some(Complaint { finding, missing: Some(target) }));
+        return Err(Some(Box::new(Complaint { finding, missing: Some(target) })));
     }
     Ok(target)
 }

@@ -212,18 +212,24 @@ impl Outbound {
         let next =
             scope::sight(&view, &self.key, &asked.flat_map(|host| host.services()).collect());
         self.tracker.set(Piece::Sight, view.into_reads());
+        let own = &self.key.namespace;
+        let others = directory.namespaces().filter(|other| *other != own).cloned();
+        let (ports, namespaces) = match next.on_demand {
+            true => (directory.ports().collect(), others.collect()),
+            false => (BTreeSet::new(), Vec::new()),
+        };
+        if self.sight.as_ref() == Some(&next)
+            && (&self.ports, &self.namespaces) == (&ports, &namespaces)
+        {
+            return;
+        }
+        (self.ports, self.namespaces) = (ports, namespaces);
         let empty = BTreeMap::new();
         let old = self.sight.as_ref().map_or(&empty, |sight| &sight.services);
         let differs =
             |(key, ports): &(&ObjectKey, &Option<BTreeSet<u16>>)| old.get(*key) != Some(*ports);
         todo.extend(next.services.iter().filter(differs).map(|(key, _)| key.clone()));
         todo.extend(old.keys().filter(|key| !next.services.contains_key(*key)).cloned());
-        let own = &self.key.namespace;
-        let others = directory.namespaces().filter(|other| *other != own).cloned();
-        (self.ports, self.namespaces) = match next.on_demand {
-            true => (directory.ports().collect(), others.collect()),
-            false => (BTreeSet::new(), Vec::new()),
-        };
         touched.everywhere = true;
         touched.any = true;
         self.sight = Some(next);
@@ -360,7 +366,8 @@ impl Outbound {
                 names.insert(name.clone(), claim);
             }
         }
-        touched.dns |= entry.headless || !self.names.set(key, names).is_empty();
+        let moved = self.names.set(key, names);
+        touched.dns |= entry.headless || !moved.is_empty();
         for port in &entry.ports {
             let backend = &port.backend;
             let empty = Vec::new();

@@ -4,17 +4,19 @@
 //! |---|---|
 //! | the SidecarScope of a workload | of its namespace: one that selects it, else one without selector; else the same in the root namespace; of several the older |
 //! | what the scope sees | its `egress`; without one the default scope |
-//! | the default scope | the own namespace, and whatever the app asks for in other namespaces, from the first request on |
+//! | the default scope | the own namespace, what its own routes are for, and whatever the app asks for in other namespaces, from the first request on |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::View;
 use model::{
-    Egress, Kind, MeshSettings, NamespacedName, Object, ObjectKey, OutboundMode, SidecarScope,
+    Egress, EgressNamespace, Kind, MeshSettings, NamespacedName, Object, ObjectKey, OutboundMode,
+    SidecarScope,
 };
 
 use super::services::KINDS;
+use crate::gamma;
 use crate::group::{ScopeKey, SidecarKey};
 
 /// The scope of a workload.
@@ -65,22 +67,37 @@ pub(super) fn sight(view: &View<'_>, key: &ScopeKey, asked: &BTreeSet<ObjectKey>
     let egress = document.and_then(|scope: &Arc<SidecarScope>| scope.egress.as_deref());
     let outbound = document.and_then(|scope| scope.outbound).unwrap_or(mesh.outbound);
     let services = match egress {
-        Some(egress) => chosen(view, egress),
+        Some(egress) => chosen(view, &key.namespace, egress),
         None => {
             let own = KINDS.into_iter().flat_map(|kind| view.names_in(kind, &key.namespace));
-            own.chain(asked.iter().cloned()).map(|key| (key, None)).collect()
+            let called = called(view, &key.namespace);
+            own.chain(called).chain(asked.iter().cloned()).map(|key| (key, None)).collect()
         }
     };
     Sight { mesh, outbound, services, on_demand: egress.is_none() }
 }
 
-fn chosen(view: &View<'_>, egress: &[Egress]) -> BTreeMap<ObjectKey, Option<BTreeSet<u16>>> {
+/// Services of other namespaces that routes of this one are for: its apps call them.
+fn called(view: &View<'_>, own: &Arc<str>) -> Vec<ObjectKey> {
+    let routes = gamma::ROUTES.into_iter().flat_map(|kind| view.list_in(kind, own));
+    let parents = routes.filter_map(Object::as_route).flat_map(|route| {
+        route.parents.iter().filter_map(|parent| gamma::service_of(route, parent))
+    });
+    parents.filter(|service| service.name.namespace != *own).collect()
+}
+
+fn chosen(
+    view: &View<'_>,
+    own: &Arc<str>,
+    egress: &[Egress],
+) -> BTreeMap<ObjectKey, Option<BTreeSet<u16>>> {
     let mut out: BTreeMap<ObjectKey, Option<BTreeSet<u16>>> = BTreeMap::new();
     for Egress { port, hosts, pointer: _ } in egress {
         for (host, kind) in hosts.iter().flat_map(|host| KINDS.map(|kind| (host, kind))) {
             let namespaces: Vec<&Arc<str>> = match &host.namespace {
-                Some(namespace) => vec![namespace],
-                None => view.namespaces_with(kind).collect(),
+                EgressNamespace::Named(namespace) => vec![namespace],
+                EgressNamespace::Own => vec![own],
+                EgressNamespace::Any => view.namespaces_with(kind).collect(),
             };
             for namespace in namespaces {
                 let keys = match &host.service {

@@ -86,8 +86,8 @@ pub(super) fn listener(address: &str, probes: &[Probe]) -> Option<Value> {
     // The application sees what the kubelet sent.
     filters.push(watch::router(json!({"suppress_envoy_headers": true})));
     let manager = json!({"generate_request_id": false});
-    let routes = probes.iter().filter_map(route).collect();
-    Some(watch::http_listener("isthmus-probes", address, PROBE_PORT, manager, routes, filters))
+    let routes: Vec<Value> = probes.iter().filter_map(route).collect();
+    Some(watch::http_listener("isthmus-probes", address, PROBE_PORT, manager, &routes, &filters))
 }
 
 fn route(probe: &Probe) -> Option<Value> {

@@ -55,7 +55,7 @@ pub(super) fn listener(
     routes.extend(drain.map(Drain::route));
     let mut filters = drain.map(|_| Drain::http_filters()).unwrap_or_default();
     filters.push(router(json!({})));
-    http_listener(name, address, port, json!({"normalize_path": true}), routes, filters)
+    http_listener(name, address, port, json!({"normalize_path": true}), &routes, &filters)
 }
 
 pub(super) fn router(mut config: Value) -> Value {
@@ -69,8 +69,8 @@ pub(super) fn http_listener(
     address: &str,
     port: u16,
     mut manager: Value,
-    routes: Vec<Value>,
-    filters: Vec<Value>,
+    routes: &[Value],
+    filters: &[Value],
 ) -> Value {
     manager["@type"] = json!(
         "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use model::{
-    AccessAction, AccessKey, Egress, EgressHost, ExternalAuthProtocol, IpBlock, JwtKeys,
-    LaneFallback, MtlsMode, NamespacedName, OutboundMode, PathMatch, PolicyMode, SdkPick,
+    AccessAction, AccessKey, Egress, EgressHost, EgressNamespace, ExternalAuthProtocol, IpBlock,
+    JwtKeys, LaneFallback, MtlsMode, NamespacedName, OutboundMode, PathMatch, PolicyMode, SdkPick,
 };
 
 use super::*;
@@ -235,12 +235,12 @@ fn a_scope() {
 "
         )
     );
-    let host = |namespace: Option<&str>, service: Option<&str>| EgressHost {
-        namespace: namespace.map(s),
-        service: service.map(s),
-    };
-    let first =
-        vec![host(Some("shop"), None), host(Some("infra"), Some("redis")), host(None, Some("dns"))];
+    let host = |namespace, service: Option<&str>| EgressHost { namespace, service: service.map(s) };
+    let first = vec![
+        host(EgressNamespace::Own, None),
+        host(EgressNamespace::Named(s("infra")), Some("redis")),
+        host(EgressNamespace::Any, Some("dns")),
+    ];
     assert_eq!(
         scope.egress.as_deref().unwrap(),
         [
@@ -344,7 +344,7 @@ fn pod(spec: &str, status: &str) -> Arc<model::Pod> {
     read_one!(
         Pod,
         &format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: shop, labels: {{app: web}}}}\nspec: {spec}\nstatus: {status}\n"
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: shop, labels: {{app: web, pod-template-hash: 7d9}}}}\nspec: {spec}\nstatus: {status}\n"
         )
     )
 }

@@ -35,8 +35,10 @@ pub(super) fn usable(text: &str) -> Result<(Arc<str>, Vec<String>), String> {
 
 fn fault(key: &Value) -> Option<String> {
     let text = |name: &str| key.get(name).and_then(Value::as_str);
-    let bytes = |name: &str| text(name).and_then(|text| BASE64.decode(text).ok());
-    let missing = |name: &str| Some(format!("{name} is missing or not base64url"));
+    let bytes = |name: &str| {
+        text(name).and_then(|text| BASE64.decode(text).ok()).filter(|bytes| !bytes.is_empty())
+    };
+    let missing = |name: &str| Some(format!("{name} is missing, empty, or not base64url"));
     for name in ["kid", "alg"] {
         if key.get(name).is_some_and(|value| !value.is_string()) {
             return Some(format!("{name} is not a text"));
@@ -77,6 +79,6 @@ fn fault(key: &Value) -> Option<String> {
                 text("crv") == Some("Ed25519") && bytes("x").is_some_and(|bytes| bytes.len() == 32);
             (!fits).then(|| "it is not a key of Ed25519".to_string())
         }
-        _ => bytes("k").is_none().then(|| "k is missing or not base64url".to_string()),
+        _ => bytes("k").is_none().then(|| "k is missing, empty, or not base64url".to_string()),
     }
 }

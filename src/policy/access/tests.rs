@@ -320,6 +320,7 @@ fn keys_that_a_proxy_would_refuse_are_left_out() {
     for (key, good) in [
         (r#"{"kty":"oct","k":"c2VjcmV0"}"#.to_string(), true),
         (r#"{"kty":"oct"}"#.to_string(), false),
+        (r#"{"kty":"oct","k":""}"#.to_string(), false),
         (r#"{"kty":"oct","k":"c2VjcmV0","alg":"RS256"}"#.to_string(), false),
         (r#"{"kty":"EC"}"#.to_string(), false),
         (format!(r#"{{"kty":"EC","crv":"P-256","x":"{x32}","y":"AA"}}"#), false),

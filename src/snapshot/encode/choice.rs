@@ -70,8 +70,5 @@ fn round_robin() -> LoadBalancingPolicy {
 fn one<T: Message + ProstName>(name: &str, config: &T) -> LoadBalancingPolicy {
     let extension =
         TypedExtensionConfig { name: name.to_string(), typed_config: Some(any(config)) };
-    LoadBalancingPolicy {
-        policies: vec![Policy { typed_extension_config: Some(extension) }],
-        ..Default::default()
-    }
+    LoadBalancingPolicy { policies: vec![Policy { typed_extension_config: Some(extension) }] }
 }

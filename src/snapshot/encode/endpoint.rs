@@ -68,7 +68,6 @@ fn endpoint(endpoint: &ir::LbEndpoint) -> pb::LbEndpoint {
         health_status: health as i32,
         load_balancing_weight: Some(uint32((*weight).max(1))),
         metadata: metadata(labels, *mtls),
-        ..Default::default()
     }
 }
 

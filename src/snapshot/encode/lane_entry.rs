@@ -10,14 +10,12 @@ use envoy_types::pb::envoy::extensions::filters::http::composite::v3::{
 };
 use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3 as mutation;
 use envoy_types::pb::envoy::extensions::matching::input_matchers::runtime_fraction::v3::RuntimeFraction;
-use envoy_types::pb::envoy::r#type::matcher::v3::{
-    HttpRequestHeaderMatchInput, HttpRequestQueryParamMatchInput,
-};
+use envoy_types::pb::envoy::r#type::matcher::v3::HttpRequestHeaderMatchInput;
 use envoy_types::pb::envoy::r#type::v3::FractionalPercent;
 use envoy_types::pb::xds::core::v3::TypedExtensionConfig;
 use envoy_types::pb::xds::r#type::matcher::v3 as xds;
 use ir::{LaneCarrier, LaneEntry, LaneRule, LaneWhen, Name};
-use model::{HeaderEdit, HeaderValue, PathMatch, RouteMatch, StringMatch};
+use model::{HeaderEdit, HeaderValue, PathMatch, QueryMatch, RouteMatch, StringMatch};
 use prost::{Message, Name as ProstName};
 use xds::matcher::matcher_list::{FieldMatcher, Predicate, predicate};
 use xds::matcher::{MatcherList, MatcherType, OnMatch, on_match};
@@ -102,11 +100,7 @@ fn of_request(wanted: &RouteMatch) -> Vec<Predicate> {
     let path = path_pattern(path).map(|pattern| header(":path", matches(&pattern)));
     let method = method.as_ref().map(|method| header(":method", exact(method)));
     let headers = headers.iter().map(|h| header(&h.name, text(&h.value)));
-    let query = query.iter().map(|parameter| {
-        let input = HttpRequestQueryParamMatchInput { query_param: parameter.name.to_string() };
-        let input = extension("envoy.matching.inputs.query_params", &input);
-        single(input, predicate::single_predicate::Matcher::ValueMatch(text(&parameter.value)))
-    });
+    let query = query.iter().map(|parameter| header(":path", matches(&query_pattern(parameter))));
     path.into_iter().chain(method).chain(headers).chain(query).collect()
 }
 
@@ -123,6 +117,16 @@ fn path_pattern(path: &PathMatch) -> Option<String> {
         PathMatch::Method { service, method } => grpc_pattern(service.as_ref(), method.as_ref()),
     };
     Some(format!(r"{path}(?:\?.*)?"))
+}
+
+/// Envoy 1.40 has an input for query parameters that never finds one. Like a route's, this does not decode them.
+fn query_pattern(parameter: &QueryMatch) -> String {
+    let QueryMatch { name, value } = parameter;
+    let value = match value {
+        StringMatch::Exact(value) => escape_regex(value),
+        StringMatch::Regex(pattern) => format!("(?:{pattern})"),
+    };
+    format!(r"[^?]*\?(?:.*&)?{}={value}(?:&.*)?", escape_regex(name))
 }
 
 /// The request is in this lane now and says so in both ways. Of baggage that names another lane nothing stays: a member
