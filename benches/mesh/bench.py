@@ -192,23 +192,23 @@ def changes(isthmus: Isthmus, envoy: RealEnvoy, figures: Figures, sizes: Sizes) 
     cpu = isthmus.cpu()
     for number in range(CHANGES):
         moved = f"10.200.0.{number + 1}"
-        eds, groups = isthmus.count("isthmus_xds_responses_total", "ndpoint"), isthmus.count("isthmus_groups_published_total", "scope")
+        eds, groups = isthmus.count("isthmus_xds_responses_total", 'type="EDS"'), isthmus.count("isthmus_groups_published_total", "scope")
         began = time.monotonic()
         documents.put(documents.slice_file(FOLDER, 0, 1), documents.slice_of(sizes, 0, 1, moved))
         until("the real Envoy has it", 60, lambda m=moved: envoy.has(m), 0.002)
         figures.latency.append(time.monotonic() - began)
         isthmus.quiet()
-        figures.told.append(int(isthmus.count("isthmus_xds_responses_total", "ndpoint") - eds))
+        figures.told.append(int(isthmus.count("isthmus_xds_responses_total", 'type="EDS"') - eds))
         figures.groups.append(int(isthmus.count("isthmus_groups_published_total", "scope") - groups))
     figures.change_cpu = (isthmus.cpu() - cpu) / CHANGES
     say(f"{figures.how}: each change told to {sorted(set(figures.told))} of {figures.concerned}, {sorted(set(figures.groups))} groups")
     if figures.how != "everything":
         for number in range(3):
-            eds = isthmus.count("isthmus_xds_responses_total", "ndpoint")
+            eds = isthmus.count("isthmus_xds_responses_total", 'type="EDS"')
             # Nobody's in "five", one other namespace's else.
             documents.put(documents.slice_file(FOLDER, sizes.namespaces // 2, 7), documents.slice_of(sizes, sizes.namespaces // 2, 7, f"10.201.0.{number + 1}"))
             isthmus.quiet()
-            figures.foreign.append(int(isthmus.count("isthmus_xds_responses_total", "ndpoint") - eds))
+            figures.foreign.append(int(isthmus.count("isthmus_xds_responses_total", 'type="EDS"') - eds))
 
 
 def main() -> None:
