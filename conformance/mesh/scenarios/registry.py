@@ -59,7 +59,8 @@ def play(world: World, case: Case) -> None:
         case.eventually("deregistered: the service's route counts no more at its ip:port", LIMIT, lambda: header(web.call(picked), "x-route") is None)
         eventually("the policies are gone", LIMIT, lambda: status(web.call(world.orders_url())) == 200)
 
-        # A library that picks, and a service that does not want it to.
+        # A library that picks, and a service that does not want it to. The policy would let in nobody at its other port.
+        folder.drop("registry-policy")
         ends = [{"address": pod.v4} for pod in ledgers]
         rebalanced = {"ports": [{"port": 80, "targetPort": 8081, "protocol": "HTTP"}], "sources": [{"static": {"endpoints": ends}}], "sdkPick": "Rebalance"}
         folder.put("registry-rebalance", make("MeshService", "shop", "spread", spec=rebalanced))
