@@ -42,7 +42,7 @@ def text(all_of: list[Figures], sizes: Sizes) -> str:
     ]
     return f"""# A mesh of {sizes.all_services:,} services
 
-{time.strftime("%Y-%m-%d", time.gmtime())}, {version}, Envoy 1.40; {sizes.namespaces} namespaces of {sizes.services} services with two endpoints each, {sizes.sidecars:,} simulated sidecars ({sizes.workloads} workloads of {sizes.replicas} pods in each namespace) and a real one, all on one machine: {machine.description()}.
+{time.strftime("%Y-%m-%d", time.gmtime())}, {version} ({os.environ["ISTHMUS_BUILD"]}), Envoy 1.40; {sizes.namespaces} namespaces of {sizes.services} services with two endpoints each, {sizes.sidecars:,} simulated sidecars ({sizes.workloads} workloads of {sizes.replicas} pods in each namespace) and a real one, all on one machine: {machine.description()}.
 `make bench-mesh` repeats it.
 
 | | a SidecarScope of five services | no scope: the own namespace | `*/*` |

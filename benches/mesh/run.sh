@@ -26,9 +26,10 @@ while [[ $# -gt 0 ]]; do
 done
 cache_need python3 "write the documents and take the times"
 
+export ISTHMUS_BUILD="the program in ISTHMUS_BIN"
 if [[ -z "${ISTHMUS_BIN:-}" || -z "${ISTHMUS_LOAD:-}" ]]; then
   cargo build --quiet --release --locked --manifest-path "$root/Cargo.toml" --package isthmus --bin isthmus --example load
-  ISTHMUS_BIN=$target/release/isthmus ISTHMUS_LOAD=$target/release/examples/load
+  ISTHMUS_BIN=$target/release/isthmus ISTHMUS_LOAD=$target/release/examples/load ISTHMUS_BUILD="release build"
 fi
 ISTHMUS_BIN=$(realpath "$ISTHMUS_BIN") ISTHMUS_LOAD=$(realpath "$ISTHMUS_LOAD")
 ISTHMUS_ENVOY=$("$root/conformance/lib/envoy.sh")
