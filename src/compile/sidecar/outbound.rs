@@ -196,7 +196,7 @@ impl Outbound {
                 self.claim(&service, anew, &mut touched);
             }
         }
-        self.settle(touched)
+        self.settle(&touched)
     }
 
     /// What is seen, and how it is treated.
@@ -471,13 +471,13 @@ impl Outbound {
     }
 
     /// Brings into the plan what was touched; returns whether anything was looked at.
-    fn settle(&mut self, touched: Touched) -> bool {
+    fn settle(&mut self, touched: &Touched) -> bool {
         if !touched.any {
             return false;
         }
         let Some(sight) = self.sight.take() else { return false };
         if touched.everywhere || !touched.hosts.is_empty() || !touched.streams.is_empty() {
-            self.update_ways(&touched, &sight);
+            self.update_ways(touched, &sight);
         }
         if touched.dns || touched.everywhere {
             self.update_dns();
