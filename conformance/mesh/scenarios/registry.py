@@ -67,9 +67,8 @@ def play(world: World, case: Case) -> None:
         case.eventually("sdkPick: Rebalance spreads what was picked", LIMIT, lambda: spread() == {"ledger-1", "ledger-2"})
     finally:
         folder.put("scope", *SCOPES)
-        folder.drop("registry-policy", "registry-back", "registry-rebalance")
+        folder.drop("registry-policy", "registry-back", "registry-rebalance", "registry")
         for pod in ledgers:
             if pod.name in world.pods:
                 world.take(pod.name)
-        folder.drop("registry")
         eureka.close()
