@@ -23,6 +23,7 @@ def text(all_of: list[Figures], sizes: Sizes) -> str:
     row = lambda what, cell: f"| {what} | " + " | ".join(cell(one) for one in all_of) + " |"  # noqa: E731
     span = lambda values: str(values[0]) if len(set(values)) == 1 else f"{min(values)}–{max(values)}"  # noqa: E731
     rows = [
+        row("simulated sidecars", lambda f: f"{f.sidecars:,}"),
         row("services that the real Envoy holds", lambda f: str(f.clusters)),
         row("start to ready, s", lambda f: f"{f.ready:.1f}"),
         row("RSS of the control plane when ready, MiB", lambda f: f"{f.rss_ready:.0f}"),
