@@ -115,7 +115,7 @@ impl Rules<'_> {
         if self.allows && by_others {
             parts.push(match self.place.sight {
                 Sight::Client => Part::Never,
-                _ => Part::When(Caller::Authenticated),
+                Sight::Peer => Part::When(Caller::Authenticated),
             });
         }
         if !services.is_empty() {
