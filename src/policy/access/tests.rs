@@ -395,7 +395,7 @@ fn a_claim_that_is_not_so_is_one_of_a_good_jwt() {
     let allowed = judged(vec![with], true).access.unwrap().allowed.clone().unwrap();
     match &allowed[0].rules[0].call {
         Call::All(parts) => {
-            assert_eq!(parts.len(), 2, "the claim, and that there is a JWT: {parts:?}")
+            assert_eq!(parts.len(), 2, "the claim, and that there is a JWT: {parts:?}");
         }
         other => panic!("{other:?}"),
     }
