@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::testbed::{Ask, Bed, Connection, Echo, LIMIT, get, route, skipped, until};
 
-/// What of it a share may be off: three standard deviations of 1,500 draws are below it.
-const OFF: f64 = 0.04;
-const DRAWS: usize = 1500;
+/// What of it a share may be off: nearly four standard deviations of 4,000 draws are below it.
+const OFF: f64 = 0.03;
+const DRAWS: usize = 4000;
 
 /// Pods are known by their addresses, so each member has one of its own.
 async fn members(lanes: &[(&str, u8)]) -> Vec<Echo> {
@@ -107,7 +107,6 @@ impl World {
         (answer.service(), answer.json()["headers"].clone())
     }
 
-    #[track_caller]
     async fn check(&self, ask: &Ask, lane: &str) {
         let (who, headers) = self.who(ask).await;
         assert_eq!(who, lane, "{ask}");

@@ -176,6 +176,11 @@ impl Auth {
         Ok(())
     }
 
+    /// Whether ServiceAccounts are asked about.
+    pub(crate) fn asks_cluster(&self) -> bool {
+        self.reviews.is_some()
+    }
+
     /// Checks the credential of a client, whatever it asks for.
     ///
     /// # Errors

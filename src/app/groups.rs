@@ -146,8 +146,11 @@ impl Groups {
     fn identity(&self, key: &GroupKey) -> Option<Identity> {
         match key {
             GroupKey::Gateway(gateway) => {
+                // Of a cluster's Gateways only those are somebody whose proxies are known by their ServiceAccount: a name
+                // alone would be that of any workload. Elsewhere a credential is for the Gateway itself.
                 let account = self.accounts.load().get(gateway).cloned();
-                Some(Identity::Account(account.unwrap_or_else(|| gateway.clone())))
+                let named = (!self.auth.load().asks_cluster()).then(|| gateway.clone());
+                account.or(named).map(Identity::Account)
             }
             GroupKey::Sidecar(sidecar) => Some(sidecar.identity.clone()),
             GroupKey::Grpc { .. } | GroupKey::Scope(_) => None,
@@ -195,6 +198,10 @@ impl Groups {
 
     pub(crate) fn current(&self, name: &str) -> Option<Published> {
         self.by_name.get(name)?.shown.borrow().clone()
+    }
+
+    pub(crate) fn wanted_now(&self) -> BTreeSet<GroupKey> {
+        self.wanted.borrow().clone()
     }
 
     /// The snapshots of all groups that have one, as they were compiled: without certificates of the mesh.
@@ -377,7 +384,19 @@ fn sidecar(claim: Option<&Value>) -> Result<SidecarKey, String> {
         .take(MAX_LABELS)
         .collect();
     labels.sort();
+    if let Some((key, _)) = labels.iter().find(|(key, value)| !is_label_pair(key, value)) {
+        return Err(format!("node metadata isthmus.labels has `{key}`, which is no label: {hint}"));
+    }
     Ok(SidecarKey { namespace: namespace.into(), identity, labels: labels.into() })
+}
+
+/// What Kubernetes takes for a label, and nothing by which two workloads could be called the same.
+fn is_label_pair(key: &str, value: &str) -> bool {
+    let ok = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
+    !key.is_empty()
+        && key.len() <= 317
+        && value.len() <= 63
+        && key.bytes().chain(value.bytes()).all(ok)
 }
 
 /// A DNS label, as the names of namespaces are (RFC 1123).

@@ -211,8 +211,8 @@ impl Pipeline {
                 Next::Batch(first) => first,
                 Next::Wanted => {
                     // A client that waits for its first answer is not held up, and opens no window that holds up changes.
-                    let groups = wanted.borrow_and_update().clone();
-                    self.step(Vec::new(), &groups, &mut pending, &mut layers, Instant::now());
+                    wanted.mark_unchanged();
+                    self.step(Vec::new(), &mut pending, &mut layers, Instant::now());
                     continue;
                 }
                 Next::End => break,
@@ -229,8 +229,8 @@ impl Pipeline {
                 taken.push((more, Instant::now()));
             }
             let started = Instant::now();
-            let groups = wanted.borrow_and_update().clone();
-            self.step(taken, &groups, &mut pending, &mut layers, started);
+            wanted.mark_unchanged();
+            self.step(taken, &mut pending, &mut layers, started);
             self.settle_fallback();
             self.seen.send_modify(|count| *count += 1);
             last = Some(Instant::now());
@@ -268,7 +268,6 @@ impl Pipeline {
     fn step(
         &self,
         batches: Vec<(Batch, Instant)>,
-        wanted: &BTreeSet<GroupKey>,
         pending: &mut Vec<Key>,
         layers: &mut Layers,
         started: Instant,
@@ -285,8 +284,9 @@ impl Pipeline {
         if !self.all_listed(catalog) {
             return;
         }
-        let (new, unwanted) = compiler.want(wanted);
+        // In this order: whoever seeks was wanted before.
         let sought = self.groups.take_sought();
+        let (new, unwanted) = compiler.want(&self.groups.wanted_now());
         let seekers: BTreeSet<Arc<str>> =
             sought.keys().map(|key| group_name(&GroupKey::Sidecar(key.clone()))).collect();
         for (workload, hosts) in sought {
@@ -304,7 +304,13 @@ impl Pipeline {
         pending.dedup();
         let update = compiler.update(catalog, pending);
         feed.register(compiler.registered());
-        if !pending.iter().all(is_endpoints) || !new.is_empty() || !update.failed.is_empty() {
+        // Who is in a lane is said of endpoints.
+        let lanes = catalog.count(Kind::LaneGroup) > 0;
+        if lanes
+            || !pending.iter().all(is_endpoints)
+            || !new.is_empty()
+            || !update.failed.is_empty()
+        {
             findings.take();
         }
         pending.clear();
@@ -353,7 +359,11 @@ impl Pipeline {
             micros = started.elapsed().as_micros(),
             "compiled"
         );
-        let snapshots = self.groups.all().into_iter().collect();
+        // Those of sidecars are made again from the documents, which are kept: a copy for each workload would be many times
+        // the size of what it is made of.
+        let composed = |name: &str| name.starts_with("sidecar/");
+        let all = self.groups.all().into_iter();
+        let snapshots = all.filter(|(name, _)| !composed(name)).collect();
         self.steps.send_replace(Some(Step { catalog, snapshots }));
         if let Some(table) = &self.statuses {
             table.touch(update.statuses);

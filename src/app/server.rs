@@ -453,6 +453,14 @@ fn keeper(
     if !settings.mesh {
         return Ok(None);
     }
+    let credentials = settings.xds_tokens_file.is_some()
+        || settings.xds_jwks_file.is_some()
+        || settings.xds_tls_client_ca.is_some();
+    if api_server.is_none() && !credentials && !settings.xds_listen.ip().is_loopback() {
+        let text = "anybody may ask, so nobody gets a certificate of the mesh: set xds-tokens-file";
+        tracing::warn!(address = %settings.xds_listen, text);
+        return Ok(None);
+    }
     if !given.is_empty() {
         return identities::given(settings, given).map(Some);
     }

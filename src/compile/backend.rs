@@ -50,6 +50,8 @@ pub(crate) enum Speech {
     Passthrough,
     /// Datagrams: another port of the service than the TCP port of the same number.
     Udp,
+    /// Whole connections, whatever is spoken in them.
+    Whole,
 }
 
 impl BackendKey {
@@ -62,6 +64,7 @@ impl BackendKey {
             Speech::Http2 => "/http2",
             Speech::Passthrough => "/passthrough",
             Speech::Udp => "/udp",
+            Speech::Whole => "/tcp",
         };
         format!("{kind}/{}/{}/{port}{speech}", name.namespace, name.name).into()
     }
@@ -242,6 +245,7 @@ pub(crate) fn resolve_granted(
     }
     let speech = match route.key.kind {
         Kind::UdpRoute => Speech::Udp,
+        Kind::TcpRoute | Kind::TlsRoute => Speech::Whole,
         Kind::GrpcRoute if protocol != AppProtocol::H2c => Speech::Http2,
         _ => Speech::Declared,
     };
@@ -358,6 +362,9 @@ fn cluster(
             (port.protocol, port.declared, service.meta.at(""))
         }
     };
+    // A sidecar takes what comes to a port of HTTP for HTTP, whoever brings it.
+    let whole = key.speech == Speech::Whole && matches!(declared, None | Some(AppProtocol::Tcp));
+    let mesh_tls = mesh_tls.map(|tls| MeshTls { whole, ..tls });
     let protocol = match (key.speech, protocol) {
         (Speech::Http2, _) | (Speech::Declared, AppProtocol::H2c) => UpstreamProtocol::Http2,
         (Speech::Declared, _) if caller == Caller::Sidecar && declared.is_none() => {
@@ -367,13 +374,14 @@ fn cluster(
             Speech::Declared,
             AppProtocol::Http1 | AppProtocol::WebSocket | AppProtocol::Tcp | AppProtocol::Udp,
         )
-        | (Speech::Passthrough | Speech::Udp, _) => UpstreamProtocol::Http1,
+        | (Speech::Passthrough | Speech::Udp | Speech::Whole, _) => UpstreamProtocol::Http1,
     };
     let speech = match key.speech {
         Speech::Declared => "",
         Speech::Http2 => ".http2",
         Speech::Passthrough => ".passthrough",
         Speech::Udp => ".udp",
+        Speech::Whole => ".tcp",
     };
     // Of those that a proxy finds itself nobody knows in which lane they are.
     let lanes = lanes.filter(|_| discovery == Discovery::Endpoints);

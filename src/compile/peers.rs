@@ -16,6 +16,12 @@ pub(crate) fn mode(view: &View<'_>, workload: &SidecarKey, port: Option<u16>) ->
     policy::mode(view, &seen(workload, &members), port)
 }
 
+/// Ports of this workload of which a policy speaks.
+pub(crate) fn ports(view: &View<'_>, workload: &SidecarKey) -> BTreeSet<u16> {
+    let members = members(view, Kind::PeerPolicy, workload);
+    policy::ports(view, &seen(workload, &members))
+}
+
 /// What is let in to a port of this workload, likewise.
 pub(crate) fn access(
     view: &View<'_>,

@@ -15,4 +15,4 @@ mod testing;
 
 pub use access::{Around, Judged, of_gateway, of_port};
 pub use attach::{Member, Workload, reach_nothing, targets};
-pub use peer::mode;
+pub use peer::{mode, ports};

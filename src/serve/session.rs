@@ -399,7 +399,8 @@ impl Session {
         }
         if self.form == Form::Delta && kind == ResourceType::Cluster {
             let unknown = |name: &&Arc<str>| known.is_none_or(|set| set.get(name).is_none());
-            heard.unknown = changed.asked.iter().filter(unknown).cloned().collect();
+            heard.unknown =
+                changed.asked.iter().chain(&changed.again).filter(unknown).cloned().collect();
         }
         let after = (state.sub.wildcard, state.sub.names().len());
         if first || before != after {

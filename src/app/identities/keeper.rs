@@ -44,6 +44,7 @@ pub(super) enum Saved {
     Stale,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub(crate) enum Keeper {
     Sealed(Box<SealedFile>),
     /// With a sealed copy, for a start while the API server is away.

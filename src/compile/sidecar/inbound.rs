@@ -178,6 +178,24 @@ impl Inbound {
                 found.take(requests);
             }
         }
+        // Ports to which no service leads, and of which a policy speaks all the same.
+        let apart = peers::ports(view, &self.key).into_iter();
+        for number in apart.filter(|number| !ports.contains_key(number) && !chains_taken(*number)) {
+            let port = Port {
+                number,
+                name: "".into(),
+                speaks: Speaks::Tcp,
+                http2: false,
+                created: i64::MAX,
+                origin: ours.clone(),
+            };
+            let connections = peers::access(view, &self.key, Some(number), false);
+            let mode = peers::mode(view, &self.key, Some(number));
+            let mut of_port = chains_of(Some(&port), mode, &mesh, &ours);
+            found.guard(&mut of_port, &table_name(number), &connections);
+            chains.append(&mut of_port);
+            found.take(connections);
+        }
         let mut others = chains_of(None, peers::mode(view, &self.key, None), &mesh, &ours);
         found.guard(&mut others, INBOUND, &peers::access(view, &self.key, None, false));
         chains.append(&mut others);

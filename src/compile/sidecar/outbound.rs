@@ -159,6 +159,7 @@ impl Outbound {
         let mut todo: BTreeSet<ObjectKey> = changes.addresses.iter().cloned().collect();
         todo.retain(|key| self.entries.contains_key(key));
         let asked = std::mem::take(&mut self.asked_anew);
+        touched.any |= asked;
         if self.sight.is_none() || asked || changes.places || stale.contains(&Piece::Sight) {
             self.look(catalog, directory, &mut todo, &mut touched);
         }
@@ -196,7 +197,7 @@ impl Outbound {
                 self.claim(&service, anew, &mut touched);
             }
         }
-        self.settle(touched)
+        self.settle(&touched)
     }
 
     /// What is seen, and how it is treated.
@@ -260,6 +261,8 @@ impl Outbound {
         };
         let before: BTreeSet<BackendKey> = self.entries.get(key).map(uses).unwrap_or_default();
         let after: BTreeSet<BackendKey> = next.as_ref().map(uses).unwrap_or_default();
+        let at = |entry: &Entry| (entry.addresses.clone(), entry.headless);
+        touched.dns |= self.entries.get(key).map(at) != next.as_ref().map(at);
         match next {
             Some(next) => drop(self.entries.insert(key.clone(), next)),
             None => drop(self.entries.remove(key)),
@@ -471,13 +474,13 @@ impl Outbound {
     }
 
     /// Brings into the plan what was touched; returns whether anything was looked at.
-    fn settle(&mut self, touched: Touched) -> bool {
+    fn settle(&mut self, touched: &Touched) -> bool {
         if !touched.any {
             return false;
         }
         let Some(sight) = self.sight.take() else { return false };
         if touched.everywhere || !touched.hosts.is_empty() || !touched.streams.is_empty() {
-            self.update_ways(&touched, &sight);
+            self.update_ways(touched, &sight);
         }
         if touched.dns || touched.everywhere {
             self.update_dns();
@@ -502,14 +505,17 @@ impl Outbound {
         for port in tables {
             self.update_table(port, sight);
         }
-        let there: BTreeSet<Name> =
-            self.hosts.keys().chain(&self.ports).map(|port| listeners::table(*port)).collect();
-        keep(&mut self.plan.route_tables, |name| there.contains(name));
-        let of_addresses: BTreeSet<Name> =
-            self.streams.winners().map(|(key, _)| listeners::name_of_address(*key)).collect();
-        keep(&mut self.plan.listeners, |name| {
-            &**name == "outbound" || there.contains(name) || of_addresses.contains(name)
-        });
+        // Else what is touched is also what goes.
+        if touched.everywhere {
+            let there: BTreeSet<Name> =
+                self.hosts.keys().chain(&self.ports).map(|port| listeners::table(*port)).collect();
+            keep(&mut self.plan.route_tables, |name| there.contains(name));
+            let of_addresses: BTreeSet<Name> =
+                self.streams.winners().map(|(key, _)| listeners::name_of_address(*key)).collect();
+            keep(&mut self.plan.listeners, |name| {
+                &**name == "outbound" || there.contains(name) || of_addresses.contains(name)
+            });
+        }
         let all: Vec<_> = match touched.everywhere {
             true => self.streams.winners().map(|(key, _)| *key).collect(),
             false => touched.streams.iter().copied().collect(),

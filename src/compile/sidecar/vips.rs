@@ -35,13 +35,11 @@ impl Vips {
         if self.of.get(key).map(|(created, _)| *created) == wanted {
             return;
         }
-        if let Some((_, held)) = self.of.remove(key) {
-            if let Some(slot) = held {
-                self.by.remove(&slot);
-                moved.insert(key.clone());
-                if self.contested.contains(&slot) {
-                    self.again(moved);
-                }
+        if let Some((_, Some(slot))) = self.of.remove(key) {
+            self.by.remove(&slot);
+            moved.insert(key.clone());
+            if self.contested.contains(&slot) {
+                self.again(moved);
             }
         }
         if let Some(created) = wanted {

@@ -93,7 +93,11 @@ pub(super) fn listener(address: &str, probes: &[Probe]) -> Option<Value> {
 fn route(probe: &Probe) -> Option<Value> {
     let Check::Http { path, .. } = &probe.check else { return None };
     Some(json!({
-        "match": {"path": probe.path()},
+        // The kubelet asks in no other way, and anybody may ask here.
+        "match": {
+            "path": probe.path(),
+            "headers": [{"name": ":method", "string_match": {"exact": "GET"}}],
+        },
         "route": {
             "cluster": probe.cluster_name(),
             "prefix_rewrite": path,

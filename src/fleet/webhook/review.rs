@@ -19,7 +19,7 @@ pub(super) struct Answer {
 pub(super) fn answer(review: &Value, options: &Options) -> Option<Answer> {
     let request = review.get("request")?;
     let uid = request["uid"].as_str()?;
-    let old = request.get("object").filter(|pod| pod.is_object())?;
+    let old = request.get("object").filter(|pod| is_shaped(pod))?;
     let mut response = json!({"uid": uid, "allowed": true});
     let mut namespace = None;
     let result = match inject(old, options) {
@@ -52,6 +52,17 @@ pub(super) fn answer(review: &Value, options: &Options) -> Option<Answer> {
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response,
     });
     Some(Answer { review, result, namespace })
+}
+
+/// Whether the parts that are looked into are what they are in every pod.
+fn is_shaped(pod: &Value) -> bool {
+    let object = |part: &Value| part.is_object();
+    let or_nothing = |part: &Value| part.is_object() || part.is_null();
+    object(pod)
+        && object(&pod["metadata"])
+        && object(&pod["spec"])
+        && or_nothing(&pod["metadata"]["labels"])
+        && or_nothing(&pod["metadata"]["annotations"])
 }
 
 fn patch(response: &mut Value, old: &Value, new: &Value) {

@@ -14,7 +14,7 @@ use axum::{Json, Router};
 use rustls::ServerConfig;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -22,7 +22,9 @@ use super::review;
 use crate::inject::Options;
 
 /// More than an object of Kubernetes can have, with what is around it.
-const LARGEST: usize = 8 << 20;
+const LARGEST: usize = 4 << 20;
+/// Reviews at once: reading one takes many times its size.
+const AT_ONCE: usize = 4;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Connections whose handshake is done and that nobody has taken yet.
 const WAITING: usize = 64;
@@ -79,7 +81,7 @@ impl Server {
         let app = Router::new()
             .route("/inject", post(inject))
             .layer(DefaultBodyLimit::max(LARGEST))
-            .with_state((self.options, self.namespaces));
+            .with_state((self.options, self.namespaces, Arc::new(Semaphore::new(AT_ONCE))));
         let served = axum::serve(Incoming { ready, local }, app).with_graceful_shutdown(shutdown);
         let result = served.await.map_err(Error::Serve);
         accepting.abort();
@@ -88,9 +90,16 @@ impl Server {
 }
 
 async fn inject(
-    State((options, namespaces)): State<(Arc<Options>, mpsc::Sender<String>)>,
+    State((options, namespaces, turns)): State<(
+        Arc<Options>,
+        mpsc::Sender<String>,
+        Arc<Semaphore>,
+    )>,
     body: Bytes,
 ) -> Response {
+    let Ok(_turn) = turns.acquire().await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
     let review: Option<Value> = serde_json::from_slice(&body).ok();
     let Some(answer) = review.and_then(|review| review::answer(&review, &options)) else {
         return (StatusCode::BAD_REQUEST, "want an AdmissionReview about a pod\n").into_response();

@@ -67,7 +67,8 @@ impl Rules<'_> {
             parts.push(self.condition(pointer, condition));
         }
         // Whoever lets in by JWT means those who have one.
-        let asks_claim = |c: &AccessCondition| matches!(c.key, AccessKey::Claim(_));
+        let asks_claim =
+            |c: &AccessCondition| matches!(c.key, AccessKey::Claim(_)) && !c.values.is_empty();
         if self.allows && !self.policy.jwt.is_empty() && !when.iter().any(asks_claim) {
             let has_one = AccessCondition {
                 key: AccessKey::Claim(vec!["iss".into()]),
@@ -94,7 +95,9 @@ impl Rules<'_> {
             ip_blocks,
             not_ip_blocks,
         } = source;
-        let by_identity = !principals.is_empty() || !namespaces.is_empty() || !services.is_empty();
+        let by_others = !not_principals.is_empty() || !not_namespaces.is_empty();
+        let by_identity =
+            by_others || !principals.is_empty() || !namespaces.is_empty() || !services.is_empty();
         if by_identity && self.place.sight == Sight::Client {
             let text = "a Gateway does not know its clients by identities of the mesh";
             let hint = "the rule holds for nobody there; use ipBlocks, or a JWT's claims";
@@ -108,6 +111,13 @@ impl Rules<'_> {
             listed(ip_blocks, |block| self.address(block)),
             none_of(not_ip_blocks, |block| self.address(block)),
         ];
+        // Whoever lets in all but some means callers of whom it is known that they are others.
+        if self.allows && by_others {
+            parts.push(match self.place.sight {
+                Sight::Client => Part::Never,
+                Sight::Peer => Part::When(Caller::Authenticated),
+            });
+        }
         if !services.is_empty() {
             let mut ways = Vec::new();
             for service in services {
@@ -298,7 +308,9 @@ fn written_anyhow(text: &str) -> TextMatch {
 
 /// As part of a regular expression.
 fn escaped(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '/' | ':' | '_');
+    // RE2 takes a backslash before ASCII only.
+    let plain =
+        |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || matches!(c, '-' | '/' | ':' | '_');
     text.chars().flat_map(|c| (!plain(c)).then_some('\\').into_iter().chain([c])).collect()
 }
 

@@ -362,3 +362,41 @@ fn a_path_is_refused_however_its_slashes_are_written() {
     assert_eq!(calls(AccessAction::Allow, these()), exact());
     assert_eq!(calls(AccessAction::Allow, others()), Call::Not(Box::new(wide())));
 }
+
+/// Who lets in all but some does not mean those of whom nothing is known.
+#[test]
+fn all_but_some_are_known_callers() {
+    let rule =
+        || from(AccessSource { not_namespaces: texts(&["front"]), ..AccessSource::default() });
+    let found = judged(vec![policy(AccessAction::Allow, vec![rule()])], true);
+    let allowed = found.access.unwrap().allowed.clone().unwrap();
+    match &allowed[0].rules[0].caller {
+        Caller::All(parts) => assert!(parts.contains(&Caller::Authenticated), "{parts:?}"),
+        other => panic!("{other:?}"),
+    }
+    // To refuse them is to refuse whoever is not one of those.
+    let denied = caller(AccessSource { not_namespaces: texts(&["front"]), ..Default::default() });
+    assert!(matches!(denied, Some(Caller::Not(_))), "{denied:?}");
+}
+
+/// A claim that must not have a value says nothing of requests without a JWT: they have none that is good.
+#[test]
+fn a_claim_that_is_not_so_is_one_of_a_good_jwt() {
+    let when = |values: &[&str]| AccessRule {
+        when: vec![AccessCondition {
+            key: AccessKey::Claim(vec!["role".into()]),
+            values: vec![],
+            not_values: texts(values),
+        }],
+        ..AccessRule::default()
+    };
+    let jwt = vec![provider("i")];
+    let with = AccessPolicy { jwt, ..policy(AccessAction::Allow, vec![when(&["guest"])]) };
+    let allowed = judged(vec![with], true).access.unwrap().allowed.clone().unwrap();
+    match &allowed[0].rules[0].call {
+        Call::All(parts) => {
+            assert_eq!(parts.len(), 2, "the claim, and that there is a JWT: {parts:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
