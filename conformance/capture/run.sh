@@ -22,7 +22,7 @@ mount -t tmpfs tmpfs /run
 mkdir -p /run/netns
 failed=0
 for form in nft iptables; do
-  command -v "$form" >/dev/null || { echo "NOT RUN  $form is not installed"; continue; }
+  command -v "$form" >/dev/null || { echo "NOT RUN  $form is not installed"; failed=1; continue; }
   # A pod, and the world: each with both families.
   ip netns add pod
   ip netns add world
