@@ -89,7 +89,5 @@ def write_scopes(folder: Path, sizes: Sizes, how: str) -> None:
     file = folder / "scopes.yaml"
     if how == "five":
         put(file, *(scope(f"ns-{n}", [f"ns-{other}/svc-{service}" for other, service in used(sizes, n)]) for n in range(sizes.namespaces)))
-    elif how == "everything":
-        put(file, *(scope(f"ns-{n}", ["*/*"]) for n in range(sizes.namespaces)))
     else:
         file.unlink(missing_ok=True)

@@ -38,15 +38,15 @@ def text(all_of: list[Figures], sizes: Sizes) -> str:
         row("… scopes published (`isthmus_groups_published_total`)", lambda f: span(f.groups)),
         row("… the real Envoy has it, ms, median and worst", lambda f: f"{statistics.median(f.latency) * 1000:.0f}, {max(f.latency) * 1000:.0f}"),
         row("… CPU of the control plane, ms", lambda f: f"{f.change_cpu * 1000:.0f}"),
-        row("one endpoint of a service elsewhere changes: sidecars that were told", lambda f: span(f.foreign) if f.foreign else "–"),
+        row("one endpoint of a service elsewhere changes: sidecars that were told", lambda f: span(f.foreign)),
     ]
     return f"""# A mesh of {sizes.all_services:,} services
 
 {time.strftime("%Y-%m-%d", time.gmtime())}, {version} ({os.environ["ISTHMUS_BUILD"]}), Envoy 1.40; {sizes.namespaces} namespaces of {sizes.services} services with two endpoints each, {sizes.sidecars:,} simulated sidecars ({sizes.workloads} workloads of {sizes.replicas} pods in each namespace) and a real one, all on one machine: {machine.description()}.
 `make bench-mesh` repeats it.
 
-| | a SidecarScope of five services | no scope: the own namespace | `*/*` |
-|---|---|---|---|
+| | a SidecarScope of five services | no scope: the own namespace |
+|---|---|---|
 {chr(10).join(rows)}
 
 Sidecars of a scope share its bytes: what grows with their number is a stream each. CPU of a change includes the metrics that the bench asks for while it waits.
