@@ -68,8 +68,13 @@ class Translator:
         for chain in listener.filter_chains:
             for item in chain.filters:
                 manager = http_connection_manager_pb2.HttpConnectionManager()
+                if item.HasField("config_discovery"):
+                    self._turn(item.config_discovery.config_source)
                 if item.typed_config.Unpack(manager):
                     self._turn(manager.rds.config_source)
+                    for slot in manager.http_filters:
+                        if slot.HasField("config_discovery"):
+                            self._turn(slot.config_discovery.config_source)
                     item.typed_config.Pack(manager, deterministic=True)
             context = tls_pb2.DownstreamTlsContext()
             if chain.transport_socket.typed_config.Unpack(context):

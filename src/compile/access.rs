@@ -54,15 +54,16 @@ pub(crate) fn connection_names(of: &str) -> [Name; 2] {
     ["deny", "allow"].map(|verdict| format!("{of}/{verdict}").into())
 }
 
-/// All providers of JWTs of a proxy.
+/// All providers of JWTs of a proxy. Also where there are none: of a resource that is not there a proxy is told anew whenever
+/// it connects.
 pub(crate) fn jwt<'a>(
     providers: impl Iterator<Item = &'a ir::JwtProvider>,
     origin: Vec<ObjectRef>,
-) -> Option<(Name, ir::JwtProviders)> {
+) -> (Name, ir::JwtProviders) {
     let by_name: BTreeMap<_, _> = providers.map(|provider| (&provider.name, provider)).collect();
     let providers: Vec<_> = by_name.into_values().cloned().collect();
     let name = Name::from(ir::JWT);
-    (!providers.is_empty()).then(|| (name.clone(), ir::JwtProviders { name, providers, origin }))
+    (name.clone(), ir::JwtProviders { name, providers, origin })
 }
 
 impl<'a> Surroundings<'a> {

@@ -568,7 +568,8 @@ impl Group {
         keep(&mut self.plan.route_tables, |name| kept.contains(name));
         let providers = self.routes.values().flat_map(|state| state.rules.values());
         let providers = providers.flat_map(|rules| &rules.jwt).chain(&self.requests.judged.jwt);
-        put_all(&mut self.plan.jwt, access::jwt(providers, origin));
+        let jwt = self.served().then(|| access::jwt(providers, origin));
+        put_all(&mut self.plan.jwt, jwt);
     }
 
     /// All findings about this Gateway, its routes and their references.

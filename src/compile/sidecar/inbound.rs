@@ -212,7 +212,7 @@ impl Inbound {
         put_all(&mut self.plan.route_tables, tables.into_iter().map(|t| (t.name.clone(), t)));
         let connections = found.connections.into_iter().map(|one| (one.name.clone(), one));
         put_all(&mut self.plan.connections, connections);
-        put_all(&mut self.plan.jwt, access::jwt(found.jwt.iter(), Vec::new()));
+        put_all(&mut self.plan.jwt, [access::jwt(found.jwt.iter(), Vec::new())]);
         for gone in self.backends.difference(&found.backends) {
             self.plan.clusters.remove(&gone.cluster());
             self.plan.endpoints.remove(&gone.cluster());

@@ -55,7 +55,7 @@ pub(super) fn filters() -> Vec<manager::HttpFilter> {
     ]
 }
 
-/// By ECDS: new keys drain no connection. Where nobody's JWTs are checked there is no such resource.
+/// By ECDS: new keys drain no connection.
 fn jwt_filter() -> manager::HttpFilter {
     let nobody = jwt_authn::JwtAuthentication::default();
     manager::HttpFilter {
@@ -227,6 +227,9 @@ fn by_http(cluster: &str, prefix: &str) -> authz::HttpService {
 /// Nobody is refused here: policies look at what was found. A bad JWT is as none.
 pub(crate) fn jwt(jwt: &ir::JwtProviders) -> Resource {
     let ir::JwtProviders { name, providers, origin } = jwt;
+    if providers.is_empty() {
+        return extension(name, any(&jwt_authn::JwtAuthentication::default()), origin);
+    }
     let known: HashMap<_, _> =
         providers.iter().map(|one| (one.name.to_string(), provider(one))).collect();
     let each: Vec<_> = providers.iter().map(|one| if_good(&one.name)).collect();
