@@ -93,6 +93,8 @@ class Server:
         flags = [f"--{name}={value}" for name, value in self.settings.items()]
         command = [str(self.binary), "serve", "-f", str(self.folder.path), "--xds-listen", self.xds]
         command += ["--http-listen", self.http, "--state-dir", str(self.place / "state")]
+        # The protocol alone: certificates of the mesh are other ones after each start.
+        command += ["--mesh=false"]
         command += ["--replica", f"replica-{self.xds.rsplit(':', 1)[-1]}", *flags]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ISTHMUS_")}
         log = (self.place / "log").open("ab")
