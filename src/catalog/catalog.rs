@@ -377,8 +377,7 @@ impl Catalog {
         &self,
         target: &ObjectKey,
     ) -> impl Iterator<Item = &Arc<BackendTlsPolicy>> {
-        let keys = self.policies_of.get(target).into_iter().flatten();
-        keys.filter_map(|key| match self.get(key)? {
+        self.policies_of(target).filter_map(|object| match object {
             Object::BackendTlsPolicy(policy) => Some(policy),
             _ => None,
         })
@@ -388,8 +387,7 @@ impl Catalog {
         &self,
         target: &ObjectKey,
     ) -> impl Iterator<Item = &Arc<AccessPolicy>> {
-        let keys = self.policies_of.get(target).into_iter().flatten();
-        keys.filter_map(|key| match self.get(key)? {
+        self.policies_of(target).filter_map(|object| match object {
             Object::AccessPolicy(policy) => Some(policy),
             _ => None,
         })
@@ -399,11 +397,15 @@ impl Catalog {
         &self,
         target: &ObjectKey,
     ) -> impl Iterator<Item = &Arc<LaneGroup>> {
-        let keys = self.policies_of.get(target).into_iter().flatten();
-        keys.filter_map(|key| match self.get(key)? {
+        self.policies_of(target).filter_map(|object| match object {
             Object::LaneGroup(group) => Some(group),
             _ => None,
         })
+    }
+
+    fn policies_of(&self, target: &ObjectKey) -> impl Iterator<Item = &Object> {
+        let keys = self.policies_of.get(target).into_iter().flatten();
+        keys.filter_map(|key| self.get(key))
     }
 
     pub(crate) fn slices_of(
