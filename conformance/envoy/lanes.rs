@@ -262,7 +262,7 @@ async fn where_a_lane_has_nobody_well_its_group_says_who_answers() {
     let bed = &world.bed;
     bed.wait_service(&tester, "gray").await;
     let ready = |gray| service(&world.echoes, &LABELS, &[true, gray, true]);
-    let gone = || service(&world.echoes, &["app: orders", "lane: base"], &[true, true]);
+    let gone = || service(&world.echoes, &["app: orders, lane: base"], &[true]);
     folder.write("service.yaml", &ready(false));
     bed.wait_service(&tester, "base").await;
     folder.write("lanes.yaml", &of("Base", "Fail"));
