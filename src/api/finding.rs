@@ -2,7 +2,7 @@ use model::{Finding, ObjectKey};
 use serde::{Deserialize, Serialize};
 
 /// A [`Finding`] in JSON, the same from the API and from `isthmus validate -o json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FindingView {
     /// `ISM1203`
@@ -24,7 +24,7 @@ pub struct FindingView {
     pub hint: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectName {
     pub kind: String,

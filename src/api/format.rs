@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::problem::{INTERNAL, Problem};
 
 /// `?format=`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
     Json,

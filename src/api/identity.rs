@@ -11,7 +11,7 @@ use crate::format::Format;
 use crate::problem::{CROSS_SITE, NOT_NOW, OBJECT_NOT_FOUND, Problem};
 use crate::router::App;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityView {
     pub trust_domain: String,
@@ -33,7 +33,7 @@ pub struct IdentityView {
     pub waits_for: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RootView {
     /// SHA-256 of the certificate.

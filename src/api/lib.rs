@@ -9,29 +9,37 @@
 //! It must never compute state of its own, change anything but by a person's word on a registry or on the CA of the mesh, wait for a proxy, or
 //! print a secret; and only the test of a registry waits for one.
 
+mod caller;
+pub mod change;
 mod documents;
 mod finding;
 mod format;
+pub mod history;
 mod identity;
 mod live;
 mod ops;
-mod problem;
+pub mod problem;
 mod read;
 mod registries;
+pub mod rollout;
 mod router;
 mod server;
+pub mod services;
 #[cfg(test)]
 mod tests;
 mod time;
+pub mod traffic;
+pub mod why;
 
+pub use caller::{Bearer, Caller, Grant, Role, Via};
 pub use finding::{FindingView, ObjectName};
 pub use identity::{IdentityView, RootView};
 pub use live::find_type;
-pub use problem::CODES;
+pub use problem::{CODES, Problem};
 pub use read::{
     Check, Nack, Proxy, ProxyType, Read, Readiness, Source, TypeState, TypeView, XdsResource,
 };
 pub use registries::{RegistryEvent, RegistryInstance, RegistryProbe, RegistryService};
-pub use router::router;
+pub use router::{Parts, openapi, router};
 pub use server::{Error, Options, Server};
 pub use time::Time;

@@ -72,7 +72,7 @@ pub trait Read: Send + Sync + 'static {
 }
 
 /// One proxy's stream and how far it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Proxy {
     /// The node id.
@@ -108,7 +108,7 @@ impl Proxy {
 }
 
 /// A proxy's state in one xDS type.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProxyType {
     /// `CDS`, `EDS` and so on.
@@ -121,7 +121,7 @@ pub struct ProxyType {
     pub nack: Option<Nack>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TypeState {
     /// The newest has been acknowledged.
@@ -132,7 +132,7 @@ pub enum TypeState {
     Nack,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Nack {
     pub at: Time,
@@ -143,7 +143,7 @@ pub struct Nack {
 }
 
 /// The resources of one type that a proxy is meant to have.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TypeView {
     /// The type URL.
@@ -154,7 +154,7 @@ pub struct TypeView {
     pub resources: Vec<XdsResource>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct XdsResource {
     pub name: String,
@@ -166,7 +166,7 @@ pub struct XdsResource {
 }
 
 /// One place that truth comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     pub name: String,
@@ -185,7 +185,7 @@ pub struct Source {
 }
 
 /// Whether traffic may be sent here, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Readiness {
     pub checks: Vec<Check>,
@@ -198,7 +198,7 @@ impl Readiness {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
     pub name: String,

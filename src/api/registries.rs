@@ -15,7 +15,7 @@ use crate::problem::{
 use crate::router::App;
 
 /// A service of a registry, as it is served.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistryService {
     pub group: String,
@@ -42,7 +42,7 @@ pub struct RegistryService {
     pub imported_as: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistryInstance {
     pub host: String,
@@ -65,7 +65,7 @@ pub struct RegistryInstance {
 }
 
 /// One decision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistryEvent {
     pub at: Time,
@@ -80,7 +80,7 @@ pub struct RegistryEvent {
 }
 
 /// What one address of a registry answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistryProbe {
     pub address: String,
@@ -152,7 +152,7 @@ pub(crate) async fn events(
     Ok(Format::choose(checked(query)?.format, &headers).answer(&List::whole(items)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SteerQuery {
     /// `GROUP@@NAME` or `NAME`; without it the whole registry is meant.

@@ -10,21 +10,78 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+use utoipa::openapi::{Info, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
 
+use crate::change::Changes;
+use crate::history::History;
 use crate::problem::{INTERNAL, METHOD, NO_SUCH_PATH, Problem, complete};
-use crate::{Read, Time, documents, identity, live, ops, registries};
+use crate::rollout::Rollouts;
+use crate::services::Services;
+use crate::traffic::Traffic;
+use crate::why::Why;
+use crate::{Caller, Read, Time, documents, identity, live, ops, registries};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What the paths answer from.
 #[derive(Clone)]
-pub(crate) struct App {
-    pub(crate) read: Arc<dyn Read>,
-    pub(crate) metrics: PrometheusHandle,
+pub struct Parts {
+    pub read: Arc<dyn Read>,
+    pub metrics: PrometheusHandle,
+    /// `None` where nothing can be written.
+    pub changes: Option<Arc<dyn Changes>>,
+    pub history: Option<Arc<dyn History>>,
+    pub rollouts: Option<Arc<dyn Rollouts>>,
+    pub services: Option<Arc<dyn Services>>,
+    pub traffic: Option<Arc<dyn Traffic>>,
+    pub why: Option<Arc<dyn Why>>,
 }
 
+impl Parts {
+    /// Only what is always there.
+    #[must_use]
+    pub fn new(read: Arc<dyn Read>, metrics: PrometheusHandle) -> Self {
+        Self {
+            read,
+            metrics,
+            changes: None,
+            history: None,
+            rollouts: None,
+            services: None,
+            traffic: None,
+            why: None,
+        }
+    }
+}
+
+/// What handlers see.
+pub(crate) type App = Arc<Parts>;
+
 /// All paths of the HTTP port.
-pub fn router(read: Arc<dyn Read>, metrics: PrometheusHandle) -> Router {
-    Router::new()
+pub fn router(parts: Parts) -> Router {
+    let (router, document) = documented().split_for_parts();
+    let document = axum::Json(json!(document));
+    router
+        .route("/api/v1/openapi.json", get(move || async move { document }))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(identify))
+        .layer(from_fn(frame))
+        .with_state(Arc::new(parts))
+}
+
+/// The API as OpenAPI 3.1.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    documented().into_openapi()
+}
+
+/// Paths by room of the API; each module that has some says so with `routes()`.
+fn documented() -> OpenApiRouter<App> {
+    let info = Info::builder().title("Isthmus").version("v1").build();
+    OpenApiRouter::with_openapi(OpenApi::builder().info(info).build())
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))
@@ -49,10 +106,12 @@ pub fn router(read: Arc<dyn Read>, metrics: PrometheusHandle) -> Router {
         .route("/api/v1/namespaces/{name}", get(documents::get_namespace))
         .route("/api/v1/namespaces/{namespace}/{plural}", get(documents::list_namespace))
         .route("/api/v1/namespaces/{namespace}/{plural}/{name}", get(documents::get_namespaced))
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(frame))
-        .with_state(App { read, metrics })
+}
+
+/// Who asks.
+async fn identify(mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(Caller::anybody());
+    next.run(request).await
 }
 
 async fn no_such_path(uri: Uri) -> Problem {

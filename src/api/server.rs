@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -7,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::{Read, router};
+use crate::{Parts, router};
 
 /// How often the recorder tidies its histograms; without it they grow between scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -23,8 +22,7 @@ pub enum Error {
 pub struct Options {
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
-    pub read: Arc<dyn Read>,
-    pub metrics: PrometheusHandle,
+    pub parts: Parts,
     /// How long open requests may go on after the end was asked for.
     pub linger: Duration,
 }
@@ -56,8 +54,9 @@ impl Server {
     /// # Errors
     /// If the listener fails for good.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
-        let Options { listen: _, read, metrics, linger } = self.options;
-        let app = router(read, metrics.clone());
+        let Options { listen: _, parts, linger } = self.options;
+        let metrics = parts.metrics.clone();
+        let app = router(parts);
         let (stop, stopped) = oneshot::channel::<()>();
         let graceful = async {
             // An error means that `stop` is gone, which asks for the end as well.

@@ -160,7 +160,7 @@ impl Read for Fake {
 
 fn app(ready: bool) -> Router {
     let metrics = PrometheusBuilder::new().build_recorder().handle();
-    router(Arc::new(Fake { ready }), metrics)
+    router(Parts::new(Arc::new(Fake { ready }), metrics))
 }
 
 struct Answer {
@@ -455,8 +455,10 @@ async fn each_code_has_a_page() {
 async fn the_server_answers_and_ends() {
     let options = Options {
         listen: ([127, 0, 0, 1], 0).into(),
-        read: Arc::new(Fake { ready: true }),
-        metrics: PrometheusBuilder::new().build_recorder().handle(),
+        parts: Parts::new(
+            Arc::new(Fake { ready: true }),
+            PrometheusBuilder::new().build_recorder().handle(),
+        ),
         linger: Duration::from_millis(50),
     };
     let server = Server::bind(options).await.unwrap();
@@ -484,8 +486,10 @@ async fn a_taken_address_is_named() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = Options {
         listen: taken.local_addr().unwrap(),
-        read: Arc::new(Fake { ready: true }),
-        metrics: PrometheusBuilder::new().build_recorder().handle(),
+        parts: Parts::new(
+            Arc::new(Fake { ready: true }),
+            PrometheusBuilder::new().build_recorder().handle(),
+        ),
         linger: Duration::ZERO,
     };
     let error = Server::bind(options).await.err().unwrap();

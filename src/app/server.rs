@@ -229,8 +229,7 @@ impl Server {
         };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
-            read: Arc::new(reader),
-            metrics: recorder,
+            parts: api::Parts::new(Arc::new(reader), recorder),
             linger: HTTP_LINGER,
         })
         .await?;

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::{
-    Check, IdentityView, Nack, Options, Proxy, ProxyType, Read, Readiness, RegistryEvent,
+    Check, IdentityView, Nack, Options, Parts, Proxy, ProxyType, Read, Readiness, RegistryEvent,
     RegistryInstance, RegistryProbe, RegistryService, RootView, Server, Source, Time, TypeState,
     TypeView, XdsResource,
 };
@@ -31,8 +31,10 @@ pub(super) fn url() -> &'static str {
             runtime.block_on(async {
                 let options = Options {
                     listen: ([127, 0, 0, 1], 0).into(),
-                    read: Arc::new(Shop),
-                    metrics: PrometheusBuilder::new().build_recorder().handle(),
+                    parts: Parts::new(
+                        Arc::new(Shop),
+                        PrometheusBuilder::new().build_recorder().handle(),
+                    ),
                     linger: Duration::ZERO,
                 };
                 let server = Server::bind(options).await.unwrap();
