@@ -1,14 +1,14 @@
 //! The CA of the mesh: what it is, and a person's word on it. Keys are nowhere in it.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
-use crate::Time;
+use crate::{Caller, Role, Time};
 use crate::documents::{Checked, FormatQuery, checked};
 use crate::format::Format;
-use crate::problem::{CROSS_SITE, NOT_NOW, OBJECT_NOT_FOUND, Problem};
+use crate::problem::{NOT_NOW, OBJECT_NOT_FOUND, Problem};
 use crate::router::App;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -66,13 +66,11 @@ pub(crate) async fn show(
 
 pub(crate) async fn rotate(
     State(app): State<App>,
+    caller: Caller,
     headers: HeaderMap,
     query: Checked<FormatQuery>,
 ) -> Result<Response, Problem> {
-    // A page of somebody else, opened in the browser of an operator, must not change anything.
-    if headers.contains_key(header::ORIGIN) {
-        return Err(Problem::new(CROSS_SITE, "the request comes from a web page"));
-    }
+    caller.must(Role::Admin, None)?;
     let format = Format::choose(checked(query)?.format, &headers);
     let phase = app.read.rotate().await.map_err(|why| Problem::new(NOT_NOW, why))?;
     Ok(format.answer(&Rotated { phase, as_of: Time::now() }))

@@ -1,16 +1,16 @@
 //! Registries: what is served of them, and a person's word on it.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use model::{Kind, NamespacedName, RegistryServiceId, Steer, Steering};
 use serde::{Deserialize, Serialize};
 
-use crate::Time;
+use crate::{Caller, Role, Time};
 use crate::documents::{Checked, FormatQuery, List, checked};
 use crate::format::Format;
 use crate::problem::{
-    CROSS_SITE, INVALID_PARAMETER, OBJECT_NOT_FOUND, Problem, SERVICE_NOT_FOUND, UNAVAILABLE,
+    INVALID_PARAMETER, OBJECT_NOT_FOUND, Problem, SERVICE_NOT_FOUND, UNAVAILABLE,
 };
 use crate::router::App;
 
@@ -163,14 +163,12 @@ pub(crate) struct SteerQuery {
 /// `hold`, `release`, `flush`, `resync`, `test`.
 pub(crate) async fn act(
     State(app): State<App>,
+    caller: Caller,
     Path((namespace, name, verb)): Path<(String, String, String)>,
     headers: HeaderMap,
     query: Checked<SteerQuery>,
 ) -> Result<Response, Problem> {
-    // A page of somebody else, opened in the browser of an operator, must not steer anything.
-    if headers.contains_key(header::ORIGIN) {
-        return Err(Problem::new(CROSS_SITE, "the request comes from a web page"));
-    }
+    caller.must(Role::Operator, Some(&namespace))?;
     let SteerQuery { service, format } = checked(query)?;
     let registry = format!("{namespace}/{name}");
     let format = Format::choose(format, &headers);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Uri};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::FutureExt;
@@ -14,6 +14,7 @@ use serde_json::json;
 use utoipa::openapi::{Info, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::auth::{self, Access, Guard, RequestId};
 use crate::change::Changes;
 use crate::history::History;
 use crate::problem::{INTERNAL, METHOD, NO_SUCH_PATH, Problem, complete};
@@ -21,7 +22,7 @@ use crate::rollout::Rollouts;
 use crate::services::Services;
 use crate::traffic::Traffic;
 use crate::why::Why;
-use crate::{Caller, Read, Time, documents, identity, live, ops, registries};
+use crate::{Read, Time, documents, identity, live, ops, registries};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -37,6 +38,8 @@ pub struct Parts {
     pub services: Option<Arc<dyn Services>>,
     pub traffic: Option<Arc<dyn Traffic>>,
     pub why: Option<Arc<dyn Why>>,
+    /// `None` where nobody is asked who they are, and nothing is written down.
+    pub access: Option<Arc<dyn Access>>,
 }
 
 impl Parts {
@@ -52,6 +55,7 @@ impl Parts {
             services: None,
             traffic: None,
             why: None,
+            access: None,
         }
     }
 }
@@ -63,12 +67,14 @@ pub(crate) type App = Arc<Parts>;
 pub fn router(parts: Parts) -> Router {
     let (router, document) = documented().split_for_parts();
     let document = axum::Json(json!(document));
+    let guard = Arc::new(Guard::new(parts.access.clone()));
     router
         .route("/api/v1/openapi.json", get(move || async move { document }))
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(identify))
+        .layer(from_fn_with_state(guard, auth::guard))
         .layer(from_fn(frame))
+        .layer(from_fn(auth::protect))
         .with_state(Arc::new(parts))
 }
 
@@ -86,6 +92,7 @@ fn documented() -> OpenApiRouter<App> {
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))
         .route("/errors/{code}", get(ops::error_page))
+        .merge(auth::routes())
         .route("/api/v1/findings", get(live::findings))
         .route("/api/v1/identity", get(identity::show))
         .route("/api/v1/identity/rotate", post(identity::rotate))
@@ -108,12 +115,6 @@ fn documented() -> OpenApiRouter<App> {
         .route("/api/v1/namespaces/{namespace}/{plural}/{name}", get(documents::get_namespaced))
 }
 
-/// Who asks.
-async fn identify(mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(Caller::anybody());
-    next.run(request).await
-}
-
 async fn no_such_path(uri: Uri) -> Problem {
     Problem::new(NO_SUCH_PATH, format!("there is nothing at {}", uri.path()))
 }
@@ -125,10 +126,12 @@ async fn method_not_allowed(request: Request) -> Problem {
 }
 
 /// Around every request: its id, the body of a problem, and a panic of a handler as a 500 that says nothing.
-async fn frame(request: Request, next: Next) -> Response {
+async fn frame(mut request: Request, next: Next) -> Response {
     let id = request.headers().get(REQUEST_ID).filter(|id| id.len() <= 128).cloned();
     let id = id.filter(|id| id.to_str().is_ok()).unwrap_or_else(next_id);
     let path = request.uri().path().to_owned();
+    let text = id.to_str().unwrap_or_default();
+    request.extensions_mut().insert(RequestId(text.into()));
     let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
