@@ -16,7 +16,9 @@ mod finding;
 mod format;
 pub mod history;
 mod identity;
+mod list;
 mod live;
+mod openapi;
 mod ops;
 pub mod problem;
 mod read;
@@ -37,9 +39,10 @@ pub use identity::{IdentityView, RootView};
 pub use live::find_type;
 pub use problem::{CODES, Problem};
 pub use read::{
-    Check, Nack, Proxy, ProxyType, Read, Readiness, Source, TypeState, TypeView, XdsResource,
+    Check, Freshness, Nack, Proxy, ProxyType, Read, Readiness, Source, Summary, TypeState,
+    TypeView, XdsResource,
 };
 pub use registries::{RegistryEvent, RegistryInstance, RegistryProbe, RegistryService};
-pub use router::{Parts, openapi, router};
+pub use router::{Parts, document, router};
 pub use server::{Error, Options, Server};
 pub use time::Time;
