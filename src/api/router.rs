@@ -21,7 +21,7 @@ use crate::rollout::Rollouts;
 use crate::services::Services;
 use crate::traffic::Traffic;
 use crate::why::Why;
-use crate::{Caller, Read, Time, documents, identity, live, ops, registries};
+use crate::{Caller, Read, Time, ask, documents, identity, live, ops, registries};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -101,6 +101,7 @@ fn documented() -> OpenApiRouter<App> {
         )
         .route("/api/v1/registries/{namespace}/{name}/events", get(registries::events))
         .route("/api/v1/registries/{namespace}/{name}/{verb}", post(registries::act))
+        .merge(ask::routes())
         .route("/api/v1/{plural}", get(documents::list_all))
         .route("/api/v1/{plural}/{name}", get(documents::get_cluster_scoped))
         .route("/api/v1/namespaces/{name}", get(documents::get_namespace))
