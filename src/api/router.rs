@@ -20,7 +20,7 @@ use crate::rollout::Rollouts;
 use crate::services::Services;
 use crate::traffic::Traffic;
 use crate::why::Why;
-use crate::{Caller, Read, Time, documents, identity, live, openapi, ops, registries};
+use crate::{Caller, Read, Time, ask, documents, identity, live, openapi, ops, registries};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -84,6 +84,7 @@ fn documented() -> OpenApiRouter<App> {
         .description(Some("Documents, and what came of them"))
         .build();
     let router = OpenApiRouter::with_openapi(OpenApi::builder().info(info).build())
+        .merge(ask::routes())
         .merge(documents::routes())
         .merge(identity::routes())
         .merge(live::routes())

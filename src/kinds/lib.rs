@@ -55,4 +55,5 @@ mod yaml;
 
 pub use crd::crds;
 pub use parse::{Limits, Parsed, decode, parse, redact};
+pub use re2::translate as regex_of_re2;
 pub use served::{Served, served, served_again, versions};

@@ -388,6 +388,12 @@ pub(crate) fn members(view: &View<'_>, workload: &SidecarKey, service: &ObjectKe
     ports.map(member).collect()
 }
 
+/// Whether the workload is one of those that a service leads to.
+#[must_use]
+pub fn is_behind(view: &View<'_>, workload: &SidecarKey, service: &ObjectKey) -> bool {
+    ports(view, workload, service).is_some_and(|ports| !ports.is_empty())
+}
+
 /// The ports of the workload to which a service leads; `None` where there is no such service.
 fn ports(view: &View<'_>, workload: &SidecarKey, key: &ObjectKey) -> Option<Vec<Port>> {
     match key.kind {
