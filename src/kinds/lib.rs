@@ -21,6 +21,7 @@ mod check;
 mod core;
 mod crd;
 mod document;
+pub mod edit;
 mod filter;
 mod gateway;
 mod gateway_config;

@@ -50,7 +50,7 @@ struct Port {
     origin: ObjectRef,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Inbound {
     key: SidecarKey,
     started: bool,
@@ -78,6 +78,11 @@ impl Inbound {
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Whether [`Self::update`] has anything to do.
+    pub(crate) fn concerned(&self, changed: &[Key]) -> bool {
+        !self.started || self.tracker.concerned(changed)
     }
 
     /// Brings the plan in step with the catalog. Returns whether it may be another.
