@@ -33,6 +33,7 @@ mod server;
 pub mod settings;
 mod statuses;
 mod validate;
+mod why;
 
 pub use access::admin_link;
 pub use dev::{DevOptions, dev};

@@ -35,6 +35,7 @@ use crate::reload::{self, Contents, Watched};
 use crate::report;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
+use crate::why::Asked;
 
 /// Batches that may wait for the pipeline; sources wait when it is full.
 const BATCHES: usize = 64;
@@ -242,11 +243,13 @@ impl Server {
         if !granted.is_empty() {
             watched.push(doors.watch(&settings, &granted));
         }
-        let mut parts = api::Parts::new(reader, recorder);
-        parts.access = Some(doors.clone());
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
-            parts,
+            parts: api::Parts {
+                why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
+                access: Some(doors.clone()),
+                ..api::Parts::new(reader, recorder)
+            },
             linger: HTTP_LINGER,
         })
         .await?;

@@ -1,23 +1,18 @@
 //! Who did what, and who was not let do it.
 
-use std::sync::Arc;
-
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use model::Kind;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::change::{Action, ChangeReport};
-use crate::documents::{Checked, List, checked};
-use crate::format::Format;
-use crate::problem::{INVALID_PARAMETER, Problem};
+use crate::list::{Cell, Column, List, Listing, Lists, Row, contains};
+use crate::problem::Problem;
 use crate::router::App;
 use crate::{Caller, Role, Time, Via};
 
-const LIMIT: usize = 100;
-const MOST: usize = 1000;
 /// Objects and changes that one record names.
 const NAMED: usize = 50;
 
@@ -46,7 +41,7 @@ pub struct Record {
     pub namespaces: Vec<String>,
     /// In the caller's words.
     pub reason: String,
-    pub outcome: Outcome,
+    pub result: Outcome,
     pub status: u16,
     /// Of the problem, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,6 +61,16 @@ pub enum Outcome {
     Denied,
     /// For another reason.
     Refused,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Denied => "denied",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// What a handler knows of a write that its path does not say; an extension of its response.
@@ -105,116 +110,66 @@ impl From<&ChangeReport> for Audited {
     }
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-pub(crate) struct AuditQuery {
-    /// 1 to 1000
-    limit: Option<usize>,
-    cursor: Option<String>,
-    subject: Option<String>,
-    verb: Option<String>,
-    namespace: Option<String>,
-    /// `done`, `denied`, `refused`
-    outcome: Option<String>,
-    /// Part of a subject, path, object or reason.
-    q: Option<String>,
-    /// RFC 3339
-    since: Option<String>,
-    /// RFC 3339
-    until: Option<String>,
-    /// `json`, or `jsonl` for all at once, a line each.
-    format: Option<AuditFormat>,
+impl Row for Record {
+    const COLUMNS: &'static [Column<Self>] = &[
+        ("at", |row| Cell::time(Some(row.at))),
+        ("subject", |row| Cell::text(&row.subject)),
+        ("client", |row| Cell::text(&row.client)),
+        ("verb", |row| Cell::text(&row.verb)),
+        ("objects", |row| Cell::texts(&row.objects)),
+        ("namespaces", |row| Cell::texts(&row.namespaces)),
+        ("result", |row| Cell::text(row.result.as_str())),
+        ("code", |row| Cell::text(row.code.as_deref().unwrap_or_default())),
+        ("revision", |row| Cell::text(row.revision.as_deref().unwrap_or_default())),
+    ];
+
+    /// The newest first.
+    fn key(&self) -> Vec<Cell<'_>> {
+        vec![Cell::time(Some(Time(-self.at.0))), Cell::text(&self.request_id)]
+    }
+
+    fn has(&self, needle: &str) -> bool {
+        let texts = [&self.subject, &self.path, &self.reason];
+        texts.into_iter().chain(&self.objects).any(|text| contains(text, needle))
+    }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum AuditFormat {
-    Json,
-    Yaml,
-    Jsonl,
-}
-
-/// A page of records, the newest first.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Records {
-    items: Vec<Record>,
-    next: Option<String>,
-    total: usize,
-    as_of: Time,
-}
-
-/// What was written, by whom, and what was denied. Admins see all of it, operators what concerns only their namespaces.
-#[utoipa::path(
-    get,
-    path = "/api/v1/audit",
-    params(AuditQuery),
-    responses((status = 200, description = "records", body = Records)),
-    tag = "access"
-)]
-pub(crate) async fn list(
+/// What was written, by whom, and what was denied
+///
+/// The newest first. Admins see all of it, operators what concerns only their namespaces.
+#[utoipa::path(get, path = "/api/v1/audit", tag = "access", params(Lists<Record>),
+    responses((status = 200, body = List<Record>)))]
+pub(crate) async fn list_audit(
     State(app): State<App>,
     caller: Caller,
-    headers: HeaderMap,
-    query: Checked<AuditQuery>,
+    listing: Listing,
 ) -> Result<Response, Problem> {
-    let query = checked(query)?;
-    let wrong = |text: String| Problem::new(INVALID_PARAMETER, text);
-    let limit = query.limit.unwrap_or(LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(wrong(format!("limit = {limit} is not between 1 and {MOST}")));
-    }
-    let time = |name: &str, text: &Option<String>| -> Result<Option<Time>, Problem> {
-        let Some(text) = text else { return Ok(None) };
-        text.parse().map(Some).map_err(|why| wrong(format!("{name} = `{text}` is {why}")))
-    };
-    let (since, until) = (time("since", &query.since)?, time("until", &query.until)?);
-    let outcome = match query.outcome.as_deref() {
-        None => None,
-        Some("done") => Some(Outcome::Done),
-        Some("denied") => Some(Outcome::Denied),
-        Some("refused") => Some(Outcome::Refused),
-        Some(other) => {
-            return Err(wrong(format!("outcome = `{other}` is not done, denied or refused")));
-        }
-    };
-    let fits = |record: &Arc<Record>| {
-        seen_by(&caller, record)
-            && query.subject.as_ref().is_none_or(|subject| record.subject == *subject)
-            && query.verb.as_ref().is_none_or(|verb| record.verb == *verb)
-            && query.namespace.as_ref().is_none_or(|name| record.namespaces.contains(name))
-            && outcome.is_none_or(|outcome| record.outcome == outcome)
-            && since.is_none_or(|since| record.at >= since)
-            && until.is_none_or(|until| record.at <= until)
-            && query.q.as_ref().is_none_or(|q| names(record, &q.to_lowercase()))
-    };
+    let rows = rows(&app, &caller);
+    listing.answer(&app, &caller, rows)
+}
+
+/// The same as a file, a line of JSON for each record
+#[utoipa::path(get, path = "/api/v1/audit/export", tag = "access", params(Lists<Record>),
+    responses((status = 200, body = String, content_type = "application/jsonl")))]
+pub(crate) async fn export_audit(
+    State(app): State<App>,
+    caller: Caller,
+    listing: Listing,
+) -> Result<Response, Problem> {
+    let found = listing.all(rows(&app, &caller))?;
+    let lines = found.iter().filter_map(|record| serde_json::to_string(record).ok());
+    let text: String = lines.map(|line| line + "\n").collect();
+    let headers = [
+        (header::CONTENT_TYPE, "application/jsonl"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"audit.jsonl\""),
+    ];
+    Ok((headers, text).into_response())
+}
+
+fn rows(app: &App, caller: &Caller) -> Vec<Record> {
     let records = app.access.as_ref().map(|access| access.records()).unwrap_or_default();
-    let found: Vec<_> = records.into_iter().filter(fits).collect();
-    if query.format == Some(AuditFormat::Jsonl) {
-        let lines = found.iter().filter_map(|record| serde_json::to_string(&**record).ok());
-        let text: String = lines.map(|line| line + "\n").collect();
-        return Ok(([(header::CONTENT_TYPE, "application/jsonl")], text).into_response());
-    }
-    let total = found.len();
-    // The newest first, and more come in front: a page goes on after the request that the last one ended with.
-    let start = match &query.cursor {
-        None => 0,
-        Some(cursor) => {
-            let at = found.iter().position(|record| record.request_id == *cursor);
-            at.ok_or_else(|| wrong("cursor is none that this server gave, or too old".into()))? + 1
-        }
-    };
-    let items: Vec<_> = found[start..].iter().take(limit).map(|r| (**r).clone()).collect();
-    let more = start + items.len() < total;
-    let next = items.last().filter(|_| more).map(|last| last.request_id.clone());
-    let format = match query.format {
-        Some(AuditFormat::Yaml) => Some(Format::Yaml),
-        Some(_) => Some(Format::Json),
-        None => None,
-    };
-    let page = List { items, next, total, as_of: Time::now() };
-    Ok(Format::choose(format, &headers).answer(&page))
+    let seen = records.iter().filter(|record| seen_by(caller, record));
+    seen.map(|record| Record::clone(record)).collect()
 }
 
 fn seen_by(caller: &Caller, record: &Record) -> bool {
@@ -226,10 +181,4 @@ fn seen_by(caller: &Caller, record: &Record) -> bool {
         caller.may(Role::Operator, namespace)
     };
     !record.namespaces.is_empty() && record.namespaces.iter().all(may)
-}
-
-fn names(record: &Record, lower: &str) -> bool {
-    let texts = [&record.subject, &record.path, &record.reason];
-    let texts = texts.into_iter().chain(&record.objects);
-    texts.into_iter().any(|text| text.to_lowercase().contains(lower))
 }

@@ -19,7 +19,7 @@ use super::{Access, SESSION, Shown, Unknown};
 use crate::problem::{
     FORBIDDEN, OBJECT_NOT_FOUND, Problem, TOO_MANY, UNAUTHENTICATED, UNAVAILABLE,
 };
-use crate::{Bearer, Caller, Role, Time, Via};
+use crate::{Bearer, Caller, Role, Time};
 
 /// Paths for everybody. What has no path of its own is a file of the console, or nothing.
 const OPEN: &[&str] = &[
@@ -32,6 +32,7 @@ const OPEN: &[&str] = &[
     "/api/v1/login",
     "/api/v1/logout",
     "/api/v1/me",
+    "/api/docs",
     "/api/v1/openapi.json",
 ];
 const METRICS: &str = "/metrics";
@@ -372,7 +373,7 @@ fn record(
         objects,
         namespaces,
         reason: parameter("reason").map(words).unwrap_or_default(),
-        outcome,
+        result: outcome,
         status: status.as_u16(),
         code: problem(response).map(|problem| problem.kind().code().to_string()),
         revision,
@@ -402,17 +403,4 @@ fn until_changed(response: Response, mut changes: tokio::sync::watch::Receiver<u
     };
     let body = body.into_data_stream().take_until(Box::pin(changed));
     Response::from_parts(head, Body::from_stream(body))
-}
-
-/// For those who write records: who it was.
-impl Via {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::Token => "token",
-            Self::Kubernetes => "kubernetes",
-            Self::Nobody => "nobody",
-        }
-    }
 }

@@ -56,18 +56,21 @@ pub(crate) struct Login {
 }
 
 #[derive(Deserialize)]
+pub(crate) struct OidcQuery {
+    #[serde(default)]
+    to: String,
+}
+
+#[derive(Deserialize)]
 pub(crate) struct LinkQuery {
     #[serde(default)]
     token: String,
 }
 
-/// Who asks, and what they may do. Answered without a login, too.
-#[utoipa::path(
-    get,
-    path = "/api/v1/me",
-    responses((status = 200, description = "the caller", body = Me)),
-    tag = "access"
-)]
+/// Who asks, and what they may do
+///
+/// Answered without a login, too.
+#[utoipa::path(get, path = "/api/v1/me", tag = "access", responses((status = 200, body = Me)))]
 pub(crate) async fn me(State(app): State<App>, caller: Option<Extension<Caller>>) -> Json<Me> {
     Json(about(&app, caller.map(|Extension(caller)| caller).as_ref()))
 }
@@ -91,14 +94,11 @@ fn about(app: &App, caller: Option<&Caller>) -> Me {
     }
 }
 
-/// Begins a session: the answer sets its cookie.
-#[utoipa::path(
-    post,
-    path = "/api/v1/login",
-    request_body = Login,
-    responses((status = 200, description = "logged in", body = Me)),
-    tag = "access"
-)]
+/// Begins a session
+///
+/// The answer sets its cookie.
+#[utoipa::path(post, path = "/api/v1/login", tag = "access", request_body = Login,
+    responses((status = 200, body = Me)))]
 pub(crate) async fn login(
     State(app): State<App>,
     peer: Option<Extension<ConnectInfo<std::net::SocketAddr>>>,
@@ -118,13 +118,8 @@ pub(crate) async fn login(
     Ok(begun(&app, &headers, session, Json(me).into_response()))
 }
 
-/// Ends the session of the cookie.
-#[utoipa::path(
-    post,
-    path = "/api/v1/logout",
-    responses((status = 204, description = "logged out")),
-    tag = "access"
-)]
+/// Ends the session of the cookie
+#[utoipa::path(post, path = "/api/v1/logout", tag = "access", responses((status = 204)))]
 pub(crate) async fn logout(State(app): State<App>, headers: HeaderMap) -> Response {
     if let (Some(access), Some(id)) = (&app.access, cookie(&headers, SESSION)) {
         access.logout(id);
@@ -145,16 +140,17 @@ pub(crate) async fn link(
         Problem::new(UNAUTHENTICATED, "this link was used already, or is too old")
             .hint("`isthmus token admin-link` on the machine of the server makes another one")
     })?;
-    Ok(begun(&app, &headers, session, home()))
+    Ok(begun(&app, &headers, session, Redirect::to("/").into_response()))
 }
 
-/// `/login/oidc`: on to the issuer.
+/// `/login/oidc?to=…`: on to the issuer, and then to this page of the console.
 pub(crate) async fn begin_oidc(
     State(app): State<App>,
     headers: HeaderMap,
+    Query(query): Query<OidcQuery>,
 ) -> Result<Response, Problem> {
     let access = app.access.as_ref().ok_or_else(no_login)?;
-    let journey = access.begin_oidc().await.ok_or_else(|| {
+    let journey = access.begin_oidc(own_page(&query.to)).await.ok_or_else(|| {
         Problem::new(UNAVAILABLE, "there is no OIDC issuer")
             .hint("oidc-issuer and the settings beside it name one")
     })??;
@@ -173,15 +169,19 @@ pub(crate) async fn end_oidc(
 ) -> Result<Response, Problem> {
     let access = app.access.as_ref().ok_or_else(no_login)?;
     let journey = cookie(&headers, JOURNEY).unwrap_or_default();
-    let session = access.end_oidc(journey, &answer).await?;
-    let mut response = begun(&app, &headers, session, home());
+    let (session, to) = access.end_oidc(journey, &answer).await?;
+    let mut response = begun(&app, &headers, session, Redirect::to(&to).into_response());
     let rules = format!("Lax; Path={JOURNEY_PATH}; Max-Age=0");
     set_cookie(&mut response, &headers, JOURNEY, "", &rules);
     Ok(response)
 }
 
-fn home() -> Response {
-    Redirect::to("/").into_response()
+/// A page of our own: where somebody goes after a login must not be for others to say.
+fn own_page(to: &str) -> &str {
+    let own = to.starts_with('/')
+        && !to.starts_with("//")
+        && to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if own { to } else { "/" }
 }
 
 fn no_login() -> Problem {
@@ -214,4 +214,19 @@ fn is_https(headers: &HeaderMap) -> bool {
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_page;
+
+    #[test]
+    fn a_login_leads_to_our_own_pages() {
+        for own in ["/", "/services?q=a", "/a//b"] {
+            assert_eq!(own_page(own), own);
+        }
+        for other in ["", "//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", "/a\r\nb"] {
+            assert_eq!(own_page(other), "/", "{other:?}");
+        }
+    }
 }

@@ -65,14 +65,15 @@ pub trait Access: Send + Sync + 'static {
     fn logout(&self, session: &str);
 
     /// Where somebody goes who logs in at the OIDC issuer; `None` if there is no such issuer.
-    fn begin_oidc(&self) -> BoxFuture<'_, Option<Result<Journey, Problem>>>;
+    /// `to` is the page of ours where they go then.
+    fn begin_oidc<'a>(&'a self, to: &'a str) -> BoxFuture<'a, Option<Result<Journey, Problem>>>;
 
-    /// Somebody comes back from there. `cookie` is that of the journey.
+    /// Somebody comes back from there, and goes on to a page. `cookie` is that of the journey.
     fn end_oidc<'a>(
         &'a self,
         cookie: &'a str,
         answer: &'a OidcAnswer,
-    ) -> BoxFuture<'a, Result<NewSession, Problem>>;
+    ) -> BoxFuture<'a, Result<(NewSession, String), Problem>>;
 
     fn tokens(&self) -> Vec<TokenView>;
 
@@ -240,10 +241,11 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(login::me))
         .routes(routes!(login::login))
         .routes(routes!(login::logout))
-        .routes(routes!(tokens::list, tokens::make))
-        .routes(routes!(tokens::revoke))
-        .routes(routes!(tokens::bindings, tokens::set_bindings))
-        .routes(routes!(audit::list))
+        .routes(routes!(tokens::list_tokens, tokens::create_token))
+        .routes(routes!(tokens::revoke_token))
+        .routes(routes!(tokens::show_bindings, tokens::replace_bindings))
+        .routes(routes!(audit::list_audit))
+        .routes(routes!(audit::export_audit))
         // Pages for browsers, which are no part of the API.
         .route("/login/link", axum::routing::get(login::link))
         .route("/login/oidc", axum::routing::get(login::begin_oidc))

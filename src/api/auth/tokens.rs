@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Access, Binding};
-use crate::documents::List;
+use crate::list::{Cell, Column, List, Listing, Lists, Row, contains};
 use crate::problem::{BODY, OBJECT_NOT_FOUND, PRECONDITION_REQUIRED, Problem, UNAVAILABLE};
 use crate::router::App;
 use crate::{Caller, Grant, Role, Time};
@@ -56,13 +56,23 @@ pub struct MadeToken {
     pub view: TokenView,
 }
 
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Tokens {
-    items: Vec<TokenView>,
-    next: Option<String>,
-    total: usize,
-    as_of: Time,
+impl Row for TokenView {
+    const COLUMNS: &'static [Column<Self>] = &[
+        ("id", |row| Cell::text(&row.id)),
+        ("name", |row| Cell::text(&row.name)),
+        ("by", |row| Cell::text(&row.by)),
+        ("created", |row| Cell::time(Some(row.created))),
+        ("expires", |row| Cell::time(Some(row.expires))),
+        ("lastUsed", |row| Cell::time(row.last_used)),
+    ];
+
+    fn key(&self) -> Vec<Cell<'_>> {
+        vec![Cell::text(&self.name), Cell::text(&self.id)]
+    }
+
+    fn has(&self, needle: &str) -> bool {
+        contains(&self.name, needle) || contains(&self.id, needle)
+    }
 }
 
 /// What `GET` and `PUT /api/v1/bindings` hold.
@@ -108,27 +118,24 @@ fn check_grants<'a>(
     Ok(())
 }
 
-/// Our tokens, without their secrets.
-#[utoipa::path(
-    get,
-    path = "/api/v1/tokens",
-    responses((status = 200, description = "tokens", body = Tokens)),
-    tag = "access"
-)]
-pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
-    let items = access(&app, &caller)?.tokens();
-    Ok(Json(List::whole(items)).into_response())
+/// Our tokens, without their secrets
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "access", params(Lists<TokenView>),
+    responses((status = 200, body = List<TokenView>)))]
+pub(crate) async fn list_tokens(
+    State(app): State<App>,
+    caller: Caller,
+    listing: Listing,
+) -> Result<Response, Problem> {
+    let rows = access(&app, &caller)?.tokens();
+    listing.answer(&app, &caller, rows)
 }
 
-/// Makes a token. Its secret is in this answer and nowhere else.
-#[utoipa::path(
-    post,
-    path = "/api/v1/tokens",
-    request_body = NewToken,
-    responses((status = 201, description = "the token", body = MadeToken)),
-    tag = "access"
-)]
-pub(crate) async fn make(
+/// Makes a token
+///
+/// Its secret is in this answer and nowhere else.
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "access", request_body = NewToken,
+    responses((status = 201, body = MadeToken)))]
+pub(crate) async fn create_token(
     State(app): State<App>,
     caller: Caller,
     body: Bytes,
@@ -147,48 +154,43 @@ pub(crate) async fn make(
     Ok((StatusCode::CREATED, headers, Json(made)).into_response())
 }
 
-/// Revokes a token: it and the sessions that came from it end at once.
-#[utoipa::path(
-    delete,
-    path = "/api/v1/tokens/{id}",
-    params(("id" = String, Path)),
-    responses((status = 204, description = "revoked")),
-    tag = "access"
-)]
-pub(crate) async fn revoke(
+/// Revokes a token
+///
+/// It and the sessions that came from it end at once.
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "access", params(("id" = String, Path)),
+    responses((status = 200, body = TokenView)))]
+pub(crate) async fn revoke_token(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
-    if access(&app, &caller)?.revoke_token(&id)? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(Problem::new(OBJECT_NOT_FOUND, "there is no token of this id"))
+) -> Result<Json<TokenView>, Problem> {
+    let access = access(&app, &caller)?;
+    let view = access.tokens().into_iter().find(|token| token.id == id);
+    match view {
+        Some(view) if access.revoke_token(&id)? => Ok(Json(view)),
+        _ => Err(Problem::new(OBJECT_NOT_FOUND, "there is no token of this id")),
     }
 }
 
-/// Who has which role where.
-#[utoipa::path(
-    get,
-    path = "/api/v1/bindings",
-    responses((status = 200, description = "bindings; the ETag is for writing them", body = Bindings)),
-    tag = "access"
-)]
-pub(crate) async fn bindings(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
+/// Who has which role where
+///
+/// The ETag is for writing them.
+#[utoipa::path(get, path = "/api/v1/bindings", tag = "access",
+    responses((status = 200, body = Bindings)))]
+pub(crate) async fn show_bindings(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Response, Problem> {
     let items = access(&app, &caller)?.bindings();
     let headers = [(header::ETAG, etag(&items))];
     Ok((headers, Json(Bindings { items })).into_response())
 }
 
-/// Replaces all bindings.
-#[utoipa::path(
-    put,
-    path = "/api/v1/bindings",
-    request_body = Bindings,
-    responses((status = 200, description = "as they are now", body = Bindings)),
-    tag = "access"
-)]
-pub(crate) async fn set_bindings(
+/// Replaces all bindings
+#[utoipa::path(put, path = "/api/v1/bindings", tag = "access", request_body = Bindings,
+    params(("If-Match" = String, Header, description = "The ETag of the bindings that were read")),
+    responses((status = 200, body = Bindings)))]
+pub(crate) async fn replace_bindings(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,
@@ -210,7 +212,7 @@ pub(crate) async fn set_bindings(
         return Err(Problem::new(BODY, text));
     }
     access.set_bindings(items, known)?;
-    bindings(State(app.clone()), caller).await
+    show_bindings(State(app.clone()), caller).await
 }
 
 /// Of what they are, not of when they were written.

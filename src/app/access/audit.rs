@@ -187,7 +187,7 @@ pub(super) mod tests {
             objects: Vec::new(),
             namespaces: Vec::new(),
             reason: "r".repeat(1000),
-            outcome: Outcome::Done,
+            result: Outcome::Done,
             status: 200,
             code: None,
             revision: None,

@@ -315,10 +315,10 @@ impl Access for Doors {
         }
     }
 
-    fn begin_oidc(&self) -> BoxFuture<'_, Option<Result<Journey, Problem>>> {
+    fn begin_oidc<'a>(&'a self, to: &'a str) -> BoxFuture<'a, Option<Result<Journey, Problem>>> {
         Box::pin(async move {
             let oidc = self.oidc.as_ref()?;
-            Some(oidc.begin(Instant::now()).await)
+            Some(oidc.begin(to, Instant::now()).await)
         })
     }
 
@@ -326,15 +326,15 @@ impl Access for Doors {
         &'a self,
         cookie: &'a str,
         answer: &'a OidcAnswer,
-    ) -> BoxFuture<'a, Result<NewSession, Problem>> {
+    ) -> BoxFuture<'a, Result<(NewSession, String), Problem>> {
         Box::pin(async move {
             let oidc = self.oidc.as_ref();
             let oidc = oidc.ok_or_else(|| Problem::new(UNAVAILABLE, "there is no OIDC issuer"))?;
-            let person = oidc.end(cookie, answer, Instant::now()).await?;
+            let (person, to) = oidc.end(cookie, answer, Instant::now()).await?;
             let origin =
                 Origin::Oidc { user: person.user.into(), groups: person.groups.into() };
             let begun = self.begin(origin, None).await;
-            begun.map_err(|_| Problem::new(INTERNAL, ""))
+            begun.map(|session| (session, to)).map_err(|_| Problem::new(INTERNAL, ""))
         })
     }
 

@@ -66,6 +66,7 @@ struct Begun {
     state: String,
     nonce: String,
     verifier: String,
+    to: String,
 }
 
 /// Who came back.
@@ -106,7 +107,7 @@ impl Oidc {
         }))
     }
 
-    pub(super) async fn begin(&self, now: Instant) -> Result<Journey, Problem> {
+    pub(super) async fn begin(&self, to: &str, now: Instant) -> Result<Journey, Problem> {
         let provider = self.provider(now).await.map_err(away)?;
         let mut words = [const { String::new() }; 4];
         for word in &mut words {
@@ -132,7 +133,7 @@ impl Oidc {
             let oldest = journeys.iter().min_by_key(|(_, begun)| begun.at).map(|(key, _)| *key);
             oldest.and_then(|key| journeys.remove(&key));
         }
-        journeys.insert(sha256(&cookie), Begun { at: now, state, nonce, verifier });
+        journeys.insert(sha256(&cookie), Begun { at: now, state, nonce, verifier, to: to.to_owned() });
         Ok(Journey { location, cookie })
     }
 
@@ -141,7 +142,7 @@ impl Oidc {
         cookie: &str,
         answer: &OidcAnswer,
         now: Instant,
-    ) -> Result<Person, Problem> {
+    ) -> Result<(Person, String), Problem> {
         let no = |text: String| {
             Problem::new(UNAUTHENTICATED, text).hint("begin again at /login/oidc")
         };
@@ -165,7 +166,8 @@ impl Oidc {
             tracing::warn!(error, issuer = self.issuer, "a login at the OIDC issuer failed");
             no("the issuer's answer is not accepted; the log of the server says why".into())
         })?;
-        self.person(&claims).map_err(|error| no(error.to_string()))
+        let person = self.person(&claims).map_err(|error| no(error.to_string()))?;
+        Ok((person, begun.to))
     }
 
     async fn claims(&self, provider: &Provider, begun: &Begun, code: &str) -> anyhow::Result<Value> {
