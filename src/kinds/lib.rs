@@ -54,5 +54,6 @@ mod values;
 mod yaml;
 
 pub use crd::crds;
+pub use document::schema_json;
 pub use parse::{Limits, Parsed, decode, parse, redact};
 pub use served::{Served, served, served_again, versions};
