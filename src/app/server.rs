@@ -32,6 +32,7 @@ use crate::read::Reader;
 use crate::registries::{self, Controller, Feed, Sources};
 use crate::reload::{self, Contents, Watched};
 use crate::report;
+use crate::services;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
 
@@ -227,9 +228,12 @@ impl Server {
             steps: steps_seen.clone(),
             addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
         };
+        let service_model = Arc::new(services::Model::new(world.clone(), None));
+        let mut parts = api::Parts::new(Arc::new(reader), recorder);
+        parts.services = Some(service_model);
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
-            parts: api::Parts::new(Arc::new(reader), recorder),
+            parts,
             linger: HTTP_LINGER,
         })
         .await?;
