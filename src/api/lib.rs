@@ -9,6 +9,8 @@
 //! It must never compute state of its own, change anything but by a person's word on a registry or on the CA of the mesh, wait for a proxy, or
 //! print a secret; and only the test of a registry waits for one.
 
+mod ask;
+pub mod auth;
 mod caller;
 pub mod change;
 mod documents;

@@ -226,6 +226,13 @@ impl Listing {
         Ok(format.answer_unless(known.as_ref(), &list))
     }
 
+    /// All rows that are wanted, in order.
+    pub(crate) fn all<T: Row>(mut self, rows: Vec<T>) -> Result<Vec<T>, Problem> {
+        self.limit = rows.len();
+        self.cursor = None;
+        self.page(rows).map(|(rows, ..)| rows)
+    }
+
     fn page<T: Row>(self, rows: Vec<T>) -> Result<(Vec<T>, Option<String>, usize), Problem> {
         let mut filters = Vec::new();
         for (name, values) in &self.fields {

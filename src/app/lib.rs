@@ -8,6 +8,7 @@
 //! Builds the rooms, joins their handles, and ends them in order. Logic that could live in a room does not live here:
 //! this room knows who talks to whom, and nothing else.
 
+mod access;
 mod auth;
 mod dev;
 mod expiry;
@@ -33,7 +34,9 @@ mod services;
 pub mod settings;
 mod statuses;
 mod validate;
+mod why;
 
+pub use access::admin_link;
 pub use dev::{DevOptions, dev};
 pub use server::Server;
 pub use validate::{ValidateOptions, Validation, validate};

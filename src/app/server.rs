@@ -9,13 +9,14 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use compile::{Bind, GroupKey};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use model::{Batch, NamespacedName};
+use model::{Batch, Kind, NamespacedName};
 use revision::store::{LastGood, Store};
 use status::replicas::Replicas;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Doors;
 use crate::auth::{Auth, Reviews};
 use crate::expiry;
 use crate::fleet;
@@ -35,6 +36,7 @@ use crate::report;
 use crate::services;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
+use crate::why::Asked;
 
 /// Batches that may wait for the pipeline; sources wait when it is full.
 const BATCHES: usize = 64;
@@ -228,16 +230,37 @@ impl Server {
             steps: steps_seen.clone(),
             addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
         };
+        let reader = Arc::new(reader);
+        let namespaces = {
+            let reader = reader.clone();
+            Arc::new(move || {
+                let names = api::Read::names(&*reader, Kind::Namespace, None);
+                names.iter().map(|name| name.name.to_string()).collect()
+            })
+        };
+        let granted = Contents::read(Doors::files(&settings))?;
+        let people = api_server.as_ref().map(|server| server.client.clone());
+        let doors = Arc::new(Doors::new(&settings, &granted, people, namespaces)?);
+        if !granted.is_empty() {
+            watched.push(doors.watch(&settings, &granted));
+        }
         let service_model = Arc::new(services::Model::new(world.clone(), None));
-        let mut parts = api::Parts::new(Arc::new(reader), recorder);
-        parts.services = Some(service_model);
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
-            parts,
+            parts: api::Parts {
+                services: Some(service_model),
+                why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
+                access: Some(doors.clone()),
+                ..api::Parts::new(reader, recorder)
+            },
             linger: HTTP_LINGER,
         })
         .await?;
         let http_address = http.address();
+        if let Some(link) = doors.first_link(http_address) {
+            // Not as a field of a log line: it is for a person who reads it now, is good once and for ten minutes.
+            tracing::warn!("nobody can administer this server yet: {link}");
+        }
 
         let registries = Controller::new(
             Sources {

@@ -709,13 +709,16 @@ spec:
                 consumers: vec!["shop-web".into()],
                 findings: vec![],
             };
-            let report = Change::Registry(Report::Service { service: service.into(), asked: false });
+            let report =
+                Change::Registry(Report::Service { service: service.into(), asked: false });
             self.apply("infra/main", vec![report, Change::Health(Health::Live)]);
         }
 
         fn row(&self, name: &str) -> ServiceRow {
             let rows = self.model.services(&Caller::anybody());
-            ServiceRow::clone(rows.iter().find(|row| row.namespace == "shop" && row.name == name).expect("a row"))
+            ServiceRow::clone(
+                rows.iter().find(|row| row.namespace == "shop" && row.name == name).expect("a row"),
+            )
         }
     }
 
