@@ -21,7 +21,7 @@ use crate::rollout::Rollouts;
 use crate::services::Services;
 use crate::traffic::Traffic;
 use crate::why::Why;
-use crate::{Read, Time, ask, documents, identity, live, openapi, ops, registries};
+use crate::{Read, Time, ask, documents, identity, live, openapi, ops, registries, services};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -97,7 +97,8 @@ fn documented() -> OpenApiRouter<App> {
         .merge(live::routes())
         .merge(openapi::routes())
         .merge(ops::routes())
-        .merge(registries::routes());
+        .merge(registries::routes())
+        .merge(services::routes());
     openapi::complete(router)
 }
 

@@ -30,6 +30,7 @@ mod registries;
 mod reload;
 mod report;
 mod server;
+mod services;
 pub mod settings;
 mod statuses;
 mod validate;

@@ -59,7 +59,7 @@ impl World {
         Self { compiler: self.compiler.without_mesh(), ..self }
     }
 
-    fn apply(&mut self, batch: Batch, now: SystemTime) -> Vec<Key> {
+    pub(crate) fn apply(&mut self, batch: Batch, now: SystemTime) -> Vec<Key> {
         let source = batch.source.clone();
         let live = |world: &Self| {
             world

@@ -258,31 +258,7 @@ impl Read for Reader {
 
     fn registry_instances(&self, service: &RegistryServiceId) -> Option<Vec<RegistryInstance>> {
         let instances = self.world().merger.instances(service)?;
-        let view = |view: catalog::InstanceView| {
-            let instance = &view.instance;
-            let health = match instance.health {
-                EndpointHealth::Healthy => "healthy",
-                EndpointHealth::Draining => "draining",
-                EndpointHealth::Unhealthy => "unhealthy",
-            };
-            let labels = instance.labels.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-            RegistryInstance {
-                host: instance.host.to_string(),
-                port: instance.port,
-                weight: instance.weight,
-                health: health.into(),
-                reason: instance.reason.to_string(),
-                region: instance.locality.region.to_string(),
-                zone: instance.locality.zone.to_string(),
-                secure: instance.secure,
-                labels: labels.collect(),
-                held: view.held,
-                first_seen: view.first_seen.into(),
-                last_seen: view.last_seen.into(),
-                changed: view.changed.into(),
-            }
-        };
-        Some(instances.into_iter().map(view).collect())
+        Some(instances.into_iter().map(registry_instance).collect())
     }
 
     fn registry_events(&self, registry: &str) -> Option<Vec<RegistryEvent>> {
@@ -380,6 +356,34 @@ impl Read for Reader {
             let batch = Batch { source: registry.into(), changes: vec![Change::Steer(steer)] };
             batches.send(batch).await.is_ok()
         })
+    }
+}
+
+pub(crate) fn health_word(health: EndpointHealth) -> &'static str {
+    match health {
+        EndpointHealth::Healthy => "healthy",
+        EndpointHealth::Draining => "draining",
+        EndpointHealth::Unhealthy => "unhealthy",
+    }
+}
+
+pub(crate) fn registry_instance(view: catalog::InstanceView) -> RegistryInstance {
+    let catalog::InstanceView { instance, held, first_seen, last_seen, changed } = view;
+    let labels = instance.labels.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+    RegistryInstance {
+        host: instance.host.to_string(),
+        port: instance.port,
+        weight: instance.weight,
+        health: health_word(instance.health).into(),
+        reason: instance.reason.to_string(),
+        region: instance.locality.region.to_string(),
+        zone: instance.locality.zone.to_string(),
+        secure: instance.secure,
+        labels: labels.collect(),
+        held,
+        first_seen: first_seen.into(),
+        last_seen: last_seen.into(),
+        changed: changed.into(),
     }
 }
 

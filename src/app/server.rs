@@ -33,6 +33,7 @@ use crate::read::Reader;
 use crate::registries::{self, Controller, Feed, Sources};
 use crate::reload::{self, Contents, Watched};
 use crate::report;
+use crate::services;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
 use crate::why::Asked;
@@ -243,9 +244,11 @@ impl Server {
         if !granted.is_empty() {
             watched.push(doors.watch(&settings, &granted));
         }
+        let service_model = Arc::new(services::Model::new(world.clone(), None));
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts {
+                services: Some(service_model),
                 why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
                 access: Some(doors.clone()),
                 ..api::Parts::new(reader, recorder)

@@ -199,10 +199,11 @@ impl Settings {
     pub fn write_modes(&self) -> Result<Vec<(String, WriteMode)>, String> {
         let read = |part: &String| {
             let mode = part.split_once('=').filter(|(name, _)| !name.is_empty());
-            let mode = mode.and_then(|(name, mode)| {
-                Some((name.to_owned(), value::Value::parse(mode).ok()?))
-            });
-            mode.ok_or_else(|| format!("`{part}` is not NAMESPACE=direct, NAMESPACE=propose or NAMESPACE=off"))
+            let mode = mode
+                .and_then(|(name, mode)| Some((name.to_owned(), value::Value::parse(mode).ok()?)));
+            mode.ok_or_else(|| {
+                format!("`{part}` is not NAMESPACE=direct, NAMESPACE=propose or NAMESPACE=off")
+            })
         };
         self.write_mode_namespaces.0.iter().map(read).collect()
     }

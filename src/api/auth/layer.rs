@@ -229,7 +229,10 @@ async fn admit(
         Err(why) => {
             let bad = matches!(why, Unknown::Refused(_));
             let response = no(None, unknown(why)).1;
-            return Err((None, if bad { Box::new(guard.failure(address, *response)) } else { response }));
+            return Err((
+                None,
+                if bad { Box::new(guard.failure(address, *response)) } else { response },
+            ));
         }
     };
     if let Some(requests) = &guard.requests
@@ -303,7 +306,8 @@ fn bearer(headers: &HeaderMap) -> Option<Bearer> {
 
 pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.split_once('='));
+    let mut pairs =
+        cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.split_once('='));
     pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
 }
 
