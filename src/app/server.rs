@@ -144,6 +144,7 @@ impl Server {
             world: world.clone(),
             groups: groups.clone(),
             merge_window: settings.merge_window,
+            reports: reports(&settings),
             lag,
             programmed: programmed.clone(),
             statuses: table.clone(),
@@ -437,6 +438,12 @@ impl Server {
             tracing::info!("stopped");
         }
     }
+}
+
+/// What proxies are told to report.
+fn reports(settings: &Settings) -> snapshot::Reports {
+    let parts = u32::from(settings.observe_sampling.0) * 10_000;
+    snapshot::Reports { on: settings.observe, parts }
 }
 
 fn shown(path: Option<&Path>) -> String {

@@ -290,6 +290,8 @@ fn chains_of(
             let captured = captured(Some(Transport::Tls), protocols);
             let mut chain = chain(name(what), captured, handler, origin);
             chain.tls = Some(mesh_tls(mesh));
+            // The caller's own proxy does.
+            chain.reported = false;
             out.push(chain);
         };
         match port.map(|port| port.speaks) {
