@@ -5,6 +5,7 @@
 
 mod access;
 mod bad_input;
+mod cascade;
 mod certificates_under_load;
 mod edits_under_load;
 mod graceful_stop;

@@ -32,6 +32,7 @@ mod server;
 pub mod settings;
 mod statuses;
 mod validate;
+mod why;
 
 pub use dev::{DevOptions, dev};
 pub use server::Server;

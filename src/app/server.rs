@@ -34,6 +34,7 @@ use crate::reload::{self, Contents, Watched};
 use crate::report;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
+use crate::why::Asked;
 
 /// Batches that may wait for the pipeline; sources wait when it is full.
 const BATCHES: usize = 64;
@@ -230,7 +231,10 @@ impl Server {
         };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
-            parts: api::Parts::new(Arc::new(reader), recorder),
+            parts: api::Parts {
+                why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
+                ..api::Parts::new(Arc::new(reader), recorder)
+            },
             linger: HTTP_LINGER,
         })
         .await?;

@@ -84,6 +84,13 @@ fn is_list(root: &Node) -> bool {
     (word("apiVersion"), word("kind")) == (Some("v1"), Some("List"))
 }
 
+/// The object that a document is, whatever else may be wrong with it.
+pub(crate) fn key_of(root: &Node) -> Option<ObjectKey> {
+    let mut unheard = Report::new(&Arc::from(""), None);
+    let kind = identify(root, &mut unheard)?;
+    object_key(root, kind, &mut unheard)
+}
+
 /// Reads one document. `file` is given where the document stands in a text.
 pub(crate) fn read(
     root: &Rc<Node>,

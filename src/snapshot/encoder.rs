@@ -75,6 +75,17 @@ impl Encoder {
     }
 }
 
+/// What differs between two plans, in bytes: the resources that `before` has and `after` has not so, and those that `after`
+/// has in their place. Costs the resources that differ.
+#[must_use]
+pub fn difference(before: &Plan, after: &Plan) -> (Snapshot, Snapshot) {
+    // An encoder that has a plan and no bytes makes those of the difference only.
+    let only = |known: &Plan, wanted: &Plan| {
+        Encoder { plan: known.clone(), ..Encoder::default() }.update(wanted)
+    };
+    (only(after, before), only(before, after))
+}
+
 /// The snapshot of a plan from scratch.
 #[must_use]
 pub fn encode(plan: &Plan) -> Snapshot {

@@ -30,7 +30,7 @@ pub mod xdstp;
 
 pub use blame::suspect_routes;
 pub use encode::{BROKEN_REFERENCE, Reports};
-pub use encoder::{Encoder, encode};
+pub use encoder::{Encoder, difference, encode};
 pub use identity::{Identity, with_identity};
 pub use inline::static_bootstrap;
 pub use joined::{CHUNK, Framing, JOIN_BELOW};
