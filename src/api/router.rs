@@ -20,7 +20,7 @@ use crate::rollout::Rollouts;
 use crate::services::Services;
 use crate::traffic::Traffic;
 use crate::why::Why;
-use crate::{Caller, Read, Time, ask, documents, identity, live, openapi, ops, registries};
+use crate::{Caller, Read, Time, ask, documents, identity, live, openapi, ops, registries, traffic_paths};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -90,7 +90,8 @@ fn documented() -> OpenApiRouter<App> {
         .merge(live::routes())
         .merge(openapi::routes())
         .merge(ops::routes())
-        .merge(registries::routes());
+        .merge(registries::routes())
+        .merge(traffic_paths::routes());
     openapi::complete(router)
 }
 

@@ -25,6 +25,7 @@ use crate::inject;
 use crate::kubernetes;
 use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
+use crate::observed::Observed;
 use crate::pipeline::{Pipeline, World};
 use crate::programmed::Programmed;
 use crate::proxies::Proxies;
@@ -159,6 +160,9 @@ impl Server {
         };
         let mut options_of_xds = xds_options(&settings);
         options_of_xds.tls = tls(&settings, &certificates);
+        let sampling = settings.observe_sampling.fraction();
+        let collector = Arc::new(observe::Collector::new(settings.observe, sampling));
+        options_of_xds.services = observe::routes(collector.clone(), groups.clone());
         let xds = options_of_xds.bind(groups.clone(), proxies.clone()).await?;
         let xds_handle = xds.handle();
         let mut watched = Vec::new();
@@ -229,9 +233,11 @@ impl Server {
             steps: steps_seen.clone(),
             addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
         };
+        let observed = Arc::new(Observed::new(collector));
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts {
+                traffic: Some(observed.clone()),
                 why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
                 ..api::Parts::new(Arc::new(reader), recorder)
             },
@@ -262,11 +268,18 @@ impl Server {
         });
         let steps_of_content = steps_seen.clone();
         let taken = wants.taken.clone();
+        let naming = observed.name(world.clone(), proxies.clone(), steps_seen.clone());
         let mut rest = vec![
             // A long compile must not hold up streams that share a worker with it.
             on_a_thread("pipeline", pipeline.run(incoming))?,
             tokio::spawn(report::run(world.clone(), world_seen)),
             tokio::spawn(reload::run(watched, stop_rest.clone())),
+            tokio::spawn({
+                let stop = stop_rest.clone();
+                async move {
+                    stop.run_until_cancelled(naming).await;
+                }
+            }),
             tokio::spawn(async move {
                 if let Some(store) = store {
                     let inherited = Inherited { snapshots, documents, services };

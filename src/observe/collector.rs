@@ -205,6 +205,12 @@ impl Collector {
         self.state().ring.find(query, caller)
     }
 
+    /// Whether it is one of those that are asked for; `limit` and `before` do not count.
+    #[must_use]
+    pub fn shows(caller: &Caller, query: &RequestsQuery, row: &RequestRow) -> bool {
+        ring::matches(row, query) && ring::sees(caller, row)
+    }
+
     #[must_use]
     pub fn follow(&self) -> broadcast::Receiver<Arc<RequestRow>> {
         self.followers.subscribe()

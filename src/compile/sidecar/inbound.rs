@@ -143,6 +143,11 @@ impl Inbound {
         looked
     }
 
+    /// Those that lead to the workload.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.services.iter().filter(|(_, ports)| !ports.is_empty()).map(|(key, _)| key)
+    }
+
     pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
         self.complaints.iter()
     }
