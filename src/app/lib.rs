@@ -22,6 +22,7 @@ mod kubernetes;
 mod lag;
 mod last_good;
 mod layers;
+mod observed;
 mod pipeline;
 mod programmed;
 mod proxies;

@@ -16,7 +16,7 @@ use compile::{Bind, Compiler, GroupKey};
 use fleet::kubernetes::Wanted;
 use model::{Batch, Change, Finding, Fleet, Health, Kind, NamespacedName};
 use serve::Published;
-use snapshot::Snapshot;
+use snapshot::{Reports, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::groups::{Groups, group_name};
@@ -163,6 +163,7 @@ pub(crate) struct Pipeline {
     pub(crate) world: Arc<RwLock<World>>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) merge_window: Duration,
+    pub(crate) reports: Reports,
     pub(crate) lag: Arc<Lag>,
     pub(crate) programmed: Arc<Programmed>,
     /// Told of which objects the status may differ, where statuses are written.
@@ -189,7 +190,7 @@ pub(crate) const FIRST_LISTING: Duration = Duration::from_secs(5);
 impl Pipeline {
     /// Runs until all senders of batches are gone.
     pub(crate) async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
-        let mut layers = Layers::default();
+        let mut layers = Layers::new(self.reports);
         let mut pending: Vec<Key> = Vec::new();
         let mut wanted = self.groups.wanted();
         let mut last: Option<Instant> = None;

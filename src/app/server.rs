@@ -26,6 +26,7 @@ use crate::inject;
 use crate::kubernetes;
 use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
+use crate::observed::Observed;
 use crate::pipeline::{Pipeline, World};
 use crate::programmed::Programmed;
 use crate::proxies::Proxies;
@@ -147,6 +148,7 @@ impl Server {
             world: world.clone(),
             groups: groups.clone(),
             merge_window: settings.merge_window,
+            reports: reports(&settings),
             lag,
             programmed: programmed.clone(),
             statuses: table.clone(),
@@ -160,6 +162,9 @@ impl Server {
         };
         let mut options_of_xds = xds_options(&settings);
         options_of_xds.tls = tls(&settings, &certificates);
+        let sampling = settings.observe_sampling.fraction();
+        let collector = Arc::new(observe::Collector::new(settings.observe, sampling));
+        options_of_xds.services = observe::routes(collector.clone(), groups.clone());
         let xds = options_of_xds.bind(groups.clone(), proxies.clone()).await?;
         let xds_handle = xds.handle();
         let mut watched = Vec::new();
@@ -244,10 +249,12 @@ impl Server {
         if !granted.is_empty() {
             watched.push(doors.watch(&settings, &granted));
         }
-        let service_model = Arc::new(services::Model::new(world.clone(), None));
+        let observed = Arc::new(Observed::new(collector));
+        let service_model = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts {
+                traffic: Some(observed.clone()),
                 services: Some(service_model),
                 why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
                 access: Some(doors.clone()),
@@ -284,11 +291,18 @@ impl Server {
         });
         let steps_of_content = steps_seen.clone();
         let taken = wants.taken.clone();
+        let naming = observed.name(world.clone(), proxies.clone(), steps_seen.clone());
         let mut rest = vec![
             // A long compile must not hold up streams that share a worker with it.
             on_a_thread("pipeline", pipeline.run(incoming))?,
             tokio::spawn(report::run(world.clone(), world_seen)),
             tokio::spawn(reload::run(watched, stop_rest.clone())),
+            tokio::spawn({
+                let stop = stop_rest.clone();
+                async move {
+                    stop.run_until_cancelled(naming).await;
+                }
+            }),
             tokio::spawn(async move {
                 if let Some(store) = store {
                     let inherited = Inherited { snapshots, documents, services };
@@ -464,6 +478,12 @@ impl Server {
             tracing::info!("stopped");
         }
     }
+}
+
+/// What proxies are told to report.
+fn reports(settings: &Settings) -> snapshot::Reports {
+    let parts = u32::from(settings.observe_sampling.0) * 10_000;
+    snapshot::Reports { on: settings.observe, parts }
 }
 
 fn shown(path: Option<&Path>) -> String {

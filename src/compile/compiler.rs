@@ -248,6 +248,13 @@ impl Compiler {
         of.map(|(key, _)| key.clone())
     }
 
+    /// Each workload with sidecars, and the services that lead to it.
+    pub fn workloads(
+        &self,
+    ) -> impl Iterator<Item = (&SidecarKey, impl Iterator<Item = &ObjectKey>)> {
+        self.sidecars.iter().map(|(key, sidecar)| (key, sidecar.inbound.services()))
+    }
+
     /// What a group has in common with others, and gets beside its own plan.
     #[must_use]
     pub fn base(&self, key: &GroupKey) -> Option<GroupKey> {

@@ -29,7 +29,7 @@ mod testing;
 pub mod xdstp;
 
 pub use blame::suspect_routes;
-pub use encode::BROKEN_REFERENCE;
+pub use encode::{BROKEN_REFERENCE, Reports};
 pub use encoder::{Encoder, difference, encode};
 pub use identity::{Identity, with_identity};
 pub use inline::static_bootstrap;

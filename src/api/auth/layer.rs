@@ -399,7 +399,10 @@ fn is_stream(response: &Response) -> bool {
 }
 
 /// A stream ends when somebody may have lost a right: whoever still may comes again by themselves, and is asked again.
-pub(super) fn until_changed(response: Response, mut changes: tokio::sync::watch::Receiver<u64>) -> Response {
+pub(super) fn until_changed(
+    response: Response,
+    mut changes: tokio::sync::watch::Receiver<u64>,
+) -> Response {
     let (head, body) = response.into_parts();
     let changed = async move {
         // An error means that the server is on its way out.
