@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use snapshot::ResourceType;
 
+use crate::history::Refusal;
 use crate::{IdentityView, RegistryEvent, RegistryInstance, RegistryProbe, RegistryService, Time};
 
 /// The state of the control plane as the API shows it. Every call answers from memory, at once, and never prints a
@@ -27,6 +28,11 @@ pub trait Read: Send + Sync + 'static {
 
     /// All that is wrong or worth knowing now, in order of place.
     fn findings(&self) -> Vec<Finding>;
+
+    /// What proxies refused, now and a while ago, the newest first.
+    fn refusals(&self) -> Vec<Refusal> {
+        Vec::new()
+    }
 
     fn sources(&self) -> Vec<Source>;
 
@@ -97,6 +103,9 @@ pub struct Proxy {
     pub lag_ms: u64,
     /// One entry for each type that it subscribes to, in send order.
     pub types: Vec<ProxyType>,
+    /// What it is served in place of the newest: it refused something, or a rollout has not reached it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edition: Option<String>,
 }
 
 impl Proxy {

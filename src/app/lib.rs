@@ -10,6 +10,7 @@
 
 mod auth;
 mod dev;
+mod editions;
 mod expiry;
 mod fleet;
 #[cfg(fuzzing)]

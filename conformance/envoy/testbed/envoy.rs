@@ -21,11 +21,16 @@ pub(crate) struct Envoy {
 impl Envoy {
     /// Starts one for Gateway `shop/edge`. Ready comes later: it waits for its first configuration.
     pub(crate) fn start(xds: SocketAddr) -> Self {
+        Self::start_as(NODE, xds)
+    }
+
+    /// The same as somebody else.
+    pub(crate) fn start_as(node: &str, xds: SocketAddr) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (admin, stats) = (free_port(), free_port());
         let mut command = program("bootstrap");
         command
-            .args(["--role", "gateway", "--gateway", GATEWAY, "--node-id", NODE])
+            .args(["--role", "gateway", "--gateway", GATEWAY, "--node-id", node])
             .args(["--xds", &xds.to_string()])
             .args(["--admin-port", &admin.to_string()])
             .args(["--stats-address", "127.0.0.1", "--stats-port", &stats.to_string()]);

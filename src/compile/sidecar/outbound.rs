@@ -146,6 +146,10 @@ impl Outbound {
         }
     }
 
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &Name> {
+        self.asked.iter()
+    }
+
     /// Brings the plan in step with the catalog. Returns whether any piece was compiled again.
     pub(crate) fn update(
         &mut self,
