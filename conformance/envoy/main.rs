@@ -13,6 +13,7 @@ mod lanes;
 mod mistakes;
 mod nack_isolation;
 mod quickstart;
+mod refused_route;
 mod restart;
 mod routing;
 mod streams;

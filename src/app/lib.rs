@@ -11,6 +11,7 @@
 mod access;
 mod auth;
 mod dev;
+mod editions;
 mod expiry;
 mod fleet;
 #[cfg(fuzzing)]

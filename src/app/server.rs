@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Doors;
 use crate::auth::{Auth, Reviews};
+use crate::editions::Editions;
 use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
@@ -97,7 +98,9 @@ impl Server {
             Some(_) => Identities::new(identities::times(&settings)),
             None => Identities::default(),
         });
-        let groups = Arc::new(Groups::new(auth, identities.clone(), programmed.clone()));
+        let editions = Arc::new(Editions::default());
+        let groups = Groups::new(auth, identities.clone(), programmed.clone(), editions.clone());
+        let groups = Arc::new(groups);
 
         let services: Vec<_> = found.services.iter().map(|service| service.id.clone()).collect();
         let seeds = found.services.into_iter().map(registries::seed).collect();
@@ -113,8 +116,13 @@ impl Server {
         let world = if settings.mesh { world } else { world.without_mesh() };
         let world = Arc::new(RwLock::new(world));
         let lag = Arc::new(Lag::default());
-        let proxies = Proxies::new(groups.clone(), world.clone(), lag.clone(), programmed.clone());
-        let proxies = Arc::new(proxies);
+        let proxies = Arc::new(Proxies::new(
+            groups.clone(),
+            world.clone(),
+            lag.clone(),
+            programmed.clone(),
+            editions.clone(),
+        ));
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
         let (wanted_fleets, fleets_wanted) = watch::channel(None);
@@ -151,6 +159,7 @@ impl Server {
             reports: reports(&settings),
             lag,
             programmed: programmed.clone(),
+            editions: editions.clone(),
             statuses: table.clone(),
             steps,
             fleets: wanted_fleets,
@@ -207,6 +216,7 @@ impl Server {
             groups: groups.clone(),
             proxies: proxies.clone(),
             steps: steps_seen.clone(),
+            refusals: editions.refusals(),
             last_good,
             stopping: stopping_seen,
             folder: shown(settings.source_dir.as_deref()),
@@ -737,6 +747,7 @@ mod tests {
         let first = Contents::read(Auth::files(&settings)).unwrap();
         let groups = Arc::new(Groups::new(
             Auth::new(&settings, &first).unwrap(),
+            Arc::default(),
             Arc::default(),
             Arc::default(),
         ));
