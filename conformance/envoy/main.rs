@@ -16,3 +16,4 @@ mod restart;
 mod routing;
 mod streams;
 mod testbed;
+mod why;
