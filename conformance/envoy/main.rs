@@ -18,3 +18,4 @@ mod restart;
 mod routing;
 mod streams;
 mod testbed;
+mod why;
