@@ -9,6 +9,8 @@
 //! this room knows who talks to whom, and nothing else.
 
 mod auth;
+#[cfg(test)]
+mod boards;
 mod dev;
 mod expiry;
 mod fleet;
