@@ -10,6 +10,7 @@
 //! print a secret; and only the test of a registry waits for one.
 
 mod ask;
+pub mod auth;
 mod caller;
 pub mod change;
 mod documents;

@@ -23,6 +23,27 @@ pub trait Traffic: Send + Sync + 'static {
     fn shows(&self, caller: &Caller, query: &RequestsQuery, row: &RequestRow) -> bool;
 
     fn observation(&self) -> Observation;
+
+    /// Of each service that something is reported of, `NAMESPACE/NAME`, over the last minute.
+    fn rates(&self) -> Vec<(String, Rates)> {
+        Vec::new()
+    }
+
+    /// Who was seen calling a service, as [`Node::id`]s without their kind.
+    fn callers(&self, _namespace: &str, _name: &str) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What goes to a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates {
+    /// Requests a second.
+    pub rate: f64,
+    /// Part of them that failed, 0 to 1.
+    pub errors: f64,
+    /// Milliseconds.
+    pub p99: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema, utoipa::IntoParams)]

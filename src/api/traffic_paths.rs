@@ -59,8 +59,12 @@ async fn topology(
 ) -> Result<Json<Topology>, Problem> {
     let query = checked(query)?;
     check_time("at", query.at.as_ref())?;
-    if let Some(group) = query.group.as_deref().filter(|group| !matches!(*group, "" | "namespace")) {
-        return Err(Problem::new(INVALID_PARAMETER, format!("group = `{group}` is not `namespace`")));
+    if let Some(group) = query.group.as_deref().filter(|group| !matches!(*group, "" | "namespace"))
+    {
+        return Err(Problem::new(
+            INVALID_PARAMETER,
+            format!("group = `{group}` is not `namespace`"),
+        ));
     }
     Ok(Json(traffic(&app, &caller)?.topology(&caller, &query)))
 }
@@ -124,7 +128,10 @@ async fn requests(
     let items = traffic(&app, &caller)?.requests(&caller, &query);
     let file = |kind: &'static str, name: &'static str, body: String| {
         let disposition = format!("attachment; filename=\"{name}\"");
-        ([(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)], body)
+        (
+            [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)],
+            body,
+        )
             .into_response()
     };
     Ok(match export.format {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use compile::{Compiler, GroupKey, Update};
 use snapshot::{Encoder, Reports, Snapshot};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Layers {
     reports: Reports,
     encoded: BTreeMap<GroupKey, (Encoder, Snapshot)>,
@@ -31,7 +31,7 @@ struct Published {
 
 impl Layers {
     pub(crate) fn new(reports: Reports) -> Self {
-        Self { reports, ..Self::default() }
+        Self { reports, encoded: BTreeMap::new(), published: BTreeMap::new() }
     }
 
     /// The snapshots of those groups that are sent something else than before.

@@ -182,8 +182,7 @@ impl<'a> Look<'a> {
         let with_sidecars = pods(catalog).filter(|pod| pod.has_sidecar());
         let injected = with_sidecars.flat_map(|pod| pod.addresses.iter().copied()).collect();
         let imported = said.registries.iter();
-        let joined =
-            imported.filter_map(|(id, _, name)| Some((id, name.clone()?))).collect();
+        let joined = imported.filter_map(|(id, _, name)| Some((id, name.clone()?))).collect();
         let (map, places) = (Map::default(), HashMap::new());
         Self { catalog, said, map, places, injected, joined }
     }
@@ -327,9 +326,8 @@ impl<'a> Look<'a> {
         for name in &self.said.served {
             let scope = name.to_string();
             let of = connected.iter().filter(|p| p.role == "gateway" && p.scope == scope);
-            let (endpoints, healthy) = of.fold((0, 0), |(all, good), proxy| {
-                (all + 1, good + usize::from(proxy.in_step()))
-            });
+            let (endpoints, healthy) = of
+                .fold((0, 0), |(all, good), proxy| (all + 1, good + usize::from(proxy.in_step())));
             let source = self.catalog.gateway(name).map(|gateway| gateway.meta.source.to_string());
             let node = self.node("gateway", name, source.unwrap_or_default());
             (node.healthy, node.endpoints) = (healthy, endpoints);

@@ -9,14 +9,16 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use compile::{Bind, GroupKey};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use model::{Batch, NamespacedName};
+use model::{Batch, Kind, NamespacedName};
 use revision::store::{LastGood, Store};
 use status::replicas::Replicas;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Doors;
 use crate::auth::{Auth, Reviews};
+use crate::editions::Editions;
 use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
@@ -33,6 +35,7 @@ use crate::read::Reader;
 use crate::registries::{self, Controller, Feed, Sources};
 use crate::reload::{self, Contents, Watched};
 use crate::report;
+use crate::services;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
 use crate::why::Asked;
@@ -95,7 +98,9 @@ impl Server {
             Some(_) => Identities::new(identities::times(&settings)),
             None => Identities::default(),
         });
-        let groups = Arc::new(Groups::new(auth, identities.clone(), programmed.clone()));
+        let editions = Arc::new(Editions::default());
+        let groups = Groups::new(auth, identities.clone(), programmed.clone(), editions.clone());
+        let groups = Arc::new(groups);
 
         let services: Vec<_> = found.services.iter().map(|service| service.id.clone()).collect();
         let seeds = found.services.into_iter().map(registries::seed).collect();
@@ -111,8 +116,13 @@ impl Server {
         let world = if settings.mesh { world } else { world.without_mesh() };
         let world = Arc::new(RwLock::new(world));
         let lag = Arc::new(Lag::default());
-        let proxies = Proxies::new(groups.clone(), world.clone(), lag.clone(), programmed.clone());
-        let proxies = Arc::new(proxies);
+        let proxies = Arc::new(Proxies::new(
+            groups.clone(),
+            world.clone(),
+            lag.clone(),
+            programmed.clone(),
+            editions.clone(),
+        ));
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
         let (wanted_fleets, fleets_wanted) = watch::channel(None);
@@ -149,6 +159,7 @@ impl Server {
             reports: reports(&settings),
             lag,
             programmed: programmed.clone(),
+            editions: editions.clone(),
             statuses: table.clone(),
             steps,
             fleets: wanted_fleets,
@@ -205,6 +216,7 @@ impl Server {
             groups: groups.clone(),
             proxies: proxies.clone(),
             steps: steps_seen.clone(),
+            refusals: editions.refusals(),
             last_good,
             stopping: stopping_seen,
             folder: shown(settings.source_dir.as_deref()),
@@ -233,18 +245,39 @@ impl Server {
             steps: steps_seen.clone(),
             addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
         };
+        let reader = Arc::new(reader);
+        let namespaces = {
+            let reader = reader.clone();
+            Arc::new(move || {
+                let names = api::Read::names(&*reader, Kind::Namespace, None);
+                names.iter().map(|name| name.name.to_string()).collect()
+            })
+        };
+        let granted = Contents::read(Doors::files(&settings))?;
+        let people = api_server.as_ref().map(|server| server.client.clone());
+        let doors = Arc::new(Doors::new(&settings, &granted, people, namespaces)?);
+        if !granted.is_empty() {
+            watched.push(doors.watch(&settings, &granted));
+        }
         let observed = Arc::new(Observed::new(collector));
+        let service_model = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts {
                 traffic: Some(observed.clone()),
+                services: Some(service_model),
                 why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
-                ..api::Parts::new(Arc::new(reader), recorder)
+                access: Some(doors.clone()),
+                ..api::Parts::new(reader, recorder)
             },
             linger: HTTP_LINGER,
         })
         .await?;
         let http_address = http.address();
+        if let Some(link) = doors.first_link(http_address) {
+            // Not as a field of a log line: it is for a person who reads it now, is good once and for ten minutes.
+            tracing::warn!("nobody can administer this server yet: {link}");
+        }
 
         let registries = Controller::new(
             Sources {
@@ -714,6 +747,7 @@ mod tests {
         let first = Contents::read(Auth::files(&settings)).unwrap();
         let groups = Arc::new(Groups::new(
             Auth::new(&settings, &first).unwrap(),
+            Arc::default(),
             Arc::default(),
             Arc::default(),
         ));

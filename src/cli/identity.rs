@@ -2,11 +2,11 @@ use api::{IdentityView, RootView, Time};
 use clap::Subcommand;
 use serde_json::Value;
 
-use crate::client::ServerArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::io::Io;
 use crate::output::Output;
 use crate::table::{Table, age};
+use crate::target::ServerArgs;
 
 /// Look at the CA of the mesh, and have its root replaced
 #[derive(Debug, Subcommand)]
@@ -35,7 +35,7 @@ pub(crate) fn run(command: &Command, io: &mut Io<'_>) -> Outcome {
 }
 
 fn show(args: &Args, io: &mut Io<'_>) -> Outcome {
-    let answer: Value = args.server.client(args.output)?.get(&["identity"], &[])?;
+    let answer: Value = args.server.client(args.output, io)?.get(&["identity"], &[])?;
     let view: IdentityView = serde_json::from_value(answer.clone()).map_err(|e| {
         Failure::new(Exit::Unreachable, format!("the server's answer cannot be read: {e}"))
     })?;
@@ -68,7 +68,7 @@ fn table(view: &IdentityView) -> String {
 }
 
 fn rotate(args: &Args, io: &mut Io<'_>) -> Outcome {
-    let answer: Value = args.server.client(args.output)?.post(&["identity", "rotate"], &[])?;
+    let answer: Value = args.server.client(args.output, io)?.post(&["identity", "rotate"], &[])?;
     let phase = answer["phase"].as_str().unwrap_or_default().to_owned();
     let text = || format!("rotate: {phase}; `isthmus identity show` tells how far it is\n");
     args.output.print(io, &answer, text, || vec![phase.clone()])?;

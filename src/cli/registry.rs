@@ -3,11 +3,12 @@ use clap::Subcommand;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::client::{Client, ServerArgs};
+use crate::client::Client;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::io::Io;
 use crate::output::Output;
 use crate::table::{Table, age};
+use crate::target::ServerArgs;
 
 /// Look at registries, and say what is to become of what they miss
 #[derive(Debug, Subcommand)]
@@ -96,7 +97,7 @@ pub(crate) fn run(command: &Command, io: &mut Io<'_>) -> Outcome {
 }
 
 fn list(common: &Common, io: &mut Io<'_>) -> Outcome {
-    let client = common.server.client(common.output)?;
+    let client = common.server.client(common.output, io)?;
     let list = client.list(&["registries"], true)?;
     let items = list["items"].as_array().map_or(&[][..], Vec::as_slice);
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -136,7 +137,7 @@ fn list(common: &Common, io: &mut Io<'_>) -> Outcome {
 }
 
 fn test(args: &OfRegistry, io: &mut Io<'_>) -> Outcome {
-    let client = args.common.server.client(args.common.output)?;
+    let client = args.common.server.client(args.common.output, io)?;
     let (namespace, name) = find(&args.registry, &client)?;
     let list: Value = client.post(&["registries", &namespace, &name, "test"], &[])?;
     let probes: Vec<RegistryProbe> = items(&list)?;
@@ -161,7 +162,7 @@ fn test(args: &OfRegistry, io: &mut Io<'_>) -> Outcome {
 }
 
 fn services(args: &OfRegistry, io: &mut Io<'_>) -> Outcome {
-    let client = args.common.server.client(args.common.output)?;
+    let client = args.common.server.client(args.common.output, io)?;
     let (namespace, name) = find(&args.registry, &client)?;
     let list = client.list(&["registries", &namespace, &name, "services"], false)?;
     let services: Vec<RegistryService> = items(&list)?;
@@ -192,7 +193,7 @@ fn services(args: &OfRegistry, io: &mut Io<'_>) -> Outcome {
 }
 
 fn instances(args: &OfService, io: &mut Io<'_>) -> Outcome {
-    let client = args.common.server.client(args.common.output)?;
+    let client = args.common.server.client(args.common.output, io)?;
     let (namespace, name) = find(&args.registry, &client)?;
     let path = ["registries", &namespace, &name, "services", &args.service, "instances"];
     let list = client.list(&path, false)?;
@@ -221,7 +222,7 @@ fn instances(args: &OfService, io: &mut Io<'_>) -> Outcome {
 }
 
 fn events(args: &OfRegistry, io: &mut Io<'_>) -> Outcome {
-    let client = args.common.server.client(args.common.output)?;
+    let client = args.common.server.client(args.common.output, io)?;
     let (namespace, name) = find(&args.registry, &client)?;
     let list = client.list(&["registries", &namespace, &name, "events"], false)?;
     let events: Vec<RegistryEvent> = items(&list)?;
@@ -252,7 +253,7 @@ fn steer(
     common: &Common,
     io: &mut Io<'_>,
 ) -> Outcome {
-    let client = common.server.client(common.output)?;
+    let client = common.server.client(common.output, io)?;
     let (namespace, name) = find(registry, &client)?;
     let query: Vec<_> = service.iter().map(|service| ("service", *service)).collect();
     let answer: Value = client.post(&["registries", &namespace, &name, verb], &query)?;

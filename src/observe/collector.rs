@@ -172,7 +172,8 @@ impl Collector {
         let mut state = self.state();
         for (entry, sides) in read {
             let Entry { row, protocol, class, .. } = entry;
-            let (route, lane): (Arc<str>, Arc<str>) = (row.route.as_str().into(), row.lane.as_str().into());
+            let (route, lane): (Arc<str>, Arc<str>) =
+                (row.route.as_str().into(), row.lane.as_str().into());
             let Sides { source, target, caller, mtls } = sides;
             if let Some(caller) = caller {
                 let key = EdgeKey {

@@ -73,8 +73,7 @@ impl Edges {
             self.others += 1;
             other()
         };
-        self.buckets +=
-            usize::from(self.edges.entry(key).or_default().record(tick, class, ms));
+        self.buckets += usize::from(self.edges.entry(key).or_default().record(tick, class, ms));
         self.shorten();
     }
 

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use api::traffic::RequestRow;
 use api::Time;
+use api::traffic::RequestRow;
 use envoy_types::pb::envoy::config::core::v3::{
     Address, RequestMethod, address::Address as Which, socket_address::PortSpecifier,
 };
@@ -60,14 +60,15 @@ pub(crate) fn of_request(entry: log::HttpAccessLogEntry, lane_label: &str) -> En
         row.details = cut(response.response_code_details);
     }
     out.protocol = if row.grpc_status.is_some() { Protocol::Grpc } else { Protocol::Http };
-    row.protocol = match (out.protocol, log::http_access_log_entry::HttpVersion::try_from(protocol_version)) {
-        (Protocol::Grpc, _) => "grpc",
-        (_, Ok(log::http_access_log_entry::HttpVersion::Http10)) => "http/1.0",
-        (_, Ok(log::http_access_log_entry::HttpVersion::Http2)) => "http/2",
-        (_, Ok(log::http_access_log_entry::HttpVersion::Http3)) => "http/3",
-        _ => "http/1.1",
-    }
-    .to_owned();
+    row.protocol =
+        match (out.protocol, log::http_access_log_entry::HttpVersion::try_from(protocol_version)) {
+            (Protocol::Grpc, _) => "grpc",
+            (_, Ok(log::http_access_log_entry::HttpVersion::Http10)) => "http/1.0",
+            (_, Ok(log::http_access_log_entry::HttpVersion::Http2)) => "http/2",
+            (_, Ok(log::http_access_log_entry::HttpVersion::Http3)) => "http/3",
+            _ => "http/1.1",
+        }
+        .to_owned();
     out.class = match (row.status, row.grpc_status) {
         (500.., _) => Class::Server,
         // Nothing was answered: the client did not wait for it.

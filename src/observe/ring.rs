@@ -105,9 +105,8 @@ pub(crate) fn matches(row: &RequestRow, query: &RequestsQuery) -> bool {
     let is = |id: &str, kind: &str, name: &str| {
         id.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')) == Some(name)
     };
-    let all = |wanted: &Option<String>, fits: &dyn Fn(&str) -> bool| {
-        wanted.as_deref().is_none_or(fits)
-    };
+    let all =
+        |wanted: &Option<String>, fits: &dyn Fn(&str) -> bool| wanted.as_deref().is_none_or(fits);
     all(wanted, &|name| {
         [&row.source, &row.target, &row.route].into_iter().any(|id| namespace(id) == Some(name))
     }) && all(gateway, &|name| is(&row.source, "gateway", name) || is(&row.target, "gateway", name))
@@ -153,7 +152,8 @@ mod tests {
     #[test]
     fn rows_are_found_by_each_filter_the_newest_first() {
         let mut ring = Ring::default();
-        for (at, path, status) in [(1, "/a", 200), (2, "/b", 404), (3, "/ab", 503), (4, "/c", 200)] {
+        for (at, path, status) in [(1, "/a", 200), (2, "/b", 404), (3, "/ab", 503), (4, "/c", 200)]
+        {
             ring.push(row(at, path, status));
         }
         let found = |query: RequestsQuery| {

@@ -108,10 +108,8 @@ impl AccessLogService for Logs {
             if open.is_none() {
                 // The first message says who it is.
                 let node = identifier.and_then(|identifier| identifier.node);
-                let client = Client {
-                    node: node.map(Node::from).unwrap_or_default(),
-                    ..(*client).clone()
-                };
+                let client =
+                    Client { node: node.map(Node::from).unwrap_or_default(), ..(*client).clone() };
                 let reporter = self.reporters.identify(&client).inspect_err(|refusal| {
                     self.collector.discard("refused", count(log_entries.as_ref()));
                     tracing::debug!(node = client.node.id, %refusal, "access log refused");

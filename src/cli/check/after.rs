@@ -11,6 +11,8 @@ use super::{Args, Check};
 use crate::client::Client;
 use crate::cluster::Cluster;
 use crate::exit::{Exit, Failure};
+use crate::io::Io;
+use crate::target::Target;
 
 const SELECTOR: &str = "app.kubernetes.io/name=isthmus,app.kubernetes.io/component=control-plane";
 
@@ -24,8 +26,8 @@ struct Replica {
     hash: Option<String>,
 }
 
-pub(super) fn server(url: &Url) -> Result<Vec<Check>, Failure> {
-    let client = Client::new(url.clone(), false)?;
+pub(super) fn server(url: &Url, io: &mut Io<'_>) -> Result<Vec<Check>, Failure> {
+    let client = Client::new(Target::of(url, io)?, false)?;
     let replica = Replica {
         readiness: client.readiness()?,
         sources: client.get(&["sources"], &[])?,

@@ -3,11 +3,11 @@ use std::fmt::Write;
 use api::{Proxy, ProxyType, Time, TypeState};
 use serde_json::{Value, json};
 
-use crate::client::ServerArgs;
 use crate::exit::{Exit, Outcome};
 use crate::io::Io;
 use crate::output::Output;
 use crate::table::{Table, age};
+use crate::target::ServerArgs;
 
 /// Say which proxies have what they should have; exit code 1 if one has not
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ pub(crate) struct Args {
 const COLUMNS: [&str; 5] = ["LDS", "RDS", "CDS", "EDS", "SDS"];
 
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
-    let client = args.server.client(args.output)?;
+    let client = args.server.client(args.output, io)?;
     let (proxies, document) = match &args.id {
         Some(id) => {
             let (proxy, document) = super::find(id, &client)?;
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     };
     args.output.print(io, &document, text, || proxies.iter().map(|p| p.id.clone()).collect())?;
     let behind = proxies.iter().filter(|p| !p.in_step()).count();
-    if args.output == Output::Table {
+    if args.output.is_text() {
         io.note(match (proxies.len(), behind) {
             (0, _) => "no proxies are connected".to_owned(),
             (1, 0) => "1 proxy, in step".to_owned(),

@@ -9,11 +9,10 @@ use model::Severity;
 
 use super::{Said, Sink, cluster, fake, isthmus, isthmus_with};
 use crate::exit::Exit;
-use crate::io::Io;
 use crate::output::Output;
 use crate::validate;
 
-const FORMS: [&str; 4] = ["table", "yaml", "json", "name"];
+const FORMS: [&str; 6] = ["table", "wide", "yaml", "json", "jsonl", "name"];
 
 /// (name of the file, command line, exit code)
 const WITH_SERVER: &[(&str, &str, Exit)] = &[
@@ -182,7 +181,7 @@ fn validated(form: &str, count: usize, least: Severity) -> Said {
     let findings = fake::findings().into_iter().take(count).collect();
     let validation = app::Validation { documents: 7, findings };
     let (out, err) = (Sink::default(), Sink::default());
-    let mut io = Io { out: Box::new(out.clone()), err: Box::new(err.clone()) };
+    let mut io = out.io(&err, &|_| None);
     let exit = validate::report(&validation, output, least, &mut io).unwrap();
     drop(io);
     Said { exit, out: out.text(), err: err.text() }
@@ -194,7 +193,7 @@ fn fail_on_decides_which_findings_count() {
         let mut findings = fake::findings();
         findings.retain(|f| f.severity == Severity::Warning);
         let validation = app::Validation { documents: 1, findings };
-        let mut io = Io { out: Box::new(Sink::default()), err: Box::new(Sink::default()) };
+        let mut io = Sink::default().io(&Sink::default(), &|_| None);
         validate::report(&validation, Output::Table, severity, &mut io).unwrap()
     };
     assert_eq!(with(Severity::Error), Exit::Ok);

@@ -57,7 +57,8 @@ fn sidecar() -> Reporter {
 
 fn collector() -> Collector {
     let collector = Collector::new(true, 1.0);
-    let place = |name: &str, sidecar| Place { node: format!("service/shop/{name}").into(), sidecar };
+    let place =
+        |name: &str, sidecar| Place { node: format!("service/shop/{name}").into(), sidecar };
     collector.set_directory(Directory {
         places: HashMap::from([
             ("10.0.0.1".parse().unwrap(), place("web", true)),
@@ -88,7 +89,11 @@ fn edge(source: &str, target: &str, mtls: bool) -> (String, String, bool) {
 #[test]
 fn a_gateway_is_called_from_outside_and_calls_a_service() {
     let all = collector();
-    all.requests_seen(&gateway(), vec![request("shop.orders.80", "9.9.9.9", "10.0.0.2", 200)], at(0));
+    all.requests_seen(
+        &gateway(),
+        vec![request("shop.orders.80", "9.9.9.9", "10.0.0.2", 200)],
+        at(0),
+    );
     assert_eq!(
         edges(&all),
         [
@@ -106,7 +111,11 @@ fn a_gateway_is_called_from_outside_and_calls_a_service() {
 fn each_call_inside_the_mesh_is_one_edge() {
     let all = collector();
     // The caller tells of it, and the one who is called does not once more.
-    all.requests_seen(&sidecar(), vec![request("shop.orders.80", "10.0.0.1", "10.0.0.2", 200)], at(0));
+    all.requests_seen(
+        &sidecar(),
+        vec![request("shop.orders.80", "10.0.0.1", "10.0.0.2", 200)],
+        at(0),
+    );
     all.requests_seen(&sidecar(), vec![request("inbound", "10.0.0.2", "127.0.0.1", 200)], at(0));
     // Those without a sidecar tell nothing, so who they call does.
     all.requests_seen(&sidecar(), vec![request("inbound", "10.0.0.3", "127.0.0.1", 200)], at(0));
@@ -150,7 +159,11 @@ fn series_show_rates_of_whole_steps_and_nothing_where_nothing_was_told() {
 #[test]
 fn a_sample_stands_for_all() {
     let all = Collector::new(true, 0.1);
-    all.requests_seen(&gateway(), vec![request("shop.orders.80", "9.9.9.9", "10.0.0.2", 200)], at(0));
+    all.requests_seen(
+        &gateway(),
+        vec![request("shop.orders.80", "9.9.9.9", "10.0.0.2", 200)],
+        at(0),
+    );
     let query = SeriesQuery { of: None, window: Some(10) };
     let rate = all.series(&Caller::anybody(), &query, at(10)).rate[0].unwrap();
     assert!((rate - 1.0).abs() < 1e-9, "{rate}");
@@ -184,7 +197,11 @@ fn figures_are_of_the_proxies_that_are_asked_for() {
 fn who_follows_gets_each_new_request() {
     let all = collector();
     let mut rows = all.follow();
-    all.requests_seen(&gateway(), vec![request("shop.orders.80", "9.9.9.9", "10.0.0.2", 200)], at(0));
+    all.requests_seen(
+        &gateway(),
+        vec![request("shop.orders.80", "9.9.9.9", "10.0.0.2", 200)],
+        at(0),
+    );
     assert_eq!(rows.try_recv().unwrap().target, "service/shop/orders");
     assert_eq!(Protocol::Http.as_str(), "http");
 }

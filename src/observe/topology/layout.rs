@@ -51,9 +51,8 @@ pub fn layout(graph: &Graph) -> Drawing {
 
 /// Edges between different nodes that are there, each once.
 fn clean(graph: &Graph) -> Vec<(usize, usize)> {
-    let there = |edge: &&(usize, usize)| {
-        edge.0 != edge.1 && edge.0 < graph.nodes && edge.1 < graph.nodes
-    };
+    let there =
+        |edge: &&(usize, usize)| edge.0 != edge.1 && edge.0 < graph.nodes && edge.1 < graph.nodes;
     graph.edges.iter().filter(there).copied().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
@@ -131,8 +130,7 @@ fn untangle(columns: &mut [Vec<usize>], nodes: usize, edges: &[(usize, usize)]) 
         }
     }
     for (from, to) in edges {
-        let (left, right) =
-            if column_of[*from] < column_of[*to] { (from, to) } else { (to, from) };
+        let (left, right) = if column_of[*from] < column_of[*to] { (from, to) } else { (to, from) };
         near[*right][0].push(*left);
         near[*left][1].push(*right);
     }
@@ -192,8 +190,7 @@ fn place(columns: &[Vec<usize>], alone: &[bool]) -> Drawing {
     let wide = parts.len().max(single.len().min(rows.max(1) / 2)).max(1);
     for (index, node) in single.iter().enumerate() {
         let (row, column) = (tallest + index / wide, index % wide);
-        at[*node] =
-            (column as f64 * step_x + step_x / 2.0, row as f64 * step_y + step_y / 2.0);
+        at[*node] = (column as f64 * step_x + step_x / 2.0, row as f64 * step_y + step_y / 2.0);
     }
     let columns = if single.is_empty() { parts.len() } else { wide };
     let rows = tallest + single.len().div_ceil(wide);
@@ -259,8 +256,11 @@ mod tests {
 
     fn any_graph() -> impl Strategy<Value = Graph> {
         (1_usize..60).prop_flat_map(|nodes| {
-            proptest::collection::vec((0..nodes, 0..nodes), 0..120)
-                .prop_map(move |edges| Graph { nodes, edges, before: BTreeMap::new() })
+            proptest::collection::vec((0..nodes, 0..nodes), 0..120).prop_map(move |edges| Graph {
+                nodes,
+                edges,
+                before: BTreeMap::new(),
+            })
         })
     }
 

@@ -83,7 +83,8 @@ pub fn topology(
         }
     }
     // What somebody may not see is not there; what has no namespace is there as far as something that they see is beside it.
-    let sees = |id: &Arc<str>| namespace(id).is_none_or(|name| caller.may(Role::Viewer, Some(name)));
+    let sees =
+        |id: &Arc<str>| namespace(id).is_none_or(|name| caller.may(Role::Viewer, Some(name)));
     nodes.retain(|id, _| sees(id));
     links.retain(|(source, target), _| nodes.contains_key(source) && nodes.contains_key(target));
     if let Some(name) = &query.namespace {
@@ -109,7 +110,8 @@ pub fn topology(
     for (node, (x, y)) in out.nodes.iter_mut().zip(&drawing.at) {
         (node.x, node.y) = (*x, *y);
     }
-    out.edges = links.into_iter().map(|((source, target), link)| edge(source, target, link)).collect();
+    out.edges =
+        links.into_iter().map(|((source, target), link)| edge(source, target, link)).collect();
     out
 }
 

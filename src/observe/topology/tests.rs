@@ -32,7 +32,13 @@ fn ids(topology: &Topology) -> Vec<&str> {
 #[test]
 fn a_drawing_shows_what_is_near_and_only_what_may_be_seen() {
     let map = map(
-        &["gateway/demo/edge", "service/shop/web", "service/pay/pay", "service/pay/bank", "service/far/x"],
+        &[
+            "gateway/demo/edge",
+            "service/shop/web",
+            "service/pay/pay",
+            "service/pay/bank",
+            "service/far/x",
+        ],
         &[
             ("gateway/demo/edge", "service/shop/web"),
             ("service/shop/web", "service/pay/pay"),
@@ -59,10 +65,15 @@ fn a_drawing_shows_what_is_near_and_only_what_may_be_seen() {
 
 #[test]
 fn too_many_nodes_become_their_namespaces() {
-    let names: Vec<String> =
-        (0..400).map(|n| format!("service/ns{}/s{n}", n % 4)).chain(["gateway/demo/edge".into()]).collect();
+    let names: Vec<String> = (0..400)
+        .map(|n| format!("service/ns{}/s{n}", n % 4))
+        .chain(["gateway/demo/edge".into()])
+        .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let map = map(&names, &[("gateway/demo/edge", "service/ns1/s1"), ("service/ns1/s1", "service/ns2/s2")]);
+    let map = map(
+        &names,
+        &[("gateway/demo/edge", "service/ns1/s1"), ("service/ns1/s1", "service/ns2/s2")],
+    );
     let drawn = draw(&map, &TopologyQuery::default(), &Caller::anybody(), &Drawings::default());
     assert!(drawn.grouped);
     assert_eq!(

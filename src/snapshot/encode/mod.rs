@@ -37,7 +37,7 @@ pub use common::BROKEN_REFERENCE;
 pub(crate) use common::is_laid_over;
 pub(crate) use endpoint::endpoints;
 pub(crate) use listener::{api_listener, listener, udp_listener};
-pub(crate) use route::TableCache;
 pub use report::Reports;
+pub(crate) use route::TableCache;
 pub(crate) use runtime::runtime;
 pub(crate) use secret::{content_of, secret};

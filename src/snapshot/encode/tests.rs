@@ -215,7 +215,8 @@ fn whole_connections_go_to_clusters_by_weight_and_a_broken_share_to_one_that_is_
     };
     let passed = stream_chain("passed", server_names(&["*.example"]), streams(&[("b", 1)]));
     let closed = stream_chain("closed", server_names(&[]), vec![]);
-    let resource = listener(&a_listener("tls-443", 443, vec![closed, ended, passed]), Reports::default());
+    let resource =
+        listener(&a_listener("tls-443", 443, vec![closed, ended, passed]), Reports::default());
     assert_eq!(refs(&resource), ["CDS a", "CDS b", "SDS shop/cert"]);
     let json = dump::resource(&resource);
     assert_eq!(json["listener_filters"][0]["name"], "envoy.filters.listener.tls_inspector");
