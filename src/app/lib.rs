@@ -10,6 +10,8 @@
 
 mod access;
 mod auth;
+#[cfg(test)]
+mod boards;
 mod dev;
 mod editions;
 mod expiry;

@@ -203,8 +203,11 @@ impl<'a> Look<'a> {
         node
     }
 
-    /// Of several that have an address, the first is who is there.
+    /// Of several that have an address, the first is who is there. Behind loopback is whoever runs beside a proxy.
     fn place(&mut self, address: IpAddr, node: &Arc<str>, sidecar: bool) {
+        if address.is_loopback() {
+            return;
+        }
         let sidecar = sidecar || self.injected.contains(&address);
         self.places.entry(address).or_insert_with(|| Place { node: node.clone(), sidecar });
     }
@@ -420,4 +423,12 @@ fn pods(catalog: &Catalog) -> impl Iterator<Item = &Pod> {
         Object::Pod(pod) => Some(&**pod),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn listeners_report_to_the_cluster_that_bootstraps_have() {
+        assert_eq!(ir::CONTROL_PLANE, fleet::bootstrap::XDS_CLUSTER);
+    }
 }

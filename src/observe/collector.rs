@@ -11,9 +11,9 @@ use api::traffic::{Observation, RequestRow, RequestsQuery, Series, SeriesQuery};
 use envoy_types::pb::envoy::data::accesslog::v3::{HttpAccessLogEntry, TcpAccessLogEntry};
 use tokio::sync::broadcast;
 
-use crate::bucket::{Bucket, STEP, STEPS, Tick};
+use crate::bucket::{Bucket, Class, STEP, STEPS, Tick};
 use crate::directory::{self, Directory, OUTSIDE};
-use crate::edges::{EdgeKey, Edges};
+use crate::edges::{EdgeKey, Edges, OTHER};
 use crate::entry::{self, Entry};
 use crate::ring::{self, Ring};
 use crate::series::series;
@@ -23,7 +23,7 @@ use crate::service::{Reporter, Side};
 const MOST_A_SECOND: u64 = 50_000;
 /// Rows that a follower may be behind.
 const FOLLOWERS_MAY_LAG: usize = 1024;
-/// Services of which requests are counted for Prometheus; the rest is `other`.
+/// Pairs of which requests are counted for Prometheus; the rest is `other`.
 const MOST_SERVICES: usize = 500;
 
 /// What a group of proxies served since some moment.
@@ -55,7 +55,8 @@ struct State {
     requests: u64,
     /// How many there were in this second.
     second: (u64, u64),
-    services: HashMap<(Arc<str>, Arc<str>), Arc<str>>,
+    /// By source and target, in order of class.
+    counters: HashMap<(Arc<str>, Arc<str>), [metrics::Counter; 5]>,
 }
 
 /// What happened and where, in names of the topology.
@@ -312,29 +313,38 @@ impl Sum {
 }
 
 impl State {
-    fn count(&mut self, source: &Arc<str>, target: &Arc<str>, class: crate::bucket::Class) {
-        use crate::bucket::Class;
-        let class = match class {
-            Class::Good => "2xx",
-            Class::Redirect => "3xx",
-            Class::Client => "4xx",
-            Class::Server => "5xx",
-            Class::Grpc => "grpc",
+    /// By gateway and service only: their number has an end that people know.
+    fn count(&mut self, source: &Arc<str>, target: &Arc<str>, class: Class) {
+        let full = self.counters.len() >= MOST_SERVICES;
+        let of = |id: &Arc<str>, kind: &str| {
+            if id.starts_with(kind) { id.clone() } else { "".into() }
         };
-        // By gateway and service only: their number has an end that people know.
-        let gateway = source.strip_prefix("gateway/").unwrap_or_default();
-        let key = (Arc::<str>::from(gateway), target.clone());
-        let service = match self.services.get(&key) {
-            Some(service) => service.clone(),
-            None if self.services.len() < MOST_SERVICES => {
-                let service: Arc<str> = target.strip_prefix("service/").unwrap_or_default().into();
-                self.services.insert(key.clone(), service.clone());
-                service
+        let key = (of(source, "gateway/"), of(target, "service/"));
+        let key = if full && !self.counters.contains_key(&key) {
+            (OTHER.into(), OTHER.into())
+        } else {
+            key
+        };
+        let (source, target) = &key;
+        let counters = || {
+            let gateway = source.strip_prefix("gateway/").unwrap_or_default().to_owned();
+            let service = match target.strip_prefix("service/") {
+                Some(service) => service.to_owned(),
+                None if **target == *OTHER => "other".to_owned(),
+                None => String::new(),
+            };
+            ["2xx", "3xx", "4xx", "5xx", "grpc"].map(|class| {
+                metrics::counter!("isthmus_requests_total", "gateway" => gateway.clone(), "service" => service.clone(), "class" => class)
+            })
+        };
+        let counters = match self.counters.get(&key) {
+            Some(counters) => counters,
+            None => {
+                let new = counters();
+                self.counters.entry(key).or_insert(new)
             }
-            None => "other".into(),
         };
-        metrics::counter!("isthmus_requests_total", "gateway" => key.0.to_string(), "service" => service.to_string(), "class" => class)
-            .increment(1);
+        counters[class as usize].increment(1);
     }
 }
 
