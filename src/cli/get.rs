@@ -118,11 +118,9 @@ impl Args {
 /// What was asked for of a list, as the server wrote it.
 fn list(args: &Args, client: &Client) -> Result<Value, Failure> {
     let mut list = match (args.kind, args.scope()) {
-        (Resource::Document(kind), Some(ns)) => {
-            client.list(&["namespaces", ns, kind.plural()], true)?
-        }
-        (Resource::Document(kind), None) => client.list(&[kind.plural()], true)?,
-        (Resource::View(view), _) => client.list(&[view], paged(view))?,
+        (Resource::Document(kind), Some(ns)) => client.list(&["namespaces", ns, kind.plural()])?,
+        (Resource::Document(kind), None) => client.list(&[kind.plural()])?,
+        (Resource::View(view), _) => client.list(&[view])?,
     };
     if let Some(items) = list["items"].as_array_mut() {
         let before = items.len();
@@ -132,11 +130,6 @@ fn list(args: &Args, client: &Client) -> Result<Value, Failure> {
         }
     }
     Ok(list)
-}
-
-/// Short by nature: these are answered whole.
-fn paged(view: &str) -> bool {
-    !matches!(view, "findings" | "proxies" | "sources")
 }
 
 fn one(args: &Args, view: &'static str, name: &str, client: &Client) -> Result<Value, Failure> {

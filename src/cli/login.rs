@@ -131,7 +131,7 @@ fn ask(target: &Target, me: &Value, io: &mut Io<'_>) -> Result<Bearer, Failure> 
     let server = target.server.value.as_str().trim_end_matches('/');
     if me["oidc"] == true {
         io.note(format_args!(
-            "open {server}/api/v1/login/oidc in a browser, and make a token under Access"
+            "open {server}/login/oidc in a browser, and make a token under Access"
         ));
     } else {
         io.note(format_args!(

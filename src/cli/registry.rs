@@ -98,7 +98,7 @@ pub(crate) fn run(command: &Command, io: &mut Io<'_>) -> Outcome {
 
 fn list(common: &Common, io: &mut Io<'_>) -> Outcome {
     let client = common.server.client(common.output, io)?;
-    let list = client.list(&["registries"], true)?;
+    let list = client.list(&["registries"])?;
     let items = list["items"].as_array().map_or(&[][..], Vec::as_slice);
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let name = |item: &Value| {
@@ -164,7 +164,7 @@ fn test(args: &OfRegistry, io: &mut Io<'_>) -> Outcome {
 fn services(args: &OfRegistry, io: &mut Io<'_>) -> Outcome {
     let client = args.common.server.client(args.common.output, io)?;
     let (namespace, name) = find(&args.registry, &client)?;
-    let list = client.list(&["registries", &namespace, &name, "services"], false)?;
+    let list = client.list(&["registries", &namespace, &name, "services"])?;
     let services: Vec<RegistryService> = items(&list)?;
     let full = |service: &RegistryService| match service.group.as_str() {
         "" => service.name.clone(),
@@ -196,7 +196,7 @@ fn instances(args: &OfService, io: &mut Io<'_>) -> Outcome {
     let client = args.common.server.client(args.common.output, io)?;
     let (namespace, name) = find(&args.registry, &client)?;
     let path = ["registries", &namespace, &name, "services", &args.service, "instances"];
-    let list = client.list(&path, false)?;
+    let list = client.list(&path)?;
     let instances: Vec<RegistryInstance> = items(&list)?;
     let address = |instance: &RegistryInstance| format!("{}:{}", instance.host, instance.port);
     let table = || {
@@ -224,7 +224,7 @@ fn instances(args: &OfService, io: &mut Io<'_>) -> Outcome {
 fn events(args: &OfRegistry, io: &mut Io<'_>) -> Outcome {
     let client = args.common.server.client(args.common.output, io)?;
     let (namespace, name) = find(&args.registry, &client)?;
-    let list = client.list(&["registries", &namespace, &name, "events"], false)?;
+    let list = client.list(&["registries", &namespace, &name, "events"])?;
     let events: Vec<RegistryEvent> = items(&list)?;
     let table = || {
         let mut table = Table::new(["AGE", "WHAT", "SERVICE", "SERVED", "HELD", "WHY"]);
@@ -271,7 +271,7 @@ fn find(registry: &str, client: &Client) -> Result<(String, String), Failure> {
     if let Some((namespace, name)) = registry.split_once('/') {
         return Ok((namespace.to_owned(), name.to_owned()));
     }
-    let list = client.list(&["registries"], true)?;
+    let list = client.list(&["registries"])?;
     let all = list["items"].as_array().map_or(&[][..], Vec::as_slice);
     let mut found = all
         .iter()

@@ -3,6 +3,7 @@
 mod cluster;
 mod fake;
 mod golden;
+mod paths;
 mod refusals;
 
 use std::ffi::OsString;

@@ -197,8 +197,8 @@ impl Compiler {
             })
             .collect();
         for (workload, sidecar) in &mut self.sidecars {
-            let unplaced = sidecar.scope.is_none()
-                || sidecar.reads.iter().any(|key| of_scopes.contains(key));
+            let unplaced =
+                sidecar.scope.is_none() || sidecar.reads.iter().any(|key| of_scopes.contains(key));
             if !unplaced && !sidecar.inbound.concerned(changed) {
                 continue;
             }
