@@ -10,6 +10,7 @@
 //! print a secret; and only the test of a registry waits for one.
 
 mod ask;
+pub mod auth;
 mod caller;
 pub mod change;
 mod documents;
@@ -32,6 +33,7 @@ pub mod services;
 mod tests;
 mod time;
 pub mod traffic;
+mod traffic_paths;
 pub mod why;
 
 pub use caller::{Bearer, Caller, Grant, Role, Via};

@@ -175,12 +175,11 @@ impl Listing {
                 "limit" => out.limit = read_limit(&value)?,
                 "cursor" => out.cursor = Some(read_cursor(&value)?),
                 "sort" => {
-                    out.sort.extend(value.split(',').filter(|f| !f.is_empty()).map(|field| {
-                        match field.strip_prefix('-') {
-                            Some(field) => (field.to_owned(), true),
-                            None => (field.to_owned(), false),
-                        }
-                    }))
+                    let fields = value.split(',').filter(|field| !field.is_empty());
+                    out.sort.extend(fields.map(|field| match field.strip_prefix('-') {
+                        Some(field) => (field.to_owned(), true),
+                        None => (field.to_owned(), false),
+                    }));
                 }
                 "q" => out.q = Some(value.to_lowercase()).filter(|q| !q.is_empty()),
                 "label" => out.labels.push(match value.split_once('=') {
@@ -225,6 +224,13 @@ impl Listing {
         let freshness = crate::read::seen_by(app.read.freshness(), caller);
         let list = List { items, next, total, as_of: Time::now(), freshness };
         Ok(format.answer_unless(known.as_ref(), &list))
+    }
+
+    /// All rows that are wanted, in order.
+    pub(crate) fn all<T: Row>(mut self, rows: Vec<T>) -> Result<Vec<T>, Problem> {
+        self.limit = rows.len();
+        self.cursor = None;
+        self.page(rows).map(|(rows, ..)| rows)
     }
 
     fn page<T: Row>(self, rows: Vec<T>) -> Result<(Vec<T>, Option<String>, usize), Problem> {

@@ -6,13 +6,14 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa::openapi::{Info, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::auth::{self, Access, Guard, RequestId};
 use crate::change::Changes;
 use crate::history::History;
 use crate::problem::{INTERNAL, METHOD, NO_SUCH_PATH, Problem, complete};
@@ -20,7 +21,9 @@ use crate::rollout::Rollouts;
 use crate::services::Services;
 use crate::traffic::Traffic;
 use crate::why::Why;
-use crate::{Caller, Read, Time, ask, documents, identity, live, openapi, ops, registries};
+use crate::{
+    Read, Time, ask, documents, identity, live, openapi, ops, registries, services, traffic_paths,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -37,6 +40,8 @@ pub struct Parts {
     pub services: Option<Arc<dyn Services>>,
     pub traffic: Option<Arc<dyn Traffic>>,
     pub why: Option<Arc<dyn Why>>,
+    /// `None` where nobody is asked who they are, and nothing is written down.
+    pub access: Option<Arc<dyn Access>>,
 }
 
 impl Parts {
@@ -52,6 +57,7 @@ impl Parts {
             services: None,
             traffic: None,
             why: None,
+            access: None,
         }
     }
 }
@@ -62,11 +68,13 @@ pub(crate) type App = Arc<Parts>;
 /// All paths of the HTTP port.
 pub fn router(parts: Parts) -> Router {
     let (router, _) = documented().split_for_parts();
+    let guard = Arc::new(Guard::new(parts.access.clone()));
     router
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(identify))
+        .layer(from_fn_with_state(guard, auth::guard))
         .layer(from_fn(frame))
+        .layer(from_fn(auth::protect))
         .with_state(Arc::new(parts))
 }
 
@@ -85,19 +93,16 @@ fn documented() -> OpenApiRouter<App> {
         .build();
     let router = OpenApiRouter::with_openapi(OpenApi::builder().info(info).build())
         .merge(ask::routes())
+        .merge(auth::routes())
         .merge(documents::routes())
         .merge(identity::routes())
         .merge(live::routes())
         .merge(openapi::routes())
         .merge(ops::routes())
-        .merge(registries::routes());
+        .merge(registries::routes())
+        .merge(services::routes())
+        .merge(traffic_paths::routes());
     openapi::complete(router)
-}
-
-/// Who asks.
-async fn identify(mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(Caller::anybody());
-    next.run(request).await
 }
 
 async fn no_such_path(uri: Uri) -> Problem {
@@ -111,10 +116,12 @@ async fn method_not_allowed(request: Request) -> Problem {
 }
 
 /// Around every request: its id, the body of a problem, and a panic of a handler as a 500 that says nothing.
-async fn frame(request: Request, next: Next) -> Response {
+async fn frame(mut request: Request, next: Next) -> Response {
     let id = request.headers().get(REQUEST_ID).filter(|id| id.len() <= 128).cloned();
     let id = id.filter(|id| id.to_str().is_ok()).unwrap_or_else(next_id);
     let path = request.uri().path().to_owned();
+    let text = id.to_str().unwrap_or_default();
+    request.extensions_mut().insert(RequestId(text.into()));
     let started = Instant::now();
     let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,

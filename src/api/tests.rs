@@ -15,8 +15,8 @@ use tower_service::Service;
 use crate::*;
 
 /// Three routes, one class, one secret, one proxy.
-struct Fake {
-    ready: bool,
+pub(crate) struct Fake {
+    pub(crate) ready: bool,
 }
 
 const ROUTES: [(&str, &str); 3] = [("demo", "a"), ("demo", "b"), ("shop", "a")];
@@ -71,6 +71,7 @@ impl Read for Fake {
                     origins: vec!["HTTPRoute demo/a /spec/rules/0".into()],
                 }),
             }],
+            edition: None,
         }]
     }
 

@@ -300,6 +300,7 @@ fn proxy(id: &str, scope: &str, held: &str, types: &[(&str, TypeState)]) -> Prox
         held: held.into(),
         lag_ms: if held == "r42" { 0 } else { 14_000 },
         types: types.collect(),
+        edition: None,
     }
 }
 
