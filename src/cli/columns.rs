@@ -249,12 +249,9 @@ pub(crate) fn events() -> Vec<Column> {
     vec![
         column("AGE", |e, now| age_of(&e["at"], now)),
         column("KIND", |e, _| text(&e["kind"])),
-        column("SUBJECT", |e, _| match &e["object"] {
-            Value::Object(_) => object_name(&e["object"]),
-            _ => text(&e["subject"]) + &text(&e["service"]),
-        }),
+        column("NAME", |e, _| full(e)),
         column("WHAT", |e, _| text(&e["what"])),
-        column("TEXT", |e, _| text(&e["text"]) + &text(&e["why"])),
+        column("TEXT", |e, _| text(&e["text"])),
     ]
 }
 

@@ -14,22 +14,67 @@ use crate::target::ServerArgs;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List registries with their state; exit code 1 if one is not live
+    #[command(after_help = "\
+Examples:
+  isthmus registry list
+  isthmus registry list -o wide
+  isthmus registry list -o json")]
     List(ListArgs),
     /// Ask each address of a registry; exit code 1 if one does not answer well
+    #[command(after_help = "\
+Examples:
+  isthmus registry test infra/nacos
+  isthmus registry test nacos
+  isthmus registry test nacos -o json")]
     Test(OfRegistry),
     /// List the services of a registry
+    #[command(after_help = "\
+Examples:
+  isthmus registry services infra/nacos
+  isthmus registry services nacos
+  isthmus registry services nacos -o name")]
     Services(OfRegistry),
     /// List the instances of a service
+    #[command(after_help = "\
+Examples:
+  isthmus registry instances nacos DEFAULT_GROUP@@orders
+  isthmus registry instances infra/eureka ORDERS
+  isthmus registry instances nacos DEFAULT_GROUP@@orders -o json")]
     Instances(OfService),
     /// List what was decided about a registry, the newest last
+    #[command(after_help = "\
+Examples:
+  isthmus registry events infra/nacos
+  isthmus registry events nacos
+  isthmus registry events nacos -o jsonl")]
     Events(OfRegistry),
     /// Take nothing out of service until the release
+    #[command(after_help = "\
+Examples:
+  isthmus registry hold infra/nacos
+  isthmus registry hold nacos DEFAULT_GROUP@@orders
+  isthmus registry hold nacos -o json")]
     Hold(MaybeService),
     /// Believe the registry about what is missing now
+    #[command(after_help = "\
+Examples:
+  isthmus registry release infra/nacos
+  isthmus registry release nacos DEFAULT_GROUP@@orders
+  isthmus registry release nacos -o json")]
     Release(MaybeService),
     /// Read everything from the registry anew
+    #[command(after_help = "\
+Examples:
+  isthmus registry resync infra/nacos
+  isthmus registry resync nacos
+  isthmus registry resync nacos -o json")]
     Resync(OfRegistry),
     /// Forget what is served without the registry's present word
+    #[command(after_help = "\
+Examples:
+  isthmus registry flush infra/nacos
+  isthmus registry flush nacos DEFAULT_GROUP@@orders
+  isthmus registry flush nacos -o json")]
     Flush(MaybeService),
 }
 

@@ -15,7 +15,7 @@ use crate::validate;
 const FORMS: [&str; 6] = ["table", "wide", "yaml", "json", "jsonl", "name"];
 
 /// (name of the file, command line, exit code)
-const WITH_SERVER: &[(&str, &str, Exit)] = &[
+pub(super) const WITH_SERVER: &[(&str, &str, Exit)] = &[
     ("get-accesspolicies", "get accesspolicies", Exit::Ok),
     ("get-endpointslice", "get endpointslice s0007 -n demo", Exit::Ok),
     ("get-findings", "get findings", Exit::Ok),
@@ -232,7 +232,7 @@ fn every_command_in_every_form() {
 }
 
 /// Puts names of files where their words are.
-fn files_of(line: &str, dir: &std::path::Path) -> String {
+pub(super) fn files_of(line: &str, dir: &std::path::Path) -> String {
     let route = "kind: HTTPRoute\nmetadata: {name: orders, namespace: demo}\n";
     let gateway = "kind: Gateway\nmetadata: {name: edge, namespace: demo}\n";
     std::fs::create_dir_all(dir.join("folder/.hidden")).unwrap();

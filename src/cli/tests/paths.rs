@@ -493,9 +493,10 @@ fn problems() -> Value {
 
 fn events() -> Value {
     json!([
-        {"at": ago(14), "kind": "proxy", "subject": "edge/2", "what": "refused", "text": "RDS: bad regex"},
-        {"at": ago(240), "kind": "registry", "object": {"kind": "Registry", "namespace": "demo", "name": "main"},
-         "what": "held", "text": "50 % went within 30s"},
+        {"at": ago(14), "kind": "proxy", "what": "refused", "namespace": "shop", "name": "edge/2",
+         "text": "RDS: bad regex"},
+        {"at": ago(240), "kind": "revision", "what": "made", "namespace": "", "name": "r42",
+         "text": "user:ann: orders v2 gets 30 %"},
     ])
 }
 
