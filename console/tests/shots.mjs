@@ -46,7 +46,10 @@ const fast = process.argv.includes('--fast')
 const { server } = mock()
 await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
 const root = `http://127.0.0.1:${server.address().port}`
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] })
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox'],
+})
 let bad = 0
 
 for (const [theme, lang] of fast ? VARIANTS.slice(0, 1) : VARIANTS) {
@@ -57,10 +60,13 @@ for (const [theme, lang] of fast ? VARIANTS.slice(0, 1) : VARIANTS) {
     // axe is put into the page from here, which the policy would refuse.
     bypassCSP: false,
   })
-  await context.addInitScript(([t, l]) => {
-    localStorage.setItem('isthmus.theme', t)
-    localStorage.setItem('isthmus.language', l)
-  }, [theme, lang])
+  await context.addInitScript(
+    ([t, l]) => {
+      localStorage.setItem('isthmus.theme', t)
+      localStorage.setItem('isthmus.language', l)
+    },
+    [theme, lang],
+  )
   for (const [name, path] of Object.entries(SCREENS)) {
     if (asked.length > 0 && !asked.includes(name)) continue
     const page = await context.newPage()
@@ -70,7 +76,9 @@ for (const [theme, lang] of fast ? VARIANTS.slice(0, 1) : VARIANTS) {
     await page.goto(root + path)
     await page.waitForSelector('.page, .login, .empty')
     // Everything asked for is there, and nothing is still loading.
-    await page.waitForFunction(() => !document.querySelector('.bone'), undefined, { timeout: 10_000 }).catch(() => errors.push('still loading'))
+    await page
+      .waitForFunction(() => !document.querySelector('.bone'), undefined, { timeout: 10_000 })
+      .catch(() => errors.push('still loading'))
     await page.waitForTimeout(250)
     await page.screenshot({ path: `${out}${name}-${theme}-${lang}.png`, fullPage: false })
     await page.evaluate(axe)
@@ -82,7 +90,13 @@ for (const [theme, lang] of fast ? VARIANTS.slice(0, 1) : VARIANTS) {
       return main ? main.scrollWidth - main.clientWidth : 0
     })
     if (wide > 0) errors.push(`the page is ${wide} px too wide`)
-    for (const { id, nodes } of violations) errors.push(`${id}: ${nodes.slice(0, 3).map(node => `${node.target.join(' ')} ${node.any[0]?.message ?? ''}`).join('; ')}`)
+    for (const { id, nodes } of violations)
+      errors.push(
+        `${id}: ${nodes
+          .slice(0, 3)
+          .map(node => `${node.target.join(' ')} ${node.any[0]?.message ?? ''}`)
+          .join('; ')}`,
+      )
     if (errors.length > 0) {
       bad += 1
       console.log(`${name} ${theme} ${lang}\n  ${errors.join('\n  ')}`)

@@ -72,12 +72,7 @@ function Shell() {
           </IconAct>
         </span>
         <Scope />
-        <button
-          type="button"
-          className="searchbox"
-          onClick={() => setSearching(true)}
-          aria-label={t.searchOpen('Ctrl K')}
-        >
+        <button type="button" className="searchbox" onClick={() => setSearching(true)}>
           <IconSearch size={14} style={{ flex: 'none' }} />
           <span className="grow cut" style={{ textAlign: 'left' }}>
             {t.searchHint}
@@ -231,11 +226,9 @@ function LanguageMenu() {
     <Menu
       label={t.language}
       target={
-        <span>
-          <IconAct label={t.language}>
-            <IconLanguage size={18} />
-          </IconAct>
-        </span>
+        <IconAct label={t.language}>
+          <IconLanguage size={18} />
+        </IconAct>
       }
       items={[
         { label: 'English', onClick: () => setLanguage('en') },
@@ -252,11 +245,9 @@ function ThemeMenu() {
     <Menu
       label={t.theme}
       target={
-        <span>
-          <IconAct label={t.theme}>
-            {colorScheme === 'light' ? <IconSunHigh size={18} /> : <IconMoonStars size={18} />}
-          </IconAct>
-        </span>
+        <IconAct label={t.theme}>
+          {colorScheme === 'light' ? <IconSunHigh size={18} /> : <IconMoonStars size={18} />}
+        </IconAct>
       }
       items={[
         { label: t.themeAuto, onClick: () => setColorScheme('auto') },
@@ -275,11 +266,9 @@ function UserMenu() {
     <Menu
       label={`${me.subject} · ${roles}`}
       target={
-        <span>
-          <IconAct label={`${t.user}: ${me.subject}`}>
-            <IconUserCircle size={18} />
-          </IconAct>
-        </span>
+        <IconAct label={`${t.user}: ${me.subject}`}>
+          <IconUserCircle size={18} />
+        </IconAct>
       }
       items={[
         {

@@ -25,7 +25,7 @@ import { useAge } from '../i18n/format'
 import { Act, CliButton, IconAct } from './basics'
 import { SelectField, TextField } from './form'
 import { type Emptiness, Empty, ErrorCard, Skeleton } from './states'
-import type { Column } from './Table'
+import { type Column, cellClass } from './Table'
 
 export type { Column } from './Table'
 
@@ -185,12 +185,7 @@ export function ResourceTable<T>(props: Props<T>) {
                   }}
                 >
                   {shown.map(column => (
-                    <td
-                      key={column.id}
-                      className={
-                        [column.align, column.tight && 'tight'].filter(Boolean).join(' ') || undefined
-                      }
-                    >
+                    <td key={column.id} className={cellClass(column)}>
                       {column.cell(row)}
                     </td>
                   ))}
@@ -342,9 +337,9 @@ function ColumnsMenu<T>(props: { columns: Column<T>[]; hidden: string[]; onChang
   return (
     <Popover position="bottom-end" shadow="md" withinPortal trapFocus transitionProps={{ duration: 0 }}>
       <Popover.Target>
-        <span>
-          <PopoverButton label={t.columns} />
-        </span>
+        <IconAct label={t.columns}>
+          <IconColumns3 size={16} />
+        </IconAct>
       </Popover.Target>
       <Popover.Dropdown>
         <div className="stack" style={{ gap: 8 }}>
@@ -364,14 +359,6 @@ function ColumnsMenu<T>(props: { columns: Column<T>[]; hidden: string[]; onChang
         </div>
       </Popover.Dropdown>
     </Popover>
-  )
-}
-
-function PopoverButton({ label }: { label: string }) {
-  return (
-    <IconAct label={label}>
-      <IconColumns3 size={16} />
-    </IconAct>
   )
 }
 

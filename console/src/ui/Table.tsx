@@ -10,6 +10,8 @@ export interface Column<T> {
   width?: number | string
   /** Can be hidden; `true` when it is not shown until somebody asks. */
   optional?: boolean
+  /** Takes the room that is left, and what does not fit is cut. */
+  cut?: boolean
   /** Never broken into lines. */
   tight?: boolean
 }
@@ -28,7 +30,7 @@ export function Table<T>(props: {
   return (
     <div className="tablebox" tabIndex={0} role="region" aria-label={label}>
       <table className={top ? 'table top' : 'table'}>
-        <thead>
+        <thead className={columns.every(column => !column.title) ? 'visually-hidden' : undefined}>
           <tr>
             {columns.map(column => (
               <th key={column.id} scope="col" className={column.align} style={{ width: column.width }}>
@@ -41,10 +43,7 @@ export function Table<T>(props: {
           {rows.map((row, index) => (
             <tr key={rowKey(row, index)}>
               {columns.map(column => (
-                <td
-                  key={column.id}
-                  className={[column.align, column.tight && 'tight'].filter(Boolean).join(' ') || undefined}
-                >
+                <td key={column.id} className={cellClass(column)}>
                   {column.cell(row)}
                 </td>
               ))}
@@ -54,4 +53,8 @@ export function Table<T>(props: {
       </table>
     </div>
   )
+}
+
+export function cellClass<T>({ align, tight, cut }: Column<T>): string | undefined {
+  return [align, tight && 'tight', cut && 'cutcell'].filter(Boolean).join(' ') || undefined
 }

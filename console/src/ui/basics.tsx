@@ -1,7 +1,7 @@
 // Panels, pages, facts, notices: what every screen is made of.
 
 import './ui.css'
-import { ActionIcon, Button, type ButtonProps, Tooltip } from '@mantine/core'
+import { ActionIcon, type ActionIconProps, Button, type ButtonProps, Tooltip } from '@mantine/core'
 import { IconCheck, IconCopy, IconTerminal2 } from '@tabler/icons-react'
 import { type CSSProperties, type ReactNode, useEffect, useState } from 'react'
 import { useCommon } from '../i18n/common'
@@ -153,14 +153,17 @@ export function Tip({ text, children }: { text: ReactNode; children: ReactNode }
   )
 }
 
-export function IconAct(props: {
+type IconActProps = Omit<ActionIconProps, 'onClick'> & {
   label: string
-  onClick?: () => void
+  onClick?: (event: React.MouseEvent) => void
   why?: string
   children: ReactNode
   pressed?: boolean
-}) {
-  const { label, onClick, why, children, pressed } = props
+  /** Menus put themselves on their target by it. */
+  ref?: React.Ref<HTMLButtonElement>
+}
+
+export function IconAct({ label, onClick, why, children, pressed, ...rest }: IconActProps) {
   return (
     <Tip text={why ?? label}>
       <ActionIcon
@@ -171,7 +174,8 @@ export function IconAct(props: {
         aria-pressed={pressed}
         aria-disabled={why ? true : undefined}
         data-disabled={why ? true : undefined}
-        onClick={() => (why ? undefined : onClick?.())}
+        onClick={event => (why ? undefined : onClick?.(event))}
+        {...rest}
       >
         {children}
       </ActionIcon>
