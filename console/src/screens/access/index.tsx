@@ -26,7 +26,8 @@ const T = texts(
     writeMode: 'Writes',
     version: 'Version',
     replica: 'Replica',
-    nobodyAsked: 'There is no login: whoever reaches this address may do everything. It is served on loopback only.',
+    nobodyAsked:
+      'There is no login: whoever reaches this address may do everything. It is served on loopback only.',
     tokens: 'Tokens',
     bindings: 'Bindings',
     newToken: 'New token',
@@ -44,7 +45,8 @@ const T = texts(
     revoke: 'Revoke',
     revokeText: (name: string) => `Whoever uses ${name} is out at once.`,
     noTokens: 'There are no tokens yet.',
-    bindingsText: 'Who has which role where: user:NAME, group:NAME or token:ID. Each role may all that those before it may.',
+    bindingsText:
+      'Who has which role where: user:NAME, group:NAME or token:ID. Each role may all that those before it may.',
     add: 'Add',
     remove: 'Remove',
     saveBindings: 'Save bindings',
@@ -81,7 +83,8 @@ const T = texts(
     revoke: '吊销',
     revokeText: name => `使用 ${name} 的一切访问将立即失效。`,
     noTokens: '还没有令牌。',
-    bindingsText: '谁在哪里拥有什么角色:user:名称、group:名称 或 token:ID。后面的角色包含前面角色的全部权限。',
+    bindingsText:
+      '谁在哪里拥有什么角色:user:名称、group:名称 或 token:ID。后面的角色包含前面角色的全部权限。',
     add: '添加',
     remove: '移除',
     saveBindings: '保存授权',
@@ -382,7 +385,12 @@ function EditBindings({ items }: { items: Binding[] }) {
             style={{ flex: '1 1 220px' }}
           />
           <RoleField value={role} onChange={setRole} />
-          <TextField label={t.namespaces} value={namespaces} onChange={setNamespaces} style={{ flex: '1 1 160px' }} />
+          <TextField
+            label={t.namespaces}
+            value={namespaces}
+            onChange={setNamespaces}
+            style={{ flex: '1 1 160px' }}
+          />
         </div>
         {save.error && <ErrorCard error={save.error} />}
         <div className="row wrap">

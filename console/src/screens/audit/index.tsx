@@ -117,7 +117,11 @@ export default function AuditScreen() {
         }
         columns={[
           { id: 'at', title: t.at, sort: 'at', tight: true, cell: row => <Age at={row.at} ago /> },
-          { id: 'subject', title: t.subject, cell: row => row.subject || <span className="dim">{t.nobody}</span> },
+          {
+            id: 'subject',
+            title: t.subject,
+            cell: row => row.subject || <span className="dim">{t.nobody}</span>,
+          },
           { id: 'via', title: t.via, cell: row => [row.via, row.client].filter(Boolean).join(', ') },
           { id: 'verb', title: t.verb, tight: true, cell: row => <span className="mono">{row.verb}</span> },
           { id: 'objects', title: t.objects, cell: row => <Objects of={row} /> },
@@ -160,12 +164,29 @@ function Detail({ row, word, close }: { row: AuditRecord; word: string; close: (
             [t.via, [row.via, row.client].filter(Boolean).join(', ')],
             [t.address, row.address],
             [t.forwarded, row.forwardedFor],
-            [t.path, <span key="path" className="mono">{row.path}</span>],
+            [
+              t.path,
+              <span key="path" className="mono">
+                {row.path}
+              </span>,
+            ],
             [t.objects, row.objects.length > 0 && <Chips of={row.objects} />],
             [t.reason, row.reason],
-            [t.code, row.code && <a className="link mono" href={`/errors/${row.code}`}>{row.code}</a>],
+            [
+              t.code,
+              row.code && (
+                <a className="link mono" href={`/errors/${row.code}`}>
+                  {row.code}
+                </a>
+              ),
+            ],
             [t.revision, row.revision && <A to={`/revisions/${row.revision}`}>{row.revision}</A>],
-            [t.requestId, <span key="id" className="mono">{row.requestId}</span>],
+            [
+              t.requestId,
+              <span key="id" className="mono">
+                {row.requestId}
+              </span>,
+            ],
           ]}
         />
         {row.changes.length > 0 && (

@@ -68,11 +68,22 @@ function useColumns(): Column<RequestRow>[] {
       { id: 'source', title: t.source, cell: row => <Place of={row.source} /> },
       { id: 'target', title: t.target, cell: row => <Place of={row.target} /> },
       { id: 'route', title: t.route, cell: row => <span className="mono">{row.route}</span> },
-      { id: 'duration', title: t.duration, align: 'right', tight: true, cell: row => format.ms(row.duration) },
+      {
+        id: 'duration',
+        title: t.duration,
+        align: 'right',
+        tight: true,
+        cell: row => format.ms(row.duration),
+      },
       { id: 'flags', title: t.flags, cell: row => <Chips of={row.flags} empty="" /> },
       { id: 'lane', title: t.lane, optional: true, cell: row => row.lane },
       { id: 'proxy', title: t.proxy, optional: true, cell: row => <span className="mono">{row.proxy}</span> },
-      { id: 'upstream', title: t.upstream, optional: true, cell: row => <span className="mono">{row.upstream}</span> },
+      {
+        id: 'upstream',
+        title: t.upstream,
+        optional: true,
+        cell: row => <span className="mono">{row.upstream}</span>,
+      },
     ],
     [t, format],
   )
@@ -115,10 +126,17 @@ export default function RequestsScreen() {
   return (
     <Page title={t.title}>
       {state && !state.on && <Notice tone="warn">{t.off}</Notice>}
-      {state?.on && state.sampling < 1 && <Notice tone="note">{t.sampled(format.percent(state.sampling))}</Notice>}
+      {state?.on && state.sampling < 1 && (
+        <Notice tone="note">{t.sampled(format.percent(state.sampling))}</Notice>
+      )}
       {state && state.dropped > 0 && <Notice tone="warn">{t.dropped(format.number(state.dropped))}</Notice>}
       {following ? (
-        <Follow query={asked.toString()} columns={columns} onOpen={setOpen} stop={() => setSearch({ follow: undefined })} />
+        <Follow
+          query={asked.toString()}
+          columns={columns}
+          onOpen={setOpen}
+          stop={() => setSearch({ follow: undefined })}
+        />
       ) : (
         <ResourceTable<RequestRow>
           label={t.title}
@@ -167,7 +185,10 @@ function Follow(props: {
     const stream = new EventSource(`${ROOT}/requests/follow${query ? `?${query}` : ''}`)
     const take = (event: MessageEvent<string>) => {
       count += 1
-      waiting = [[count, JSON.parse(event.data) as RequestRow] as [number, RequestRow], ...waiting].slice(0, FOLLOWED)
+      waiting = [[count, JSON.parse(event.data) as RequestRow] as [number, RequestRow], ...waiting].slice(
+        0,
+        FOLLOWED,
+      )
     }
     stream.addEventListener('message', take)
     stream.addEventListener('request', take)
@@ -198,7 +219,13 @@ function Follow(props: {
     }))
   return (
     <Panel title={t.following} actions={<Act onClick={stop}>{t.stop}</Act>} flush>
-      <Table label={t.title} rows={rows} rowKey={([number]) => String(number)} columns={withOpen} empty={t.empty} />
+      <Table
+        label={t.title}
+        rows={rows}
+        rowKey={([number]) => String(number)}
+        columns={withOpen}
+        empty={t.empty}
+      />
     </Panel>
   )
 }
@@ -223,7 +250,10 @@ function Detail({ row, close }: { row: RequestRow; close: () => void }) {
             [t.target, <Place key="target" of={row.target} />],
             [t.route, row.route && `${row.route}${row.rule === undefined ? '' : ` #${row.rule}`}`],
             [t.duration, format.ms(row.duration)],
-            [t.upstreamDuration, row.upstreamDuration === undefined ? undefined : format.ms(row.upstreamDuration)],
+            [
+              t.upstreamDuration,
+              row.upstreamDuration === undefined ? undefined : format.ms(row.upstreamDuration),
+            ],
             [t.flags, row.flags.length > 0 && <Chips of={row.flags} />],
             [t.details, row.details],
             [t.attempts, row.attempts],
@@ -233,7 +263,12 @@ function Detail({ row, close }: { row: RequestRow; close: () => void }) {
             [t.protocol, row.protocol],
             [t.bytes, `${format.number(row.bytesIn)}, ${format.number(row.bytesOut)}`],
             [t.lane, row.lane],
-            [t.proxy, <A key="proxy" to={`/proxies/${encodeURIComponent(row.proxy)}`}>{row.proxy}</A>],
+            [
+              t.proxy,
+              <A key="proxy" to={`/proxies/${encodeURIComponent(row.proxy)}`}>
+                {row.proxy}
+              </A>,
+            ],
             [t.userAgent, row.userAgent],
             [t.requestId, row.requestId && <span className="mono">{row.requestId}</span>],
             ...Object.entries(row.custom).map(([name, value]): [string, string] => [name, value]),

@@ -178,7 +178,11 @@ function One({ rollout }: { rollout: Rollout }) {
             rowKey={gate => gate.name}
             columns={[
               { id: 'name', title: t.gate, cell: gate => <span className="mono">{gate.name}</span> },
-              { id: 'state', title: t.state, cell: gate => <Status tone={GATES[gate.state]}>{t[gate.state]}</Status> },
+              {
+                id: 'state',
+                title: t.state,
+                cell: gate => <Status tone={GATES[gate.state]}>{t[gate.state]}</Status>,
+              },
               { id: 'value', title: t.value, align: 'right', cell: gate => known(gate.value, format.number) },
               { id: 'limit', title: t.limit, align: 'right', cell: gate => known(gate.limit, format.number) },
               { id: 'text', title: t.says, cell: gate => <span lang="en">{gate.text}</span> },

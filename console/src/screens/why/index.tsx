@@ -82,12 +82,25 @@ export default function WhyScreen() {
           onSubmit={event => {
             event.preventDefault()
             const { from, method, ...rest } = form
-            setSearch({ ...rest, from: from === 'outside' ? undefined : from, method: method === 'GET' ? undefined : method }, true)
+            setSearch(
+              {
+                ...rest,
+                from: from === 'outside' ? undefined : from,
+                method: method === 'GET' ? undefined : method,
+              },
+              true,
+            )
             if (form.url === search.url) void answer.refetch()
           }}
         >
           <div className="row wrap top">
-            <SelectField label={t.method} w={110} value={form.method} data={METHODS} onChange={set('method')} />
+            <SelectField
+              label={t.method}
+              w={110}
+              value={form.method}
+              data={METHODS}
+              onChange={set('method')}
+            />
             <TextField
               label={t.url}
               required
@@ -124,10 +137,20 @@ export default function WhyScreen() {
               style={{ flex: '2 1 320px' }}
             />
             <TextField label={t.ip} value={form.ip} onChange={set('ip')} style={{ flex: '1 1 160px' }} />
-            <TextField label={t.identity} value={form.identity} onChange={set('identity')} style={{ flex: '1 1 220px' }} />
+            <TextField
+              label={t.identity}
+              value={form.identity}
+              onChange={set('identity')}
+              style={{ flex: '1 1 220px' }}
+            />
           </div>
           <div className="row wrap">
-            <Act variant="filled" type="submit" why={form.url ? undefined : t.url} loading={answer.isFetching}>
+            <Act
+              variant="filled"
+              type="submit"
+              why={form.url ? undefined : t.url}
+              loading={answer.isFetching}
+            >
               {t.run}
             </Act>
             {search.url && <CopyButton text={location.href} label={t.share} />}
@@ -207,7 +230,11 @@ function Answer({ answer }: { answer: WhyAnswer }) {
                   </Status>
                 ),
               },
-              { id: 'cluster', title: t.cluster, cell: row => <span className="mono dim">{row.cluster}</span> },
+              {
+                id: 'cluster',
+                title: t.cluster,
+                cell: row => <span className="mono dim">{row.cluster}</span>,
+              },
             ]}
           />
         </Panel>
@@ -227,7 +254,8 @@ function Answer({ answer }: { answer: WhyAnswer }) {
                   <ul className="why-near">
                     {step.near.map((near, at) => (
                       <li key={at} className="dim">
-                        {t.near} <span lang="en">{near.text}</span> <Place object={near.object} pointer={near.pointer} />
+                        {t.near} <span lang="en">{near.text}</span>{' '}
+                        <Place object={near.object} pointer={near.pointer} />
                       </li>
                     ))}
                   </ul>
@@ -249,7 +277,8 @@ function stage(name: string, t: ReturnType<typeof useTexts<typeof T.en>>): strin
 
 function Place({ object, pointer }: { object?: ObjectName; pointer: string }) {
   if (!object) return null
-  const text = `${object.kind} ${object.namespace ? `${object.namespace}/` : ''}${object.name} ${pointer}`.trim()
+  const text =
+    `${object.kind} ${object.namespace ? `${object.namespace}/` : ''}${object.name} ${pointer}`.trim()
   const href = objectHref(object)
   return href ? (
     <A to={href} className="link mono">

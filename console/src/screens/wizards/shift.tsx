@@ -10,10 +10,10 @@ import { toYaml, useSave } from '../../objects/save'
 import { Act, Notice, Page, Panel } from '../../ui/basics'
 import { CodeEditor } from '../../ui/CodeEditor'
 import { NumberField, SelectField } from '../../ui/form'
+import { ShareSlider } from '../../ui/ShareSlider'
 import { Loaded } from '../../ui/states'
 import { BackendField, split } from './common'
 import { type Backend, parts, WHOLE, withBackend, withMirror, withoutMirror, withWeights } from './documents'
-import { ShareSlider } from '../../ui/ShareSlider'
 import { T } from './texts'
 
 const HTTP_ROUTES = byPlural('httproutes')
