@@ -15,7 +15,22 @@ const root = createRootRoute({
 type Load = () => Promise<{ default: ComponentType }>
 
 /** Path, with `$name` for what a screen reads by `useParams`, and the screen. */
-const SCREENS: [string, Load][] = [['/', () => import('../screens/overview')]]
+const SCREENS: [string, Load][] = [
+  ['/', () => import('../screens/overview')],
+  ['/topology', () => import('../screens/topology')],
+  ['/domains', () => import('../screens/domains')],
+  ['/why', () => import('../screens/why')],
+  ['/requests', () => import('../screens/requests')],
+  ['/audit', () => import('../screens/audit')],
+  ['/access', () => import('../screens/access')],
+  ['/rollouts', () => import('../screens/rollouts')],
+  ['/import', () => import('../screens/import')],
+  ['/wizards', () => import('../screens/wizards')],
+  ['/wizards/publish', () => import('../screens/wizards/publish')],
+  ['/wizards/shift', () => import('../screens/wizards/shift')],
+  ['/wizards/blue-green', () => import('../screens/wizards/blueGreen')],
+  ['/wizards/registry', () => import('../screens/wizards/connect')],
+]
 
 const routes = SCREENS.map(([path, load]) =>
   createRoute({ getParentRoute: () => root, path, component: lazyRouteComponent(load) }),
