@@ -208,7 +208,8 @@ impl World {
 
     async fn by(&self, who: &str, method: &Method, path: &str) -> Answer {
         let bearer = format!("Bearer {who}");
-        let headers: &[_] = if who.is_empty() { &[] } else { &[("authorization", &bearer)] };
+        let headers: &[_] =
+            if who.is_empty() { &[] } else { &[("authorization", bearer.as_str())] };
         self.send(method, path, headers, "").await
     }
 
