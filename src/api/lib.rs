@@ -33,6 +33,7 @@ pub mod services;
 mod tests;
 mod time;
 pub mod traffic;
+mod traffic_paths;
 pub mod why;
 
 pub use caller::{Bearer, Caller, Grant, Role, Via};

@@ -175,12 +175,11 @@ impl Listing {
                 "limit" => out.limit = read_limit(&value)?,
                 "cursor" => out.cursor = Some(read_cursor(&value)?),
                 "sort" => {
-                    out.sort.extend(value.split(',').filter(|f| !f.is_empty()).map(|field| {
-                        match field.strip_prefix('-') {
-                            Some(field) => (field.to_owned(), true),
-                            None => (field.to_owned(), false),
-                        }
-                    }))
+                    let fields = value.split(',').filter(|field| !field.is_empty());
+                    out.sort.extend(fields.map(|field| match field.strip_prefix('-') {
+                        Some(field) => (field.to_owned(), true),
+                        None => (field.to_owned(), false),
+                    }));
                 }
                 "q" => out.q = Some(value.to_lowercase()).filter(|q| !q.is_empty()),
                 "label" => out.labels.push(match value.split_once('=') {

@@ -184,7 +184,7 @@ async fn config(
     query: Checked<ConfigQuery>,
 ) -> Result<Response, Problem> {
     let ConfigQuery { kind, name, format } = checked(query)?;
-    let view = configured(&app, &caller, proxy, kind.as_deref(), name.as_deref())?;
+    let view = configured(&app, &caller, &proxy, kind.as_deref(), name.as_deref())?;
     Ok(Format::choose(format, &headers).answer(&view))
 }
 
@@ -198,14 +198,14 @@ async fn snapshot(
     query: Checked<SnapshotQuery>,
 ) -> Result<Response, Problem> {
     let SnapshotQuery { proxy, kind, name, format } = checked(query)?;
-    let view = configured(&app, &caller, proxy, kind.as_deref(), name.as_deref())?;
+    let view = configured(&app, &caller, &proxy, kind.as_deref(), name.as_deref())?;
     Ok(Format::choose(format, &headers).answer(&view))
 }
 
 fn configured(
     app: &App,
     caller: &Caller,
-    proxy: String,
+    proxy: &str,
     kind: Option<&str>,
     name: Option<&str>,
 ) -> Result<SnapshotView, Problem> {
@@ -214,7 +214,7 @@ fn configured(
         Some(word) => Some(find_type(word).ok_or_else(|| unknown_type(word))?),
     };
     let wanted = one.map_or(ResourceType::ALL.to_vec(), |t| vec![t]);
-    let proxy = find_proxy(app, caller, &proxy)?.id;
+    let proxy = find_proxy(app, caller, proxy)?.id;
     // One that left since it was found is there no more: what it has is nothing.
     let mut types: Vec<_> =
         wanted.into_iter().filter_map(|kind| app.read.snapshot(&proxy, kind, name)).collect();

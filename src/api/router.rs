@@ -21,7 +21,9 @@ use crate::rollout::Rollouts;
 use crate::services::Services;
 use crate::traffic::Traffic;
 use crate::why::Why;
-use crate::{Read, Time, ask, documents, identity, live, openapi, ops, registries};
+use crate::{
+    Read, Time, ask, documents, identity, live, openapi, ops, registries, services, traffic_paths,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -97,7 +99,9 @@ fn documented() -> OpenApiRouter<App> {
         .merge(live::routes())
         .merge(openapi::routes())
         .merge(ops::routes())
-        .merge(registries::routes());
+        .merge(registries::routes())
+        .merge(services::routes())
+        .merge(traffic_paths::routes());
     openapi::complete(router)
 }
 

@@ -71,6 +71,7 @@ impl Read for Fake {
                     origins: vec!["HTTPRoute demo/a /spec/rules/0".into()],
                 }),
             }],
+            edition: None,
         }]
     }
 

@@ -10,7 +10,10 @@
 
 mod access;
 mod auth;
+#[cfg(test)]
+mod boards;
 mod dev;
+mod editions;
 mod expiry;
 mod fleet;
 #[cfg(fuzzing)]
@@ -22,6 +25,7 @@ mod kubernetes;
 mod lag;
 mod last_good;
 mod layers;
+mod observed;
 mod pipeline;
 mod programmed;
 mod proxies;
@@ -30,6 +34,7 @@ mod registries;
 mod reload;
 mod report;
 mod server;
+mod services;
 pub mod settings;
 mod statuses;
 mod validate;

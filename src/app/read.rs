@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
+use api::history::Refusal;
 use api::{
     Check, Freshness, IdentityView, Proxy, Read, Readiness, RegistryEvent, RegistryInstance,
     RegistryProbe, RegistryService, RootView, Source, Summary, Time, TypeView, XdsResource,
@@ -35,6 +36,7 @@ pub(crate) struct Reader {
     pub(crate) groups: Arc<Groups>,
     pub(crate) proxies: Arc<Proxies>,
     pub(crate) steps: watch::Receiver<Option<Step>>,
+    pub(crate) refusals: watch::Receiver<Arc<[Refusal]>>,
     /// When the state that is served from disk was written, if one was found at start.
     pub(crate) last_good: Option<SystemTime>,
     /// Set once the process is on its way out.
@@ -111,7 +113,7 @@ impl Read for Reader {
         // One that was never good is there all the same.
         let refused = || catalog.refused(&key).map(|refused| &refused.object);
         let object = catalog.get(&key).or_else(refused)?.clone();
-        let status = world.compiler.status(world.catalog(), &key);
+        let status = world.status(&key);
         let generation = world.catalog().generation_of(&key).unwrap_or_default();
         let source: Arc<str> = name.to_string().into();
         let registry = (kind == Kind::Registry)
@@ -165,6 +167,10 @@ impl Read for Reader {
 
     fn findings(&self) -> Vec<Finding> {
         self.world().findings().to_vec()
+    }
+
+    fn refusals(&self) -> Vec<Refusal> {
+        self.refusals.borrow().to_vec()
     }
 
     fn sources(&self) -> Vec<Source> {
@@ -258,31 +264,7 @@ impl Read for Reader {
 
     fn registry_instances(&self, service: &RegistryServiceId) -> Option<Vec<RegistryInstance>> {
         let instances = self.world().merger.instances(service)?;
-        let view = |view: catalog::InstanceView| {
-            let instance = &view.instance;
-            let health = match instance.health {
-                EndpointHealth::Healthy => "healthy",
-                EndpointHealth::Draining => "draining",
-                EndpointHealth::Unhealthy => "unhealthy",
-            };
-            let labels = instance.labels.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-            RegistryInstance {
-                host: instance.host.to_string(),
-                port: instance.port,
-                weight: instance.weight,
-                health: health.into(),
-                reason: instance.reason.to_string(),
-                region: instance.locality.region.to_string(),
-                zone: instance.locality.zone.to_string(),
-                secure: instance.secure,
-                labels: labels.collect(),
-                held: view.held,
-                first_seen: view.first_seen.into(),
-                last_seen: view.last_seen.into(),
-                changed: view.changed.into(),
-            }
-        };
-        Some(instances.into_iter().map(view).collect())
+        Some(instances.into_iter().map(registry_instance).collect())
     }
 
     fn registry_events(&self, registry: &str) -> Option<Vec<RegistryEvent>> {
@@ -380,6 +362,34 @@ impl Read for Reader {
             let batch = Batch { source: registry.into(), changes: vec![Change::Steer(steer)] };
             batches.send(batch).await.is_ok()
         })
+    }
+}
+
+pub(crate) fn health_word(health: EndpointHealth) -> &'static str {
+    match health {
+        EndpointHealth::Healthy => "healthy",
+        EndpointHealth::Draining => "draining",
+        EndpointHealth::Unhealthy => "unhealthy",
+    }
+}
+
+pub(crate) fn registry_instance(view: catalog::InstanceView) -> RegistryInstance {
+    let catalog::InstanceView { instance, held, first_seen, last_seen, changed } = view;
+    let labels = instance.labels.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+    RegistryInstance {
+        host: instance.host.to_string(),
+        port: instance.port,
+        weight: instance.weight,
+        health: health_word(instance.health).into(),
+        reason: instance.reason.to_string(),
+        region: instance.locality.region.to_string(),
+        zone: instance.locality.zone.to_string(),
+        secure: instance.secure,
+        labels: labels.collect(),
+        held,
+        first_seen: first_seen.into(),
+        last_seen: last_seen.into(),
+        changed: changed.into(),
     }
 }
 

@@ -247,8 +247,8 @@ impl Client {
     }
 
     /// All items of a list, over all pages. The first page's other fields stay.
-    pub(crate) fn list(&self, path: &[&str], paged: bool) -> Result<Value, Failure> {
-        self.list_where(path, &[], paged)
+    pub(crate) fn list(&self, path: &[&str]) -> Result<Value, Failure> {
+        self.list_where(path, &[])
     }
 
     /// Likewise, of those that the query selects.
@@ -256,12 +256,9 @@ impl Client {
         &self,
         path: &[&str],
         filters: &[(&str, &str)],
-        paged: bool,
     ) -> Result<Value, Failure> {
         let mut query = filters.to_vec();
-        if paged {
-            query.push(("limit", PAGE));
-        }
+        query.push(("limit", PAGE));
         let mut list: Value = self.get(path, &query)?;
         while let Some(cursor) = list["next"].as_str().map(str::to_owned) {
             let mut query = query.clone();

@@ -249,12 +249,9 @@ pub(crate) fn events() -> Vec<Column> {
     vec![
         column("AGE", |e, now| age_of(&e["at"], now)),
         column("KIND", |e, _| text(&e["kind"])),
-        column("SUBJECT", |e, _| match &e["object"] {
-            Value::Object(_) => object_name(&e["object"]),
-            _ => text(&e["subject"]) + &text(&e["service"]),
-        }),
+        column("NAME", |e, _| full(e)),
         column("WHAT", |e, _| text(&e["what"])),
-        column("TEXT", |e, _| text(&e["text"]) + &text(&e["why"])),
+        column("TEXT", |e, _| text(&e["text"])),
     ]
 }
 
@@ -265,14 +262,17 @@ pub(crate) fn audit() -> Vec<Column> {
         column("VIA", |a, _| text(&a["via"])),
         column("CLIENT", |a, _| text(&a["client"])),
         column("VERB", |a, _| text(&a["verb"])),
-        column("OBJECTS", |a, _| {
-            join(&a["objects"], |o| if o.is_object() { object_name(o) } else { text(o) })
+        column("OBJECTS", |a, _| join(&a["objects"], text)),
+        column("RESULT", |a, _| match &a["code"] {
+            Value::Null => text(&a["outcome"]),
+            code => format!("{} {}", text(&a["outcome"]), text(code)),
         }),
-        column("RESULT", |a, _| plain(&a["result"])),
         column("REVISION", |a, _| text(&a["revision"])),
         column("REASON", |a, _| text(&a["reason"])),
         wide("ADDRESS", |a, _| text(&a["address"])),
         wide("PATH", |a, _| text(&a["path"])),
+        wide("CHANGES", |a, _| join(&a["changes"], text)),
+        wide("REQUEST-ID", |a, _| text(&a["requestId"])),
     ]
 }
 

@@ -113,7 +113,7 @@ fn ids(list: &str) -> Vec<String> {
     items(&list).iter().map(|item| text(&item["id"])).collect()
 }
 
-fn object_names(words: &[String]) -> Option<Vec<String>> {
+pub(crate) fn object_names(words: &[String]) -> Option<Vec<String>> {
     // The program's own name and what the shell adds are before `--`.
     let at = words.iter().position(|word| word == "--")?;
     let line = &words[at + 1..];

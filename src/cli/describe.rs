@@ -46,10 +46,10 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     let mut document: Value = client.get(&object.path(), &[])?;
     let status = document.as_object_mut().and_then(|members| members.remove("status"));
     let status = status.unwrap_or_default();
-    let findings = client.list(&["findings"], false)?;
+    let findings = client.list(&["findings"])?;
     let problems: Vec<&Value> =
         items(&findings).iter().filter(|finding| is_about(finding, &object)).collect();
-    let proxies = client.list(&["proxies"], false)?;
+    let proxies = client.list(&["proxies"])?;
     let scopes = scopes(&object, &document);
     let proxies: Vec<&Value> = items(&proxies)
         .iter()

@@ -20,7 +20,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     let filters: Vec<_> = args.kind.iter().map(|kind| ("kind", kind.as_str())).collect();
-    let list = args.view.client(io)?.list_where(&["events"], &filters, true)?;
+    let list = args.view.client(io)?.list_where(&["events"], &filters)?;
     args.view.print(io, &list, items(&list), &columns::events(), |e| text(&e["at"]))?;
     if items(&list).is_empty() && args.view.output.is_text() {
         io.note("no events");

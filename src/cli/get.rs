@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::Kind;
@@ -118,11 +118,9 @@ impl Args {
 /// What was asked for of a list, as the server wrote it.
 fn list(args: &Args, client: &Client) -> Result<Value, Failure> {
     let mut list = match (args.kind, args.scope()) {
-        (Resource::Document(kind), Some(ns)) => {
-            client.list(&["namespaces", ns, kind.plural()], true)?
-        }
-        (Resource::Document(kind), None) => client.list(&[kind.plural()], true)?,
-        (Resource::View(view), _) => client.list(&[view], paged(view))?,
+        (Resource::Document(kind), Some(ns)) => client.list(&["namespaces", ns, kind.plural()])?,
+        (Resource::Document(kind), None) => client.list(&[kind.plural()])?,
+        (Resource::View(view), _) => client.list(&[view])?,
     };
     if let Some(items) = list["items"].as_array_mut() {
         let before = items.len();
@@ -132,11 +130,6 @@ fn list(args: &Args, client: &Client) -> Result<Value, Failure> {
         }
     }
     Ok(list)
-}
-
-/// Short by nature: these are answered whole.
-fn paged(view: &str) -> bool {
-    !matches!(view, "findings" | "proxies" | "sources")
 }
 
 fn one(args: &Args, view: &'static str, name: &str, client: &Client) -> Result<Value, Failure> {
@@ -160,16 +153,22 @@ fn one(args: &Args, view: &'static str, name: &str, client: &Client) -> Result<V
 
 /// What is there, and then a row for each change until the time is over.
 fn watch(args: &Args, client: &Client, io: &mut Io<'_>) -> Outcome {
-    if args.kind == Resource::View("findings") || args.kind == Resource::View("sources") {
-        let text = format!("{} cannot be watched", args.plural());
-        return Err(Failure::new(Exit::Usage, text).hint("problems and registries can"));
+    const WATCHED: [&str; 5] = ["problems", "proxies", "revisions", "rollouts", "services"];
+    if let Resource::View(view) = args.kind
+        && !WATCHED.contains(&view)
+    {
+        let text = format!("{view} cannot be watched");
+        return Err(Failure::new(Exit::Usage, text)
+            .hint(format!("documents can, and {}", WATCHED.join(", "))));
     }
     let plural = args.plural();
     let columns = args.columns();
     let mut query = vec![("kinds", plural)];
     query.extend(args.scope().map(|ns| ("namespace", ns)));
     let mut widths = Vec::new();
-    let mut known = BTreeSet::new();
+    let mut listed = false;
+    // As each was last shown: a list says again what was said already.
+    let mut shown = BTreeMap::new();
     let fits = |item: &Value| {
         args.wants(item)
             && args
@@ -178,15 +177,22 @@ fn watch(args: &Args, client: &Client, io: &mut Io<'_>) -> Outcome {
                 .is_none_or(|name| name_of(item) == *name || full_of(item) == *name)
     };
     let name = |item: &Value| columns::full_name(plural, item);
+    let mut show = |item: &Value, io: &mut Io<'_>| {
+        let text = item.to_string();
+        if shown.insert((full_of(item), name_of(item)), text.clone()).as_ref() == Some(&text) {
+            return Ok(());
+        }
+        args.view.print_more(io, item, &columns, &mut widths, name)
+    };
     let mut events = client.follow(&["watch"], &query, args.limit);
     loop {
         match events.next()? {
             Next::Over => return Ok(Exit::Ok),
             // Opened first and listed then, so that nothing is missed in between.
-            Next::Open if known.is_empty() => {
+            Next::Open if !listed => {
+                listed = true;
                 for item in items(&list(args, client)?).iter().filter(|item| fits(item)) {
-                    known.insert(item.to_string());
-                    args.view.print_more(io, item, &columns, &mut widths, name)?;
+                    show(item, io)?;
                 }
             }
             Next::Open => {}
@@ -194,16 +200,20 @@ fn watch(args: &Args, client: &Client, io: &mut Io<'_>) -> Outcome {
                 "put" => {
                     let data = event.json();
                     let item = if data["object"].is_object() { &data["object"] } else { &data };
-                    // What was listed is told once more by a stream that begins at the same moment.
-                    if fits(item) && known.insert(item.to_string()) {
-                        args.view.print_more(io, item, &columns, &mut widths, name)?;
+                    if fits(item) {
+                        show(item, io)?;
                     }
                 }
                 "del" => {
                     let data = event.json();
                     io.note(format_args!("deleted: {}", full_of(&data)));
                 }
-                "reset" => known.clear(),
+                // Too much happened to be told one by one.
+                "reset" => {
+                    for item in items(&list(args, client)?).iter().filter(|item| fits(item)) {
+                        show(item, io)?;
+                    }
+                }
                 _ => {}
             },
         }

@@ -12,9 +12,19 @@ use crate::target::ServerArgs;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show roots, the state of a change of roots, and how many certificates are in use
+    #[command(after_help = "\
+Examples:
+  isthmus identity show
+  isthmus identity show --context prod
+  isthmus identity show -o json")]
     Show(Args),
     /// Begin a change to a new root: it is made known, signs once every proxy has it, and takes the old one's place once every
     /// certificate is new
+    #[command(after_help = "\
+Examples:
+  isthmus identity rotate
+  isthmus identity rotate --context prod
+  isthmus identity rotate -o json")]
     Rotate(Args),
 }
 

@@ -1,7 +1,8 @@
 //! # cli: the `isthmus` command
 //!
 //! ```text
-//! arguments ──clap──► one file per subcommand ──► app (serve, dev, validate) · fleet (bootstrap) · HTTP API (get, proxy)
+//! arguments ──clap──► one file per subcommand ──► app (serve, dev, validate) · fleet (bootstrap) · client ──► HTTP API
+//!                                │                                          target ◄ flags ◄ variables ◄ contexts
 //!                                └──► stdout: the answer   stderr: notes and errors   exit code
 //! ```
 //!

@@ -74,7 +74,7 @@ pub(crate) fn find(
     if let Some((namespace, name)) = name.split_once('/') {
         return Ok(object(namespace, name));
     }
-    let list = client.list(&[kind.plural()], true)?;
+    let list = client.list(&[kind.plural()])?;
     // The services of the one service model are rows, not documents.
     let of = |item: &Value, field: &str| text(&item["metadata"][field]) + &text(&item[field]);
     let mut found = items(&list).iter().filter(|item| of(item, "name") == name);

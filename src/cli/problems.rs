@@ -56,7 +56,7 @@ impl Least {
 }
 
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
-    let mut list = args.view.client(io)?.list(&["problems"], true)?;
+    let mut list = args.view.client(io)?.list(&["problems"])?;
     if let Some(all) = list["items"].as_array_mut() {
         all.retain(|problem| {
             let namespace = args.namespace.as_ref();

@@ -57,7 +57,7 @@ pub(crate) fn find(id: &str, client: &Client) -> Result<(Proxy, Value), Failure>
 
 /// All proxies, typed, and the list as the server wrote it.
 fn all(client: &Client) -> Result<(Vec<Proxy>, Value), Failure> {
-    let list = client.list(&["proxies"], false)?;
+    let list = client.list(&["proxies"])?;
     let proxies = serde_json::from_value(list["items"].clone()).map_err(|e| {
         Failure::new(Exit::Unreachable, format!("the server's list of proxies cannot be read: {e}"))
     })?;

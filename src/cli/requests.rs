@@ -78,6 +78,10 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
             Next::Over => return Ok(Exit::Ok),
             Next::Open => {}
             Next::Event(event) => {
+                if event.name == "lost" {
+                    io.note(format_args!("{} requests came too fast to be shown", event.data));
+                    continue;
+                }
                 let row = event.json();
                 // Anything else that the stream says is not a request.
                 if row["requestId"].is_string() {

@@ -96,7 +96,7 @@ pub(crate) fn run(command: &Command, io: &mut Io<'_>) -> Outcome {
 }
 
 fn list(view: &ViewArgs, io: &mut Io<'_>) -> Outcome {
-    let list = view.client(io)?.list(&["revisions"], true)?;
+    let list = view.client(io)?.list(&["revisions"])?;
     view.print(io, &list, items(&list), &columns::revisions(), |r| text(&r["id"]))?;
     if items(&list).is_empty() && view.output.is_text() {
         io.note("no revisions");

@@ -94,7 +94,7 @@ pub(crate) fn run(command: &Command, io: &mut Io<'_>) -> Outcome {
 
 fn status(args: &Status, io: &mut Io<'_>) -> Outcome {
     let client = args.view.client(io)?;
-    let mut list = client.list(&["rollouts"], true)?;
+    let mut list = client.list(&["rollouts"])?;
     if let Some(name) = &args.name {
         let found = find(name, &list)?;
         list["items"] = json!([found]);
@@ -164,6 +164,6 @@ fn place(name: &str, client: &Client) -> Result<(String, String), Failure> {
     if let Some((namespace, name)) = name.split_once('/') {
         return Ok((namespace.to_owned(), name.to_owned()));
     }
-    let found = find(name, &client.list(&["rollouts"], true)?)?;
+    let found = find(name, &client.list(&["rollouts"])?)?;
     Ok((text(&found["namespace"]), text(&found["name"])))
 }

@@ -7,7 +7,6 @@ use flate2::write::GzEncoder;
 use model::Kind;
 use serde_json::{Value, json};
 
-use crate::client::Client;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::io::Io;
 use crate::output::Output;
@@ -38,44 +37,40 @@ pub(crate) struct Args {
     server: ServerArgs,
 }
 
-const VIEWS: [&str; 10] = [
-    "events",
-    "findings",
-    "identity",
-    "me",
-    "problems",
-    "proxies",
-    "revisions",
-    "rollouts",
-    "sources",
-    "traffic/observation",
-];
+const LISTS: [&str; 8] =
+    ["events", "findings", "problems", "proxies", "revisions", "rollouts", "services", "sources"];
+
+const VIEWS: [&str; 3] = ["identity", "me", "traffic/observation"];
 
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     let client = args.server.client(args.output, io)?;
-    let mut bundle = Bundle { client: &client, files: Vec::new(), refused: Vec::new() };
+    let mut bundle = Bundle::default();
     // The first one says whether anybody is there at all.
     bundle.files.push(("readiness.json".into(), client.readiness()?));
+    for list in LISTS {
+        bundle.add(list, client.list(&[list]));
+    }
     for view in VIEWS {
-        bundle.add(&view.replace('/', "-"), &view.split('/').collect::<Vec<_>>(), &[]);
+        let path: Vec<_> = view.split('/').collect();
+        bundle.add(&view.replace('/', "-"), client.get(&path, &[]));
     }
     if !args.without_documents {
         for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Service) {
             let path = [kind.plural()];
-            match client.list(&path, true) {
+            match client.list(&path) {
                 Ok(list) if items(&list).is_empty() => {}
                 Ok(list) => bundle.files.push((format!("documents/{}.json", kind.plural()), list)),
                 Err(failure) => bundle.refused.push((kind.plural().into(), failure.message)),
             }
         }
-        let proxies = client.list(&["proxies"], false)?;
+        let proxies = client.list(&["proxies"])?;
         for (at, proxy) in items(&proxies).iter().enumerate() {
             let Some(id) = proxy["id"].as_str() else { continue };
             // An id may hold anything; a file's name may not.
-            bundle.add(&format!("proxies/{at}"), &["snapshot"], &[("proxy", id)]);
+            bundle.add(&format!("proxies/{at}"), client.get(&["snapshot"], &[("proxy", id)]));
         }
     }
-    let Bundle { mut files, refused, .. } = bundle;
+    let Bundle { mut files, refused } = bundle;
     let about = json!({
         "program": env!("CARGO_PKG_VERSION"),
         "time": Time::now(),
@@ -96,16 +91,16 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     Ok(if refused.is_empty() { Exit::Ok } else { Exit::Partly })
 }
 
-struct Bundle<'c> {
-    client: &'c Client,
+#[derive(Default)]
+struct Bundle {
     files: Vec<(String, Value)>,
     /// What was asked for, and the answer.
     refused: Vec<(String, String)>,
 }
 
-impl Bundle<'_> {
-    fn add(&mut self, name: &str, path: &[&str], query: &[(&str, &str)]) {
-        match self.client.list_where(path, query, false) {
+impl Bundle {
+    fn add(&mut self, name: &str, answer: Result<Value, Failure>) {
+        match answer {
             Ok(answer) => self.files.push((format!("{name}.json"), answer)),
             Err(failure) => self.refused.push((name.to_owned(), failure.message)),
         }

@@ -1,9 +1,13 @@
 //! Command lines as a user types them, against a server that is real but for what it reads.
 
+mod access;
 mod cluster;
 mod fake;
 mod golden;
+mod paths;
 mod refusals;
+mod shape;
+mod writing;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -101,7 +101,9 @@ impl From<&ChangeReport> for Audited {
                 Action::Removed => vec![format!("{name} removed")],
                 // Keys of Secrets say something too.
                 _ if object.kind == Kind::Secret.as_str() => vec![format!("{name} changed")],
-                _ => change.fields.iter().map(|f| format!("{name} changed: {}", f.pointer)).collect(),
+                _ => {
+                    change.fields.iter().map(|f| format!("{name} changed: {}", f.pointer)).collect()
+                }
             });
             audited.objects.push(name);
         }

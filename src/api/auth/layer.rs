@@ -239,7 +239,10 @@ async fn admit(
         Err(why) => {
             let bad = matches!(why, Unknown::Refused(_));
             let response = no(None, unknown(why)).1;
-            return Err((None, if bad { Box::new(guard.failure(address, *response)) } else { response }));
+            return Err((
+                None,
+                if bad { Box::new(guard.failure(address, *response)) } else { response },
+            ));
         }
     };
     if let Some(requests) = &guard.requests
@@ -319,7 +322,8 @@ fn bearer(headers: &HeaderMap) -> Option<Bearer> {
 
 pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.split_once('='));
+    let mut pairs =
+        cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.split_once('='));
     pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
 }
 
@@ -412,7 +416,10 @@ fn is_stream(response: &Response) -> bool {
 
 /// A stream ends when somebody may have lost a right, and after a while in any case, since tokens end by themselves:
 /// whoever still may comes again, goes on where they were, and is asked again.
-pub(super) fn until_changed(response: Response, mut changes: tokio::sync::watch::Receiver<u64>) -> Response {
+pub(super) fn until_changed(
+    response: Response,
+    mut changes: tokio::sync::watch::Receiver<u64>,
+) -> Response {
     let (head, body) = response.into_parts();
     let changed = async move {
         // An error means that the server is on its way out.

@@ -225,7 +225,14 @@ mod tests {
         for own in ["/", "/services?q=a", "/a//b"] {
             assert_eq!(own_page(own), own);
         }
-        for other in ["", "//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", "/a\r\nb"] {
+        for other in [
+            "",
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "/\t/evil.example",
+            "/a\r\nb",
+        ] {
             assert_eq!(own_page(other), "/", "{other:?}");
         }
     }

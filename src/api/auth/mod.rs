@@ -206,7 +206,8 @@ impl Parts {
             }
             WriteMode::Off => "the setting write-mode says who may change that",
         };
-        let at = namespace.map_or("what has no namespace".into(), |name| format!("namespace {name}"));
+        let at =
+            namespace.map_or("what has no namespace".into(), |name| format!("namespace {name}"));
         let text = match mode {
             WriteMode::Off => format!("documents of {at} cannot be written here"),
             _ => format!("documents of {at} can be proposed here, and not written"),

@@ -21,8 +21,9 @@ pub(super) fn check(headers: &HeaderMap, method: &Method, cookie: bool) -> Resul
     }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let refused = |why: &str| {
-        Err(Problem::new(CROSS_SITE, why.to_owned())
-            .hint("a proxy before Isthmus must leave the header Host as it is, or send X-Forwarded-Host"))
+        Err(Problem::new(CROSS_SITE, why.to_owned()).hint(
+            "a proxy before Isthmus must leave the header Host as it is, or send X-Forwarded-Host",
+        ))
     };
     let fetch = text("sec-fetch-site");
     if fetch.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
@@ -34,12 +35,16 @@ pub(super) fn check(headers: &HeaderMap, method: &Method, cookie: bool) -> Resul
         let own = [text("host"), text("x-forwarded-host")];
         let ours = own.into_iter().flatten().map(without_default_port);
         return match origin {
-            Some(origin) if ours.into_iter().any(|host| host.eq_ignore_ascii_case(&origin)) => Ok(()),
+            Some(origin) if ours.into_iter().any(|host| host.eq_ignore_ascii_case(&origin)) => {
+                Ok(())
+            }
             _ => refused("the request comes from a page of another origin"),
         };
     }
     if cookie && fetch != Some("same-origin") {
-        return refused("the request has a session's cookie, and does not say what page it comes from");
+        return refused(
+            "the request has a session's cookie, and does not say what page it comes from",
+        );
     }
     Ok(())
 }
@@ -103,23 +108,46 @@ mod tests {
         assert!(!post(&[host, ("sec-fetch-site", "none")], true));
         assert!(post(&[host, ("origin", "http://a.example:8080")], true));
         assert!(post(&[host, ("origin", "https://A.example:8080")], true));
-        for origin in ["http://b.example:8080", "http://a.example", "null", "", "http://", "a.example:8080", "file://a.example:8080"] {
+        for origin in [
+            "http://b.example:8080",
+            "http://a.example",
+            "null",
+            "",
+            "http://",
+            "a.example:8080",
+            "file://a.example:8080",
+        ] {
             assert!(!post(&[host, ("origin", origin)], true), "{origin}");
             assert!(!post(&[host, ("origin", origin)], false), "{origin}");
         }
         assert!(!post(&[("origin", "http://a.example")], true), "no host, no match");
         let forwarded = ("x-forwarded-host", "console.example");
         assert!(post(&[host, forwarded, ("origin", "https://console.example:443")], true));
-        assert!(check(&headers(&[host, ("origin", "http://b.example")]), &Method::GET, true).is_ok());
+        assert!(
+            check(&headers(&[host, ("origin", "http://b.example")]), &Method::GET, true).is_ok()
+        );
     }
 
     #[test]
     fn names_that_can_be_made_to_lead_here() {
         let known = |host| check_host(&headers(&[("host", host)])).is_ok();
-        for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "a.localhost:1", "LOCALHOST"] {
+        for host in [
+            "localhost",
+            "localhost:8080",
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "a.localhost:1",
+            "LOCALHOST",
+        ] {
             assert!(known(host), "{host}");
         }
-        for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", ""] {
+        for host in [
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "",
+        ] {
             assert!(!known(host), "{host}");
         }
         assert!(check_host(&HeaderMap::new()).is_ok());

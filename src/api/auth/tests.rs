@@ -61,7 +61,8 @@ impl Access for People {
         _: Option<IpAddr>,
     ) -> BoxFuture<'a, Result<NewSession, Unknown>> {
         let name = bearer.reveal();
-        let session = caller(name).map(|caller| NewSession { id: format!("cookie-{name}"), caller });
+        let session =
+            caller(name).map(|caller| NewSession { id: format!("cookie-{name}"), caller });
         Box::pin(std::future::ready(session.ok_or(Unknown::Refused("not known".into()))))
     }
 
@@ -193,7 +194,13 @@ impl World {
         Self { people, router: crate::router(parts) }
     }
 
-    async fn send(&self, method: &Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -219,7 +226,9 @@ impl World {
 
     fn recorded(&self) -> Vec<String> {
         let records = self.people.records();
-        let line = |r: &Arc<Record>| format!("{} {} {:?} {}", r.subject, r.verb, r.result, r.objects.join(","));
+        let line = |r: &Arc<Record>| {
+            format!("{} {} {:?} {}", r.subject, r.verb, r.result, r.objects.join(","))
+        };
         records.iter().rev().map(line).collect()
     }
 }
@@ -266,7 +275,9 @@ const EVERYBODY: &[&str] = &[
 async fn every_path_asks_who_it_is() {
     let world = World::new();
     for (method, template, path) in paths() {
-        for headers in [&[][..], &[("cookie", "isthmus_session=stale")], &[("authorization", "Basic YTpi")]] {
+        for headers in
+            [&[][..], &[("cookie", "isthmus_session=stale")], &[("authorization", "Basic YTpi")]]
+        {
             // A session of another page is refused before it is looked at.
             let cookie = headers.iter().any(|(name, _)| *name == "cookie");
             if cookie && method != Method::GET {
@@ -280,7 +291,11 @@ async fn every_path_asks_who_it_is() {
                 assert_ne!(answer.status, 401, "{method} {path}");
                 assert_ne!(answer.status, 403, "{method} {path}");
             } else {
-                assert_eq!((answer.status, answer.code().as_str()), (401, "ISM9012"), "{method} {path}");
+                assert_eq!(
+                    (answer.status, answer.code().as_str()),
+                    (401, "ISM9012"),
+                    "{method} {path}"
+                );
             }
         }
     }
@@ -310,7 +325,11 @@ async fn no_path_changes_anything_without_a_right() {
         let nobody = world.by("viewer@elsewhere", &method, &path).await;
         assert!(matches!(nobody.status, 403 | 404), "{method} {path}");
         let tries = world.recorded();
-        assert!(tries.len() >= 2 && tries.iter().all(|line| line.contains("Denied")) || elsewhere.status < 403, "{tries:?}");
+        assert!(
+            tries.len() >= 2 && tries.iter().all(|line| line.contains("Denied"))
+                || elsewhere.status < 403,
+            "{tries:?}"
+        );
     }
     assert!(seen >= 5, "{seen}");
 }
@@ -341,7 +360,8 @@ async fn other_namespaces_are_not_there() {
     let world = World::new();
     let shop = "viewer@shop";
     let routes = world.get(shop, "/api/v1/httproutes").await.json();
-    let names: Vec<_> = routes["items"].as_array().unwrap().iter().map(|i| &i["metadata"]["namespace"]).collect();
+    let names: Vec<_> =
+        routes["items"].as_array().unwrap().iter().map(|i| &i["metadata"]["namespace"]).collect();
     assert_eq!(names, ["shop"]);
     assert_eq!(routes["total"], 1);
     for path in [
@@ -369,7 +389,10 @@ async fn secrets_are_in_no_answer() {
     let world = World::new();
     for (_, _, path) in paths() {
         let answer = world.get("admin@*", &path).await;
-        assert!(!answer.text.contains("PRIVATE KEY") && !answer.text.contains("isk_1_secret"), "{path}");
+        assert!(
+            !answer.text.contains("PRIVATE KEY") && !answer.text.contains("isk_1_secret"),
+            "{path}"
+        );
     }
 }
 
@@ -393,7 +416,8 @@ async fn a_page_of_somebody_else_changes_nothing() {
     assert_eq!(status(&[host, ("authorization", "Bearer operator@*")]).await.0, 200);
     // Nor does it log anybody in.
     let headers = [host, ("origin", "https://evil.example")];
-    let login = world.send(&Method::POST, "/api/v1/login", &headers, r#"{"token":"viewer@*"}"#).await;
+    let login =
+        world.send(&Method::POST, "/api/v1/login", &headers, r#"{"token":"viewer@*"}"#).await;
     assert_eq!(login.status, 403);
     assert!(login.cookies().is_empty());
     // What only looks is not refused; the browser keeps the answer from the page.
@@ -419,9 +443,14 @@ async fn where_nobody_is_asked_only_names_of_this_machine_count() {
 async fn a_login_is_a_new_session() {
     let world = World::new();
     // A session that somebody else has put into this browser.
-    let headers =
-        [("cookie", "isthmus_session=cookie-planted"), ("host", "a"), ("origin", "https://a"), ("x-forwarded-proto", "https")];
-    let login = world.send(&Method::POST, "/api/v1/login", &headers, r#"{"token":"viewer@shop"}"#).await;
+    let headers = [
+        ("cookie", "isthmus_session=cookie-planted"),
+        ("host", "a"),
+        ("origin", "https://a"),
+        ("x-forwarded-proto", "https"),
+    ];
+    let login =
+        world.send(&Method::POST, "/api/v1/login", &headers, r#"{"token":"viewer@shop"}"#).await;
     assert_eq!(login.status, 200);
     assert_eq!(
         login.cookies(),
@@ -432,15 +461,22 @@ async fn a_login_is_a_new_session() {
     assert_eq!(world.recorded(), ["user:viewer@shop login Done "]);
 
     let plain = world.send(&Method::POST, "/api/v1/login", &[], r#"{"token":"viewer@*"}"#).await;
-    assert_eq!(plain.cookies(), ["isthmus_session=cookie-viewer@*; HttpOnly; SameSite=Strict; Path=/"]);
+    assert_eq!(
+        plain.cookies(),
+        ["isthmus_session=cookie-viewer@*; HttpOnly; SameSite=Strict; Path=/"]
+    );
     let bad = world.send(&Method::POST, "/api/v1/login", &[], r#"{"token":"nobody"}"#).await;
     assert_eq!((bad.status, bad.cookies().len()), (401, 0));
     let odd = world.send(&Method::POST, "/api/v1/login", &[], r#"{"tokn":"SECRET"}"#).await;
     assert_eq!(odd.status, 400);
     assert!(!odd.text.contains("SECRET"));
-    let headers = [("cookie", "isthmus_session=cookie-viewer@*"), ("sec-fetch-site", "same-origin")];
+    let headers =
+        [("cookie", "isthmus_session=cookie-viewer@*"), ("sec-fetch-site", "same-origin")];
     let logout = world.send(&Method::POST, "/api/v1/logout", &headers, "").await;
-    assert_eq!(logout.cookies(), ["isthmus_session=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"]);
+    assert_eq!(
+        logout.cookies(),
+        ["isthmus_session=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"]
+    );
 }
 
 #[tokio::test]
@@ -462,13 +498,16 @@ async fn links_and_the_way_to_an_issuer() {
     let headers = [("cookie", "isthmus_login=journey")];
     let back = world.send(&Method::GET, "/login/oidc/callback?code=a&state=b", &headers, "").await;
     assert_eq!((back.status, &back.headers["location"]), (303, &"/services".parse().unwrap()));
-    assert!(back.cookies()[0].starts_with("isthmus_session=cookie-viewer@*; HttpOnly; SameSite=Strict"));
+    assert!(
+        back.cookies()[0].starts_with("isthmus_session=cookie-viewer@*; HttpOnly; SameSite=Strict")
+    );
     assert!(world.recorded().iter().all(|line| line.contains(" login ")));
 }
 
 #[tokio::test]
 async fn who_am_i() {
-    let world = World::with(About { required: true, oidc: true, replica: "r1".into(), ..About::default() });
+    let world =
+        World::with(About { required: true, oidc: true, replica: "r1".into(), ..About::default() });
     let nobody = world.get("", "/api/v1/me").await.json();
     assert_eq!(nobody["loginNeeded"], true);
     assert_eq!(nobody["oidc"], true);
@@ -484,7 +523,10 @@ async fn who_am_i() {
     );
     assert_eq!(world.get("wrong", "/api/v1/me").await.status, 401);
     let open = World::with(About::default()).get("", "/api/v1/me").await.json();
-    assert_eq!((&open["subject"], &open["via"], &open["loginNeeded"]), (&json!("anybody"), &json!("nobody"), &json!(false)));
+    assert_eq!(
+        (&open["subject"], &open["via"], &open["loginNeeded"]),
+        (&json!("anybody"), &json!("nobody"), &json!(false))
+    );
 }
 
 #[tokio::test]
@@ -494,9 +536,12 @@ async fn write_modes_are_decided_in_one_place() {
     let mut parts = Parts::new(Arc::new(Fake { ready: true }), metrics);
     assert!(parts.writable(Some("shop"), false).is_ok());
     parts.access = Some(world.people.clone());
-    for (namespace, dry, write) in [("demo", true, true), ("shop", true, false), ("base", false, false)] {
+    for (namespace, dry, write) in
+        [("demo", true, true), ("shop", true, false), ("base", false, false)]
+    {
         assert_eq!(parts.writable(Some(namespace), true).is_ok(), dry, "{namespace}");
-        let written = parts.writable(Some(namespace), false).map_err(|p| p.kind().code().to_string());
+        let written =
+            parts.writable(Some(namespace), false).map_err(|p| p.kind().code().to_string());
         assert_eq!(written.is_ok(), write, "{namespace}");
         assert!(write || written == Err("ISM9017".into()));
     }
@@ -515,7 +560,10 @@ async fn every_answer_protects_the_browser() {
     ] {
         let answer = world.get(who, path).await;
         let policy = answer.headers["content-security-policy"].to_str().unwrap();
-        assert!(policy.contains("script-src 'self';") && policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert!(
+            policy.contains("script-src 'self';") && policy.contains("frame-ancestors 'none'"),
+            "{policy}"
+        );
         assert!(!policy.contains("unsafe"), "{policy}");
         nonces.push(policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap().to_owned());
         for (name, value) in [
@@ -547,7 +595,11 @@ async fn nobody_is_served_without_end() {
     let refused = refused.expect("twenty at once, and then five in a second");
     assert_eq!((refused.status, refused.code().as_str()), (429, "ISM9018"));
     assert_eq!(refused.headers["retry-after"], "1");
-    assert_eq!(world.get("viewer@shop", "/api/v1/proxies").await.status, 200, "each for themselves");
+    assert_eq!(
+        world.get("viewer@shop", "/api/v1/proxies").await.status,
+        200,
+        "each for themselves"
+    );
     assert_eq!(world.get("", "/healthz").await.status, 200);
 
     let mut last = 0;
@@ -557,7 +609,11 @@ async fn nobody_is_served_without_end() {
     assert_eq!(last, 429);
     let login = world.send(&Method::POST, "/api/v1/login", &[], r#"{"token":"viewer@*"}"#).await;
     assert_eq!(login.status, 429);
-    assert_eq!(world.get("viewer@shop", "/api/v1/proxies").await.status, 200, "who is known goes on");
+    assert_eq!(
+        world.get("viewer@shop", "/api/v1/proxies").await.status,
+        200,
+        "who is known goes on"
+    );
 }
 
 #[tokio::test]
@@ -592,7 +648,8 @@ async fn what_was_done_is_written_down() {
 
     let all = world.get("admin@*", "/api/v1/audit?result=denied&limit=2").await.json();
     assert_eq!((&all["total"], all["items"].as_array().unwrap().len()), (&json!(3), 2));
-    let next = format!("/api/v1/audit?result=denied&limit=2&cursor={}", all["next"].as_str().unwrap());
+    let next =
+        format!("/api/v1/audit?result=denied&limit=2&cursor={}", all["next"].as_str().unwrap());
     assert_eq!(world.get("admin@*", &next).await.json()["items"].as_array().unwrap().len(), 1);
     let own = world.get("operator@infra", "/api/v1/audit").await.json();
     assert_eq!(own["total"], 3, "what concerns no namespace is for admins");
@@ -608,7 +665,10 @@ async fn tokens_and_bindings_have_a_form() {
     let admin = ("authorization", "Bearer admin@*");
     let post = async |body: &str| world.send(&Method::POST, "/api/v1/tokens", &[admin], body).await;
     let good = post(r#"{"name":"ci","grants":[{"role":"viewer","namespaces":["shop-*"]}]}"#).await;
-    assert_eq!((good.status, &good.json()["token"], &good.json()["by"]), (201, &json!("isk_1_secret"), &json!("user:admin@*")));
+    assert_eq!(
+        (good.status, &good.json()["token"], &good.json()["by"]),
+        (201, &json!("isk_1_secret"), &json!("user:admin@*"))
+    );
     assert_eq!(good.headers["cache-control"], "no-store");
     for bad in [
         "",
@@ -649,7 +709,13 @@ async fn files_are_not_reached_by_paths() {
         assert!(!answer.text.contains("root:"), "{path}");
     }
     // However it is written, the API is not answered without a login.
-    for path in ["//api/v1/proxies", "/./api/v1/proxies", "/%61pi/v1/proxies", "/api//v1/proxies", "/a/../api/v1/proxies"] {
+    for path in [
+        "//api/v1/proxies",
+        "/./api/v1/proxies",
+        "/%61pi/v1/proxies",
+        "/api//v1/proxies",
+        "/a/../api/v1/proxies",
+    ] {
         let answer = world.get("", path).await;
         assert!(!answer.text.contains("edge/1"), "{path}");
     }

@@ -96,9 +96,7 @@ fn parse<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| Problem::new(BODY, error.to_string()))
 }
 
-fn check_grants<'a>(
-    namespaces: impl IntoIterator<Item = &'a Vec<String>>,
-) -> Result<(), Problem> {
+fn check_grants<'a>(namespaces: impl IntoIterator<Item = &'a Vec<String>>) -> Result<(), Problem> {
     for list in namespaces {
         if list.is_empty() {
             return Err(Problem::new(BODY, "a role without namespaces grants nothing")
@@ -111,7 +109,8 @@ fn check_grants<'a>(
                 && start.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         };
         if let Some(bad) = list.iter().find(|name| !plain(name)) {
-            let text = format!("`{bad}` is no namespace, nor the beginning of one with `*` at its end");
+            let text =
+                format!("`{bad}` is no namespace, nor the beginning of one with `*` at its end");
             return Err(Problem::new(BODY, text));
         }
     }
@@ -199,7 +198,10 @@ pub(crate) async fn replace_bindings(
     let access = access(&app, &caller)?;
     let known = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
     let known = known.ok_or_else(|| {
-        Problem::new(PRECONDITION_REQUIRED, "If-Match is missing: the ETag of the bindings that were read")
+        Problem::new(
+            PRECONDITION_REQUIRED,
+            "If-Match is missing: the ETag of the bindings that were read",
+        )
     })?;
     let Bindings { items } = parse(&body)?;
     check_grants(items.iter().map(|binding| &binding.namespaces))?;
@@ -208,7 +210,8 @@ pub(crate) async fn replace_bindings(
         sorts.iter().any(|sort| subject.strip_prefix(sort).is_some_and(|name| !name.is_empty()))
     };
     if let Some(bad) = items.iter().find(|binding| !is_subject(&binding.subject)) {
-        let text = format!("the subject `{}` is not user:NAME, group:NAME or token:ID", bad.subject);
+        let text =
+            format!("the subject `{}` is not user:NAME, group:NAME or token:ID", bad.subject);
         return Err(Problem::new(BODY, text));
     }
     access.set_bindings(items, known)?;

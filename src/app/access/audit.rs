@@ -214,7 +214,8 @@ pub(super) mod tests {
         // A crash in the middle of a line.
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"at\":\n").unwrap();
         let audit = open(folder.path());
-        let ids = |audit: &Audit| audit.newest().iter().map(|r| r.request_id.clone()).collect::<Vec<_>>();
+        let ids =
+            |audit: &Audit| audit.newest().iter().map(|r| r.request_id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&audit), ["2", "1"]);
         audit.state.lock().unwrap().size = LARGEST;
         audit.write(record("3"));

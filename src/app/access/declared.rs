@@ -85,14 +85,18 @@ mod tests {
     #[test]
     fn lines_and_their_mistakes() {
         let digest = "0a".repeat(32);
-        let text = format!("# ours\nsha256:{digest} viewer shop,infra-*  # CI\n\nuser:ada admin *\n");
+        let text =
+            format!("# ours\nsha256:{digest} viewer shop,infra-*  # CI\n\nuser:ada admin *\n");
         let declared = Declared::parse(&text).unwrap();
-        let viewer = Grant { role: Role::Viewer, namespaces: vec!["shop".into(), "infra-*".into()] };
+        let viewer =
+            Grant { role: Role::Viewer, namespaces: vec!["shop".into(), "infra-*".into()] };
         assert_eq!(declared.token(&[10; 32]), Some(vec![viewer]));
         assert_eq!(declared.token(&[11; 32]), None);
         assert_eq!(declared.bound("user:ada")[0].role, Role::Admin);
         assert!(declared.bound("group:ada").is_empty());
-        for bad in ["isk_secret", "sha256:zz viewer *", "user:ada boss *", "ada admin *", "user:ada admin"] {
+        for bad in
+            ["isk_secret", "sha256:zz viewer *", "user:ada boss *", "ada admin *", "user:ada admin"]
+        {
             let error = format!("{:#}", Declared::parse(bad).unwrap_err());
             assert!(error.starts_with("line 1: ") && !error.contains("secret"), "{error}");
         }

@@ -109,9 +109,10 @@ impl Cluster {
         person: &Person,
         shown: &Shown,
     ) -> Result<Vec<Grant>, Unknown> {
-        let kind = shown.plural.as_deref().and_then(|plural| {
-            Kind::ALL.into_iter().find(|kind| kind.plural() == plural)
-        });
+        let kind = shown
+            .plural
+            .as_deref()
+            .and_then(|plural| Kind::ALL.into_iter().find(|kind| kind.plural() == plural));
         let kind = kind.unwrap_or(Kind::HttpRoute);
         let everywhere = self.role(person, None, kind).await?;
         let all = everywhere.map(|role| Grant { role, namespaces: vec!["*".into()] });

@@ -80,7 +80,8 @@ fn new() -> anyhow::Result<(String, Open)> {
 
 /// Where it leads to.
 pub(super) fn url(listen: SocketAddr, token: &str) -> String {
-    let ip = if listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { listen.ip() };
+    let ip =
+        if listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { listen.ip() };
     format!("http://{}/login/link?token={token}", SocketAddr::new(ip, listen.port()))
 }
 
@@ -94,7 +95,8 @@ pub fn admin_link(settings: &Settings) -> anyhow::Result<String> {
     }
     let key_file = settings.state_key_file.as_deref();
     let file = SealedFile::new(&settings.state_dir, key_file, FILE);
-    let file = file.with_context(|| format!("the state folder {}", settings.state_dir.display()))?;
+    let file =
+        file.with_context(|| format!("the state folder {}", settings.state_dir.display()))?;
     let (token, open) = new()?;
     file.write(&serde_json::to_vec(&Some(open))?)?;
     Ok(url(settings.http_listen, &token))

@@ -82,7 +82,10 @@ enum Origin {
     Declared([u8; 32]),
     /// The one-time link.
     Link,
-    Oidc { user: Arc<str>, groups: Arc<[String]> },
+    Oidc {
+        user: Arc<str>,
+        groups: Arc<[String]>,
+    },
     Kubernetes(Bearer),
 }
 
@@ -240,8 +243,7 @@ impl Doors {
     }
 
     async fn begin(&self, origin: Origin, address: Option<IpAddr>) -> Result<NewSession, Unknown> {
-        let shown =
-            Shown { client: "console".into(), address, writes: true, ..Shown::default() };
+        let shown = Shown { client: "console".into(), address, writes: true, ..Shown::default() };
         let caller = self.caller(&origin, Via::Session, &shown).await?;
         let id = random().ok_or_else(no_random)?;
         self.sessions.begin(&id, origin, Instant::now());
@@ -331,8 +333,7 @@ impl Access for Doors {
             let oidc = self.oidc.as_ref();
             let oidc = oidc.ok_or_else(|| Problem::new(UNAVAILABLE, "there is no OIDC issuer"))?;
             let (person, to) = oidc.end(cookie, answer, Instant::now()).await?;
-            let origin =
-                Origin::Oidc { user: person.user.into(), groups: person.groups.into() };
+            let origin = Origin::Oidc { user: person.user.into(), groups: person.groups.into() };
             let begun = self.begin(origin, None).await;
             begun.map(|session| (session, to)).map_err(|_| Problem::new(INTERNAL, ""))
         })
@@ -353,7 +354,9 @@ impl Access for Doors {
     fn revoke_token(&self, id: &str) -> Result<bool, Problem> {
         let known = self.store.read(|kept| kept.token(id).is_some());
         if known {
-            self.store.change(|all| all.tokens.retain(|token| token.view.id != id)).map_err(not_kept)?;
+            self.store
+                .change(|all| all.tokens.retain(|token| token.view.id != id))
+                .map_err(not_kept)?;
             self.sessions.end_all(&Origin::Token(id.into()));
             self.changed();
         }
@@ -419,7 +422,10 @@ fn no_random() -> Unknown {
 fn not_kept(error: anyhow::Error) -> Problem {
     let error = format!("{error:#}");
     tracing::error!(error, "tokens and bindings could not be kept");
-    Problem::new(UNAVAILABLE, "it could not be written to the state folder, and nothing was changed")
+    Problem::new(
+        UNAVAILABLE,
+        "it could not be written to the state folder, and nothing was changed",
+    )
 }
 
 fn sha256(text: &str) -> [u8; 32] {

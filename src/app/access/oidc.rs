@@ -133,7 +133,8 @@ impl Oidc {
             let oldest = journeys.iter().min_by_key(|(_, begun)| begun.at).map(|(key, _)| *key);
             oldest.and_then(|key| journeys.remove(&key));
         }
-        journeys.insert(sha256(&cookie), Begun { at: now, state, nonce, verifier, to: to.to_owned() });
+        journeys
+            .insert(sha256(&cookie), Begun { at: now, state, nonce, verifier, to: to.to_owned() });
         Ok(Journey { location, cookie })
     }
 
@@ -143,21 +144,23 @@ impl Oidc {
         answer: &OidcAnswer,
         now: Instant,
     ) -> Result<(Person, String), Problem> {
-        let no = |text: String| {
-            Problem::new(UNAUTHENTICATED, text).hint("begin again at /login/oidc")
-        };
+        let no =
+            |text: String| Problem::new(UNAUTHENTICATED, text).hint("begin again at /login/oidc");
         let begun = {
             let mut journeys = self.journeys.lock().unwrap_or_else(PoisonError::into_inner);
             journeys.remove(&sha256(cookie))
         };
         let begun = begun.filter(|begun| now.saturating_duration_since(begun.at) < JOURNEY);
-        let begun = begun.ok_or_else(|| no("this login was not begun in this browser, or too long ago".into()))?;
+        let begun = begun.ok_or_else(|| {
+            no("this login was not begun in this browser, or too long ago".into())
+        })?;
         if begun.state != answer.state {
             return Err(no("the answer is not that to this login".into()));
         }
         if let Some(error) = &answer.error {
             let more = answer.error_description.as_deref().unwrap_or_default();
-            let text: String = format!("the issuer refuses: {error} {more}").chars().take(300).collect();
+            let text: String =
+                format!("the issuer refuses: {error} {more}").chars().take(300).collect();
             return Err(no(text.trim().to_owned()));
         }
         let provider = self.provider(now).await.map_err(away)?;
@@ -170,7 +173,12 @@ impl Oidc {
         Ok((person, begun.to))
     }
 
-    async fn claims(&self, provider: &Provider, begun: &Begun, code: &str) -> anyhow::Result<Value> {
+    async fn claims(
+        &self,
+        provider: &Provider,
+        begun: &Begun,
+        code: &str,
+    ) -> anyhow::Result<Value> {
         let secret = match &self.secret_file {
             // Read each time, so that it can be replaced.
             Some(path) => Some(
@@ -188,8 +196,8 @@ impl Oidc {
             ("code_verifier", &begun.verifier),
         ];
         let methods = &provider.token_endpoint_auth_methods_supported;
-        let in_body = !methods.is_empty()
-            && !methods.iter().any(|method| method == "client_secret_basic");
+        let in_body =
+            !methods.is_empty() && !methods.iter().any(|method| method == "client_secret_basic");
         let mut request = self.client.post(&provider.token_endpoint);
         match &secret {
             Some(secret) if !in_body => {
@@ -198,7 +206,9 @@ impl Oidc {
                 let pair = STANDARD.encode(format!("{}:{}", of(&self.client_id), of(secret)));
                 request = request.header("authorization", format!("Basic {pair}"));
             }
-            Some(secret) => fields.extend([("client_id", &*self.client_id), ("client_secret", secret)]),
+            Some(secret) => {
+                fields.extend([("client_id", &*self.client_id), ("client_secret", secret)])
+            }
             None => fields.push(("client_id", &self.client_id)),
         }
         let request = request
@@ -225,12 +235,17 @@ impl Oidc {
     fn person(&self, claims: &Value) -> anyhow::Result<Person> {
         let name = &self.user_claim;
         let user = claims.get(name).and_then(Value::as_str).filter(|user| !user.is_empty());
-        let user = user.with_context(|| format!("the issuer does not say who you are: its ID token has no `{name}`"))?;
-        if name == "email" && claims.get("email_verified").is_some_and(|v| v != &Value::Bool(true)) {
+        let user = user.with_context(|| {
+            format!("the issuer does not say who you are: its ID token has no `{name}`")
+        })?;
+        if name == "email" && claims.get("email_verified").is_some_and(|v| v != &Value::Bool(true))
+        {
             bail!("the issuer has not verified the address {user}");
         }
         let groups = match claims.get(&self.groups_claim) {
-            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).take(GROUPS).collect(),
+            Some(Value::Array(list)) => {
+                list.iter().filter_map(Value::as_str).map(str::to_owned).take(GROUPS).collect()
+            }
             Some(Value::String(one)) => vec![one.clone()],
             _ => Vec::new(),
         };
@@ -250,7 +265,9 @@ impl Oidc {
         if provider.issuer != self.issuer {
             bail!("{url} is of the issuer {}", provider.issuer);
         }
-        for endpoint in [&provider.authorization_endpoint, &provider.token_endpoint, &provider.jwks_uri] {
+        for endpoint in
+            [&provider.authorization_endpoint, &provider.token_endpoint, &provider.jwks_uri]
+        {
             check_url(endpoint).with_context(|| url.clone())?;
         }
         let provider = Arc::new(provider);
@@ -262,7 +279,10 @@ impl Oidc {
 fn away(error: anyhow::Error) -> Problem {
     let error = format!("{error:#}");
     tracing::warn!(error, "the OIDC issuer cannot be used");
-    Problem::new(UNAVAILABLE, "the OIDC issuer cannot be used at present; the log of the server says why")
+    Problem::new(
+        UNAVAILABLE,
+        "the OIDC issuer cannot be used at present; the log of the server says why",
+    )
 }
 
 /// Codes and secrets go over TLS, or stay on this machine.
@@ -280,7 +300,9 @@ fn check_url(text: &str) -> anyhow::Result<()> {
     }
 }
 
-async fn json<T: serde::de::DeserializeOwned>(request: reqwest::RequestBuilder) -> anyhow::Result<T> {
+async fn json<T: serde::de::DeserializeOwned>(
+    request: reqwest::RequestBuilder,
+) -> anyhow::Result<T> {
     let answer = request.send().await.map_err(reqwest::Error::without_url)?;
     let status = answer.status();
     let body = answer.bytes().await.map_err(reqwest::Error::without_url)?;
@@ -295,6 +317,7 @@ async fn json<T: serde::de::DeserializeOwned>(request: reqwest::RequestBuilder) 
 
 fn form(fields: &[(&str, &str)]) -> String {
     let of = |text: &str| utf8_percent_encode(text, PLAIN).to_string();
-    let pairs: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", of(value))).collect();
+    let pairs: Vec<_> =
+        fields.iter().map(|(name, value)| format!("{name}={}", of(value))).collect();
     pairs.join("&")
 }

@@ -165,7 +165,8 @@ async fn rights_that_stand_in_a_file() {
     let hex: String = sha256("from-git").iter().map(|byte| format!("{byte:02x}")).collect();
     let file = folder.path().join("tokens");
     std::fs::write(&file, format!("sha256:{hex} operator shop\n")).unwrap();
-    let doors = doors(&settings(folder.path(), &[("api-tokens-file", &file.display().to_string())]));
+    let doors =
+        doors(&settings(folder.path(), &[("api-tokens-file", &file.display().to_string())]));
     let caller = doors.identify(&bearer("from-git")).await.unwrap();
     assert!(caller.may(Role::Operator, Some("shop")) && !caller.may(Role::Viewer, None));
     assert!(doors.identify(&bearer("from-gi")).await.is_err());
@@ -187,7 +188,8 @@ type Fake = Arc<Mutex<FakeIssuer>>;
 async fn issuer() -> (Fake, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let fake = FakeIssuer { keys: Issuer::new(), url: url.clone(), claims: json!({}), asked: Vec::new() };
+    let fake =
+        FakeIssuer { keys: Issuer::new(), url: url.clone(), claims: json!({}), asked: Vec::new() };
     let fake = Arc::new(Mutex::new(fake));
     let about = async |State(fake): State<Fake>| {
         let url = fake.lock().unwrap().url.clone();
@@ -236,17 +238,30 @@ async fn a_person_of_an_issuer_has_the_rights_of_their_groups() {
         ],
     ));
     let bindings = vec![
-        Binding { subject: "group:dev".into(), role: Role::Editor, namespaces: vec!["shop".into()] },
-        Binding { subject: "user:eve@example.com".into(), role: Role::Admin, namespaces: vec!["*".into()] },
+        Binding {
+            subject: "group:dev".into(),
+            role: Role::Editor,
+            namespaces: vec!["shop".into()],
+        },
+        Binding {
+            subject: "user:eve@example.com".into(),
+            role: Role::Admin,
+            namespaces: vec!["*".into()],
+        },
     ];
     doors.set_bindings(bindings, &etag(&[])).unwrap();
     let seconds = Time::now().0 / 1000 + 600;
     let begin = async || {
-        let journey = doors.begin_oidc("/services").await.unwrap().unwrap_or_else(|p| panic!("{p:?}"));
+        let journey =
+            doors.begin_oidc("/services").await.unwrap().unwrap_or_else(|p| panic!("{p:?}"));
         let question = parameters(journey.location.split_once('?').unwrap().1);
         (journey.cookie, question)
     };
-    let answer = |state: &str| OidcAnswer { state: state.into(), code: "c0de".into(), ..OidcAnswer::default() };
+    let answer = |state: &str| OidcAnswer {
+        state: state.into(),
+        code: "c0de".into(),
+        ..OidcAnswer::default()
+    };
     let claims = |nonce: &str| {
         json!({
             "iss": url, "aud": "isthmus", "exp": seconds, "nonce": nonce, "sub": "1",
@@ -344,7 +359,10 @@ async fn people_of_a_cluster_have_their_rights_there() {
         let word = |name: &str| asked[name].as_str().unwrap_or("*").to_owned();
         let line = format!(
             "{} {} {} {}",
-            review["spec"]["user"].as_str().unwrap(), word("verb"), word("resource"), word("namespace")
+            review["spec"]["user"].as_str().unwrap(),
+            word("verb"),
+            word("resource"),
+            word("namespace")
         );
         axum::Json(json!({
             "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "metadata": {}, "spec": {},
@@ -368,7 +386,10 @@ async fn people_of_a_cluster_have_their_rights_there() {
     let doors =
         Doors::new(&settings, &Contents(Vec::new()), Some(client), Arc::new(namespaces)).unwrap();
 
-    assert!(doors.first_link(([127, 0, 0, 1], 1).into()).is_none(), "the cluster's admins are ours");
+    assert!(
+        doors.first_link(([127, 0, 0, 1], 1).into()).is_none(),
+        "the cluster's admins are ours"
+    );
     let all = Shown { writes: true, ..bearer("ada") };
     let ada = doors.identify(&all).await.unwrap();
     assert_eq!((&*ada.subject, ada.via), ("user:ada", Via::Kubernetes));
@@ -417,7 +438,8 @@ async fn a_whole_server_asks_who_it_is_and_shows_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let documents = folder.path().join("documents");
     std::fs::create_dir(&documents).unwrap();
-    let key = STANDARD.encode(format!("-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n"));
+    let key = STANDARD
+        .encode(format!("-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n"));
     let text = format!(
         "apiVersion: v1\nkind: Secret\nmetadata: {{namespace: demo, name: tls}}\ntype: kubernetes.io/tls\n\
          data: {{tls.crt: bm90aGluZw==, tls.key: {key}}}\n"
@@ -487,7 +509,10 @@ async fn a_whole_server_asks_who_it_is_and_shows_no_secret() {
     assert_eq!(revoked.send().await.unwrap().status(), 200);
     assert_eq!(ask(secrets, token).await.0, 401);
     let lines = std::fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
-    assert!(lines.contains("\"verb\":\"create\"") && lines.contains("\"verb\":\"delete\""), "{lines}");
+    assert!(
+        lines.contains("\"verb\":\"create\"") && lines.contains("\"verb\":\"delete\""),
+        "{lines}"
+    );
     assert!(!lines.contains(token) && !lines.contains("judge"));
     server.stop().await;
 }

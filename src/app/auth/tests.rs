@@ -343,7 +343,8 @@ fn a_client_certificate_is_for_what_its_names_grant() {
 fn the_node_table_refuses_before_it_says_what_exists() {
     use serve::Snapshots;
     let line = format!("sha256:{} gateway shop/edge", sha256("secret"));
-    let groups = crate::groups::Groups::new(auth(&[&line]), Arc::default(), Arc::default());
+    let groups =
+        crate::groups::Groups::new(auth(&[&line]), Arc::default(), Arc::default(), Arc::default());
     let node = |gateway: &str| {
         let metadata = json!({"isthmus": {"role": "gateway", "gateway": gateway}});
         Node { metadata: serde_json::from_value(metadata).unwrap(), ..Node::default() }

@@ -123,8 +123,9 @@ fn ask(
     let header = token.map(|token| (TOKEN_HEADER, token));
     let text = |path: &str| {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy{path}");
-        let (code, text) =
-            cluster.run(cluster.raw_with(Method::GET, &path, None, header)).map_err(|e| e.to_string())?;
+        let (code, text) = cluster
+            .run(cluster.raw_with(Method::GET, &path, None, header))
+            .map_err(|e| e.to_string())?;
         match code {
             // Said once, of all of them.
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok("null".into()),

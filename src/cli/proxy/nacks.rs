@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     let client = args.view.client(io)?;
     let mut all = Vec::new();
     // Where there is no history, what proxies hold against us is all there is.
-    match client.list(&["revisions"], true) {
+    match client.list(&["revisions"]) {
         Ok(revisions) => {
             let refusals = |r: &Value| r["refusals"].as_array().cloned().unwrap_or_default();
             all.extend(items(&revisions).iter().flat_map(refusals));
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
         Err(failure) if matches!(failure.exit, Exit::Unreachable | Exit::NotFound) => {}
         Err(failure) => return Err(failure),
     }
-    let proxies = client.list(&["proxies"], false)?;
+    let proxies = client.list(&["proxies"])?;
     for proxy in items(&proxies) {
         for kind in proxy["types"].as_array().into_iter().flatten() {
             let nack = &kind["nack"];

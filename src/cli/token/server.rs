@@ -27,7 +27,7 @@ pub(crate) struct Create {
     /// ROLE or ROLE:NAMESPACE,…: viewer, editor, operator, admin; `*` at the end of a namespace stands for any rest
     #[arg(long = "grant", value_name = "ROLE[:NS,…]", required = true, value_parser = grant)]
     grants: Vec<Grant>,
-    /// It ends after so many days
+    /// It ends after so many days; after 90 where it is not said
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
     days: Option<u16>,
     /// Write the token to this file, which only its owner can read, and do not print it
@@ -134,11 +134,12 @@ fn columns() -> Vec<Column> {
         column("CREATED", |t, now| age_of(&t["created"], now)),
         column("USED", |t, now| age_of(&t["lastUsed"], now)),
         column("EXPIRES", |t, _| text(&t["expires"])),
+        column("BY", |t, _| text(&t["by"])),
     ]
 }
 
 pub(super) fn list(args: &List, io: &mut Io<'_>) -> Outcome {
-    let list = args.view.client(io)?.list(&["tokens"], false)?;
+    let list = args.view.client(io)?.list(&["tokens"])?;
     args.view.print(io, &list, items(&list), &columns(), |t| text(&t["id"]))?;
     if items(&list).is_empty() && args.view.output.is_text() {
         io.note("no tokens");
@@ -148,7 +149,7 @@ pub(super) fn list(args: &List, io: &mut Io<'_>) -> Outcome {
 
 pub(super) fn revoke(args: &Revoke, io: &mut Io<'_>) -> Outcome {
     let client = args.server.client(args.output, io)?;
-    let list = client.list(&["tokens"], false)?;
+    let list = client.list(&["tokens"])?;
     let all = items(&list);
     let by = |field: &str| all.iter().filter(|token| token[field] == *args.id).collect::<Vec<_>>();
     let found = match (by("id").as_slice(), by("name").as_slice()) {
