@@ -277,8 +277,8 @@ pub(crate) struct SteerQuery {
     /// `GROUP@@NAME` or `NAME`; without it the whole registry is meant.
     service: Option<String>,
     /// Why, for the audit.
-    #[serde(rename = "reason")]
-    _reason: Option<String>,
+    #[expect(dead_code, reason = "the layer that writes the audit reads it")]
+    reason: Option<String>,
     #[param(inline)]
     format: Option<Format>,
 }
