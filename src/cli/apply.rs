@@ -30,11 +30,11 @@ pub(crate) struct Args {
     /// With --prune: do not ask
     #[arg(short, long)]
     yes: bool,
-    #[command(flatten)]
-    write: WriteArgs,
     /// How to print the report
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Output,
+    #[command(flatten)]
+    write: WriteArgs,
     #[command(flatten)]
     server: ServerArgs,
 }

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use api::change::ChangeReport;
 use model::Kind;
 use serde_json::{Value, json};
 
@@ -39,11 +40,11 @@ pub(crate) struct Args {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
-    #[command(flatten)]
-    write: WriteArgs,
     /// How to print the report
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Output,
+    #[command(flatten)]
+    write: WriteArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -68,18 +69,26 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     for object in &objects {
         match delete(args, object, &client) {
             Ok(answer) => done.push(answer),
-            // Nothing was done at all: that is the whole answer.
-            Err(failure) if done.is_empty() && objects.len() == 1 => return Err(failure),
+            // Nothing was done, so that this is the whole answer.
+            Err(failure) if done.is_empty() => return Err(failure),
             Err(failure) => {
                 io.complain(format_args!("isthmus: {object}: {}", failure.message));
-                exit = if done.is_empty() { failure.exit } else { Exit::Partly };
+                exit = Exit::Partly;
             }
         }
     }
     let detail = Detail { colour: io.colour, ..Detail::default() };
-    for answer in &done {
-        let verdict = report::verdict(&report::print(answer, args.output, &detail, io)?)?;
-        exit = if exit == Exit::Ok { verdict } else { Exit::Partly };
+    let document = match done.as_slice() {
+        [only] => only.clone(),
+        _ => json!({"items": done}),
+    };
+    let reports: Vec<ChangeReport> = done.iter().map(report::read).collect::<Result<_, _>>()?;
+    let text = || reports.iter().map(|report| report::text(report, &detail)).collect();
+    args.output.print(io, &document, text, || objects.iter().map(ToString::to_string).collect())?;
+    for report in &reports {
+        if exit == Exit::Ok {
+            exit = report::verdict(report)?;
+        }
     }
     Ok(exit)
 }

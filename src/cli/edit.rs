@@ -35,11 +35,11 @@ pub(crate) struct Args {
     /// The object's namespace
     #[arg(short, long, value_name = "NS")]
     namespace: Option<String>,
-    #[command(flatten)]
-    write: WriteArgs,
     /// How to print the report
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Output,
+    #[command(flatten)]
+    write: WriteArgs,
     #[command(flatten)]
     server: ServerArgs,
 }

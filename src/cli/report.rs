@@ -65,7 +65,7 @@ fn only(proxies: &mut ProxyImpact, proxy: &str) {
     samples.retain(|sample| groups.iter().any(|group| group.group == sample.group));
 }
 
-fn text(report: &ChangeReport, detail: &Detail) -> String {
+pub(crate) fn text(report: &ChangeReport, detail: &Detail) -> String {
     let mut text = String::new();
     for change in &report.objects {
         object_change(&mut text, change, detail.colour);

@@ -66,9 +66,9 @@ impl ViewArgs {
         columns: &[Column],
         name: impl Fn(&Value) -> String,
     ) -> Result<(), Failure> {
-        let columns = self.chosen(columns)?;
         let look = Look { now: Time::now(), exact: self.output == Output::Wide };
-        let order = self.order(items, &columns, look)?;
+        let order = self.order(items, columns, look)?;
+        let columns = self.chosen(columns)?;
         let sorted;
         let document = match &self.sort {
             Some(_) if document["items"].is_array() => {
@@ -134,7 +134,7 @@ impl ViewArgs {
     fn order(
         &self,
         items: &[Value],
-        columns: &[&Column],
+        columns: &[Column],
         look: Look,
     ) -> Result<Vec<usize>, Failure> {
         let mut order: Vec<usize> = (0..items.len()).collect();
@@ -143,11 +143,11 @@ impl ViewArgs {
             Some(name) => (name, true),
             None => (word.as_str(), false),
         };
-        let column = find(name, columns.iter().copied())?;
+        let column = find(name, columns.iter())?;
         // Ages as they are shown go by the moment behind them: exact times are in order as texts.
         let exact = Look { exact: true, ..look };
         let cells: Vec<String> = items.iter().map(|item| (column.cell)(item, exact)).collect();
-        let number = |cell: &String| cell.trim_end_matches(['%', 's', 'm']).parse::<f64>();
+        let number = |cell: &String| cell.trim_end_matches('%').parse::<f64>();
         let numbers: Result<Vec<f64>, _> = cells.iter().map(number).collect();
         order.sort_by(|a, b| {
             let order = match &numbers {

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
         match events.next()? {
             Next::Over => {
                 let text = match last {
-                    Some(text) => format!("{text}, not within {}s", args.timeout.as_secs()),
+                    Some(text) => format!("{text}, not within {}", duration::write(args.timeout)),
                     None => "no answer in time".to_owned(),
                 };
                 return Err(Failure::new(Exit::Unreachable, text)

@@ -40,7 +40,7 @@ pub(super) fn url() -> &'static str {
     })
 }
 
-pub(super) fn ago(seconds: i64) -> Time {
+fn ago(seconds: i64) -> Time {
     Time(Time::now().0 - seconds * 1000)
 }
 

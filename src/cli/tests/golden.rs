@@ -334,7 +334,7 @@ fn completion_for_each_shell() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let said = isthmus(&["completion", shell]);
         assert_eq!(said.exit, Exit::Ok);
-        assert!(said.out.contains("isthmus") && said.out.contains("xds-listen"), "{shell}");
+        assert!(said.out.contains("isthmus") && said.out.contains("ISTHMUS_COMPLETE"), "{shell}");
     }
 }
 

@@ -12,7 +12,7 @@ use api::rollout::{GateState, Rollout};
 use api::services::{ServicePage, ServiceRow};
 use api::traffic::{Edge, Node, RequestRow, Topology};
 use api::why::{ClusterChoice, NearMiss, Outcome, WhyAnswer, WhyStep};
-use api::{FindingView, ObjectName};
+use api::{FindingView, ObjectName, Time};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -22,7 +22,11 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::fake::ago;
+
+/// Whole seconds, so that it is always as long when it is written.
+fn ago(seconds: i64) -> Time {
+    Time((Time::now().0 / 1000 - seconds) * 1000)
+}
 
 type Words = Query<BTreeMap<String, String>>;
 
@@ -265,7 +269,7 @@ fn revisions() -> Vec<Revision> {
         rollback_of: None,
     };
     let refusal = |until| Refusal {
-        at: ago(60),
+        at: ago(240),
         until,
         kind: "RDS".into(),
         text: "route: bad regex".into(),
@@ -493,7 +497,7 @@ fn problems() -> Value {
 
 fn events() -> Value {
     json!([
-        {"at": ago(14), "kind": "proxy", "what": "refused", "namespace": "shop", "name": "edge/2",
+        {"at": ago(240), "kind": "proxy", "what": "refused", "namespace": "shop", "name": "edge/2",
          "text": "RDS: bad regex"},
         {"at": ago(240), "kind": "revision", "what": "made", "namespace": "", "name": "r42",
          "text": "user:ann: orders v2 gets 30 %"},
@@ -516,7 +520,7 @@ fn audit() -> Value {
 
 fn request(id: &str, status: u32) -> RequestRow {
     RequestRow {
-        at: ago(14),
+        at: ago(240),
         proxy: "edge-1".into(),
         role: "gateway".into(),
         source: "outside".into(),

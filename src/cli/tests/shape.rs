@@ -83,7 +83,6 @@ fn a_bundle_holds_what_the_server_says() {
     let path = dir.path().join("bundle.tar.gz");
     let to = path.to_str().unwrap();
     let said = isthmus(&["support-bundle", "--to", to, "--server", fake::url()]);
-    // The shop has no rights to show identities to; all else is there.
     assert_eq!(said.exit, Exit::Ok, "{}{}", said.out, said.err);
     let listed = std::process::Command::new("tar").args(["-tzf", to]).output().unwrap();
     assert!(listed.status.success());
