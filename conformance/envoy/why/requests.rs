@@ -10,7 +10,7 @@ use super::word::{HEADERS, HOSTS, METHODS, ORIGINS, PARAMETERS, PATHS, VALUES, o
 use crate::testbed::{Ask, get};
 
 /// What proxies write in another way, or leave as it is.
-const ODD: [&str; 22] = [
+const ODD: [&str; 21] = [
     "a\\b",
     "a;b",
     "a\"b",
@@ -20,7 +20,6 @@ const ODD: [&str; 22] = [
     "a~b",
     "[x]",
     "!$&'()*+,=:@",
-    "é",
     "%c3%a9",
     "%7e",
     "%2d",
