@@ -105,7 +105,7 @@ export default function Services() {
         filters={[
           { param: 'state', label: t.state, options: states.map(value => ({ value, label: common[value] })) },
           {
-            param: 'protocol',
+            param: 'protocols',
             label: t.protocols,
             options: ['http', 'grpc', 'tcp', 'dubbo', 'udp'].map(value => ({ value, label: value })),
           },
