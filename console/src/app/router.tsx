@@ -34,6 +34,19 @@ const SCREENS: [string, Load][] = [
   ['/revisions/$id', () => import('../screens/revision')],
   ['/problems', () => import('../screens/problems')],
   ['/about', () => import('../screens/about')],
+  ['/topology', () => import('../screens/topology')],
+  ['/domains', () => import('../screens/domains')],
+  ['/why', () => import('../screens/why')],
+  ['/requests', () => import('../screens/requests')],
+  ['/audit', () => import('../screens/audit')],
+  ['/access', () => import('../screens/access')],
+  ['/rollouts', () => import('../screens/rollouts')],
+  ['/import', () => import('../screens/import')],
+  ['/wizards', () => import('../screens/wizards')],
+  ['/wizards/publish', () => import('../screens/wizards/publish')],
+  ['/wizards/shift', () => import('../screens/wizards/shift')],
+  ['/wizards/blue-green', () => import('../screens/wizards/blueGreen')],
+  ['/wizards/registry', () => import('../screens/wizards/connect')],
 ]
 
 const routes = SCREENS.map(([path, load]) =>

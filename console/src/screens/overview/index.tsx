@@ -61,7 +61,7 @@ function Begin() {
           <li>{t.step3}</li>
         </ol>
         <span>
-          <Act variant="filled" onClick={() => go('/publish')}>
+          <Act variant="filled" onClick={() => go('/wizards/publish')}>
             {t.begin}
           </Act>
         </span>

@@ -65,7 +65,7 @@ export default function Registries() {
     },
   ]
   return (
-    <Page title={t.title} actions={<Act onClick={() => go('/registries/connect')}>{t.connect}</Act>}>
+    <Page title={t.title} actions={<Act onClick={() => go('/wizards/registry')}>{t.connect}</Act>}>
       <ResourceTable
         label={t.title}
         path={ns => (ns ? `/namespaces/${encodeURIComponent(ns)}/registries` : '/registries')}
@@ -76,7 +76,7 @@ export default function Registries() {
         empty={{
           text: t.emptyText,
           action: (
-            <Act variant="filled" onClick={() => go('/registries/connect')}>
+            <Act variant="filled" onClick={() => go('/wizards/registry')}>
               {t.connect}
             </Act>
           ),
