@@ -12,7 +12,7 @@ use envoy_types::pb::envoy::data::accesslog::v3::{HttpAccessLogEntry, TcpAccessL
 use tokio::sync::broadcast;
 
 use crate::bucket::{Bucket, Class, STEP, STEPS, Tick};
-use crate::directory::{self, Directory, OUTSIDE};
+use crate::directory::{self, Directory};
 use crate::edges::{EdgeKey, Edges, OTHER};
 use crate::entry::{self, Entry};
 use crate::ring::{self, Ring};
@@ -396,11 +396,7 @@ fn named(from: &Reporter, directory: &Directory, mut entry: Entry) -> Option<(En
                 if directory.has_sidecar(ip(entry.remote)) {
                     return None;
                 }
-                let caller = match ip(entry.remote) {
-                    Some(address) if address.is_loopback() => OUTSIDE.into(),
-                    Some(address) => directory.callee(address),
-                    None => OUTSIDE.into(),
-                };
+                let caller = directory.caller(ip(entry.remote));
                 Sides { source: caller, target: own, caller: None, mtls: false }
             } else {
                 let target = service.or_else(|| upstream.map(|ip| directory.callee(ip)));
