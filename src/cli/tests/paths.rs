@@ -22,7 +22,6 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-
 /// Whole seconds, so that it is always as long when it is written.
 fn ago(seconds: i64) -> Time {
     Time((Time::now().0 / 1000 - seconds) * 1000)
