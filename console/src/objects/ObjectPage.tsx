@@ -103,7 +103,7 @@ export function ObjectPage(props: Props) {
       title={
         <span className="row wrap">
           {full}
-          {document.data && (
+          {document.data && conditionsOf(document.data.data).length > 0 && (
             <span style={{ fontSize: 13, fontWeight: 400 }}>
               <ObjectState document={document.data.data} />
             </span>
