@@ -5,13 +5,16 @@
 
 mod access;
 mod bad_input;
+mod cascade;
 mod certificates_under_load;
 mod edits_under_load;
 mod graceful_stop;
 mod lanes;
 mod mistakes;
 mod nack_isolation;
+mod observe;
 mod quickstart;
+mod refused_route;
 mod restart;
 mod routing;
 mod streams;

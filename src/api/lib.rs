@@ -10,6 +10,7 @@
 //! print a secret; and only the test of a registry waits for one.
 
 mod ask;
+pub mod auth;
 mod caller;
 pub mod change;
 mod documents;
@@ -17,7 +18,9 @@ mod finding;
 mod format;
 pub mod history;
 mod identity;
+mod list;
 mod live;
+mod openapi;
 mod ops;
 pub mod problem;
 mod read;
@@ -30,6 +33,7 @@ pub mod services;
 mod tests;
 mod time;
 pub mod traffic;
+mod traffic_paths;
 pub mod why;
 
 pub use caller::{Bearer, Caller, Grant, Role, Via};
@@ -38,9 +42,10 @@ pub use identity::{IdentityView, RootView};
 pub use live::find_type;
 pub use problem::{CODES, Problem};
 pub use read::{
-    Check, Nack, Proxy, ProxyType, Read, Readiness, Source, TypeState, TypeView, XdsResource,
+    Check, Freshness, Nack, Proxy, ProxyType, Read, Readiness, Source, Summary, TypeState,
+    TypeView, XdsResource,
 };
 pub use registries::{RegistryEvent, RegistryInstance, RegistryProbe, RegistryService};
-pub use router::{Parts, openapi, router};
+pub use router::{Parts, document, router};
 pub use server::{Error, Options, Server};
 pub use time::Time;

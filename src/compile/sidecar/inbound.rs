@@ -50,7 +50,7 @@ struct Port {
     origin: ObjectRef,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Inbound {
     key: SidecarKey,
     started: bool,
@@ -78,6 +78,11 @@ impl Inbound {
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Whether [`Self::update`] has anything to do.
+    pub(crate) fn concerned(&self, changed: &[Key]) -> bool {
+        !self.started || self.tracker.concerned(changed)
     }
 
     /// Brings the plan in step with the catalog. Returns whether it may be another.
@@ -136,6 +141,11 @@ impl Inbound {
             self.tracker.set(Piece::Backend(key), view.into_reads());
         }
         looked
+    }
+
+    /// Those that lead to the workload.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.services.iter().filter(|(_, ports)| !ports.is_empty()).map(|(key, _)| key)
     }
 
     pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
@@ -290,6 +300,8 @@ fn chains_of(
             let captured = captured(Some(Transport::Tls), protocols);
             let mut chain = chain(name(what), captured, handler, origin);
             chain.tls = Some(mesh_tls(mesh));
+            // The caller's own proxy does.
+            chain.reported = false;
             out.push(chain);
         };
         match port.map(|port| port.speaks) {
