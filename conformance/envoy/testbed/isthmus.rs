@@ -78,7 +78,8 @@ impl Isthmus {
     }
 
     pub(crate) async fn text(&self, path: &str) -> Result<String, String> {
-        let answer = ask_once(self.http, &get("localhost", path)).await.map_err(|e| e.to_string())?;
+        let answer =
+            ask_once(self.http, &get("localhost", path)).await.map_err(|e| e.to_string())?;
         if answer.status == 200 { Ok(answer.body) } else { Err(answer.body) }
     }
 
