@@ -21,6 +21,7 @@ mod ops;
 pub mod problem;
 mod read;
 mod registries;
+mod revisions;
 pub mod rollout;
 mod router;
 mod server;
@@ -30,6 +31,7 @@ mod tests;
 mod time;
 pub mod traffic;
 pub mod why;
+mod writes;
 
 pub use caller::{Bearer, Caller, Grant, Role, Via};
 pub use finding::{FindingView, ObjectName};

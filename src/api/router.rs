@@ -21,7 +21,9 @@ use crate::rollout::Rollouts;
 use crate::services::Services;
 use crate::traffic::Traffic;
 use crate::why::Why;
-use crate::{Caller, Read, Time, documents, identity, live, ops, registries};
+use crate::{
+    Caller, Read, Time, documents, identity, live, ops, registries, revisions, writes,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -106,6 +108,8 @@ fn documented() -> OpenApiRouter<App> {
         .route("/api/v1/namespaces/{name}", get(documents::get_namespace))
         .route("/api/v1/namespaces/{namespace}/{plural}", get(documents::list_namespace))
         .route("/api/v1/namespaces/{namespace}/{plural}/{name}", get(documents::get_namespaced))
+        .merge(revisions::routes())
+        .merge(writes::routes())
 }
 
 /// Who asks.
@@ -121,7 +125,7 @@ async fn no_such_path(uri: Uri) -> Problem {
 async fn method_not_allowed(request: Request) -> Problem {
     let detail = format!("{} is not for {}", request.uri().path(), request.method());
     Problem::new(METHOD, detail)
-        .hint("all but the steering of registries and of the CA is read-only: GET and HEAD")
+        .hint("/api/v1/openapi.json says what each path is for")
 }
 
 /// Around every request: its id, the body of a problem, and a panic of a handler as a 500 that says nothing.

@@ -9,12 +9,14 @@
 //! this room knows who talks to whom, and nothing else.
 
 mod auth;
+mod change;
 mod dev;
 mod expiry;
 mod fleet;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod groups;
+mod history;
 mod identities;
 mod inject;
 mod kubernetes;

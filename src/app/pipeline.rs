@@ -19,6 +19,7 @@ use serve::Published;
 use snapshot::Snapshot;
 use tokio::sync::{mpsc, watch};
 
+use crate::change::Shadow;
 use crate::groups::{Groups, group_name};
 use crate::lag::Lag;
 use crate::layers::Layers;
@@ -98,11 +99,19 @@ impl World {
 
     /// Everything that is wrong with the input, in order of place.
     pub(crate) fn findings(&self) -> Arc<[Finding]> {
-        self.findings.get_or_init(|| self.find()).clone()
+        self.findings.get_or_init(|| find(&self.merger, &self.compiler)).clone()
     }
 
-    fn find(&self) -> Arc<[Finding]> {
-        let catalog = self.catalog();
+    /// For trying what a change would do.
+    pub(crate) fn shadow(&self) -> Shadow {
+        let findings = self.findings.get().cloned();
+        Shadow::new(self.merger.clone(), self.compiler.clone(), findings)
+    }
+}
+
+/// Looks at every route.
+pub(crate) fn find(merger: &Merger, compiler: &Compiler) -> Arc<[Finding]> {
+        let catalog = merger.catalog();
         // While a first listing is under way, much is missing that will be there in a moment.
         let syncing = |(name, state): (&Arc<str>, &SourceState)| {
             !name.contains('/') && state.health == Health::Syncing
@@ -110,9 +119,9 @@ impl World {
         let mut all = if catalog.sources().any(syncing) {
             Vec::new()
         } else {
-            self.compiler.findings(catalog)
+            compiler.findings(catalog)
         };
-        all.extend(self.merger.import_findings());
+        all.extend(merger.import_findings());
         for (name, state) in catalog.sources() {
             let registry = name.split_once('/').and_then(|(namespace, name)| {
                 catalog.registry(&NamespacedName::new(namespace, name))
@@ -126,7 +135,6 @@ impl World {
         all.sort_by(|a, b| (&a.at.location, a).cmp(&(&b.at.location, b)));
         all.dedup();
         all.into()
-    }
 }
 
 /// Whether no finding depends on what is behind this key: nothing that is said of endpoints is found by compiling.

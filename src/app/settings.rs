@@ -127,6 +127,9 @@ spec::settings! {
     /// How long a root that Isthmus makes is good for; after two thirds of that, or at `isthmus identity rotate`, another one
     /// takes its place.
     mesh_root_life: Duration = Fixed("87600h");
+    /// The Envoy that is asked, before a change is written, whether it takes what would be sent: a path, or `find` for the
+    /// one that `dev` would run. None is asked when not set.
+    precheck_envoy: Option<String> = Fixed("");
     /// A document file larger than this is refused.
     max_file_size: ByteSize = Fixed("16MiB");
     /// How long files must stay unchanged before they are read again.

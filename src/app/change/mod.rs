@@ -16,15 +16,16 @@ mod folder;
 mod impact;
 mod judge;
 mod shadow;
+#[cfg(test)]
+mod tests;
 mod wishes;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use api::change::{
-    Action, Change, ChangeReport, Changes, Edit, Gate, Live, ObjectChange, Ownership,
-    Precondition, WriteMode,
+    Action, Change, ChangeReport, Changes, Gate, ObjectChange, Ownership, WriteMode,
 };
 use api::problem::{INTERNAL, INVALID_DOCUMENTS, NOT_WRITABLE, REFUSED_BY_ENVOY, UNAVAILABLE};
 use api::{Caller, FindingView, ObjectName, Problem};
@@ -32,14 +33,16 @@ use futures::future::BoxFuture;
 use model::{Kind, NamespacedName, Object, ObjectKey};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::history::{Author, History, Intent};
+use crate::history::{Author, Goal, History, Intent};
 use crate::pipeline::World;
 use crate::proxies::Proxies;
 pub(crate) use cluster::Cluster;
 pub(crate) use folder::Folder;
-pub(crate) use impact::field_changes;
+use impact::field_changes;
+pub(crate) use impact::{samples, types};
 pub(crate) use judge::Judge;
 pub(crate) use shadow::Shadow;
+pub(crate) use wishes::edits_to;
 use wishes::{Wish, Wishes};
 
 /// The pipeline has this long to take in what was written.
@@ -96,6 +99,8 @@ impl Writer {
             trying.await.map_err(|_| Problem::new(INTERNAL, ""))??
         };
         let Tried { wishes, shadow, mut report } = tried;
+        let members = shadow.groups.iter().flat_map(|group| &group.members);
+        let tried_groups: BTreeSet<String> = members.map(ToString::to_string).collect();
         self.parts.judge(&shadow, &wishes, &change, &mut report).await?;
         report.dry_run = dry;
         let wishes: Vec<Wish> = wishes.into_iter().filter(Wish::differs).collect();
@@ -114,8 +119,14 @@ impl Writer {
             reason: change.reason.clone(),
             rollback_of,
         };
-        let goal = wishes.iter().map(|wish| (wish.key.clone(), wish.document())).collect();
-        let taken = self.parts.history.expect(Intent { goal, author });
+        let goals = wishes.iter().map(|wish| Goal {
+            key: wish.key.clone(),
+            before: wish.before.as_ref().map(|object| object.meta().document.clone()),
+            after: wish.document(),
+            exact: !wish.in_cluster,
+        });
+        let goals = goals.collect();
+        let taken = self.parts.history.expect(Intent { goals, author });
         self.parts.put(caller, &wishes).await?;
         let revision = tokio::time::timeout(TAKEN, taken.reached()).await.map_err(|_| {
             let text = "it is written, and the source has not read it yet";
@@ -124,9 +135,8 @@ impl Writer {
         drop(turn);
         report.revision = revision;
         if let Some(patience) = change.wait {
-            let groups: Vec<_> =
-                report.proxies.groups.iter().map(|group| group.group.clone()).collect();
-            report.live = Some(self.parts.proxies.until_live(&groups, patience).await);
+            let groups = &tried_groups;
+            report.live = Some(self.parts.proxies.until_live(groups, patience).await);
         }
         Ok(report)
     }
@@ -411,8 +421,3 @@ pub(crate) fn object_change(
         etag: after.map(etag_of),
     }
 }
-
-pub(crate) use wishes::edits_to;
-
-#[allow(unused_imports)]
-use {Edit as _, Live as _, Precondition as _};
