@@ -1,17 +1,21 @@
 //! `/api/v1/revisions`: what was served when, what differs, and the way back.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::auth::Audited;
 use crate::change::ChangeReport;
-use crate::documents::{Checked, FormatQuery, List, checked};
+use crate::documents::{Checked, FormatQuery, checked};
 use crate::format::Format;
 use crate::history::{DiffScope, History, Revision, RevisionDiff};
+use crate::list::{Cell, Column, List, Listing, Lists, Row, contains};
 use crate::problem::{FORBIDDEN, INVALID_PARAMETER, Problem, REVISION_NOT_FOUND, UNAVAILABLE};
 use crate::router::App;
 use crate::{Caller, Role};
@@ -41,23 +45,44 @@ fn looks(caller: &Caller) -> Result<(), Problem> {
 
 /// The newest first.
 #[utoipa::path(
-    get, path = "/api/v1/revisions", tag = "revisions",
-    responses((status = 200, description = "a list of revisions", body = Vec<Revision>))
+    get, path = "/api/v1/revisions", tag = "revisions", operation_id = "revisions",
+    params(Lists<Arc<Revision>>), responses((status = 200, body = List<Revision>))
 )]
 async fn list(
     State(app): State<App>,
     caller: Caller,
-    headers: HeaderMap,
-    query: Checked<FormatQuery>,
+    listing: Listing,
 ) -> Result<Response, Problem> {
     looks(&caller)?;
-    let items = history(&app)?.revisions();
-    Ok(Format::choose(checked(query)?.format, &headers).answer(&List::whole(items)))
+    let items: Vec<_> = history(&app)?.revisions().into_iter().map(Arc::new).collect();
+    listing.answer_with(&app, &caller, items, |row| Some(Revision::clone(&row)))
+}
+
+impl Row for Arc<Revision> {
+    const COLUMNS: &'static [Column<Self>] = &[
+        ("id", |row| Cell::text(&row.id)),
+        ("hash", |row| Cell::text(&row.hash)),
+        ("author", |row| Cell::text(&row.author)),
+        ("via", |row| Cell::text(&row.via)),
+        ("time", |row| Cell::time(Some(row.time))),
+        ("errors", |row| Cell::number(row.errors)),
+        ("pinned", |row| Cell::Flag(row.pinned)),
+    ];
+
+    /// The newest first.
+    fn key(&self) -> Vec<Cell<'_>> {
+        let number: f64 = self.id.trim_start_matches('r').parse().unwrap_or_default();
+        vec![Cell::Number(-number)]
+    }
+
+    fn has(&self, needle: &str) -> bool {
+        [&self.id, &self.hash, &self.author, &self.reason].into_iter().any(|t| contains(t, needle))
+    }
 }
 
 /// By `r42`, by a hash, or by the beginning of one.
 #[utoipa::path(
-    get, path = "/api/v1/revisions/{revision}", tag = "revisions",
+    get, path = "/api/v1/revisions/{revision}", tag = "revisions", operation_id = "revision",
     params(("revision" = String, Path)),
     responses((status = 200, body = Revision))
 )]
@@ -90,7 +115,7 @@ pub(crate) struct DiffQuery {
 
 /// What differs in a revision.
 #[utoipa::path(
-    get, path = "/api/v1/revisions/{revision}/diff", tag = "revisions",
+    get, path = "/api/v1/revisions/{revision}/diff", tag = "revisions", operation_id = "revision_diff",
     params(("revision" = String, Path), DiffQuery),
     responses((status = 200, body = RevisionDiff))
 )]
@@ -130,7 +155,7 @@ pub(crate) struct RollbackQuery {
 
 /// A new revision with the content of this one.
 #[utoipa::path(
-    post, path = "/api/v1/revisions/{revision}/rollback", tag = "revisions",
+    post, path = "/api/v1/revisions/{revision}/rollback", tag = "revisions", operation_id = "rollback",
     params(("revision" = String, Path), RollbackQuery),
     responses((status = 200, body = ChangeReport))
 )]
@@ -139,14 +164,18 @@ async fn rollback(
     caller: Caller,
     Path(name): Path<String>,
     query: Checked<RollbackQuery>,
-) -> Result<Json<ChangeReport>, Problem> {
+) -> Result<Response, Problem> {
     let RollbackQuery { dry_run, reason } = checked(query)?;
-    Ok(Json(history(&app)?.rollback(&caller, &name, &reason, dry_run).await?))
+    let report = history(&app)?.rollback(&caller, &name, &reason, dry_run).await?;
+    let audited = Audited::from(&report);
+    let mut response = Json(report).into_response();
+    response.extensions_mut().insert(audited);
+    Ok(response)
 }
 
 /// Keeps a revision however old it gets.
 #[utoipa::path(
-    post, path = "/api/v1/revisions/{revision}/pin", tag = "revisions",
+    post, path = "/api/v1/revisions/{revision}/pin", tag = "revisions", operation_id = "pin_revision",
     params(("revision" = String, Path)),
     responses((status = 200, body = Revision))
 )]
@@ -160,7 +189,7 @@ async fn pin(
 
 /// Lets it go as others go.
 #[utoipa::path(
-    post, path = "/api/v1/revisions/{revision}/unpin", tag = "revisions",
+    post, path = "/api/v1/revisions/{revision}/unpin", tag = "revisions", operation_id = "unpin_revision",
     params(("revision" = String, Path)),
     responses((status = 200, body = Revision))
 )]

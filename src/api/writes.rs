@@ -13,6 +13,8 @@ use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::Caller;
+use crate::auth::Audited;
 use crate::change::{Action, Change, ChangeReport, Edit, Precondition};
 use crate::documents::{Checked, checked};
 use crate::problem::{
@@ -20,7 +22,6 @@ use crate::problem::{
     UNKNOWN_KIND,
 };
 use crate::router::App;
-use crate::Caller;
 
 /// Of one request.
 const LARGEST_BODY: usize = 4 << 20;
@@ -96,7 +97,7 @@ fn duration(text: &str) -> Option<Duration> {
 
 /// Many documents as one change: all or nothing, one revision.
 #[utoipa::path(
-    post, path = "/api/v1/apply", tag = "documents", params(WriteQuery),
+    post, path = "/api/v1/apply", operation_id = "apply", tag = "documents", params(WriteQuery),
     request_body(content(
         (String = "application/yaml"),
         (Value = "application/json"),
@@ -291,7 +292,9 @@ async fn run(app: &App, caller: &Caller, change: Change) -> Result<Response, Pro
         [object] if single => object.etag.as_deref().and_then(|tag| tag.parse().ok()),
         _ => None,
     };
+    let audited = Audited::from(&report);
     let mut response = (status, Json(report)).into_response();
+    response.extensions_mut().insert(audited);
     if let Some(etag) = etag {
         response.headers_mut().insert(header::ETAG, etag);
     }

@@ -12,6 +12,7 @@ use serve::{Acked, Client, Nacked, Observer, Sent};
 use snapshot::{ResourceType, Version};
 use tokio::sync::watch;
 
+use crate::editions::Editions;
 use crate::groups::Groups;
 use crate::history::Current;
 use crate::lag::Lag;
@@ -21,6 +22,8 @@ use crate::programmed::Programmed;
 /// One live stream.
 struct Stream {
     client: Arc<Client>,
+    /// What it is served: its group, or an edition of it.
+    entry: Arc<str>,
     group: Arc<str>,
     since: Time,
     types: BTreeMap<ResourceType, State>,
@@ -44,6 +47,7 @@ pub(crate) struct Proxies {
     world: Arc<RwLock<World>>,
     lag: Arc<Lag>,
     programmed: Arc<Programmed>,
+    editions: Arc<Editions>,
     /// By stream: one node may own several. Each entry has its own lock, held for a moment.
     streams: DashMap<u64, Mutex<Stream>>,
     /// Rings when a proxy may have other secrets, or is gone.
@@ -60,9 +64,11 @@ impl Proxies {
         world: Arc<RwLock<World>>,
         lag: Arc<Lag>,
         programmed: Arc<Programmed>,
+        editions: Arc<Editions>,
         revision: watch::Receiver<Option<Current>>,
     ) -> Self {
         Self {
+            editions,
             groups,
             world,
             lag,
@@ -89,13 +95,13 @@ impl Proxies {
         all.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// The group of the youngest stream of this node.
+    /// What the youngest stream of this node is served: its group, or an edition of it.
     pub(crate) fn group_of(&self, id: &str) -> Option<Arc<str>> {
         self.streams
             .iter()
             .filter_map(|entry| {
                 let stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
-                (stream.client.node.id == id).then(|| (*entry.key(), stream.group.clone()))
+                (stream.client.node.id == id).then(|| (*entry.key(), stream.entry.clone()))
             })
             .max_by_key(|(stream, _)| *stream)
             .map(|(_, group)| group)
@@ -111,7 +117,7 @@ impl Proxies {
         let behind = |stream: &Stream| {
             let Some(state) = stream.types.get(&ResourceType::Secret) else { return false };
             let asks = state.wildcard || state.subscribed > 0;
-            let goal = self.groups.current(&stream.group);
+            let goal = self.groups.current(&stream.entry);
             let goal = goal.map(|p| p.snapshot.set(ResourceType::Secret).version());
             asks && goal.is_some() && state.acked != goal
         };
@@ -185,7 +191,7 @@ impl Proxies {
 
     fn row(&self, stream: &mut Stream) -> Proxy {
         let node = &stream.client.node;
-        let current = self.groups.current(&stream.group);
+        let current = self.groups.current(&stream.entry);
         let mut wanted = 0_u64;
         let mut held = 0_u64;
         let mut types = Vec::new();
@@ -249,6 +255,7 @@ impl Proxies {
             lag_ms: behind
                 .map_or(0, |at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
             types,
+            edition: (stream.entry != stream.group).then(|| stream.entry.to_string()),
         }
     }
 
@@ -257,22 +264,27 @@ impl Proxies {
         &self,
         client: &Client,
         kind: ResourceType,
-        f: impl FnOnce(&mut State),
+        f: impl FnOnce(&mut State, bool),
     ) -> Option<Arc<str>> {
         let entry = self.streams.get(&client.stream)?;
         let mut stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
-        f(stream.types.entry(kind).or_default());
+        let newest = stream.entry == stream.group;
+        f(stream.types.entry(kind).or_default(), newest);
         Some(stream.group.clone())
     }
 
     /// The client has this version of a type.
     fn holds(&self, client: &Client, kind: ResourceType, version: Version) {
-        let group = self.with(client, kind, |state| {
+        let group = self.with(client, kind, |state, newest| {
             state.acked = Some(version);
-            state.nack = None;
+            // On an edition it has all but what it refused: that stays to be seen until it is over.
+            if newest {
+                state.nack = None;
+            }
         });
         if let Some(group) = group {
             self.programmed.acked(&group, &client.node.id, kind, version);
+            self.editions.acked(&group, &client.node.id, kind, version);
         }
         if kind == ResourceType::Secret {
             self.secrets.send_replace(());
@@ -327,10 +339,12 @@ fn origins(nacked: &Nacked, world: &RwLock<World>) -> Vec<ObjectRef> {
 }
 
 impl Observer for Proxies {
-    fn opened(&self, client: &Arc<Client>, group: &Arc<str>) {
-        tracing::info!(node = client.node.id, %group, form = client.form.name(), "proxy connected");
+    fn opened(&self, client: &Arc<Client>, entry: &Arc<str>) {
+        let group = self.groups.group_of(entry);
+        tracing::info!(node = client.node.id, group = %entry, form = client.form.name(), "proxy connected");
         let stream = Stream {
             client: client.clone(),
+            entry: entry.clone(),
             group: group.clone(),
             since: Time::now(),
             types: BTreeMap::new(),
@@ -338,18 +352,29 @@ impl Observer for Proxies {
             held: None,
         };
         self.streams.insert(client.stream, Mutex::new(stream));
-        self.programmed.opened(group, &client.node.id, client.stream);
+        self.programmed.opened(&group, &client.node.id, client.stream);
+        self.editions.opened(&group, client);
+    }
+
+    fn moved(&self, client: &Arc<Client>, to: &Arc<str>) {
+        let Some(known) = self.streams.get(&client.stream) else { return };
+        let mut stream = known.value().lock().unwrap_or_else(PoisonError::into_inner);
+        stream.entry = to.clone();
+        if stream.entry == stream.group {
+            // Mended. Who still refuses says so again.
+            stream.types.values_mut().for_each(|state| state.nack = None);
+        }
     }
 
     fn subscribed(&self, client: &Arc<Client>, kind: ResourceType, wildcard: bool, names: usize) {
-        self.with(client, kind, |state| {
+        self.with(client, kind, |state, _| {
             state.wildcard = wildcard;
             state.subscribed = names;
         });
     }
 
     fn sent(&self, client: &Arc<Client>, sent: &Sent) {
-        self.with(client, sent.kind, |state| state.sent = Some(sent.version));
+        self.with(client, sent.kind, |state, _| state.sent = Some(sent.version));
     }
 
     fn acked(&self, client: &Arc<Client>, acked: &Acked) {
@@ -374,7 +399,7 @@ impl Observer for Proxies {
             let (node, names) = (&client.node.id, &nacked.names);
             tracing::error!(node, kind = %nacked.kind, ?names, "error {code}: {}", nacked.error);
         }
-        let group = self.with(client, nacked.kind, |state| {
+        let group = self.with(client, nacked.kind, |state, _| {
             state.nack = Some(Nack {
                 at: Time::now(),
                 text: nacked.error.clone(),
@@ -383,6 +408,7 @@ impl Observer for Proxies {
         });
         if let Some(group) = group {
             self.programmed.nacked(&group, &client.node.id, nacked.kind, &nacked.error);
+            self.editions.nacked(&group, client, nacked);
         }
         self.said.send_replace(());
     }
@@ -392,6 +418,7 @@ impl Observer for Proxies {
         if let Some((_, stream)) = self.streams.remove(&client.stream) {
             let group = stream.into_inner().unwrap_or_else(PoisonError::into_inner).group;
             self.programmed.closed(&group, &client.node.id, client.stream);
+            self.editions.closed(&group, client);
             self.secrets.send_replace(());
             self.said.send_replace(());
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use compile::{Bind, GroupKey};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use model::{Batch, NamespacedName};
+use model::{Batch, Kind, NamespacedName};
 use revision::history::Ledger;
 use revision::store::{LastGood, Store};
 use status::replicas::Replicas;
@@ -17,8 +17,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Doors;
 use crate::auth::{Auth, Reviews};
 use crate::change::{self, Writer};
+use crate::editions::Editions;
 use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
@@ -28,6 +30,7 @@ use crate::inject;
 use crate::kubernetes;
 use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
+use crate::observed::Observed;
 use crate::pipeline::{Pipeline, World};
 use crate::programmed::Programmed;
 use crate::proxies::Proxies;
@@ -35,8 +38,10 @@ use crate::read::Reader;
 use crate::registries::{self, Controller, Feed, Sources};
 use crate::reload::{self, Contents, Watched};
 use crate::report;
+use crate::services;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
+use crate::why::Asked;
 
 /// Batches that may wait for the pipeline; sources wait when it is full.
 const BATCHES: usize = 64;
@@ -96,7 +101,9 @@ impl Server {
             Some(_) => Identities::new(identities::times(&settings)),
             None => Identities::default(),
         });
-        let groups = Arc::new(Groups::new(auth, identities.clone(), programmed.clone()));
+        let editions = Arc::new(Editions::default());
+        let groups = Groups::new(auth, identities.clone(), programmed.clone(), editions.clone());
+        let groups = Arc::new(groups);
 
         let services: Vec<_> = found.services.iter().map(|service| service.id.clone()).collect();
         let seeds = found.services.into_iter().map(registries::seed).collect();
@@ -113,14 +120,15 @@ impl Server {
         let world = Arc::new(RwLock::new(world));
         let lag = Arc::new(Lag::default());
         let history = Arc::new(History::new(open_history(&settings)?));
+        let gate = sources::file::Gate::default();
         let proxies = Arc::new(Proxies::new(
             groups.clone(),
             world.clone(),
             lag.clone(),
             programmed.clone(),
+            editions.clone(),
             history.current(),
         ));
-        let gate = sources::file::Gate::default();
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
         let (wanted_fleets, fleets_wanted) = watch::channel(None);
@@ -155,8 +163,10 @@ impl Server {
             world: world.clone(),
             groups: groups.clone(),
             merge_window: settings.merge_window,
+            reports: reports(&settings),
             lag,
             programmed: programmed.clone(),
+            editions: editions.clone(),
             statuses: table.clone(),
             steps,
             fleets: wanted_fleets,
@@ -168,6 +178,9 @@ impl Server {
         };
         let mut options_of_xds = xds_options(&settings);
         options_of_xds.tls = tls(&settings, &certificates);
+        let sampling = settings.observe_sampling.fraction();
+        let collector = Arc::new(observe::Collector::new(settings.observe, sampling));
+        options_of_xds.services = observe::routes(collector.clone(), groups.clone());
         let xds = options_of_xds.bind(groups.clone(), proxies.clone()).await?;
         let xds_handle = xds.handle();
         let mut watched = Vec::new();
@@ -210,6 +223,7 @@ impl Server {
             groups: groups.clone(),
             proxies: proxies.clone(),
             steps: steps_seen.clone(),
+            refusals: editions.refusals(),
             last_good,
             stopping: stopping_seen,
             folder: shown(settings.source_dir.as_deref()),
@@ -238,6 +252,20 @@ impl Server {
             steps: steps_seen.clone(),
             addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
         };
+        let reader = Arc::new(reader);
+        let namespaces = {
+            let reader = reader.clone();
+            Arc::new(move || {
+                let names = api::Read::names(&*reader, Kind::Namespace, None);
+                names.iter().map(|name| name.name.to_string()).collect()
+            })
+        };
+        let granted = Contents::read(Doors::files(&settings))?;
+        let people = api_server.as_ref().map(|server| server.client.clone());
+        let doors = Arc::new(Doors::new(&settings, &granted, people, namespaces)?);
+        if !granted.is_empty() {
+            watched.push(doors.watch(&settings, &granted));
+        }
         let writer = Arc::new(Writer::new(change::Parts {
             world: world.clone(),
             proxies: proxies.clone(),
@@ -246,7 +274,10 @@ impl Server {
             cluster: kubernetes::writes(&settings).await?,
             judge: judge(&settings)?,
             limits: limits(&settings),
-            mode: api::change::WriteMode::Direct,
+            mode: {
+                let doors = doors.clone();
+                Box::new(move |namespace| api::auth::Access::write_mode(&*doors, namespace))
+            },
         }));
         let archive = Archive::new(
             history.clone(),
@@ -255,17 +286,27 @@ impl Server {
             shown(settings.source_dir.as_deref()),
             writer.clone(),
         );
+        let observed = Arc::new(Observed::new(collector));
+        let service_model = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts {
                 changes: Some(writer),
                 history: Some(Arc::new(archive)),
-                ..api::Parts::new(Arc::new(reader), recorder)
+                traffic: Some(observed.clone()),
+                services: Some(service_model),
+                why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
+                access: Some(doors.clone()),
+                ..api::Parts::new(reader, recorder)
             },
             linger: HTTP_LINGER,
         })
         .await?;
         let http_address = http.address();
+        if let Some(link) = doors.first_link(http_address) {
+            // Not as a field of a log line: it is for a person who reads it now, is good once and for ten minutes.
+            tracing::warn!("nobody can administer this server yet: {link}");
+        }
 
         let registries = Controller::new(
             Sources {
@@ -289,12 +330,19 @@ impl Server {
         });
         let steps_of_content = steps_seen.clone();
         let taken = wants.taken.clone();
+        let naming = observed.name(world.clone(), proxies.clone(), steps_seen.clone());
         let mut rest = vec![
             // A long compile must not hold up streams that share a worker with it.
             on_a_thread("pipeline", pipeline.run(incoming))?,
             tokio::spawn(report::run(world.clone(), world_seen)),
             tokio::spawn(history::follow(history.clone(), world.clone(), steps_of_content.clone())),
             tokio::spawn(reload::run(watched, stop_rest.clone())),
+            tokio::spawn({
+                let stop = stop_rest.clone();
+                async move {
+                    stop.run_until_cancelled(naming).await;
+                }
+            }),
             tokio::spawn(async move {
                 if let Some(store) = store {
                     let inherited = Inherited { snapshots, documents, services };
@@ -475,6 +523,12 @@ impl Server {
             tracing::info!("stopped");
         }
     }
+}
+
+/// What proxies are told to report.
+fn reports(settings: &Settings) -> snapshot::Reports {
+    let parts = u32::from(settings.observe_sampling.0) * 10_000;
+    snapshot::Reports { on: settings.observe, parts }
 }
 
 fn shown(path: Option<&Path>) -> String {
@@ -758,6 +812,7 @@ mod tests {
         let first = Contents::read(Auth::files(&settings)).unwrap();
         let groups = Arc::new(Groups::new(
             Auth::new(&settings, &first).unwrap(),
+            Arc::default(),
             Arc::default(),
             Arc::default(),
         ));

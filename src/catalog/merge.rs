@@ -84,6 +84,12 @@ impl Merger {
         self.guard.services(registry)
     }
 
+    /// One of [`Self::registry_services`].
+    #[must_use]
+    pub fn registry_service(&self, id: &RegistryServiceId) -> Option<ServiceView> {
+        self.guard.service(id)
+    }
+
     #[must_use]
     pub fn instances(&self, id: &RegistryServiceId) -> Option<Vec<InstanceView>> {
         self.guard.instances(id)

@@ -28,6 +28,7 @@ use api::change::{
     Action, Change, ChangeReport, Changes, Gate, ObjectChange, Ownership, WriteMode,
 };
 use api::problem::{INTERNAL, INVALID_DOCUMENTS, NOT_WRITABLE, REFUSED_BY_ENVOY, UNAVAILABLE};
+use catalog::Catalog;
 use api::{Caller, FindingView, ObjectName, Problem};
 use futures::future::BoxFuture;
 use model::{Kind, NamespacedName, Object, ObjectKey};
@@ -60,8 +61,8 @@ pub(crate) struct Parts {
     /// The Envoy that is asked before.
     pub(crate) judge: Option<Judge>,
     pub(crate) limits: kinds::Limits,
-    /// Whether documents may be written from here at all.
-    pub(crate) mode: WriteMode,
+    /// Whether documents of a namespace may be written from here at all.
+    pub(crate) mode: Box<dyn Fn(Option<&str>) -> WriteMode + Send + Sync>,
 }
 
 pub(crate) struct Writer {
@@ -113,8 +114,8 @@ impl Writer {
         let author = Author {
             who: caller.subject.to_string(),
             via: match &*caller.client {
-                "" => "api".into(),
-                client => client.into(),
+                client @ ("console" | "cli") => client.into(),
+                _ => "api".into(),
             },
             reason: change.reason.clone(),
             rollback_of,
@@ -153,19 +154,25 @@ impl Parts {
         for wish in &wishes {
             wishes::permitted(caller, &wish.key)?;
         }
-        for wish in wishes.iter().filter(|wish| wish.differs()) {
-            self.writable(&shadow, wish)?;
-        }
-        wishes.iter().try_for_each(|wish| wishes::in_time(wish))?;
+        let mut differing = wishes.iter().filter(|wish| wish.differs());
+        let writable = differing.try_for_each(|wish| self.writable(&shadow, wish));
+        let rights = match writable {
+            Ok(()) => ("rights", "passed", String::new()),
+            // What cannot be written here can be looked at, and taken to where it can.
+            Err(problem) if change.dry_run => ("rights", "failed", problem.detail().to_owned()),
+            Err(problem) => return Err(problem),
+        };
+        wishes.iter().try_for_each(wishes::in_time)?;
+        leaves_some(shadow.catalog(), &wishes)?;
         let mut report = ChangeReport {
             objects: wishes.iter().map(Wish::report).collect(),
-            gates: [("documents", "all can be read"), ("rights", ""), ("preconditions", "")]
-                .map(|(name, text)| Gate {
-                    name: name.into(),
-                    state: "passed".into(),
-                    text: text.into(),
-                })
-                .into(),
+            gates: [
+                ("documents", "passed", "all can be read".into()),
+                rights,
+                ("preconditions", "passed", String::new()),
+            ]
+            .map(|(name, state, text)| Gate { name: name.into(), state: state.into(), text })
+            .into(),
             ..ChangeReport::default()
         };
         let after = shadow.with(&wishes);
@@ -181,10 +188,10 @@ impl Parts {
     fn ownership_in(&self, shadow: &Shadow, key: &ObjectKey) -> Ownership {
         let object = shadow.catalog().get(key);
         let refused = || shadow.catalog().refused(key).map(|refused| &refused.object);
-        self.ownership(object.or_else(refused))
+        self.ownership(key, object.or_else(refused))
     }
 
-    fn ownership(&self, object: Option<&Object>) -> Ownership {
+    fn ownership(&self, key: &ObjectKey, object: Option<&Object>) -> Ownership {
         let owned = |mode, place: &str, reason: &str| Ownership {
             mode,
             place: place.into(),
@@ -215,8 +222,9 @@ impl Parts {
         if !can {
             return owned(WriteMode::Off, &place, "there is nothing here to write it with");
         }
-        if self.mode != WriteMode::Direct {
-            return owned(self.mode, &place, "the server's settings say so (write-mode)");
+        let mode = (self.mode)(key.kind.namespaced().then_some(&*key.name.namespace));
+        if mode != WriteMode::Direct {
+            return owned(mode, &place, "the server's settings say so (write-mode)");
         }
         if let Some(owner) = object.and_then(gitops) {
             let text = format!("{owner} writes it, and would undo what is written here");
@@ -323,8 +331,27 @@ impl Changes for Writer {
         let key = ObjectKey { kind, name: name.clone() };
         let catalog = world.catalog();
         let refused = || catalog.refused(&key).map(|refused| &refused.object);
-        self.parts.ownership(catalog.get(&key).or_else(refused))
+        self.parts.ownership(&key, catalog.get(&key).or_else(refused))
     }
+}
+
+/// A folder without any document is taken for one that is not mounted, so that its last one cannot be deleted.
+fn leaves_some(catalog: &Catalog, wishes: &[Wish]) -> Result<(), Problem> {
+    let goes = |key: &ObjectKey| {
+        wishes.iter().any(|wish| wish.after.is_none() && wish.before.is_some() && wish.key == *key)
+    };
+    let is_file = |object: &&Object| object.meta().locations.file.is_some();
+    let deletes = wishes.iter().any(|wish| goes(&wish.key) && !wish.in_cluster);
+    let mut left = Kind::ALL.into_iter().flat_map(|kind| catalog.list(kind)).filter(is_file);
+    if !deletes || left.any(|object| !goes(object.key())) {
+        return Ok(());
+    }
+    let comes = wishes.iter().any(|wish| wish.after.is_some() && !wish.in_cluster);
+    if comes {
+        return Ok(());
+    }
+    let text = "it is the last document of the folder, and an empty folder deletes nothing";
+    Err(Problem::new(NOT_WRITABLE, text).hint("a folder that is not mounted looks the same"))
 }
 
 /// Strong: of the document as it is kept, which has no status.

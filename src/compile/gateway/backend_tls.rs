@@ -320,7 +320,11 @@ impl Policies {
 }
 
 /// Returns whether nobody is left.
-fn forget<K: Ord + Clone, V: Ord + Clone>(index: &mut OrdMap<K, BTreeSet<V>>, key: &K, value: &V) -> bool {
+fn forget<K: Ord + Clone, V: Ord + Clone>(
+    index: &mut OrdMap<K, BTreeSet<V>>,
+    key: &K,
+    value: &V,
+) -> bool {
     let Some(values) = index.get_mut(key) else { return false };
     values.remove(value);
     let empty = values.is_empty();

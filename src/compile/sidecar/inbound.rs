@@ -143,6 +143,11 @@ impl Inbound {
         looked
     }
 
+    /// Those that lead to the workload.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.services.iter().filter(|(_, ports)| !ports.is_empty()).map(|(key, _)| key)
+    }
+
     pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
         self.complaints.iter()
     }
@@ -295,6 +300,8 @@ fn chains_of(
             let captured = captured(Some(Transport::Tls), protocols);
             let mut chain = chain(name(what), captured, handler, origin);
             chain.tls = Some(mesh_tls(mesh));
+            // The caller's own proxy does.
+            chain.reported = false;
             out.push(chain);
         };
         match port.map(|port| port.speaks) {
@@ -391,6 +398,12 @@ pub(crate) fn members(view: &View<'_>, workload: &SidecarKey, service: &ObjectKe
     let member =
         |port: Port| Member { service: service.clone(), port_name: port.name, port: port.number };
     ports.map(member).collect()
+}
+
+/// Whether the workload is one of those that a service leads to.
+#[must_use]
+pub fn is_behind(view: &View<'_>, workload: &SidecarKey, service: &ObjectKey) -> bool {
+    ports(view, workload, service).is_some_and(|ports| !ports.is_empty())
 }
 
 /// The ports of the workload to which a service leads; `None` where there is no such service.

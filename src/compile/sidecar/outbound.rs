@@ -148,10 +148,11 @@ impl Outbound {
 
     /// Whether [`Self::update`] has anything to do.
     pub(crate) fn concerned(&self, changed: &[Key], changes: &Changes) -> bool {
-        self.sight.is_none()
-            || self.asked_anew
-            || changes.any()
-            || self.tracker.concerned(changed)
+        self.sight.is_none() || self.asked_anew || changes.any() || self.tracker.concerned(changed)
+    }
+
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &Name> {
+        self.asked.iter()
     }
 
     /// Brings the plan in step with the catalog. Returns whether any piece was compiled again.

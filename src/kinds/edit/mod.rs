@@ -132,7 +132,8 @@ fn change(text: &str, key: &ObjectKey, new: Option<&Value>, limits: &Limits) -> 
         },
         &|| {
             let new = wanted[number].as_ref()?;
-            let mark = if number > 0 || body[place.start..].starts_with("---") { "---\n" } else { "" };
+            let mark =
+                if number > 0 || body[place.start..].starts_with("---") { "---\n" } else { "" };
             let next = &body[end..];
             Some(format!("{}{mark}{}{next}", &body[..place.start], render::yaml(new)))
         },

@@ -177,7 +177,8 @@ impl<'a> Patches<'a> {
             What::List { flow: true, .. } | What::Map { flow: true, .. } => Some(render::flow(new)),
             _ => render::inline(new, None),
         };
-        let block = |style: &ScalarStyle| matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        let block =
+            |style: &ScalarStyle| matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
         let one_line = match &node.what {
             What::Scalar(style) => !block(style),
             What::List { flow, .. } | What::Map { flow, .. } => *flow,

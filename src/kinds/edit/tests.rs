@@ -187,7 +187,8 @@ spec:
 
 #[test]
 fn a_document_in_json_stays_one() {
-    let text = r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "namespace": "x"}}"#;
+    let text =
+        r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "namespace": "x"}}"#;
     let key = ObjectKey::new(Kind::Service, "x", "a");
     let mut new = read(text, &key);
     new["spec"] = json!({"ports": [{"port": 1}]});

@@ -150,10 +150,7 @@ impl Builder<'_> {
     }
 
     fn wants_key(&self) -> bool {
-        matches!(
-            self.stack.last(),
-            Some(Frame { content: Content::Map { key: None, .. }, .. })
-        )
+        matches!(self.stack.last(), Some(Frame { content: Content::Map { key: None, .. }, .. }))
     }
 
     fn key(
@@ -183,9 +180,7 @@ impl Builder<'_> {
         let Frame { start, column, shared, content } = self.stack.pop()?;
         let flow = self.text[start..].starts_with(['{', '[']);
         let (last, what) = match content {
-            Content::List(items) => {
-                (items.last().map(|item| item.end), What::List { flow, items })
-            }
+            Content::List(items) => (items.last().map(|item| item.end), What::List { flow, items }),
             Content::Map { entries, .. } => {
                 (entries.last().map(Entry::end), What::Map { flow, entries })
             }

@@ -129,9 +129,10 @@ impl Ledger {
         let mut ledger = Self::in_memory();
         ledger.disk = Some(disk);
         ledger.content = found.content;
-        ledger.hash = ledger.content.iter().fold(0, |sum: Hash, (entry, hash)| {
-            sum.wrapping_add(entry_hash(entry, *hash))
-        });
+        ledger.hash = ledger
+            .content
+            .iter()
+            .fold(0, |sum: Hash, (entry, hash)| sum.wrapping_add(entry_hash(entry, *hash)));
         for hash in ledger.content.values() {
             *ledger.used.entry(*hash).or_default() += 1;
         }
@@ -306,8 +307,7 @@ impl Ledger {
                     named(&old.steps).chain(named(&steps)).collect()
                 }
                 Some(merged) => {
-                    let before: Vec<Hash> =
-                        named(&old.steps).chain(named(&next.steps)).collect();
+                    let before: Vec<Hash> = named(&old.steps).chain(named(&next.steps)).collect();
                     for hash in named(&merged) {
                         *self.used.entry(hash).or_default() += 1;
                     }
