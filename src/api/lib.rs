@@ -6,8 +6,8 @@
 //!
 //! Health, metrics and read models on one port. In: what the application lets be read, through one small trait. Out:
 //! documents with computed status, proxies, snapshots, findings, and every error as `application/problem+json`.
-//! It must never compute state of its own, change anything but by a person's word on a registry or on the CA of the mesh, wait for a proxy, or
-//! print a secret; and only the test of a registry waits for one.
+//! It must never compute state of its own, change anything but by a person's word, or print a secret; and only writes wait
+//! for a proxy (`?wait=live`), and the test of a registry for one.
 
 mod ask;
 pub mod auth;
@@ -25,6 +25,7 @@ mod ops;
 pub mod problem;
 mod read;
 mod registries;
+mod revisions;
 pub mod rollout;
 mod router;
 mod server;
@@ -35,6 +36,7 @@ mod time;
 pub mod traffic;
 mod traffic_paths;
 pub mod why;
+mod writes;
 
 pub use caller::{Bearer, Caller, Grant, Role, Via};
 pub use finding::{FindingView, ObjectName};

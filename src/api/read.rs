@@ -115,6 +115,12 @@ pub struct Proxy {
     pub region: String,
     pub zone: String,
     pub connected_at: Time,
+    /// The revision that is served, `r42`; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The last one at which it had all that it should have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_revision: Option<String>,
     /// Short mark of what it should have, and of what it has acknowledged in full; equal when in step.
     pub wanted: String,
     pub held: String,

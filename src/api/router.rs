@@ -22,7 +22,8 @@ use crate::services::Services;
 use crate::traffic::Traffic;
 use crate::why::Why;
 use crate::{
-    Read, Time, ask, documents, identity, live, openapi, ops, registries, services, traffic_paths,
+    Read, Time, ask, documents, identity, live, openapi, ops, registries, revisions, services,
+    traffic_paths, writes,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -100,8 +101,10 @@ fn documented() -> OpenApiRouter<App> {
         .merge(openapi::routes())
         .merge(ops::routes())
         .merge(registries::routes())
+        .merge(revisions::routes())
         .merge(services::routes())
-        .merge(traffic_paths::routes());
+        .merge(traffic_paths::routes())
+        .merge(writes::routes());
     openapi::complete(router)
 }
 
@@ -112,7 +115,7 @@ async fn no_such_path(uri: Uri) -> Problem {
 async fn method_not_allowed(request: Request) -> Problem {
     let detail = format!("{} is not for {}", request.uri().path(), request.method());
     Problem::new(METHOD, detail)
-        .hint("all but the steering of registries and of the CA is read-only: GET and HEAD")
+        .hint("/api/v1/openapi.json says what each path is for")
 }
 
 /// Around every request: its id, the body of a problem, and a panic of a handler as a 500 that says nothing.

@@ -60,6 +60,8 @@ impl Read for Fake {
             connected_at: Time(0),
             wanted: "r2".into(),
             held: "r1".into(),
+            revision: None,
+            held_revision: None,
             lag_ms: 1500,
             types: vec![ProxyType {
                 kind: "RDS".into(),

@@ -12,6 +12,7 @@ mod access;
 mod auth;
 #[cfg(test)]
 mod boards;
+mod change;
 mod dev;
 mod editions;
 mod expiry;
@@ -19,6 +20,7 @@ mod fleet;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod groups;
+mod history;
 mod identities;
 mod inject;
 mod kubernetes;

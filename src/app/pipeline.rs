@@ -19,6 +19,7 @@ use serve::Published;
 use snapshot::{Reports, Snapshot};
 use tokio::sync::{mpsc, watch};
 
+use crate::change::Shadow;
 use crate::editions::{Editions, Keeper, Outcome};
 use crate::groups::{Groups, group_name};
 use crate::lag::Lag;
@@ -128,11 +129,28 @@ impl World {
 
     /// Everything that is wrong with the input, in order of place.
     pub(crate) fn findings(&self) -> Arc<[Finding]> {
-        self.findings.get_or_init(|| self.find()).clone()
+        self.findings.get_or_init(|| find(&self.merger, &self.compiler, &self.refused.findings)).clone()
     }
 
-    fn find(&self) -> Arc<[Finding]> {
-        let catalog = self.catalog();
+    /// For trying what a change would do.
+    pub(crate) fn shadow(&self) -> Shadow {
+        let findings = self.findings.get().cloned();
+        Shadow::new(
+            self.merger.clone(),
+            self.compiler.clone(),
+            self.refused.findings.clone(),
+            findings,
+        )
+    }
+}
+
+/// `refused`: what proxies did not take. Looks at every route.
+pub(crate) fn find(
+    merger: &Merger,
+    compiler: &Compiler,
+    refused: &[Finding],
+) -> Arc<[Finding]> {
+        let catalog = merger.catalog();
         // While a first listing is under way, much is missing that will be there in a moment.
         let syncing = |(name, state): (&Arc<str>, &SourceState)| {
             !name.contains('/') && state.health == Health::Syncing
@@ -140,10 +158,10 @@ impl World {
         let mut all = if catalog.sources().any(syncing) {
             Vec::new()
         } else {
-            self.compiler.findings(catalog)
+            compiler.findings(catalog)
         };
-        all.extend(self.merger.import_findings());
-        all.extend(self.refused.findings.iter().cloned());
+        all.extend(merger.import_findings());
+        all.extend(refused.iter().cloned());
         for (name, state) in catalog.sources() {
             let registry = name.split_once('/').and_then(|(namespace, name)| {
                 catalog.registry(&NamespacedName::new(namespace, name))
@@ -157,7 +175,6 @@ impl World {
         all.sort_by(|a, b| (&a.at.location, a).cmp(&(&b.at.location, b)));
         all.dedup();
         all.into()
-    }
 }
 
 /// Whether no finding depends on what is behind this key: nothing that is said of endpoints is found by compiling.

@@ -10,6 +10,7 @@ use anyhow::Context;
 use compile::{Bind, GroupKey};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use model::{Batch, Kind, NamespacedName};
+use revision::history::Ledger;
 use revision::store::{LastGood, Store};
 use status::replicas::Replicas;
 use tokio::sync::{mpsc, watch};
@@ -18,10 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Doors;
 use crate::auth::{Auth, Reviews};
+use crate::change::{self, Writer};
 use crate::editions::Editions;
 use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
+use crate::history::{self, Archive, History};
 use crate::identities::{self, Identities, Keeper};
 use crate::inject;
 use crate::kubernetes;
@@ -116,12 +119,15 @@ impl Server {
         let world = if settings.mesh { world } else { world.without_mesh() };
         let world = Arc::new(RwLock::new(world));
         let lag = Arc::new(Lag::default());
+        let history = Arc::new(History::new(open_history(&settings)?));
+        let gate = sources::file::Gate::default();
         let proxies = Arc::new(Proxies::new(
             groups.clone(),
             world.clone(),
             lag.clone(),
             programmed.clone(),
             editions.clone(),
+            history.current(),
         ));
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
@@ -136,6 +142,7 @@ impl Server {
         let files = settings.source_dir.as_ref().map(|folder| sources::file::Options {
             quiet: settings.quiet_time,
             seed: files,
+            gate: gate.clone(),
             ..sources::file::Options::new(folder, limits(&settings))
         });
         let objects = api_server.as_ref().map(|server| sources::kubernetes::Options {
@@ -259,11 +266,33 @@ impl Server {
         if !granted.is_empty() {
             watched.push(doors.watch(&settings, &granted));
         }
+        let writer = Arc::new(Writer::new(change::Parts {
+            world: world.clone(),
+            proxies: proxies.clone(),
+            history: history.clone(),
+            folder: settings.source_dir.as_deref().map(|root| change::Folder::new(root, gate)),
+            cluster: kubernetes::writes(&settings).await?,
+            judge: judge(&settings)?,
+            limits: limits(&settings),
+            mode: {
+                let doors = doors.clone();
+                Box::new(move |namespace| api::auth::Access::write_mode(&*doors, namespace))
+            },
+        }));
+        let archive = Archive::new(
+            history.clone(),
+            world.clone(),
+            proxies.clone(),
+            shown(settings.source_dir.as_deref()),
+            writer.clone(),
+        );
         let observed = Arc::new(Observed::new(collector));
         let service_model = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts {
+                changes: Some(writer),
+                history: Some(Arc::new(archive)),
                 traffic: Some(observed.clone()),
                 services: Some(service_model),
                 why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
@@ -306,6 +335,7 @@ impl Server {
             // A long compile must not hold up streams that share a worker with it.
             on_a_thread("pipeline", pipeline.run(incoming))?,
             tokio::spawn(report::run(world.clone(), world_seen)),
+            tokio::spawn(history::follow(history.clone(), world.clone(), steps_of_content.clone())),
             tokio::spawn(reload::run(watched, stop_rest.clone())),
             tokio::spawn({
                 let stop = stop_rest.clone();
@@ -329,6 +359,11 @@ impl Server {
                 }
             }),
         ];
+        let (following, revisions) = (proxies.clone(), history.current());
+        let stop = stop_rest.clone();
+        rest.push(tokio::spawn(async move {
+            stop.run_until_cancelled(following.follow(revisions)).await;
+        }));
         if let Some(options) = files {
             let source = sources::file::Source::with_parse(options, parse);
             let run = source.run(batches.clone(), stop_rest.clone().cancelled_owned());
@@ -571,6 +606,36 @@ fn open_store(settings: &Settings) -> anyhow::Result<(Option<Store>, LastGood)> 
             opened.with_context(|| format!("the state folder {}", settings.state_dir.display()))
         }
     }
+}
+
+/// Likewise: what cannot be kept on disk is kept in memory.
+fn open_history(settings: &Settings) -> anyhow::Result<Ledger> {
+    match Ledger::open(&settings.state_dir, settings.state_key_file.as_deref()) {
+        Ok((ledger, damage)) => {
+            if let Some(damage) = damage {
+                let error = &damage as &dyn std::error::Error;
+                tracing::error!(error, "starting without the history from before");
+            }
+            Ok(ledger)
+        }
+        Err(error) if settings.state_key_file.is_none() => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "revisions are kept in memory only");
+            Ok(Ledger::in_memory())
+        }
+        Err(error) => Err(error).context("the history"),
+    }
+}
+
+/// The Envoy that is asked before something is written.
+fn judge(settings: &Settings) -> anyhow::Result<Option<change::Judge>> {
+    let named = match settings.precheck_envoy.as_deref() {
+        None => return Ok(None),
+        Some("find") => None,
+        Some(path) => Some(PathBuf::from(path)),
+    };
+    let envoy = ::fleet::find_envoy::Places::current(named).find().context("precheck-envoy")?;
+    Ok(Some(change::Judge::new(envoy)))
 }
 
 pub(crate) fn parse(

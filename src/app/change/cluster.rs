@@ -96,7 +96,11 @@ async fn write(
     if let Some(live) = &live {
         in_step(wish, live)?;
     }
-    let params = PostParams { dry_run, field_manager: Some(MANAGER.into()) };
+    let params = PostParams {
+        dry_run,
+        field_manager: Some(MANAGER.into()),
+        ..PostParams::default()
+    };
     match (&wish.after, &live) {
         (Some(_), None) if wish.before.is_some() => return Err(stale(wish)),
         (Some(_), None) => {
@@ -170,7 +174,7 @@ fn merged(live: &DynamicObject, sent: &Value) -> serde_json::Result<DynamicObjec
 
 async fn undo(client: &Client, wish: &Wish, old: Option<DynamicObject>) -> Result<(), kube::Error> {
     let (api, name) = (api(client, wish), &*wish.key.name.name);
-    let params = PostParams { dry_run: false, field_manager: Some(MANAGER.into()) };
+    let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
     match (old, &wish.after) {
         (None, _) => drop(api.delete(name, &DeleteParams::default()).await?),
         (Some(mut old), Some(_)) => {

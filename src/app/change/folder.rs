@@ -86,6 +86,11 @@ impl Folder {
                 self.inside(path)?;
                 path.clone()
             }
+            None if job.before.is_some() => {
+                let text = format!("{}: the file that it came from has not been read", job.key);
+                return Err(Problem::new(UNAVAILABLE, text)
+                    .hint("/api/v1/sources says how the folder is"));
+            }
             None => self.place_of(job)?,
         };
         if !edits.contains_key(&path) {

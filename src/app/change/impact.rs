@@ -86,10 +86,10 @@ pub(crate) fn samples<'a>(
                 continue;
             }
             let place = (was.is_none(), kind.index(), &**resource.name());
-            all.insert(place, (was.map(|was| &**was), Some(resource)));
+            all.insert(place, (was.map(|was| &**was), Some(&**resource)));
         }
         for resource in old.iter().filter(|r| new.get(r.name()).is_none()) {
-            all.insert((true, kind.index(), resource.name()), (Some(resource), None));
+            all.insert((true, kind.index(), resource.name()), (Some(&**resource), None));
         }
     }
     all.into_iter().filter_map(move |(_, (old, new))| {

@@ -115,8 +115,13 @@ pub(super) fn read(
             let text = "a value of this Secret is what is shown in the place of one";
             errors.push(say(&wish.key, codes::INVALID_VALUE, text.into()));
         }
-        let place = ownership(&wish.key).place;
-        wish.in_cluster = place == sources::kubernetes::NAME && wish.file.is_none();
+        wish.in_cluster = match &wish.before {
+            Some(object) => *object.meta().source == *sources::kubernetes::NAME,
+            None => {
+                let place = ownership(&wish.key).place;
+                place == sources::kubernetes::NAME && wish.file.is_none()
+            }
+        };
         // It is told where it stands, as if it had been read from there.
         if let (true, Some(object)) = (wish.in_cluster, &mut wish.after) {
             object.meta_mut().source = sources::kubernetes::NAME.into();

@@ -59,7 +59,7 @@ impl std::fmt::Debug for Document {
 /// What became of one entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    pub entry: Arc<str>,
+    pub entry: Box<str>,
     pub before: Option<Hash>,
     pub after: Option<Hash>,
 }
@@ -174,7 +174,7 @@ impl Ledger {
         for revision in self.revisions.range(number + 1..).rev().map(|(_, revision)| revision) {
             for step in &revision.steps {
                 match step.before {
-                    Some(hash) => drop(content.insert(step.entry.clone(), hash)),
+                    Some(hash) => drop(content.insert(Arc::from(&*step.entry), hash)),
                     None => drop(content.remove(&*step.entry)),
                 }
             }
@@ -225,7 +225,7 @@ impl Ledger {
             if let Some(hash) = before {
                 self.hash = self.hash.wrapping_sub(entry_hash(&entry, hash));
             }
-            steps.push(Step { entry, before, after });
+            steps.push(Step { entry: entry.as_ref().into(), before, after });
         }
         if steps.is_empty() && self.newest().is_some() {
             return (None, Ok(()));
@@ -368,7 +368,7 @@ fn named(steps: &[Step]) -> impl Iterator<Item = Hash> {
 
 /// One step after the other, as one.
 fn joined(first: &[Step], second: &[Step]) -> Vec<Step> {
-    let mut by_entry: BTreeMap<Arc<str>, (Option<Hash>, Option<Hash>)> = BTreeMap::new();
+    let mut by_entry: BTreeMap<Box<str>, (Option<Hash>, Option<Hash>)> = BTreeMap::new();
     for Step { entry, before, after } in first.iter().chain(second) {
         by_entry.entry(entry.clone()).or_insert((*before, None)).1 = *after;
     }
