@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 use crate::groups::{Groups, group_name};
 use crate::lag::Lag;
 use crate::layers::Layers;
+use crate::news::News;
 use crate::programmed::Programmed;
 use crate::registries::{self, Feed};
 
@@ -167,6 +168,8 @@ pub(crate) struct Pipeline {
     pub(crate) programmed: Arc<Programmed>,
     /// Told of which objects the status may differ, where statuses are written.
     pub(crate) statuses: Option<status::Table>,
+    /// Told the same, always.
+    pub(crate) news: News,
     /// Where each step that changed something is announced.
     pub(crate) steps: watch::Sender<Option<Step>>,
     /// What the proxies of Gateways are to be made from, where that is our business.
@@ -365,6 +368,7 @@ impl Pipeline {
         let all = self.groups.all().into_iter();
         let snapshots = all.filter(|(name, _)| !composed(name)).collect();
         self.steps.send_replace(Some(Step { catalog, snapshots }));
+        self.news.objects(update.statuses.iter().cloned());
         if let Some(table) = &self.statuses {
             table.touch(update.statuses);
         }

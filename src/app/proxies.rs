@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::groups::Groups;
 use crate::lag::Lag;
+use crate::news::News;
 use crate::pipeline::World;
 use crate::programmed::Programmed;
 
@@ -44,6 +45,7 @@ pub(crate) struct Proxies {
     streams: DashMap<u64, Mutex<Stream>>,
     /// Rings when a proxy may have other secrets, or is gone.
     secrets: watch::Sender<()>,
+    news: News,
 }
 
 impl Proxies {
@@ -60,7 +62,13 @@ impl Proxies {
             programmed,
             streams: DashMap::new(),
             secrets: watch::Sender::new(()),
+            news: News::default(),
         }
+    }
+
+    /// Tells what happens here.
+    pub(crate) fn telling(self, news: News) -> Self {
+        Self { news, ..self }
     }
 
     pub(crate) fn list(&self) -> Vec<Proxy> {
@@ -195,11 +203,13 @@ impl Proxies {
 
     /// The client has this version of a type.
     fn holds(&self, client: &Client, kind: ResourceType, version: Version) {
+        let mut mended = false;
         let group = self.with(client, kind, |state| {
             state.acked = Some(version);
-            state.nack = None;
+            mended = state.nack.take().is_some();
         });
         if let Some(group) = group {
+            self.news.proxy(&client.node.id, &group, mended);
             self.programmed.acked(&group, &client.node.id, kind, version);
         }
         if kind == ResourceType::Secret {
@@ -262,6 +272,9 @@ impl Observer for Proxies {
         };
         self.streams.insert(client.stream, Mutex::new(stream));
         self.programmed.opened(group, &client.node.id, client.stream);
+        self.news.proxy(&client.node.id, group, false);
+        let text = format!("{} {}", client.form.name(), client.node.version);
+        self.news.event(&client.node.id, group, "connected", text);
     }
 
     fn subscribed(&self, client: &Arc<Client>, kind: ResourceType, wildcard: bool, names: usize) {
@@ -272,7 +285,10 @@ impl Observer for Proxies {
     }
 
     fn sent(&self, client: &Arc<Client>, sent: &Sent) {
-        self.with(client, sent.kind, |state| state.sent = Some(sent.version));
+        let group = self.with(client, sent.kind, |state| state.sent = Some(sent.version));
+        if let Some(group) = group {
+            self.news.proxy(&client.node.id, &group, false);
+        }
     }
 
     fn acked(&self, client: &Arc<Client>, acked: &Acked) {
@@ -306,6 +322,9 @@ impl Observer for Proxies {
         });
         if let Some(group) = group {
             self.programmed.nacked(&group, &client.node.id, nacked.kind, &nacked.error);
+            self.news.proxy(&client.node.id, &group, true);
+            let text = format!("{}: {}", nacked.kind.short(), nacked.error);
+            self.news.event(&client.node.id, &group, "refused", text);
         }
     }
 
@@ -314,6 +333,8 @@ impl Observer for Proxies {
         if let Some((_, stream)) = self.streams.remove(&client.stream) {
             let group = stream.into_inner().unwrap_or_else(PoisonError::into_inner).group;
             self.programmed.closed(&group, &client.node.id, client.stream);
+            self.news.proxy(&client.node.id, &group, true);
+            self.news.event(&client.node.id, &group, "disconnected", String::new());
             self.secrets.send_replace(());
         }
     }

@@ -26,7 +26,9 @@ use crate::inject;
 use crate::kubernetes;
 use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
+use crate::news::News;
 use crate::pipeline::{Pipeline, World};
+use crate::problems::Problems;
 use crate::programmed::Programmed;
 use crate::proxies::Proxies;
 use crate::read::Reader;
@@ -36,6 +38,7 @@ use crate::report;
 use crate::services;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
+use crate::watch::Teller;
 use crate::why::Asked;
 
 /// Batches that may wait for the pipeline; sources wait when it is full.
@@ -89,7 +92,8 @@ impl Server {
             .map(|server| Arc::new(Reviews::new(server.client.clone(), found.token_issuer)));
         let auth = Auth::new(&settings, &credentials)?.with_reviews(reviews.clone(), has_fleets);
         let table = api_server.as_ref().map(|_| status::Table::default());
-        let programmed = Arc::new(Programmed::new(table.clone()));
+        let news = News::default();
+        let programmed = Arc::new(Programmed::new(table.clone()).telling(news.clone()));
         let mesh_ca = Contents::read(identities::files(&settings))?;
         let keeper = keeper(&settings, &mesh_ca, api_server.as_ref())?;
         let identities = Arc::new(match &keeper {
@@ -113,7 +117,8 @@ impl Server {
         let world = Arc::new(RwLock::new(world));
         let lag = Arc::new(Lag::default());
         let proxies = Proxies::new(groups.clone(), world.clone(), lag.clone(), programmed.clone());
-        let proxies = Arc::new(proxies);
+        let proxies = Arc::new(proxies.telling(news.clone()));
+        let problems = Arc::new(Problems::new(world.clone(), proxies.clone()));
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
         let (wanted_fleets, fleets_wanted) = watch::channel(None);
@@ -150,6 +155,7 @@ impl Server {
             lag,
             programmed: programmed.clone(),
             statuses: table.clone(),
+            news: news.clone(),
             steps,
             fleets: wanted_fleets,
             seen,
@@ -187,9 +193,10 @@ impl Server {
             xds_handle.set_serving(true);
         }
         let mut first_step = steps_seen.clone();
+        let handle = xds_handle.clone();
         tokio::spawn(async move {
             if first_step.wait_for(Option::is_some).await.is_ok() {
-                xds_handle.set_serving(true);
+                handle.set_serving(true);
             }
         });
         let (batches, incoming) = mpsc::channel::<Batch>(BATCHES);
@@ -211,6 +218,9 @@ impl Server {
             table: table.clone(),
             identities: identities.clone(),
             identity_asks: identity_asks.clone(),
+            problems: problems.clone(),
+            news: news.clone(),
+            xds: xds_handle.clone(),
         };
         // Every replica serves; the leader writes.
         let (leader, leads) = watch::channel(false);
@@ -245,10 +255,20 @@ impl Server {
             watched.push(doors.watch(&settings, &granted));
         }
         let service_model = Arc::new(services::Model::new(world.clone(), None));
+        let hub = Arc::new(api::watch::Hub::default());
+        let teller = Teller {
+            hub: hub.clone(),
+            world: world.clone(),
+            services: service_model.clone(),
+            problems,
+            news,
+            seen: world_seen.clone(),
+        };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts {
                 services: Some(service_model),
+                watch: Some(hub),
                 why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
                 access: Some(doors.clone()),
                 ..api::Parts::new(reader, recorder)
@@ -288,6 +308,7 @@ impl Server {
             // A long compile must not hold up streams that share a worker with it.
             on_a_thread("pipeline", pipeline.run(incoming))?,
             tokio::spawn(report::run(world.clone(), world_seen)),
+            tokio::spawn(teller.run()),
             tokio::spawn(reload::run(watched, stop_rest.clone())),
             tokio::spawn(async move {
                 if let Some(store) = store {
