@@ -25,7 +25,7 @@ struct OneForAll(watch::Sender<Option<Published>>);
 
 impl Snapshots for OneForAll {
     fn group(&self, _: &Client) -> Result<Group, Refusal> {
-        Ok(Group { name: "all".into(), updates: self.0.subscribe() })
+        Ok(Group { name: "all".into(), updates: self.0.subscribe(), moves: None })
     }
 }
 

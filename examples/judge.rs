@@ -50,7 +50,7 @@ impl Judge {
 
 impl Snapshots for Judge {
     fn group(&self, _: &Client) -> Result<Group, Refusal> {
-        Ok(Group { name: "all".into(), updates: self.bell.subscribe() })
+        Ok(Group { name: "all".into(), updates: self.bell.subscribe(), moves: None })
     }
 }
 

@@ -27,7 +27,7 @@ impl OneForAll {
 
 impl Snapshots for OneForAll {
     fn group(&self, _: &Client) -> Result<Group, Refusal> {
-        Ok(Group { name: "all".into(), updates: self.bell.subscribe() })
+        Ok(Group { name: "all".into(), updates: self.bell.subscribe(), moves: None })
     }
 }
 

@@ -36,6 +36,7 @@ pub mod services;
 mod tests;
 mod time;
 pub mod traffic;
+mod traffic_paths;
 pub mod watch;
 pub mod why;
 

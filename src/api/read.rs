@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use snapshot::ResourceType;
 
+use crate::history::Refusal;
 use crate::{
     Caller, EventView, IdentityView, ProblemView, RegistryEvent, RegistryInstance, RegistryProbe,
     RegistryService, Role, Time,
@@ -63,6 +64,11 @@ pub trait Read: Send + Sync + 'static {
     /// Ends the streams of a proxy, which connects again then; how many there were.
     fn drain(&self, _proxy: &str) -> usize {
         0
+    }
+
+    /// What proxies refused, now and a while ago, the newest first.
+    fn refusals(&self) -> Vec<Refusal> {
+        Vec::new()
     }
 
     fn sources(&self) -> Vec<Source>;
@@ -142,6 +148,9 @@ pub struct Proxy {
     pub lag_ms: u64,
     /// One entry for each type that it subscribes to, in send order.
     pub types: Vec<ProxyType>,
+    /// What it is served in place of the newest: it refused something, or a rollout has not reached it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edition: Option<String>,
 }
 
 impl Proxy {

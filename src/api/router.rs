@@ -24,7 +24,7 @@ use crate::watch::Hub;
 use crate::why::Why;
 use crate::{
     Read, Time, ask, console, documents, identity, live, openapi, ops, problems, registries,
-    schemas, services, watch,
+    schemas, services, traffic_paths, watch,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -114,6 +114,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(registries::routes())
         .merge(schemas::routes())
         .merge(services::routes())
+        .merge(traffic_paths::routes())
         .merge(watch::routes());
     openapi::complete(router)
 }

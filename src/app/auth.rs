@@ -28,7 +28,7 @@ mod review;
 #[cfg(test)]
 mod sidecar_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::path::Path;

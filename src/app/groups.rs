@@ -9,12 +9,14 @@ use compile::{GroupKey, SidecarKey};
 use dashmap::DashMap;
 use futures::future::BoxFuture;
 use model::{Identity, NamespacedName};
+use observe::{Reporter, Reporters, Side};
 use serde_json::Value;
 use serve::{Client, Group, Node, Published, Refusal, Snapshots};
 use snapshot::{ResourceType, Snapshot};
 use tokio::sync::watch;
 
 use crate::auth::Auth;
+use crate::editions::{Editions, State};
 use crate::identities::{Dressed, Identities};
 use crate::programmed::Programmed;
 
@@ -42,6 +44,7 @@ pub(crate) struct Groups {
     auth: ArcSwap<Auth>,
     identities: Arc<Identities>,
     programmed: Arc<Programmed>,
+    editions: Arc<Editions>,
     by_name: DashMap<Arc<str>, Entry>,
     /// As which ServiceAccounts the proxies of Gateways run.
     accounts: ArcSwap<HashMap<NamespacedName, NamespacedName>>,
@@ -58,6 +61,10 @@ pub(crate) type Sought = BTreeMap<SidecarKey, BTreeSet<Arc<str>>>;
 struct Entry {
     /// As it was compiled.
     base: Option<Published>,
+    /// The documents that it was compiled from, where that is known.
+    state: Option<Arc<State>>,
+    /// The group whose edition it is.
+    of: Option<Arc<str>>,
     /// Whose certificate is laid over it, once somebody has asked.
     identity: Option<Identity>,
     shown: watch::Sender<Option<Published>>,
@@ -72,8 +79,10 @@ impl Groups {
         auth: Auth,
         identities: Arc<Identities>,
         programmed: Arc<Programmed>,
+        editions: Arc<Editions>,
     ) -> Self {
-        Self { auth: ArcSwap::from_pointee(auth), identities, programmed, ..Self::default() }
+        let auth = ArcSwap::from_pointee(auth);
+        Self { auth, identities, programmed, editions, ..Self::default() }
     }
 
     /// Counts for the streams that open from now on.
@@ -85,10 +94,39 @@ impl Groups {
         self.accounts.store(Arc::new(accounts));
     }
 
-    pub(crate) fn publish(&self, name: &Arc<str>, published: Published) {
+    /// `state`: the documents that it was compiled from, where that is known.
+    pub(crate) fn publish(&self, name: &Arc<str>, published: Published, state: Option<Arc<State>>) {
         let mut entry = self.by_name.entry(name.clone()).or_default();
-        entry.base = Some(published);
+        (entry.base, entry.state) = (Some(published), state);
         self.show(name, &entry, None);
+    }
+
+    /// The same for an edition of a group, whose proxies have the same certificate.
+    pub(crate) fn publish_edition(
+        &self,
+        name: &Arc<str>,
+        of: &Arc<str>,
+        published: Published,
+        state: Arc<State>,
+    ) {
+        let identity = self.by_name.get(of).and_then(|entry| entry.identity.clone());
+        let mut entry = self.by_name.entry(name.clone()).or_default();
+        (entry.base, entry.state) = (Some(published), Some(state));
+        (entry.of, entry.identity) = (Some(of.clone()), identity);
+        self.show(name, &entry, None);
+    }
+
+    /// Returns whether it is gone: not while streams are on their way to somewhere else.
+    pub(crate) fn remove_edition(&self, name: &Arc<str>) -> bool {
+        let unused = |entry: &Entry| entry.of.is_some() && entry.shown.receiver_count() == 0;
+        self.by_name.remove_if(name, |_, entry| unused(entry)).is_some()
+            || !self.by_name.contains_key(name)
+    }
+
+    /// The group that this is, or is an edition of.
+    pub(crate) fn group_of(&self, name: &Arc<str>) -> Arc<str> {
+        let entry = self.by_name.get(name);
+        entry.and_then(|entry| entry.of.clone()).unwrap_or_else(|| name.clone())
     }
 
     /// Nobody wants the group any more. Whoever comes back waits until it is compiled again.
@@ -134,10 +172,16 @@ impl Groups {
                 Dressed::Ready(snapshot) => Some(Published { snapshot, at: at.unwrap_or(base.at) }),
                 Dressed::Wait => None,
             };
-        if let Some(shown) = &shown
-            && name.starts_with(GATEWAY)
-        {
-            self.programmed.published(name, &shown.snapshot);
+        if let Some(shown) = &shown {
+            let group = entry.of.as_ref().unwrap_or(name);
+            match &entry.of {
+                _ if !name.starts_with(GATEWAY) => {}
+                None => self.programmed.published(name, &shown.snapshot),
+                Some(of) => self.programmed.published_beside(of, &shown.snapshot),
+            }
+            if let Some(state) = &entry.state {
+                self.editions.published(group, name, &shown.snapshot, state.clone());
+            }
         }
         entry.shown.send_replace(shown);
     }
@@ -172,6 +216,7 @@ impl Groups {
                 wanted.retain(|key| {
                     let entry = self.by_name.get(&group_name(key));
                     entry.is_some_and(|entry| entry.shown.receiver_count() > 0)
+                        || self.editions.any_seated(&group_name(key))
                 });
             }
             room = wanted.len() < MAX_WANTED;
@@ -209,10 +254,19 @@ impl Groups {
         let mut all: Vec<_> = self
             .by_name
             .iter()
+            .filter(|entry| entry.of.is_none())
             .filter_map(|entry| Some((entry.key().clone(), entry.base.as_ref()?.snapshot.clone())))
             .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
+    }
+
+    /// Where this client of a group is served from.
+    fn seat(&self, group: &Arc<str>, client: &Client, identity: Option<Identity>) -> Option<Group> {
+        let moves = self.editions.moves(group);
+        let name = self.editions.place(group, &client.node.id).unwrap_or_else(|| group.clone());
+        let updates = self.subscribe(&name, identity)?;
+        Some(Group { name, updates, moves: Some(moves) })
     }
 
     /// The group from now on, with the certificate of this identity.
@@ -239,8 +293,9 @@ impl Groups {
     }
 }
 
-impl Snapshots for Groups {
-    fn group(&self, client: &Client) -> Result<Group, Refusal> {
+impl Groups {
+    /// The group that a client is of, if it may be.
+    fn admit(&self, client: &Client) -> Result<GroupKey, Refusal> {
         // Before anything is said about what exists.
         let (auth, now) = (self.auth.load(), SystemTime::now());
         let allowed = if is_sidecar(&client.node) {
@@ -258,15 +313,49 @@ impl Snapshots for Groups {
             // No node asks for one.
             GroupKey::Scope(_) => {}
         }
+        Ok(key)
+    }
+}
+
+impl Reporters for Groups {
+    fn identify(&self, client: &Client) -> Result<Reporter, Refusal> {
+        let key = self.admit(client)?;
+        let side = match &key {
+            GroupKey::Gateway(gateway) => Side::Gateway(format!("gateway/{gateway}").into()),
+            GroupKey::Sidecar(workload) => {
+                let name = match &workload.identity {
+                    Identity::Account(account) => &account.name,
+                    Identity::Registry { service, .. } => service,
+                };
+                let fallback = format!("workload/{}/{name}", workload.namespace).into();
+                Side::Sidecar { group: group_name(&key), fallback }
+            }
+            GroupKey::Grpc { .. } | GroupKey::Scope(_) => {
+                return Err(Refusal::InvalidArgument("only Envoys report requests".into()));
+            }
+        };
+        Ok(Reporter { node: client.node.id.as_str().into(), side })
+    }
+}
+
+impl Snapshots for Groups {
+    fn group(&self, client: &Client) -> Result<Group, Refusal> {
+        let key = self.admit(client)?;
         let full =
             |what: &str| Refusal::ResourceExhausted(format!("too many {what} are being asked for"));
         let name = group_name(&key);
-        let updates =
-            self.subscribe(&name, self.identity(&key)).ok_or_else(|| full("unknown groups"))?;
+        let group = self.seat(&name, client, self.identity(&key));
+        let group = group.ok_or_else(|| full("unknown groups"))?;
         if !matches!(key, GroupKey::Gateway(_)) && !self.want(&key) {
             return Err(full("namespaces or workloads"));
         }
-        Ok(Group { name, updates })
+        Ok(group)
+    }
+
+    fn moved(&self, client: &Client, group: &Arc<str>) -> Option<Group> {
+        let identity = self.by_name.get(group).and_then(|entry| entry.identity.clone());
+        let to = self.seat(&self.group_of(group), client, identity)?;
+        (to.name != *group).then_some(to)
     }
 
     fn meet(&self, client: &Client) -> Option<BoxFuture<'static, ()>> {

@@ -10,7 +10,10 @@
 
 mod access;
 mod auth;
+#[cfg(test)]
+mod boards;
 mod dev;
+mod editions;
 mod expiry;
 mod fleet;
 #[cfg(fuzzing)]
@@ -23,6 +26,7 @@ mod lag;
 mod last_good;
 mod layers;
 mod news;
+mod observed;
 mod pipeline;
 mod problems;
 mod programmed;

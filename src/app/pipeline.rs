@@ -14,11 +14,12 @@ use std::time::{Duration, Instant, SystemTime};
 use catalog::{Catalog, Key, Merger, Seed, SourceState};
 use compile::{Bind, Compiler, GroupKey};
 use fleet::kubernetes::Wanted;
-use model::{Batch, Change, Finding, Fleet, Health, Kind, NamespacedName};
+use model::{Batch, Change, Finding, Fleet, Health, Kind, NamespacedName, ObjectKey, ObjectStatus};
 use serve::Published;
-use snapshot::Snapshot;
+use snapshot::{Reports, Snapshot};
 use tokio::sync::{mpsc, watch};
 
+use crate::editions::{Editions, Keeper, Outcome};
 use crate::groups::{Groups, group_name};
 use crate::lag::Lag;
 use crate::layers::Layers;
@@ -36,6 +37,8 @@ pub(crate) struct World {
     /// What [`World::findings`] found; empty again once that may differ. Looking costs all routes, and whoever asks does so
     /// after every change.
     findings: OnceLock<Arc<[Finding]>>,
+    /// What proxies refused.
+    refused: Outcome,
     /// Those who run the registries' sources.
     feed: Feed,
 }
@@ -52,7 +55,14 @@ impl World {
         let mut merger = Merger::default();
         merger.seed(seeds);
         let findings = OnceLock::new();
-        Self { merger, compiler: Compiler::new(controller, bind), fresh, findings, feed }
+        Self {
+            merger,
+            compiler: Compiler::new(controller, bind),
+            fresh,
+            findings,
+            refused: Outcome::default(),
+            feed,
+        }
     }
 
     /// Nothing is said of routes that only sidecars would obey.
@@ -97,6 +107,26 @@ impl World {
         self.merger.catalog()
     }
 
+    /// What the compiler says of a document, and that proxies refused it.
+    pub(crate) fn status(&self, key: &ObjectKey) -> Option<ObjectStatus> {
+        let mut status = self.compiler.status(self.catalog(), key)?;
+        if let Some(mark) = self.refused.marks.get(key) {
+            mark.lay_over(&mut status);
+        }
+        Some(status)
+    }
+
+    /// Returns the documents of which something else is told than before.
+    fn set_refused(&mut self, refused: Outcome) -> Vec<ObjectKey> {
+        let before = std::mem::replace(&mut self.refused, refused);
+        if before.findings != self.refused.findings {
+            self.findings.take();
+        }
+        let (old, new) = (&before.marks, &self.refused.marks);
+        let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+        keys.into_iter().filter(|key| old.get(*key) != new.get(*key)).cloned().collect()
+    }
+
     /// Everything that is wrong with the input, in order of place.
     pub(crate) fn findings(&self) -> Arc<[Finding]> {
         self.findings.get_or_init(|| self.find()).clone()
@@ -114,6 +144,7 @@ impl World {
             self.compiler.findings(catalog)
         };
         all.extend(self.merger.import_findings());
+        all.extend(self.refused.findings.iter().cloned());
         for (name, state) in catalog.sources() {
             let registry = name.split_once('/').and_then(|(namespace, name)| {
                 catalog.registry(&NamespacedName::new(namespace, name))
@@ -164,8 +195,10 @@ pub(crate) struct Pipeline {
     pub(crate) world: Arc<RwLock<World>>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) merge_window: Duration,
+    pub(crate) reports: Reports,
     pub(crate) lag: Arc<Lag>,
     pub(crate) programmed: Arc<Programmed>,
+    pub(crate) editions: Arc<Editions>,
     /// Told of which objects the status may differ, where statuses are written.
     pub(crate) statuses: Option<status::Table>,
     /// Told the same, always.
@@ -186,19 +219,26 @@ pub(crate) struct Pipeline {
     pub(crate) started: Instant,
 }
 
+/// What is made from the world, step by step.
+struct Made {
+    layers: Layers,
+    keeper: Keeper,
+}
+
 /// How long the sources may take for their first listing before the state from before the restart is served.
 pub(crate) const FIRST_LISTING: Duration = Duration::from_secs(5);
 
 impl Pipeline {
     /// Runs until all senders of batches are gone.
     pub(crate) async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
-        let mut layers = Layers::default();
+        let mut made = Made { layers: Layers::new(self.reports), keeper: self.keeper() };
+        let mut refusals = self.editions.bell();
         let mut pending: Vec<Key> = Vec::new();
         let mut wanted = self.groups.wanted();
         let mut last: Option<Instant> = None;
         let patience = tokio::time::Instant::now() + FIRST_LISTING;
         loop {
-            let next = next(&mut batches, &mut wanted);
+            let next = next(&mut batches, &mut wanted, &mut refusals);
             let first = if self.fallback.is_empty() {
                 next.await
             } else {
@@ -215,7 +255,13 @@ impl Pipeline {
                 Next::Wanted => {
                     // A client that waits for its first answer is not held up, and opens no window that holds up changes.
                     wanted.mark_unchanged();
-                    self.step(Vec::new(), &mut pending, &mut layers, Instant::now());
+                    self.step(Vec::new(), &mut pending, &mut made, Instant::now());
+                    continue;
+                }
+                Next::Refused => {
+                    refusals.mark_unchanged();
+                    self.step(Vec::new(), &mut pending, &mut made, Instant::now());
+                    self.seen.send_modify(|count| *count += 1);
                     continue;
                 }
                 Next::End => break,
@@ -233,7 +279,7 @@ impl Pipeline {
             }
             let started = Instant::now();
             wanted.mark_unchanged();
-            self.step(taken, &mut pending, &mut layers, started);
+            self.step(taken, &mut pending, &mut made, started);
             self.settle_fallback();
             self.seen.send_modify(|count| *count += 1);
             last = Some(Instant::now());
@@ -263,7 +309,7 @@ impl Pipeline {
         for (name, snapshot) in std::mem::take(&mut self.fallback) {
             if self.groups.current(&name).is_none() {
                 tracing::warn!(group = %name, why, "serving the last good state from before the restart");
-                self.groups.publish(&name, Published::now(snapshot));
+                self.groups.publish(&name, Published::now(snapshot), None);
             }
         }
     }
@@ -272,9 +318,10 @@ impl Pipeline {
         &self,
         batches: Vec<(Batch, Instant)>,
         pending: &mut Vec<Key>,
-        layers: &mut Layers,
+        made: &mut Made,
         started: Instant,
     ) {
+        let Made { layers, keeper } = made;
         // A poisoned lock means that a reader panicked; the data is the writer's and whole.
         let mut world = self.world.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = SystemTime::now();
@@ -300,6 +347,9 @@ impl Pipeline {
             self.groups.retire(&group_name(key));
         }
         if pending.is_empty() && new.is_empty() && seekers.is_empty() {
+            let catalog = catalog.clone();
+            drop(world);
+            self.keep(keeper, &catalog, &[], &[], started);
             return;
         }
         let changed = !pending.is_empty();
@@ -316,7 +366,7 @@ impl Pipeline {
         {
             findings.take();
         }
-        pending.clear();
+        let keys = std::mem::take(pending);
         if !update.groups.is_empty() || !update.removed.is_empty() {
             self.tell_fleets(compiler);
         }
@@ -343,8 +393,12 @@ impl Pipeline {
         }
         for (key, snapshot) in snapshots {
             let name = group_name(&key);
-            self.groups.publish(&name, Published { snapshot: Arc::new(snapshot), at: started });
+            let state = keeper.state(&name, &catalog);
+            let published = Published { snapshot: Arc::new(snapshot), at: started };
+            self.groups.publish(&name, published, Some(state));
         }
+        let removed: Vec<_> = update.removed.iter().map(group_name).collect();
+        self.keep(keeper, &catalog, &keys, &removed, started);
         for key in &update.removed {
             self.programmed.removed(&group_name(key));
         }
@@ -371,6 +425,31 @@ impl Pipeline {
         self.news.objects(update.statuses.iter().cloned());
         if let Some(table) = &self.statuses {
             table.touch(update.statuses);
+        }
+    }
+
+    fn keeper(&self) -> Keeper {
+        Keeper::new(self.editions.clone(), self.groups.clone(), self.reports)
+    }
+
+    /// Brings the editions in step with the newest.
+    fn keep(
+        &self,
+        keeper: &mut Keeper,
+        catalog: &Catalog,
+        changed: &[Key],
+        removed: &[Arc<str>],
+        at: Instant,
+    ) {
+        let world = self.world.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let told = keeper.step(catalog, changed, removed, &world.compiler, at);
+        drop(world);
+        let Some(told) = told else { return };
+        let mut world = self.world.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let touched = world.set_refused(told);
+        drop(world);
+        if let Some(table) = &self.statuses {
+            table.touch(touched);
         }
     }
 
@@ -424,6 +503,8 @@ enum Next {
     Batch(Batch),
     /// Other groups are wanted than before.
     Wanted,
+    /// Proxies have refused something, or taken what it was waited for.
+    Refused,
     /// All senders of batches are gone.
     End,
 }
@@ -431,10 +512,12 @@ enum Next {
 async fn next(
     batches: &mut mpsc::Receiver<Batch>,
     wanted: &mut watch::Receiver<BTreeSet<GroupKey>>,
+    refusals: &mut watch::Receiver<u64>,
 ) -> Next {
     tokio::select! {
         batch = batches.recv() => batch.map_or(Next::End, Next::Batch),
         Ok(()) = wanted.changed() => Next::Wanted,
+        Ok(()) = refusals.changed() => Next::Refused,
     }
 }
 

@@ -53,6 +53,8 @@ struct Group {
     number: u64,
     /// By type: each version with the number from which on it was current, the oldest first.
     versions: [VecDeque<(Version, u64)>; KINDS.len()],
+    /// Of editions, with the number of the newest of that time: all but what is held back is in them.
+    beside: [VecDeque<(Version, u64)>; KINDS.len()],
     empty: [bool; KINDS.len()],
     /// By name: one proxy may own several streams, and one that comes back is the same.
     proxies: BTreeMap<Arc<str>, Proxy>,
@@ -103,6 +105,21 @@ impl Programmed {
         group.number += u64::from(differs);
     }
 
+    /// What proxies that refused something are served instead, after the newest was published: they have everything else.
+    pub(crate) fn published_beside(&self, group: &Arc<str>, snapshot: &Snapshot) {
+        let mut group = self.groups.entry(group.clone()).or_default();
+        let number = group.number;
+        for (place, kind) in KINDS.into_iter().enumerate() {
+            let version = snapshot.set(kind).version();
+            let beside = &mut group.beside[place];
+            beside.retain(|(known, _)| *known != version);
+            if beside.len() == VERSIONS {
+                beside.pop_front();
+            }
+            beside.push_back((version, number));
+        }
+    }
+
     /// The group's Gateway is no more.
     pub(crate) fn removed(&self, group: &Arc<str>) {
         self.groups.remove_if(group, |_, group| group.proxies.is_empty());
@@ -135,7 +152,8 @@ impl Programmed {
         let Some(place) = place(kind) else { return };
         let Some(mut group) = self.groups.get_mut(group) else { return };
         // On the way from one state to the next, clients are shown what is between them.
-        let known = group.versions[place].iter().any(|(known, _)| *known == version);
+        let mut known = group.versions[place].iter().chain(&group.beside[place]);
+        let known = known.any(|(known, _)| *known == version);
         let Some(proxy) = group.proxies.get_mut(proxy) else { return };
         proxy.refused[place] = None;
         if known {
@@ -325,6 +343,10 @@ impl Group {
             let held = proxy.held[place];
             // A certificate that nothing refers to is never asked for: a Gateway's own for back ends that want none.
             if KINDS[place] == ResourceType::Secret && held.is_none() {
+                return true;
+            }
+            let mut beside = self.beside[place].iter();
+            if beside.any(|(version, of)| Some(*version) == held && *of >= number) {
                 return true;
             }
             let found = versions.iter().rposition(|(version, _)| Some(*version) == held);

@@ -11,6 +11,7 @@ use serve::{Acked, Client, Nacked, Observer, Sent};
 use snapshot::{ResourceType, Version};
 use tokio::sync::watch;
 
+use crate::editions::Editions;
 use crate::groups::Groups;
 use crate::lag::Lag;
 use crate::news::News;
@@ -20,6 +21,8 @@ use crate::programmed::Programmed;
 /// One live stream.
 struct Stream {
     client: Arc<Client>,
+    /// What it is served: its group, or an edition of it.
+    entry: Arc<str>,
     group: Arc<str>,
     since: Time,
     types: BTreeMap<ResourceType, State>,
@@ -41,6 +44,7 @@ pub(crate) struct Proxies {
     world: Arc<RwLock<World>>,
     lag: Arc<Lag>,
     programmed: Arc<Programmed>,
+    editions: Arc<Editions>,
     /// By stream: one node may own several. Each entry has its own lock, held for a moment.
     streams: DashMap<u64, Mutex<Stream>>,
     /// Rings when a proxy may have other secrets, or is gone.
@@ -54,8 +58,10 @@ impl Proxies {
         world: Arc<RwLock<World>>,
         lag: Arc<Lag>,
         programmed: Arc<Programmed>,
+        editions: Arc<Editions>,
     ) -> Self {
         Self {
+            editions,
             groups,
             world,
             lag,
@@ -86,13 +92,13 @@ impl Proxies {
         all.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// The group of the youngest stream of this node.
+    /// What the youngest stream of this node is served: its group, or an edition of it.
     pub(crate) fn group_of(&self, id: &str) -> Option<Arc<str>> {
         self.streams
             .iter()
             .filter_map(|entry| {
                 let stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
-                (stream.client.node.id == id).then(|| (*entry.key(), stream.group.clone()))
+                (stream.client.node.id == id).then(|| (*entry.key(), stream.entry.clone()))
             })
             .max_by_key(|(stream, _)| *stream)
             .map(|(_, group)| group)
@@ -108,7 +114,7 @@ impl Proxies {
         let behind = |stream: &Stream| {
             let Some(state) = stream.types.get(&ResourceType::Secret) else { return false };
             let asks = state.wildcard || state.subscribed > 0;
-            let goal = self.groups.current(&stream.group);
+            let goal = self.groups.current(&stream.entry);
             let goal = goal.map(|p| p.snapshot.set(ResourceType::Secret).version());
             asks && goal.is_some() && state.acked != goal
         };
@@ -127,7 +133,7 @@ impl Proxies {
 
     fn row(&self, stream: &mut Stream) -> Proxy {
         let node = &stream.client.node;
-        let current = self.groups.current(&stream.group);
+        let current = self.groups.current(&stream.entry);
         let mut wanted = 0_u64;
         let mut held = 0_u64;
         let mut types = Vec::new();
@@ -185,6 +191,7 @@ impl Proxies {
             lag_ms: behind
                 .map_or(0, |at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
             types,
+            edition: (stream.entry != stream.group).then(|| stream.entry.to_string()),
         }
     }
 
@@ -193,24 +200,29 @@ impl Proxies {
         &self,
         client: &Client,
         kind: ResourceType,
-        f: impl FnOnce(&mut State),
+        f: impl FnOnce(&mut State, bool),
     ) -> Option<Arc<str>> {
         let entry = self.streams.get(&client.stream)?;
         let mut stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
-        f(stream.types.entry(kind).or_default());
+        let newest = stream.entry == stream.group;
+        f(stream.types.entry(kind).or_default(), newest);
         Some(stream.group.clone())
     }
 
     /// The client has this version of a type.
     fn holds(&self, client: &Client, kind: ResourceType, version: Version) {
         let mut mended = false;
-        let group = self.with(client, kind, |state| {
+        let group = self.with(client, kind, |state, newest| {
             state.acked = Some(version);
-            mended = state.nack.take().is_some();
+            // On an edition it has all but what it refused: that stays to be seen until it is over.
+            if newest {
+                mended = state.nack.take().is_some();
+            }
         });
         if let Some(group) = group {
             self.news.proxy(&client.node.id, &group, mended);
             self.programmed.acked(&group, &client.node.id, kind, version);
+            self.editions.acked(&group, &client.node.id, kind, version);
         }
         if kind == ResourceType::Secret {
             self.secrets.send_replace(());
@@ -261,31 +273,45 @@ fn origins(nacked: &Nacked, world: &RwLock<World>) -> Vec<ObjectRef> {
 }
 
 impl Observer for Proxies {
-    fn opened(&self, client: &Arc<Client>, group: &Arc<str>) {
-        tracing::info!(node = client.node.id, %group, form = client.form.name(), "proxy connected");
+    fn opened(&self, client: &Arc<Client>, entry: &Arc<str>) {
+        let group = self.groups.group_of(entry);
+        tracing::info!(node = client.node.id, group = %entry, form = client.form.name(), "proxy connected");
         let stream = Stream {
             client: client.clone(),
+            entry: entry.clone(),
             group: group.clone(),
             since: Time::now(),
             types: BTreeMap::new(),
             behind: None,
         };
         self.streams.insert(client.stream, Mutex::new(stream));
-        self.programmed.opened(group, &client.node.id, client.stream);
-        self.news.proxy(&client.node.id, group, false);
+        self.programmed.opened(&group, &client.node.id, client.stream);
+        self.news.proxy(&client.node.id, &group, false);
         let text = format!("{} {}", client.form.name(), client.node.version);
-        self.news.event(&client.node.id, group, "connected", text);
+        self.news.event(&client.node.id, &group, "connected", text);
+        self.editions.opened(&group, client);
+    }
+
+    fn moved(&self, client: &Arc<Client>, to: &Arc<str>) {
+        let Some(known) = self.streams.get(&client.stream) else { return };
+        let mut stream = known.value().lock().unwrap_or_else(PoisonError::into_inner);
+        stream.entry = to.clone();
+        if stream.entry == stream.group {
+            // Mended. Who still refuses says so again.
+            stream.types.values_mut().for_each(|state| state.nack = None);
+        }
+        self.news.proxy(&client.node.id, &stream.group, true);
     }
 
     fn subscribed(&self, client: &Arc<Client>, kind: ResourceType, wildcard: bool, names: usize) {
-        self.with(client, kind, |state| {
+        self.with(client, kind, |state, _| {
             state.wildcard = wildcard;
             state.subscribed = names;
         });
     }
 
     fn sent(&self, client: &Arc<Client>, sent: &Sent) {
-        let group = self.with(client, sent.kind, |state| state.sent = Some(sent.version));
+        let group = self.with(client, sent.kind, |state, _| state.sent = Some(sent.version));
         if let Some(group) = group {
             self.news.proxy(&client.node.id, &group, false);
         }
@@ -313,7 +339,7 @@ impl Observer for Proxies {
             let (node, names) = (&client.node.id, &nacked.names);
             tracing::error!(node, kind = %nacked.kind, ?names, "error {code}: {}", nacked.error);
         }
-        let group = self.with(client, nacked.kind, |state| {
+        let group = self.with(client, nacked.kind, |state, _| {
             state.nack = Some(Nack {
                 at: Time::now(),
                 text: nacked.error.clone(),
@@ -325,6 +351,7 @@ impl Observer for Proxies {
             self.news.proxy(&client.node.id, &group, true);
             let text = format!("{}: {}", nacked.kind.short(), nacked.error);
             self.news.event(&client.node.id, &group, "refused", text);
+            self.editions.nacked(&group, client, nacked);
         }
     }
 
@@ -335,6 +362,7 @@ impl Observer for Proxies {
             self.programmed.closed(&group, &client.node.id, client.stream);
             self.news.proxy(&client.node.id, &group, true);
             self.news.event(&client.node.id, &group, "disconnected", String::new());
+            self.editions.closed(&group, client);
             self.secrets.send_replace(());
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
+use api::history::Refusal;
 use api::{
     Check, EventView, Freshness, IdentityView, ProblemView, Proxy, Read, Readiness, RegistryEvent,
     RegistryInstance, RegistryProbe, RegistryService, RootView, Source, Summary, Time, TypeView,
@@ -39,6 +40,7 @@ pub(crate) struct Reader {
     pub(crate) groups: Arc<Groups>,
     pub(crate) proxies: Arc<Proxies>,
     pub(crate) steps: watch::Receiver<Option<Step>>,
+    pub(crate) refusals: watch::Receiver<Arc<[Refusal]>>,
     /// When the state that is served from disk was written, if one was found at start.
     pub(crate) last_good: Option<SystemTime>,
     /// Set once the process is on its way out.
@@ -118,7 +120,7 @@ impl Read for Reader {
         // One that was never good is there all the same.
         let refused = || catalog.refused(&key).map(|refused| &refused.object);
         let object = catalog.get(&key).or_else(refused)?.clone();
-        let status = world.compiler.status(world.catalog(), &key);
+        let status = world.status(&key);
         let generation = world.catalog().generation_of(&key).unwrap_or_default();
         let source: Arc<str> = name.to_string().into();
         let registry = (kind == Kind::Registry)
@@ -206,6 +208,10 @@ impl Read for Reader {
 
     fn validate(&self, text: &str) -> Vec<Finding> {
         trial::findings(&self.world, text)
+    }
+
+    fn refusals(&self) -> Vec<Refusal> {
+        self.refusals.borrow().to_vec()
     }
 
     fn sources(&self) -> Vec<Source> {

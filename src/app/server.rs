@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Doors;
 use crate::auth::{Auth, Reviews};
+use crate::editions::Editions;
 use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
@@ -27,6 +28,7 @@ use crate::kubernetes;
 use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
 use crate::news::News;
+use crate::observed::Observed;
 use crate::pipeline::{Pipeline, World};
 use crate::problems::Problems;
 use crate::programmed::Programmed;
@@ -100,7 +102,9 @@ impl Server {
             Some(_) => Identities::new(identities::times(&settings)),
             None => Identities::default(),
         });
-        let groups = Arc::new(Groups::new(auth, identities.clone(), programmed.clone()));
+        let editions = Arc::new(Editions::default());
+        let groups = Groups::new(auth, identities.clone(), programmed.clone(), editions.clone());
+        let groups = Arc::new(groups);
 
         let services: Vec<_> = found.services.iter().map(|service| service.id.clone()).collect();
         let seeds = found.services.into_iter().map(registries::seed).collect();
@@ -116,7 +120,13 @@ impl Server {
         let world = if settings.mesh { world } else { world.without_mesh() };
         let world = Arc::new(RwLock::new(world));
         let lag = Arc::new(Lag::default());
-        let proxies = Proxies::new(groups.clone(), world.clone(), lag.clone(), programmed.clone());
+        let proxies = Proxies::new(
+            groups.clone(),
+            world.clone(),
+            lag.clone(),
+            programmed.clone(),
+            editions.clone(),
+        );
         let proxies = Arc::new(proxies.telling(news.clone()));
         let problems = Arc::new(Problems::new(world.clone(), proxies.clone()));
         let (steps, steps_seen) = watch::channel(None);
@@ -152,8 +162,10 @@ impl Server {
             world: world.clone(),
             groups: groups.clone(),
             merge_window: settings.merge_window,
+            reports: reports(&settings),
             lag,
             programmed: programmed.clone(),
+            editions: editions.clone(),
             statuses: table.clone(),
             news: news.clone(),
             steps,
@@ -166,6 +178,9 @@ impl Server {
         };
         let mut options_of_xds = xds_options(&settings);
         options_of_xds.tls = tls(&settings, &certificates);
+        let sampling = settings.observe_sampling.fraction();
+        let collector = Arc::new(observe::Collector::new(settings.observe, sampling));
+        options_of_xds.services = observe::routes(collector.clone(), groups.clone());
         let xds = options_of_xds.bind(groups.clone(), proxies.clone()).await?;
         let xds_handle = xds.handle();
         let mut watched = Vec::new();
@@ -209,6 +224,7 @@ impl Server {
             groups: groups.clone(),
             proxies: proxies.clone(),
             steps: steps_seen.clone(),
+            refusals: editions.refusals(),
             last_good,
             stopping: stopping_seen,
             folder: shown(settings.source_dir.as_deref()),
@@ -254,7 +270,8 @@ impl Server {
         if !granted.is_empty() {
             watched.push(doors.watch(&settings, &granted));
         }
-        let service_model = Arc::new(services::Model::new(world.clone(), None));
+        let observed = Arc::new(Observed::new(collector));
+        let service_model = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
         let hub = Arc::new(api::watch::Hub::default());
         let teller = Teller {
             hub: hub.clone(),
@@ -267,6 +284,7 @@ impl Server {
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts {
+                traffic: Some(observed.clone()),
                 services: Some(service_model),
                 watch: Some(hub),
                 why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
@@ -304,12 +322,19 @@ impl Server {
         });
         let steps_of_content = steps_seen.clone();
         let taken = wants.taken.clone();
+        let naming = observed.name(world.clone(), proxies.clone(), steps_seen.clone());
         let mut rest = vec![
             // A long compile must not hold up streams that share a worker with it.
             on_a_thread("pipeline", pipeline.run(incoming))?,
             tokio::spawn(report::run(world.clone(), world_seen)),
             tokio::spawn(teller.run()),
             tokio::spawn(reload::run(watched, stop_rest.clone())),
+            tokio::spawn({
+                let stop = stop_rest.clone();
+                async move {
+                    stop.run_until_cancelled(naming).await;
+                }
+            }),
             tokio::spawn(async move {
                 if let Some(store) = store {
                     let inherited = Inherited { snapshots, documents, services };
@@ -485,6 +510,12 @@ impl Server {
             tracing::info!("stopped");
         }
     }
+}
+
+/// What proxies are told to report.
+fn reports(settings: &Settings) -> snapshot::Reports {
+    let parts = u32::from(settings.observe_sampling.0) * 10_000;
+    snapshot::Reports { on: settings.observe, parts }
 }
 
 fn shown(path: Option<&Path>) -> String {
@@ -738,6 +769,7 @@ mod tests {
         let first = Contents::read(Auth::files(&settings)).unwrap();
         let groups = Arc::new(Groups::new(
             Auth::new(&settings, &first).unwrap(),
+            Arc::default(),
             Arc::default(),
             Arc::default(),
         ));

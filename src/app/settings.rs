@@ -163,6 +163,11 @@ spec::settings! {
     /// How long a root that Isthmus makes is good for; after two thirds of that, or at `isthmus identity rotate`, another one
     /// takes its place.
     mesh_root_life: Duration = Fixed("87600h");
+    /// Whether proxies report requests and connections: topology, rates and the request log come from that. Proxies whose
+    /// bootstrap was not made by Isthmus must have a static cluster `isthmus` that leads to the xDS listener.
+    observe: bool = Fixed("true");
+    /// Which part of the requests and connections is reported.
+    observe_sampling: Percent = Fixed("100%");
     /// A document file larger than this is refused.
     max_file_size: ByteSize = Fixed("16MiB");
     /// How long files must stay unchanged before they are read again.

@@ -45,7 +45,7 @@ impl status::Statuses for Statuses {
         if *object.meta().source != *sources::kubernetes::NAME {
             return None;
         }
-        let mut status = world.compiler.status(catalog, key)?;
+        let mut status = world.status(key)?;
         let managed = world.compiler.fleet(&key.name).is_some_and(|f| f.mode == FleetMode::Managed);
         drop(world);
         if let (ObjectStatus::Gateway(status), Some(all)) = (&mut status, &self.addresses)

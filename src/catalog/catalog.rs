@@ -362,6 +362,29 @@ impl Catalog {
         out
     }
 
+    /// The same with these objects in another form, or without them, and every key whose answer is now another. Services of
+    /// registries and answers of the DNS are as they are.
+    #[must_use]
+    pub fn with<'a>(
+        &self,
+        forms: impl IntoIterator<Item = (&'a ObjectKey, Option<&'a Object>)>,
+    ) -> (Self, Vec<Key>) {
+        let (mut other, mut changed) = (self.clone(), Vec::new());
+        for (key, form) in forms {
+            match form {
+                Some(object) => other.put(object.clone(), &mut changed),
+                None => {
+                    other.delete(key, &mut changed);
+                    // Who else is there may come and go meanwhile, unnoticed while this one is there too.
+                    changed.push(Key::NamespacesWith(key.kind));
+                }
+            }
+        }
+        changed.sort();
+        changed.dedup();
+        (other, changed)
+    }
+
     /// Number of objects of a kind.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {

@@ -33,6 +33,8 @@ pub struct Compiler {
     scopes: BTreeMap<ScopeKey, Arc<sidecar::Outbound>>,
     /// What apps of workloads asked for, to be told to their scopes at the next update.
     sought: BTreeMap<SidecarKey, BTreeSet<ir::Name>>,
+    /// The only group that this one is for; `None` for all.
+    only: Option<GroupKey>,
     /// Of no use while there are no sidecars.
     directory: sidecar::Directory,
     /// `None` without a mesh.
@@ -74,6 +76,7 @@ impl Compiler {
             sidecars: BTreeMap::new(),
             scopes: BTreeMap::new(),
             sought: BTreeMap::new(),
+            only: None,
             directory: sidecar::Directory::default(),
             gamma: Some(Judge::new()),
             register,
@@ -84,6 +87,22 @@ impl Compiler {
     #[must_use]
     pub fn without_mesh(self) -> Self {
         Self { gamma: None, ..self }
+    }
+
+    /// One for another edition of a group: it compiles nothing else, and says nothing of routes for sidecars nor of what is
+    /// written into registries.
+    #[must_use]
+    pub fn beside(&self, key: &GroupKey) -> Self {
+        let new = Self::new(self.controller.clone(), self.bind).without_mesh();
+        let mut new = Self { only: Some(key.clone()), ..new };
+        new.want(&BTreeSet::from([key.clone()]));
+        if let (GroupKey::Sidecar(workload), Some(GroupKey::Scope(scope))) = (key, self.base(key))
+            && let Some(known) = self.scopes.get(&scope)
+        {
+            // What its apps looked for is still to be found.
+            new.seek(workload, known.asked().cloned());
+        }
+        new
     }
 
     /// Says which groups there are beside those of the Gateways, which are compiled always. Groups that are new are
@@ -176,7 +195,9 @@ impl Compiler {
         if let Some(judge) = &mut self.gamma {
             out.statuses.extend(judge.update(catalog, changed));
         }
-        self.register.update(catalog, changed);
+        if self.only.is_none() {
+            self.register.update(catalog, changed);
+        }
         out
     }
 
@@ -248,6 +269,13 @@ impl Compiler {
         of.map(|(key, _)| key.clone())
     }
 
+    /// Each workload with sidecars, and the services that lead to it.
+    pub fn workloads(
+        &self,
+    ) -> impl Iterator<Item = (&SidecarKey, impl Iterator<Item = &ObjectKey>)> {
+        self.sidecars.iter().map(|(key, sidecar)| (key, sidecar.inbound.services()))
+    }
+
     /// What a group has in common with others, and gets beside its own plan.
     #[must_use]
     pub fn base(&self, key: &GroupKey) -> Option<GroupKey> {
@@ -266,7 +294,13 @@ impl Compiler {
             }
             there
         });
-        for gateway in catalog.gateways() {
+        let only = self.only.clone();
+        let named = |name: &NamespacedName| match &only {
+            None => true,
+            Some(GroupKey::Gateway(only)) => only == name,
+            Some(_) => false,
+        };
+        for gateway in catalog.gateways().filter(|gateway| named(&gateway.meta.key.name)) {
             let name = &gateway.meta.key.name;
             if !self.gateways.contains_key(name) {
                 let group = gateway::Group::new(name.clone(), self.controller.clone(), self.bind);

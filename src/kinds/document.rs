@@ -23,7 +23,7 @@ static SCHEMAS: LazyLock<Vec<(Kind, Schema)>> =
     LazyLock::new(|| Kind::ALL.into_iter().map(|kind| (kind, compile(kind))).collect());
 
 /// The schema of a kind: upstream's, or our own.
-pub(crate) fn schema_json(kind: Kind) -> serde_json::Value {
+pub fn schema_json(kind: Kind) -> serde_json::Value {
     let own = match kind {
         Kind::AccessPolicy => include_str!("schemas/isthmus.dev/AccessPolicy.json"),
         Kind::GatewayConfig => include_str!("schemas/isthmus.dev/GatewayConfig.json"),

@@ -55,6 +55,7 @@ mod values;
 mod yaml;
 
 pub use crd::{crds, schema};
-pub use parse::{Limits, Parsed, decode, parse, redact};
+pub use document::schema_json;
+pub use parse::{Limits, Parsed, decode, documents, parse, redact};
 pub use re2::translate as regex_of_re2;
 pub use served::{Served, served, served_again, versions};

@@ -209,6 +209,15 @@ codes! {
     /// A proxy refused what it was sent. The text is the proxy's own.
     PROXY_REJECTED = 3101, "proxy rejected the configuration";
 
+    /// Proxies refused what was made of this document. They are served its last good form, or everything but it where they have
+    /// never had one, and all else as it is. Once it is another, they are served it as it is.
+    PROXY_REFUSED = 2401, "proxies refused this";
+    /// Proxies refused something, and their words do not say what. Everything that was new to them is held back and let in again
+    /// by halves; this has not been found innocent yet.
+    PROXY_HELD_BACK = 2402, "held back while the refused part is sought";
+    /// A proxy refused something, and it is not known of what that was made. It keeps what it had of this type.
+    PROXY_REFUSED_UNKNOWN = 2403, "a proxy refused something";
+
     /// A service of a LaneGroup has no endpoint in a lane that runs. Its requests go to the base there, or fail with
     /// `onMissing: Fail`; further on they are in their lane again, if the apps on the way carry the lane's header or
     /// `baggage` from the call that they take to those that they make. No proxy can do that for them.

@@ -46,6 +46,9 @@ pub(crate) struct StreamBody {
     client: Client,
     known: Option<Arc<Client>>,
     updates: Option<Quiet<WatchStream<Option<Published>>>>,
+    /// Rings when this client may be served from elsewhere.
+    moves: Option<Quiet<WatchStream<u64>>>,
+    group: Arc<str>,
     end: Quiet<WatchStream<Option<End>>>,
     /// Ends the stream; set once the server drains or the connection is old.
     end_at: Option<(Instant, Why)>,
@@ -80,6 +83,8 @@ impl StreamBody {
             client,
             known: None,
             updates: None,
+            moves: None,
+            group: Arc::from(""),
             end,
             end_at: None,
             answered: false,
@@ -176,6 +181,7 @@ impl StreamBody {
 
     fn follow(&mut self, mut group: Group) {
         let current = group.updates.borrow_and_update().clone();
+        self.group = group.name.clone();
         let mut inner = self.entry.lock();
         inner.who = self.known.clone().map(|client| Who {
             client,
@@ -188,6 +194,24 @@ impl StreamBody {
         }
         drop(inner);
         self.updates = Some(Quiet::new(WatchStream::from_changes(group.updates)));
+        self.moves = group.moves.map(|moves| Quiet::new(WatchStream::from_changes(moves)));
+    }
+
+    /// Goes over to where this client is served from now. Returns whether it did.
+    fn move_on(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut rang = false;
+        while let Some(moves) = &mut self.moves {
+            match moves.poll(cx, |moves, cx| Pin::new(moves).poll_next(cx)) {
+                Poll::Ready(Some(_)) => rang = true,
+                Poll::Ready(None) => self.moves = None,
+                Poll::Pending => break,
+            }
+        }
+        let Some(client) = self.known.clone().filter(|_| rang) else { return false };
+        let Some(group) = self.shared.snapshots.moved(&client, &self.group) else { return false };
+        self.shared.observer.moved(&client, &group.name);
+        self.follow(group);
+        true
     }
 
     /// Looks for a newer snapshot.
@@ -298,6 +322,9 @@ impl StreamBody {
                 Ok(more) => more,
                 Err(status) => return Poll::Ready(Err(status)),
             };
+            if self.move_on(cx) {
+                self.idle = false;
+            }
             let newer = match self.update(cx) {
                 Ok(newer) => newer,
                 Err(status) => return Poll::Ready(Err(status)),

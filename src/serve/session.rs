@@ -172,7 +172,7 @@ impl Session {
             let out = state.late.drain(..=at).next_back();
             if let (Some(out), Some(error)) = (out, request.error()) {
                 state.reject_late(&out, now);
-                heard.nacked = Some(nacked(kind, &out, error));
+                heard.nacked = Some(nacked(state, &out, error));
             }
         }
         if first {
@@ -291,6 +291,7 @@ impl Session {
                     nonce: nonce.to_string(),
                     names: Vec::new(),
                     refused: Vec::new(),
+                    brought: state.brought,
                     error: cut(error.message),
                 });
             } else if self.asks_again(kind, state, request) {
@@ -312,7 +313,7 @@ impl Session {
             }
             Some(error) => {
                 state.reject(&out, now);
-                heard.nacked = Some(nacked(kind, &out, error));
+                heard.nacked = Some(nacked(state, &out, error));
                 if kind == ResourceType::Cluster {
                     for name in out.names() {
                         self.warming.cluster_gone(name);
@@ -583,13 +584,14 @@ impl Session {
     }
 }
 
-fn nacked(kind: ResourceType, out: &Outstanding, error: ErrorDetail) -> Nacked {
+fn nacked(state: &TypeState, out: &Outstanding, error: ErrorDetail) -> Nacked {
     Nacked {
-        kind,
+        kind: state.kind,
         version: out.version,
         nonce: out.nonce.to_string(),
         names: out.names().cloned().collect(),
         refused: out.refused(),
+        brought: state.brought,
         error: cut(error.message),
     }
 }

@@ -93,6 +93,9 @@ pub struct Group {
     /// an empty snapshot would delete everything on the client (xds-rules 79). When the sender is dropped, the stream
     /// asks [`Snapshots::group`] again: that is how a node is moved to another group.
     pub updates: watch::Receiver<Option<Published>>,
+    /// Rings when some clients of the group are to be served from elsewhere: each stream then asks [`Snapshots::moved`].
+    /// `None` where nobody is ever moved.
+    pub moves: Option<watch::Receiver<u64>>,
 }
 
 /// Why a client gets nothing. The stream ends with this; the text reaches the client's log.
@@ -115,6 +118,12 @@ pub trait Snapshots: Send + Sync + 'static {
     /// # Errors
     /// When this client must not be served.
     fn group(&self, client: &Client) -> Result<Group, Refusal>;
+
+    /// Where a client of this group is to be served from now, if that is another group. Asked when the group's `moves` ring;
+    /// who the client is was found out before, and is not asked again.
+    fn moved(&self, _client: &Client, _group: &Arc<str>) -> Option<Group> {
+        None
+    }
 
     /// What must be done before a stream of this client begins, and takes time. The client waits for it, nobody else does.
     fn meet(&self, _client: &Client) -> Option<BoxFuture<'static, ()>> {
@@ -169,6 +178,8 @@ pub struct Nacked {
     pub names: Vec<Arc<str>>,
     /// What was refused, each with what the client had before.
     pub refused: Vec<(Option<Arc<Resource>>, Arc<Resource>)>,
+    /// Whether the client had something of this type before this stream began: what it holds is then not all known here.
+    pub brought: bool,
     /// The client's words, cut to [`crate::session::MAX_ERROR_TEXT`]. Not stable across client versions.
     pub error: String,
 }
@@ -178,6 +189,8 @@ pub struct Nacked {
 pub trait Observer: Send + Sync + 'static {
     /// A stream told who it is and was given a group.
     fn opened(&self, _client: &Arc<Client>, _group: &Arc<str>) {}
+    /// The stream is served from another group from now on.
+    fn moved(&self, _client: &Arc<Client>, _group: &Arc<str>) {}
     fn subscribed(
         &self,
         _client: &Arc<Client>,

@@ -29,6 +29,13 @@ pub fn suspect_routes(before: Option<&Resource>, refused: &Resource, error: &str
     suspects.into_iter().map(|((_, name), _)| name).collect()
 }
 
+/// The names of the routes of which a refusal quotes a part.
+#[must_use]
+pub fn quoted_routes(refused: &Resource, error: &str) -> Vec<String> {
+    let all = routes(refused).into_iter();
+    all.filter(|(_, route)| quotes(error, route)).map(|((_, name), _)| name).collect()
+}
+
 /// By virtual host and name.
 fn routes(table: &Resource) -> BTreeMap<(String, String), Route> {
     let table = RouteConfiguration::decode(table.body().as_ref()).unwrap_or_default();

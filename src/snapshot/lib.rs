@@ -28,8 +28,8 @@ mod steps;
 mod testing;
 pub mod xdstp;
 
-pub use blame::suspect_routes;
-pub use encode::BROKEN_REFERENCE;
+pub use blame::{quoted_routes, suspect_routes};
+pub use encode::{BROKEN_REFERENCE, Reports};
 pub use encoder::{Encoder, difference, encode};
 pub use identity::{Identity, with_identity};
 pub use inline::static_bootstrap;

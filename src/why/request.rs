@@ -83,7 +83,9 @@ impl Request {
         if rest.bytes().any(|b| b.is_ascii_control() || b == b' ') {
             return no("the path has a space or a control character: write it as %20".into());
         }
-        let path = if rest.starts_with('/') { rest.to_string() } else { format!("/{rest}") };
+        // As browsers send it; a proxy takes nothing else.
+        let rest: String = rest.bytes().map(sent).collect();
+        let path = if rest.starts_with('/') { rest } else { format!("/{rest}") };
         let ip = match ip.filter(|ip| !ip.is_empty()).map(str::parse) {
             None => None,
             Some(Ok(ip)) => Some(ip),
@@ -120,6 +122,10 @@ impl Request {
             identity: identity.filter(|id| !id.is_empty()).map(str::to_string),
         })
     }
+}
+
+fn sent(byte: u8) -> String {
+    if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
 }
 
 fn is_token(byte: u8) -> bool {
@@ -168,7 +174,7 @@ impl Seen {
         path::split(&self.path).0
     }
 
-    /// All values in one text, as matchers look at them; `Err` for one that the proxy makes itself and that cannot be known.
+    /// All values in one text; `Err` for one that the proxy makes itself and that cannot be known.
     pub(crate) fn header(&self, name: &str) -> Result<Option<String>, ()> {
         match name {
             ":method" => return Ok(Some(self.method.clone())),
@@ -207,16 +213,20 @@ impl Seen {
         self.headers.push((name.to_string(), value.to_string()));
     }
 
-    /// Whether a text about a header holds; the second is what is wrong.
-    pub(crate) fn judge(
-        &self,
-        name: &str,
-        holds: impl FnOnce(&str) -> Fit,
-    ) -> (Fit, Option<String>) {
+    /// Whether something holds of a header, then its value as people read it. Of a header that is there several times it
+    /// need hold of one only.
+    pub(crate) fn judge(&self, name: &str, holds: impl Fn(&str) -> Fit) -> (Fit, Option<String>) {
         match self.header(name) {
             Err(()) => (Fit::Unsure, None),
             Ok(None) => (Fit::No, None),
-            Ok(Some(value)) => (holds(&value), Some(value)),
+            Ok(Some(whole)) => {
+                let each = self.values(name);
+                let fit = match each.is_empty() {
+                    true => holds(&whole),
+                    false => Fit::any(each.into_iter().map(holds)),
+                };
+                (fit, Some(whole))
+            }
         }
     }
 }

@@ -24,6 +24,11 @@ impl Envoy {
         Self::of(xds, GATEWAY, NODE)
     }
 
+    /// The same as somebody else.
+    pub(crate) fn start_as(node: &str, xds: SocketAddr) -> Self {
+        Self::of(xds, GATEWAY, node)
+    }
+
     /// Likewise for another Gateway, or under another name.
     pub(crate) fn of(xds: SocketAddr, gateway: &str, node: &str) -> Self {
         let home = tempfile::tempdir().unwrap();

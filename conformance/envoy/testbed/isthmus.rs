@@ -86,6 +86,12 @@ impl Isthmus {
         serde_json::from_str(&self.text(path).await?).map_err(|e| e.to_string())
     }
 
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, String> {
+        let ask = get("isthmus", path).json(body);
+        let answer = ask_once(self.http, &ask).await.map_err(|e| e.to_string())?;
+        if answer.status == 200 { Ok(answer.json()) } else { Err(answer.body) }
+    }
+
     /// The entries of a list of the API.
     pub(crate) async fn list(&self, path: &str) -> Result<Vec<Value>, String> {
         let list = self.api(path).await?;

@@ -20,7 +20,7 @@ fn groups(auth: Auth) -> (Groups, Arc<Identities>) {
     let identities = Arc::new(Identities::new(Times::default()));
     let authority = Authority::make("cluster.local", &Times::default(), now).unwrap();
     identities.set(authority, "cluster.local".into());
-    (Groups::new(auth, identities.clone(), Arc::default()), identities)
+    (Groups::new(auth, identities.clone(), Arc::default(), Arc::default()), identities)
 }
 
 fn client(claim: Value, token: Option<&str>) -> Client {
@@ -55,7 +55,7 @@ async fn asks(groups: &Groups, client: &Client) -> Result<String, Refusal> {
         meet.await;
     }
     let group = groups.group(client)?;
-    groups.publish(&group.name, Published::now(Arc::new(Snapshot::default())));
+    groups.publish(&group.name, Published::now(Arc::new(Snapshot::default())), None);
     let shown = group.updates.borrow().clone().unwrap().snapshot;
     let secret = shown.get(ResourceType::Secret, "isthmus/identity").unwrap();
     let text = String::from_utf8_lossy(secret.body()).into_owned();

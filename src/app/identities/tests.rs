@@ -49,12 +49,18 @@ impl Replica {
         let keeper = Keeper::Sealed(Box::new(SealedFile::new(dir, None, "ca.sealed").unwrap()));
         let identities = Arc::new(Identities::new(times));
         let programmed = Arc::new(Programmed::new(None));
-        let groups = Arc::new(Groups::new(Auth::default(), identities.clone(), programmed.clone()));
+        let groups = Arc::new(Groups::new(
+            Auth::default(),
+            identities.clone(),
+            programmed.clone(),
+            Arc::default(),
+        ));
         let (feed, _wants) = Feed::new();
         let world = World::new("test".into(), Bind::Given, Default::default(), vec![], feed);
         let world = Arc::new(std::sync::RwLock::new(world));
         let lag = Arc::new(Lag::default());
-        let proxies = Arc::new(Proxies::new(groups.clone(), world, lag, programmed));
+        let proxies =
+            Arc::new(Proxies::new(groups.clone(), world, lag, programmed, Arc::default()));
         let (asks, asked) = mpsc::channel(1);
         let (peers, peers_seen) = watch::channel(Vec::new());
         let (steps, steps_seen) = watch::channel(None);
@@ -99,7 +105,7 @@ impl Replica {
             opened: Instant::now(),
         });
         let group = self.groups.group(&client).unwrap();
-        self.groups.publish(&group.name, Published::now(Arc::new(Snapshot::default())));
+        self.groups.publish(&group.name, Published::now(Arc::new(Snapshot::default())), None);
         self.proxies.opened(&client, &group.name);
         self.proxies.subscribed(&client, ResourceType::Secret, false, 2);
         (client, group)
@@ -264,7 +270,7 @@ fn a_gateway_has_the_account_of_its_fleet_or_its_own_name() {
     let identities = Arc::new(Identities::default());
     let authority = Authority::make("example.org", &quick(), SystemTime::now()).unwrap();
     identities.set(authority, "example.org".into());
-    let groups = Groups::new(Auth::default(), identities.clone(), Arc::default());
+    let groups = Groups::new(Auth::default(), identities.clone(), Arc::default(), Arc::default());
     let name = |name| NamespacedName::new("shop", name);
     groups.set_accounts([(name("edge"), name("edge-isthmus"))].into());
     for (gateway, id) in [("edge", "sa/edge-isthmus"), ("other", "sa/other")] {

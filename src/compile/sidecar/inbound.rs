@@ -143,6 +143,11 @@ impl Inbound {
         looked
     }
 
+    /// Those that lead to the workload.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.services.iter().filter(|(_, ports)| !ports.is_empty()).map(|(key, _)| key)
+    }
+
     pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
         self.complaints.iter()
     }
@@ -295,6 +300,8 @@ fn chains_of(
             let captured = captured(Some(Transport::Tls), protocols);
             let mut chain = chain(name(what), captured, handler, origin);
             chain.tls = Some(mesh_tls(mesh));
+            // The caller's own proxy does.
+            chain.reported = false;
             out.push(chain);
         };
         match port.map(|port| port.speaks) {

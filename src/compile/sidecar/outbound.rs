@@ -151,6 +151,10 @@ impl Outbound {
         self.sight.is_none() || self.asked_anew || changes.any() || self.tracker.concerned(changed)
     }
 
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &Name> {
+        self.asked.iter()
+    }
+
     /// Brings the plan in step with the catalog. Returns whether any piece was compiled again.
     pub(crate) fn update(
         &mut self,

@@ -61,7 +61,7 @@ impl Snapshots for World {
         if client.node.id == "stranger" {
             return Err(Refusal::PermissionDenied("not you".into()));
         }
-        Ok(Group { name: Arc::from("all"), updates: self.updates.subscribe() })
+        Ok(Group { name: Arc::from("all"), updates: self.updates.subscribe(), moves: None })
     }
 
     fn inspect(&self, client: &Client) -> Result<(), Refusal> {
@@ -299,7 +299,11 @@ async fn a_client_follows_its_group_when_that_is_replaced() {
     struct Moving(Mutex<watch::Sender<Option<Published>>>);
     impl Snapshots for Moving {
         fn group(&self, _: &Client) -> Result<Group, Refusal> {
-            Ok(Group { name: Arc::from("g"), updates: self.0.lock().unwrap().subscribe() })
+            Ok(Group {
+                name: Arc::from("g"),
+                updates: self.0.lock().unwrap().subscribe(),
+                moves: None,
+            })
         }
     }
     let sender = |clusters| watch::Sender::new(Some(Published::now(Arc::new(world(clusters)))));

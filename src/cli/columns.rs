@@ -1,26 +1,24 @@
 //! Which columns each kind has in a table.
 
-use api::Time;
 use serde_json::Value;
 
-use crate::table::age;
+use crate::view::{
+    Column, Look, age_of, column, full, join, number, object_name, percent, plain, text, wide,
+};
 
-pub(super) struct Column {
-    pub header: &'static str,
-    pub cell: fn(&Value, Time) -> String,
-}
-
-const fn column(header: &'static str, cell: fn(&Value, Time) -> String) -> Column {
-    Column { header, cell }
-}
-
-pub(super) fn of(plural: &str, with_namespace: bool) -> Vec<Column> {
+pub(crate) fn of(plural: &str, with_namespace: bool) -> Vec<Column> {
     let namespace = column("NAMESPACE", |o, _| text(&o["metadata"]["namespace"]));
     let name = column("NAME", |o, _| text(&o["metadata"]["name"]));
     let object_age = column("AGE", |o, now| age_of(&o["metadata"]["creationTimestamp"], now));
     let own = match plural {
+        "audit" => return audit(),
+        "events" => return events(),
         "findings" => return findings(),
+        "problems" => return problems(),
         "proxies" => return proxies(),
+        "revisions" => return revisions(),
+        "rollouts" => return rollouts(),
+        "services" => return services(),
         "sources" => return sources(),
         "gatewayclasses" => vec![
             column("CONTROLLER", |o, _| text(&o["spec"]["controllerName"])),
@@ -106,10 +104,6 @@ pub(super) fn of(plural: &str, with_namespace: bool) -> Vec<Column> {
             column("STATE", |o, _| text(&o["status"]["state"])),
             column("SERVICES", |o, _| o["status"]["services"].to_string()),
         ],
-        "services" => vec![
-            column("TYPE", |o, _| o["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned()),
-            column("PORTS", |o, _| ports(&o["spec"]["ports"], "appProtocol")),
-        ],
         "endpointslices" => vec![
             column("SERVICE", |o, _| text(&o["metadata"]["labels"]["kubernetes.io/service-name"])),
             column("PORTS", |o, _| ports(&o["ports"], "appProtocol")),
@@ -140,6 +134,10 @@ pub(super) fn of(plural: &str, with_namespace: bool) -> Vec<Column> {
     columns.push(name);
     columns.extend(own);
     columns.push(object_age);
+    columns.push(wide("LABELS", |o, _| {
+        let labels = o["metadata"]["labels"].as_object().into_iter().flatten();
+        labels.map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(",")
+    }));
     columns
 }
 
@@ -157,6 +155,127 @@ fn findings() -> Vec<Column> {
     ]
 }
 
+fn problems() -> Vec<Column> {
+    vec![
+        column("SEVERITY", |f, _| text(&f["severity"])),
+        column("CODE", |f, _| text(&f["code"])),
+        column("OBJECT", |f, _| object_name(&f["object"])),
+        column("POINTER", |f, _| text(&f["pointer"])),
+        column("SINCE", |f, now| age_of(&f["firstSeen"], now)),
+        column("PROXIES", |f, _| count(&f["proxies"])),
+        column("TEXT", |f, _| text(&f["text"])),
+        wide("HINT", |f, _| text(&f["hint"])),
+        wide("PLACE", |f, _| match f["file"].as_str() {
+            Some(file) => format!("{file}:{}:{}", f["line"], f["column"]),
+            None => text(&f["source"]),
+        }),
+    ]
+}
+
+pub(crate) fn revisions() -> Vec<Column> {
+    vec![
+        column("REVISION", |r, _| text(&r["id"]) + if r["current"] == true { "*" } else { "" }),
+        column("HASH", |r, _| text(&r["hash"])),
+        column("AGE", |r, now| age_of(&r["time"], now)),
+        column("AUTHOR", |r, _| text(&r["author"])),
+        column("VIA", |r, _| text(&r["via"])),
+        column("CHANGES", |r, _| {
+            let n = |field: &str| r["objects"][field].as_u64().unwrap_or(0);
+            format!("+{} ~{} -{}", n("added"), n("changed"), n("removed"))
+        }),
+        column("LIVE", |r, _| live(&r["live"])),
+        column("REFUSED", |r, _| {
+            let open = |r: &&Value| r["until"].is_null();
+            let refusals = r["refusals"].as_array().into_iter().flatten();
+            refusals.filter(open).count().to_string()
+        }),
+        column("PINNED", |r, _| if r["pinned"] == true { "yes" } else { "" }.to_owned()),
+        column("REASON", |r, _| match r["rollbackOf"].as_str() {
+            Some(old) => format!("as {old}; {}", text(&r["reason"])).trim_end_matches("; ").into(),
+            None => text(&r["reason"]),
+        }),
+        wide("PARENT", |r, _| text(&r["parent"])),
+        wide("ERRORS", |r, _| plain(&r["errors"])),
+    ]
+}
+
+/// `11/12`
+pub(crate) fn live(live: &Value) -> String {
+    if live.is_null() { String::new() } else { format!("{}/{}", live["live"], live["total"]) }
+}
+
+pub(crate) fn rollouts() -> Vec<Column> {
+    vec![
+        column("NAMESPACE", |r, _| text(&r["namespace"])),
+        column("NAME", |r, _| text(&r["name"])),
+        column("STATE", |r, _| text(&r["state"])),
+        column("STEP", |r, _| format!("{}/{}", r["step"].as_u64().unwrap_or(0) + 1, r["steps"])),
+        column("PROXIES", |r, _| format!("{}/{}", count(&r["proxies"]), r["total"])),
+        column("FROM", |r, _| text(&r["from"])),
+        column("TO", |r, _| text(&r["to"])),
+        column("AGE", |r, now| age_of(&r["started"], now)),
+        column("REASON", |r, _| text(&r["reason"])),
+        wide("GATES", |r, _| {
+            join(&r["gates"], |g| format!("{}:{}", text(&g["name"]), text(&g["state"])))
+        }),
+    ]
+}
+
+fn services() -> Vec<Column> {
+    vec![
+        column("NAMESPACE", |s, _| text(&s["namespace"])),
+        column("NAME", |s, _| text(&s["name"])),
+        column("SOURCES", |s, _| join(&s["sources"], text)),
+        column("STATE", |s, _| text(&s["state"])),
+        column("HEALTHY", |s, _| format!("{}/{}", s["healthy"], s["endpoints"])),
+        column("HELD", |s, _| plain(&s["held"])),
+        column("PORTS", |s, _| join(&s["ports"], plain)),
+        column("PROTOCOLS", |s, _| join(&s["protocols"], text)),
+        column("ROUTES", |s, _| match &s["routes"] {
+            // The page of one service names them.
+            Value::Array(all) => all.len().to_string(),
+            other => plain(other),
+        }),
+        column("RATE", |s, _| number(&s["rate"])),
+        column("ERRORS", |s, _| percent(&s["errors"])),
+        column("P99", |s, _| number(&s["p99"])),
+        wide("KIND", |s, _| text(&s["kind"])),
+        wide("HOSTS", |s, _| join(&s["hosts"], text)),
+        wide("CHANGED", |s, now| age_of(&s["changed"], now)),
+    ]
+}
+
+pub(crate) fn events() -> Vec<Column> {
+    vec![
+        column("AGE", |e, now| age_of(&e["at"], now)),
+        column("KIND", |e, _| text(&e["kind"])),
+        column("NAME", |e, _| full(e)),
+        column("WHAT", |e, _| text(&e["what"])),
+        column("TEXT", |e, _| text(&e["text"])),
+    ]
+}
+
+pub(crate) fn audit() -> Vec<Column> {
+    vec![
+        column("AGE", |a, now| age_of(&a["at"], now)),
+        column("SUBJECT", |a, _| text(&a["subject"])),
+        column("VIA", |a, _| text(&a["via"])),
+        column("CLIENT", |a, _| text(&a["client"])),
+        column("VERB", |a, _| text(&a["verb"])),
+        column("OBJECTS", |a, _| join(&a["objects"], text)),
+        column("RESULT", |a, _| match &a["code"] {
+            Value::Null => text(&a["outcome"]),
+            code => format!("{} {}", text(&a["outcome"]), text(code)),
+        }),
+        column("REVISION", |a, _| text(&a["revision"])),
+        column("REASON", |a, _| text(&a["reason"])),
+        wide("ADDRESS", |a, _| text(&a["address"])),
+        wide("PATH", |a, _| text(&a["path"])),
+        wide("CHANGES", |a, _| join(&a["changes"], text)),
+        wide("REQUEST-ID", |a, _| text(&a["requestId"])),
+    ]
+}
+
 fn proxies() -> Vec<Column> {
     vec![
         column("NAME", |p, _| text(&p["id"])),
@@ -166,6 +285,10 @@ fn proxies() -> Vec<Column> {
         column("ADDRESS", |p, _| text(&p["address"])),
         column("IN-STEP", |p, _| if p["inStep"] == true { "True" } else { "False" }.to_owned()),
         column("SINCE", |p, now| age_of(&p["connectedAt"], now)),
+        wide("REVISION", |p, _| text(&p["revision"])),
+        wide("HELD", |p, _| text(&p["heldRevision"])),
+        wide("PROTOCOL", |p, _| text(&p["protocol"])),
+        wide("ZONE", |p, _| text(&p["zone"])),
     ]
 }
 
@@ -182,12 +305,13 @@ fn sources() -> Vec<Column> {
 }
 
 /// `httproute.gateway.networking.k8s.io/orders`, as kubectl names objects; read models by what is unique of them.
-pub(super) fn full_name(plural: &str, item: &Value) -> String {
+pub(crate) fn full_name(plural: &str, item: &Value) -> String {
     let Some(kind) = item["kind"].as_str().filter(|_| item["metadata"].is_object()) else {
         return match plural {
-            "findings" => text(&item["code"]),
-            "proxies" => text(&item["id"]),
-            _ => text(&item["name"]),
+            "findings" | "problems" => text(&item["code"]),
+            "proxies" | "revisions" => text(&item["id"]),
+            "audit" | "events" => text(&item["at"]),
+            _ => full(item),
         };
     };
     let version = item["apiVersion"].as_str().unwrap_or_default();
@@ -196,7 +320,7 @@ pub(super) fn full_name(plural: &str, item: &Value) -> String {
 }
 
 /// What a policy or a scope is for: `Service/orders`, labels, or `*` for all of its namespace.
-fn reach(object: &Value, _: Time) -> String {
+fn reach(object: &Value, _: Look) -> String {
     let spec = &object["spec"];
     let targets = spec["targetRefs"].as_array().into_iter().flatten();
     let mut all: Vec<_> =
@@ -220,15 +344,6 @@ fn lane(lane: &Value) -> String {
         }
         _ => name,
     }
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-fn join(list: &Value, each: fn(&Value) -> String) -> String {
-    let all = list.as_array().map(Vec::as_slice).unwrap_or_default();
-    all.iter().map(each).collect::<Vec<_>>().join(",")
 }
 
 fn count(list: &Value) -> String {
@@ -261,19 +376,4 @@ fn of_parents(route: &Value, kind: &str) -> String {
         [one] => one.clone(),
         _ => "False".into(),
     }
-}
-
-fn object_name(object: &Value) -> String {
-    let (kind, ns, name) =
-        (text(&object["kind"]), text(&object["namespace"]), text(&object["name"]));
-    match (kind.is_empty(), ns.is_empty()) {
-        (true, _) => String::new(),
-        (false, true) => format!("{kind} {name}"),
-        (false, false) => format!("{kind} {ns}/{name}"),
-    }
-}
-
-fn age_of(time: &Value, now: Time) -> String {
-    let time = time.as_str().and_then(|t| t.parse::<Time>().ok());
-    time.map(|t| age(t.until(now))).unwrap_or_default()
 }

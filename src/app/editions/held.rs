@@ -1,0 +1,253 @@
+//! What the proxies of one group have, and where each is served from.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use catalog::Catalog;
+use snapshot::{ResourceType, Snapshot, Version};
+use tokio::sync::watch;
+
+/// The types by which it is told whether a proxy has a state: endpoints come and go all the time.
+const KINDS: [ResourceType; 4] =
+    [ResourceType::Cluster, ResourceType::Listener, ResourceType::Route, ResourceType::Secret];
+/// States of a group that are remembered, for proxies that are behind.
+const STATES: usize = 32;
+
+pub(crate) fn place(kind: ResourceType) -> Option<usize> {
+    KINDS.iter().position(|known| *known == kind)
+}
+
+/// The documents that a published state was made from. Catalogs share what is equal, so that an old one costs what has
+/// changed since.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// In order of time, over all groups.
+    pub(crate) number: u64,
+    catalog: RwLock<Catalog>,
+}
+
+impl State {
+    pub(crate) fn new(number: u64, catalog: Catalog) -> Arc<Self> {
+        Arc::new(Self { number, catalog: RwLock::new(catalog) })
+    }
+
+    pub(crate) fn catalog(&self) -> Catalog {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A later catalog made the same.
+    pub(crate) fn extend(&self, catalog: &Catalog) {
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog.clone();
+    }
+}
+
+type Versions = [Version; KINDS.len()];
+
+#[derive(Debug)]
+struct Record {
+    versions: Versions,
+    empty: [bool; KINDS.len()],
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// By what is served: the group's own name, or that of an edition. The newest last.
+    records: BTreeMap<Arc<str>, VecDeque<Record>>,
+    proxies: BTreeMap<Arc<str>, Proxy>,
+    /// Who is served an edition, be they connected or not.
+    seats: BTreeMap<Arc<str>, Arc<str>>,
+    /// Editions of which it is waited that their proxies take them.
+    searching: BTreeSet<Arc<str>>,
+    newest: Arc<str>,
+    moves: watch::Sender<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Proxy {
+    streams: BTreeSet<u64>,
+    held: [Option<Version>; KINDS.len()],
+    /// What it has taken in full last.
+    good: Option<Arc<State>>,
+    /// Of which edition that was.
+    good_of: Arc<str>,
+}
+
+impl Proxy {
+    pub(crate) fn is_connected(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
+    /// What it has taken in full, unless it has never taken anything of this type.
+    pub(crate) fn good_for(&self, kind: ResourceType) -> Option<&Arc<State>> {
+        let known = place(kind).is_none_or(|place| self.held[place].is_some());
+        self.good.as_ref().filter(|_| known)
+    }
+
+    /// Whether it has of this type what was published last.
+    pub(crate) fn has_taken_since(&self, last: Option<&Arc<State>>, kind: ResourceType) -> bool {
+        let taken = self.good_for(kind).zip(last);
+        taken.is_some_and(|(good, last)| good.number >= last.number)
+    }
+
+    fn has(&self, record: &Record) -> bool {
+        (0..KINDS.len()).all(|place| match self.held[place] {
+            Some(version) => version == record.versions[place],
+            // A certificate that nothing refers to is never asked for.
+            None => record.empty[place] || KINDS[place] == ResourceType::Secret,
+        })
+    }
+}
+
+impl Group {
+    pub(super) fn new(name: &Arc<str>) -> Self {
+        Self {
+            records: BTreeMap::new(),
+            proxies: BTreeMap::new(),
+            seats: BTreeMap::new(),
+            searching: BTreeSet::new(),
+            newest: name.clone(),
+            moves: watch::Sender::new(0),
+        }
+    }
+
+    pub(super) fn moves(&self) -> watch::Receiver<u64> {
+        self.moves.subscribe()
+    }
+
+    pub(super) fn place(&self, node: &str) -> Option<Arc<str>> {
+        self.seats.get(node).cloned()
+    }
+
+    pub(super) fn any_seated(&self) -> bool {
+        !self.seats.is_empty()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.proxies.is_empty()
+            && self.records.is_empty()
+            && self.seats.is_empty()
+            && self.moves.receiver_count() == 0
+    }
+
+    /// Returns whether somebody waits for the proxies of this edition.
+    pub(super) fn published(
+        &mut self,
+        entry: &Arc<str>,
+        snapshot: &Snapshot,
+        state: Arc<State>,
+    ) -> bool {
+        let versions = KINDS.map(|kind| snapshot.set(kind).version());
+        let empty = KINDS.map(|kind| snapshot.set(kind).is_empty());
+        let records = self.records.entry(entry.clone()).or_default();
+        if records.back().is_some_and(|last| last.versions == versions) {
+            records.pop_back();
+        }
+        if records.len() == STATES {
+            records.pop_front();
+        }
+        records.push_back(Record { versions, empty, state });
+        let nodes: Vec<_> = self.proxies.keys().cloned().collect();
+        for node in nodes {
+            self.look(&node);
+        }
+        self.searching.contains(entry)
+    }
+
+    pub(super) fn opened(&mut self, node: &str, stream: u64) {
+        let proxy = self.proxies.entry(node.into()).or_insert_with(|| Proxy {
+            streams: BTreeSet::new(),
+            held: [None; KINDS.len()],
+            good: None,
+            good_of: self.newest.clone(),
+        });
+        if proxy.streams.is_empty() {
+            // It may have begun anew.
+            proxy.held = [None; KINDS.len()];
+        }
+        proxy.streams.insert(stream);
+    }
+
+    pub(super) fn closed(&mut self, node: &str, stream: u64) {
+        let Some(proxy) = self.proxies.get_mut(node) else { return };
+        proxy.streams.remove(&stream);
+        if proxy.streams.is_empty() && !self.seats.contains_key(node) {
+            self.proxies.remove(node);
+        }
+    }
+
+    pub(super) fn acked(&mut self, node: &str, place: usize, version: Version) -> bool {
+        let Some(proxy) = self.proxies.get_mut(node) else { return false };
+        proxy.held[place] = Some(version);
+        self.look(node);
+        self.seats.get(node).is_some_and(|entry| self.searching.contains(entry))
+    }
+
+    /// Finds the state that the proxy has, of those that it is served.
+    fn look(&mut self, node: &str) {
+        let entry = self.seats.get(node).unwrap_or(&self.newest);
+        let Some(proxy) = self.proxies.get_mut(node) else { return };
+        let records = self.records.get(entry).into_iter().flatten().rev();
+        if let Some(record) = records.into_iter().find(|record| proxy.has(record)) {
+            proxy.good = Some(record.state.clone());
+            proxy.good_of = entry.clone();
+        }
+    }
+
+    pub(super) fn proxy(&self, node: &str) -> Option<&Proxy> {
+        self.proxies.get(node)
+    }
+
+    /// The last state that was published of the newest, or of an edition.
+    pub(super) fn last(&self, entry: &str) -> Option<&Arc<State>> {
+        self.records.get(entry)?.back().map(|record| &record.state)
+    }
+
+    /// From now on, this proxy is served this edition, or the newest.
+    pub(super) fn seat(&mut self, node: &Arc<str>, entry: Option<&Arc<str>>) {
+        match entry {
+            Some(entry) => drop(self.seats.insert(node.clone(), entry.clone())),
+            None => {
+                self.seats.remove(node);
+                if self.proxies.get(node).is_some_and(|proxy| !proxy.is_connected()) {
+                    self.proxies.remove(node);
+                }
+            }
+        }
+        self.look(node);
+    }
+
+    pub(super) fn wake(&self) {
+        self.moves.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn search(&mut self, entry: &Arc<str>, searching: bool) {
+        if searching {
+            self.searching.insert(entry.clone());
+        } else {
+            self.searching.remove(entry);
+        }
+    }
+
+    pub(super) fn forget(&mut self, entry: &str) {
+        self.records.remove(entry);
+        self.searching.remove(entry);
+    }
+
+    /// Whether each of these that is connected has this state, or a later one of the same edition.
+    pub(super) fn all_have<'a>(
+        &self,
+        nodes: impl IntoIterator<Item = &'a Arc<str>>,
+        entry: &Arc<str>,
+        number: u64,
+    ) -> bool {
+        let mut any = false;
+        let all = nodes.into_iter().filter_map(|node| self.proxies.get(node)).all(|proxy| {
+            let connected = proxy.is_connected();
+            any |= connected;
+            let good = proxy.good.as_ref().filter(|_| proxy.good_of == *entry);
+            !connected || good.is_some_and(|good| good.number >= number)
+        });
+        all && any
+    }
+}

@@ -1,0 +1,514 @@
+//! Makes of refusals what the proxies that refused are served meanwhile. Owned by the pipeline: one step after the other.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use catalog::{Catalog, Key};
+use compile::{Compiler, GroupKey};
+use model::{Code, Finding, Object, ObjectKey, ObjectRef, Severity, codes};
+use serve::Published;
+use snapshot::{Reports, ResourceType};
+
+use super::edition::Forms;
+use super::forms;
+use super::mark::Mark;
+use super::search::Search;
+use super::{Edition, Editions, Refused, State};
+use crate::groups::{Groups, group_name};
+
+/// Refusals that are over and remembered.
+const MOST_PAST: usize = 100;
+/// Of a proxy's words, in findings and conditions.
+const MOST_TEXT: usize = 600;
+/// Proxies that a text names.
+const MOST_NAMES: usize = 3;
+
+pub(crate) struct Keeper {
+    editions: Arc<Editions>,
+    groups: Arc<Groups>,
+    reports: Reports,
+    /// By group and build: proxies of one build refuse the same.
+    cases: BTreeMap<(Arc<str>, Arc<str>), Case>,
+    /// Refusals that no document is known for, by group, node and type.
+    unexplained: BTreeMap<(Arc<str>, Arc<str>, ResourceType), Refused>,
+    past: VecDeque<api::history::Refusal>,
+    /// Editions that are over, and that streams may still be on their way from.
+    leaving: Vec<Arc<str>>,
+    names: u64,
+    numbers: u64,
+    /// The newest, as of the step before.
+    before: Catalog,
+}
+
+/// What proxies of one build and group refused.
+struct Case {
+    edition: Edition,
+    search: Search,
+    held: BTreeMap<ObjectKey, Held>,
+    members: BTreeSet<Arc<str>>,
+    /// Of the state that was published last.
+    number: u64,
+}
+
+struct Held {
+    /// What those proxies have taken before.
+    form: Option<Object>,
+    refused: Option<Object>,
+    at: SystemTime,
+    kind: ResourceType,
+    text: String,
+    pointer: String,
+    generation: u64,
+    proxies: BTreeSet<Arc<str>>,
+}
+
+/// What one step changed, for those who tell it.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) findings: Vec<Finding>,
+    /// Of each document that is held back, what its status is to say.
+    pub(crate) marks: BTreeMap<ObjectKey, Mark>,
+}
+
+impl Keeper {
+    pub(crate) fn new(editions: Arc<Editions>, groups: Arc<Groups>, reports: Reports) -> Self {
+        Self {
+            editions,
+            groups,
+            reports,
+            cases: BTreeMap::new(),
+            unexplained: BTreeMap::new(),
+            past: VecDeque::new(),
+            leaving: Vec::new(),
+            names: 0,
+            numbers: 0,
+            before: Catalog::default(),
+        }
+    }
+
+    /// Whether a step would have nothing to do but what new documents bring.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.cases.is_empty() && self.unexplained.is_empty() && self.leaving.is_empty()
+    }
+
+    /// The state under which a group's newest snapshot is published.
+    pub(crate) fn state(&mut self, group: &Arc<str>, catalog: &Catalog) -> Arc<State> {
+        if let Some(known) = self.editions.groups.get(group)
+            && let Some(last) = known.last(group)
+        {
+            last.extend(&self.before);
+        }
+        self.numbers += 1;
+        State::new(self.numbers, catalog.clone())
+    }
+
+    /// After the newest was published, made from `newest`, in which these keys changed. `None` where nothing is to be told
+    /// anew.
+    pub(crate) fn step(
+        &mut self,
+        newest: &Catalog,
+        changed: &[Key],
+        removed: &[Arc<str>],
+        compiler: &Compiler,
+        at: Instant,
+    ) -> Option<Outcome> {
+        let refusals = self.editions.take();
+        self.before = newest.clone();
+        if self.is_idle() && refusals.is_empty() {
+            return None;
+        }
+        self.leave();
+        for name in removed {
+            let gone: Vec<_> =
+                self.cases.keys().filter(|(group, _)| group == name).cloned().collect();
+            gone.iter().for_each(|key| self.close(key));
+        }
+        self.mended(newest, changed);
+        for refused in refusals {
+            self.blame(refused, newest, compiler);
+        }
+        let keys: Vec<_> = self.cases.keys().cloned().collect();
+        for key in &keys {
+            if let Some(mut case) = self.cases.remove(key) {
+                self.run(&mut case, newest, changed, at);
+                self.cases.insert(key.clone(), case);
+            }
+        }
+        self.explained();
+        let outcome = self.tell(newest);
+        Some(outcome)
+    }
+
+    /// What was edited since is served as it is again, to everybody.
+    fn mended(&mut self, newest: &Catalog, changed: &[Key]) {
+        let changed: BTreeSet<&ObjectKey> = changed
+            .iter()
+            .filter_map(|key| match key {
+                Key::Object(key) => Some(key),
+                _ => None,
+            })
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        let mut over = Vec::new();
+        for (key, case) in &mut self.cases {
+            let mended: Vec<_> = case
+                .held
+                .iter()
+                .filter(|(doc, _)| changed.contains(doc))
+                .filter(|(doc, held)| !forms::same(newest.get(doc), held.refused.as_ref()))
+                .map(|(doc, _)| doc.clone())
+                .collect();
+            for doc in mended {
+                case.search.forget(&doc);
+                if let Some(held) = case.held.remove(&doc) {
+                    remember(&mut self.past, &doc, &held);
+                }
+            }
+            if case.held.is_empty() {
+                over.push(key.clone());
+            }
+        }
+        over.iter().for_each(|key| self.close(key));
+        // What nobody could name may be mended too: whoever still refuses says so again.
+        self.unexplained.clear();
+    }
+
+    /// Everybody is served the newest again.
+    fn close(&mut self, key: &(Arc<str>, Arc<str>)) {
+        let Some(case) = self.cases.remove(key) else { return };
+        for (doc, held) in &case.held {
+            remember(&mut self.past, doc, held);
+        }
+        if let Some(mut group) = self.editions.groups.get_mut(&key.0) {
+            for node in &case.members {
+                group.seat(node, None);
+            }
+            group.forget(&case.edition.name);
+            group.wake();
+        }
+        tracing::info!(group = %key.0, edition = %case.edition.name, "its proxies are served the newest again");
+        self.leaving.push(case.edition.name);
+    }
+
+    fn leave(&mut self) {
+        let groups = &self.groups;
+        self.leaving.retain(|name| !groups.remove_edition(name));
+    }
+
+    /// Finds the documents that a refusal is about, and holds them back for the proxy that refused.
+    fn blame(&mut self, refused: Refused, newest: &Catalog, compiler: &Compiler) {
+        let Refused { group: name, node, build, kind, .. } = &refused;
+        let Some((entry, new, good)) = self.look(&refused) else { return };
+        let key = (name.clone(), build.clone());
+        let known = self.cases.get(&key);
+        let seated = known.is_some_and(|case| case.edition.name == entry);
+        let is_guilty = |doc: &&ObjectKey| known.is_some_and(|case| case.search.is_guilty(doc));
+        let again: Vec<_> = new.iter().filter(is_guilty).cloned().collect();
+        // Others of its build have refused this before it: what it is about is known.
+        let docs = if !seated && !again.is_empty() {
+            again
+        } else {
+            let new = new
+                .iter()
+                .filter(|doc| !known.is_some_and(|case| case.search.holds(doc)))
+                .filter(|doc| {
+                    let form = good.as_ref().and_then(|good| good.get(doc));
+                    form.is_some() || forms::can_be_missing(doc.kind)
+                })
+                .cloned()
+                .collect();
+            // Of a proxy that came with what it has, it is not known what that was made from: only what it names itself can
+            // be taken from it.
+            let quoted = good.is_none() && refused.brought;
+            forms::suspects(&refused, &new, newest, quoted)
+        };
+        if docs.is_empty() {
+            let key = (name.clone(), node.clone(), *kind);
+            self.unexplained.insert(key, refused);
+            return;
+        }
+        let case = match self.cases.remove(&key) {
+            Some(case) => case,
+            None => {
+                let groups = compiler.groups();
+                let Some(of) = groups.into_iter().find(|of| group_name(of) == *name) else {
+                    return;
+                };
+                self.case(name, of, compiler)
+            }
+        };
+        let case = self.cases.entry(key).or_insert(case);
+        for doc in &docs {
+            let held = case.held.entry(doc.clone()).or_insert_with(|| Held {
+                form: good.as_ref().and_then(|good| good.get(doc)).cloned(),
+                refused: newest.get(doc).cloned(),
+                at: refused.at,
+                kind: *kind,
+                text: refused.text.clone(),
+                pointer: forms::pointer(&refused, doc),
+                generation: newest.generation,
+                proxies: BTreeSet::new(),
+            });
+            held.proxies.insert(node.clone());
+        }
+        case.search.refused(docs);
+        case.members.insert(node.clone());
+        if !seated && let Some(mut group) = self.editions.groups.get_mut(name) {
+            group.seat(node, Some(&case.edition.name));
+        }
+    }
+
+    fn case(&mut self, name: &Arc<str>, of: GroupKey, compiler: &Compiler) -> Case {
+        self.names += 1;
+        let edition: Arc<str> = format!("{name}@{}", self.names).into();
+        tracing::info!(group = %name, %edition, "proxies that refused something are served this meanwhile");
+        Case {
+            edition: Edition::new(
+                edition,
+                name.clone(),
+                of.clone(),
+                compiler.beside(&of),
+                self.reports,
+            ),
+            search: Search::default(),
+            held: BTreeMap::new(),
+            members: BTreeSet::new(),
+            number: 0,
+        }
+    }
+
+    /// What the proxy is served, which documents of that are new to it, and what it has taken before. `None` where it
+    /// refused what it is not served any more.
+    fn look(&self, refused: &Refused) -> Option<(Arc<str>, BTreeSet<ObjectKey>, Option<Catalog>)> {
+        let group = self.editions.groups.get(&refused.group)?;
+        let proxy = group.proxy(&refused.node)?;
+        let entry = group.place(&refused.node).unwrap_or_else(|| refused.group.clone());
+        let state = group.last(&entry)?.catalog();
+        let good = proxy.good_for(refused.kind).map(|good| good.catalog());
+        drop(group);
+        let current = self.groups.current(&entry)?;
+        let current = |after: &snapshot::Resource| {
+            let now = current.snapshot.get(after.kind(), after.name());
+            now.is_some_and(|now| now.version() == after.version())
+        };
+        if !refused.refused.iter().any(|(_, after)| current(after)) {
+            return None;
+        }
+        let new = match &good {
+            Some(good) => state.changed_since(good),
+            None => state.changed_since(&Catalog::default()),
+        };
+        let new = new.into_iter().filter(|doc| forms::may_be_held(doc.kind)).collect();
+        Some((entry, new, good))
+    }
+
+    /// Brings an edition in step, and lets in again what may be innocent.
+    fn run(&mut self, case: &mut Case, newest: &Catalog, changed: &[Key], at: Instant) {
+        let mut changed = changed;
+        loop {
+            let served = |doc: &ObjectKey| case.search.holds(doc);
+            let forms: Forms = case
+                .held
+                .iter()
+                .filter(|(doc, _)| served(doc))
+                .map(|(doc, held)| (doc.clone(), held.form.clone()))
+                .collect();
+            let (catalog, snapshot) = case.edition.update(newest, changed, forms);
+            changed = &[];
+            let (group, name) = (case.edition.group.clone(), case.edition.name.clone());
+            if let Some(snapshot) = snapshot {
+                self.numbers += 1;
+                case.number = self.numbers;
+                let state = State::new(case.number, catalog);
+                let published = Published { snapshot: Arc::new(snapshot), at };
+                self.groups.publish_edition(&name, &group, published, state);
+            }
+            let Some(mut known) = self.editions.groups.get_mut(&group) else { return };
+            known.search(&name, case.search.is_open());
+            known.wake();
+            if !known.all_have(&case.members, &name, case.number) {
+                return;
+            }
+            drop(known);
+            case.search.taken();
+            let more = case.search.advance();
+            let known = |doc: &ObjectKey| case.search.knows(doc);
+            case.held.retain(|doc, _| known(doc));
+            if !more {
+                if let Some(mut group) = self.editions.groups.get_mut(&group) {
+                    group.search(&name, false);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Forgets the refusals of proxies that have taken something later, or are gone.
+    fn explained(&mut self) {
+        let editions = &self.editions;
+        self.unexplained.retain(|(name, node, _), refused| {
+            let Some(group) = editions.groups.get(name) else { return false };
+            group.proxy(node).is_some_and(|proxy| {
+                proxy.is_connected() && !proxy.has_taken_since(group.last(name), refused.kind)
+            })
+        });
+    }
+
+    fn tell(&self, newest: &Catalog) -> Outcome {
+        let mut by_document: BTreeMap<&ObjectKey, Vec<(&(Arc<str>, Arc<str>), &Case, &Held)>> =
+            BTreeMap::new();
+        for (key, case) in &self.cases {
+            for (doc, held) in &case.held {
+                by_document.entry(doc).or_default().push((key, case, held));
+            }
+        }
+        let mut outcome = Outcome::default();
+        let mut refusals = Vec::new();
+        for (doc, all) in by_document {
+            let mut words = Vec::new();
+            let mut earlier = true;
+            for ((_, build), case, held) in &all {
+                let by = names(&held.proxies);
+                let guilty = case.search.is_guilty(doc);
+                earlier &= held.form.is_some();
+                let said = cut(&held.text);
+                let text = match guilty {
+                    true => format!("{by} (Envoy {build}) refused {}: {said}", held.kind.short()),
+                    false => format!(
+                        "held back for {by} (Envoy {build}), while it is sought what was refused: {said}"
+                    ),
+                };
+                let code = match guilty {
+                    true => codes::PROXY_REFUSED,
+                    false => codes::PROXY_HELD_BACK,
+                };
+                let severity = if guilty { Severity::Error } else { Severity::Warning };
+                let hint = match held.form {
+                    Some(_) => {
+                        "they are served its last good form, and everything else as it is; mend it, and they get it by themselves"
+                    }
+                    None => {
+                        "they are served everything else; mend it, and they get it by themselves"
+                    }
+                };
+                outcome.findings.push(finding(
+                    newest,
+                    doc,
+                    &held.pointer,
+                    code,
+                    severity,
+                    &text,
+                    hint,
+                ));
+                if guilty {
+                    words.push(text);
+                }
+                refusals.push(refusal(doc, held, None));
+            }
+            if !words.is_empty() {
+                let mark = Mark { earlier, text: words.join("; ") };
+                outcome.marks.insert(doc.clone(), mark);
+            }
+        }
+        for ((group, node, kind), refused) in &self.unexplained {
+            let text = format!("{node} refused {}: {}", kind.short(), cut(&refused.text));
+            let hint =
+                "it keeps what it had of this type; nothing names the document that it is about";
+            let gateway = group.strip_prefix("gateway/").and_then(|name| name.split_once('/'));
+            let at = gateway.map(|(ns, name)| ObjectKey::new(model::Kind::Gateway, ns, name));
+            let finding = match at {
+                Some(key) => finding(
+                    newest,
+                    &key,
+                    "",
+                    codes::PROXY_REFUSED_UNKNOWN,
+                    Severity::Error,
+                    &text,
+                    hint,
+                ),
+                None => Finding {
+                    at: ObjectRef {
+                        source: group.clone(),
+                        object: None,
+                        pointer: "".into(),
+                        location: None,
+                    },
+                    code: codes::PROXY_REFUSED_UNKNOWN,
+                    severity: Severity::Error,
+                    text,
+                    hint: hint.into(),
+                },
+            };
+            outcome.findings.push(finding);
+        }
+        refusals.sort_by(|a, b| b.at.cmp(&a.at));
+        refusals.extend(self.past.iter().cloned());
+        let refusals: Arc<[_]> = refusals.into();
+        self.editions.refusals.send_if_modified(|told| {
+            let differs = *told != refusals;
+            *told = refusals;
+            differs
+        });
+        outcome
+    }
+}
+
+fn remember(past: &mut VecDeque<api::history::Refusal>, doc: &ObjectKey, held: &Held) {
+    past.push_front(refusal(doc, held, Some(SystemTime::now())));
+    past.truncate(MOST_PAST);
+}
+
+fn refusal(doc: &ObjectKey, held: &Held, until: Option<SystemTime>) -> api::history::Refusal {
+    let pointer =
+        if held.pointer.is_empty() { String::new() } else { format!(" {}", held.pointer) };
+    api::history::Refusal {
+        at: held.at.into(),
+        until: until.map(Into::into),
+        kind: held.kind.short().into(),
+        text: held.text.clone(),
+        origins: vec![format!("{doc}{pointer}")],
+        proxies: held.proxies.iter().map(ToString::to_string).collect(),
+        revision: held.generation.to_string(),
+        serving: if held.form.is_some() { "the last good form" } else { "nothing" }.into(),
+    }
+}
+
+fn finding(
+    newest: &Catalog,
+    doc: &ObjectKey,
+    pointer: &str,
+    code: Code,
+    severity: Severity,
+    text: &str,
+    hint: &str,
+) -> Finding {
+    let at = match newest.get(doc) {
+        Some(object) => object.meta().at(pointer),
+        None => ObjectRef {
+            source: "".into(),
+            object: Some(doc.clone()),
+            pointer: pointer.into(),
+            location: None,
+        },
+    };
+    Finding { at, code, severity, text: text.into(), hint: hint.into() }
+}
+
+fn names(proxies: &BTreeSet<Arc<str>>) -> String {
+    let first: Vec<&str> = proxies.iter().take(MOST_NAMES).map(|name| &**name).collect();
+    match proxies.len() - first.len() {
+        0 => format!("proxy {}", first.join(", ")),
+        more => format!("proxies {} and {more} more", first.join(", ")),
+    }
+}
+
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(MOST_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
