@@ -123,6 +123,15 @@ impl<'a> Reader<'a> {
         if let Some(tls) = &tls {
             self.tls(tls, &fqdn, tcp.is_some(), &mut site, report);
         }
+        // Who was asked before must not become nobody.
+        let asked = ["authorization", "jwtProviders"]
+            .map(|field| root["spec"]["virtualhost"].get(field).is_some());
+        let shows = !root["spec"]["virtualhost"]["tls"]["clientValidation"].is_null();
+        if asked.contains(&true) || shows {
+            site.head.parents.clear();
+            site.plain = None;
+            report.changed("/spec/virtualhost", "who may call is not imported: its routes have no parentRefs until somebody has said it");
+        }
         host.refuse(
             &[
                 ("authorization", "authorization services are written as an AccessPolicy; this is not imported"),
@@ -271,7 +280,10 @@ impl<'a> Reader<'a> {
                 self.out.push(output::access(&head, &target, action, &blocks));
             }
             match &site.plain {
-                Some(_) if plain => insecure.push(rule.clone()),
+                Some(_) if plain => {
+                    report.mapped(&format!("{}/permitInsecure", part.pointer), "for HTTP, too");
+                    insecure.push(rule.clone());
+                }
                 None if plain => report
                     .mapped(&format!("{}/permitInsecure", part.pointer), "there is no TLS anyway"),
                 _ => {}

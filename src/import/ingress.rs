@@ -29,6 +29,8 @@ struct Site {
     gateway: Value,
     secret: Option<String>,
     redirect: bool,
+    /// Not served, as nobody knows who may call.
+    locked: bool,
     access: Vec<(&'static str, Vec<String>)>,
     rules: Vec<Made>,
 }
@@ -118,6 +120,10 @@ impl Reader<'_> {
             parents: vec![gateway.clone()],
             hosts: Vec::new(),
         };
+        let locked = annotations.locked();
+        if locked {
+            report.changed("/metadata/annotations", "who may call is not imported: its routes have no parentRefs until somebody has said it");
+        }
         let several = rules
             .iter()
             .filter_map(|rule| rule.value["host"].as_str())
@@ -145,6 +151,7 @@ impl Reader<'_> {
                 gateway: gateway.clone(),
                 redirect: policy.to_https && (secret.is_some() || policy.force_https),
                 secret,
+                locked,
                 access: policy.access.clone(),
                 rules: Vec::new(),
             };
@@ -167,19 +174,20 @@ impl Reader<'_> {
             let backend = self.backend(&part, report);
             let path = json!({"type": "PathPrefix", "value": "/"});
             let rule = policy.rule(&path, backend, &part.pointer, report);
+            let made = rule.map(|rule| Made { path, rule, before: Vec::new() });
             let head = if rules.is_empty() {
                 head
             } else {
                 head.named(format!("{}-default", self.name.1))
             };
-            let made = Made { path, rule, before: Vec::new() };
             let site = Site {
                 head,
                 gateway,
                 secret: None,
                 redirect: false,
+                locked,
                 access: policy.access.clone(),
-                rules: vec![made],
+                rules: made.into_iter().collect(),
             };
             self.sites.insert((self.name.clone(), "*".into()), site);
         }
@@ -218,7 +226,7 @@ impl Reader<'_> {
         fields.finish(report);
         let path = policy.path(kind, text, &part.pointer, report);
         let backend = backend.and_then(|part| self.backend(&part, report));
-        let rule = policy.rule(&path, backend, &part.pointer, report);
+        let rule = policy.rule(&path, backend, &part.pointer, report)?;
         Some(Made { path, rule, before: Vec::new() })
     }
 
@@ -300,7 +308,7 @@ impl Reader<'_> {
 }
 
 fn write(site: Site, out: &mut Vec<Value>) {
-    let Site { mut head, gateway, secret, redirect, access, rules } = site;
+    let Site { mut head, gateway, secret, redirect, locked, access, rules } = site;
     let host = head.hosts.first().cloned();
     let rules: Vec<_> =
         rules.into_iter().flat_map(|one| one.before.into_iter().chain([one.rule])).collect();
@@ -320,6 +328,9 @@ fn write(site: Site, out: &mut Vec<Value>) {
         } else {
             head.parents = vec![plain, secure];
         }
+    }
+    if locked {
+        head.parents.clear();
     }
     for route in head.routes(&rules) {
         let name = route["metadata"]["name"].as_str().unwrap_or_default().to_string();

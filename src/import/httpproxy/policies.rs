@@ -59,18 +59,21 @@ pub(super) fn route(
     if let Some(part) = fields.take("pathRewritePolicy") {
         filters.extend(rewrite(&part, prefix, report));
     }
+    // Who was asked before must not become nobody.
+    let mut asked = false;
+    for field in ["authPolicy", "jwtVerificationPolicy"] {
+        let Some(part) = fields.take(field) else { continue };
+        if part.value["disabled"] == true {
+            report.mapped(&part.pointer, "nobody is asked anyway");
+            continue;
+        }
+        report.refused(&part.pointer, "who may call is written in an AccessPolicy, and is not imported: the whole route is left out");
+        asked = true;
+    }
     let redirect = fields.take("requestRedirectPolicy");
     let direct = fields.take("directResponsePolicy");
     fields.refuse(
         &[
-            (
-                "authPolicy",
-                "authorization services are written as an AccessPolicy; this is not imported",
-            ),
-            (
-                "jwtVerificationPolicy",
-                "JWTs are asked for by an AccessPolicy; this is not imported",
-            ),
             ("rateLimitPolicy", "there are no rate limits yet"),
             ("healthCheckPolicy", "there are no active health checks yet"),
             ("cookieRewritePolicies", "cookies of responses are not rewritten"),
@@ -83,6 +86,9 @@ pub(super) fn route(
         report.refused(&part.pointer, "the whole route is left out: a condition cannot be kept");
         return None;
     };
+    if asked {
+        return None;
+    }
     if let Some(direct) = direct {
         report.refused(
             &direct.pointer,

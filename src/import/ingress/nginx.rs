@@ -64,6 +64,11 @@ impl<'a> Annotations<'a> {
         self.take(name).map(|text| text == "true")
     }
 
+    /// Whether somebody is asked who may call.
+    pub(super) fn locked(&self) -> bool {
+        ["auth-secret", "auth-tls-secret", "auth-url"].iter().any(|name| self.left.contains(name))
+    }
+
     /// Those of nobody whom we know.
     pub(super) fn others(&self) -> Map<String, Value> {
         let kept = self
@@ -117,7 +122,8 @@ pub(super) fn policy(all: &mut Annotations<'_>, tls: bool, report: &mut Report) 
             Some(false) => "HTTP is served too",
             _ => "requests by HTTP are redirected with 308, where there is TLS",
         };
-        report.mapped(&pointer("ssl-redirect"), text);
+        let at = if to_https.is_some() { pointer("ssl-redirect") } else { "/spec/tls".into() };
+        report.mapped(&at, text);
     }
     if force {
         report.changed(
@@ -355,11 +361,11 @@ impl Policy {
         backend: Option<Value>,
         at: &str,
         report: &mut Report,
-    ) -> Value {
+    ) -> Option<Value> {
         let mut out = json!({"matches": [{"path": path}]});
         if let Some(to) = &self.redirect {
             out["filters"] = json!([{"type": "RequestRedirect", "requestRedirect": to}]);
-            return out;
+            return Some(out);
         }
         let mut filters = self.filters.clone();
         if let Some(target) = &self.rewrite {
@@ -367,27 +373,24 @@ impl Policy {
                 Some(new) if path["type"] == "PathPrefix" => {
                     let new = if new.len() > 1 { new.trim_end_matches('/') } else { new };
                     report.mapped(&pointer("rewrite-target"), "the prefix is replaced");
-                    Some(json!({"type": "ReplacePrefixMatch", "replacePrefixMatch": new}))
+                    json!({"type": "ReplacePrefixMatch", "replacePrefixMatch": new})
                 }
                 _ if target.contains('$') => {
-                    report.refused(
-                        at,
-                        format!(
-                            "rewrite-target {target}: groups of a pattern cannot be put into a path"
-                        ),
+                    let text = format!(
+                        "rewrite-target {target}: groups of a pattern cannot be put into a path; the whole path is left out"
                     );
-                    None
+                    report.refused(at, text);
+                    return None;
                 }
                 _ => {
                     report.mapped(&pointer("rewrite-target"), "the whole path is replaced");
-                    Some(json!({"type": "ReplaceFullPath", "replaceFullPath": target}))
+                    json!({"type": "ReplaceFullPath", "replaceFullPath": target})
                 }
             };
-            if let Some(modifier) = modifier {
-                match filters.iter_mut().find(|filter| filter["type"] == "URLRewrite") {
-                    Some(filter) => filter["urlRewrite"]["path"] = modifier,
-                    None => filters
-                        .push(json!({"type": "URLRewrite", "urlRewrite": {"path": modifier}})),
+            match filters.iter_mut().find(|filter| filter["type"] == "URLRewrite") {
+                Some(filter) => filter["urlRewrite"]["path"] = modifier,
+                None => {
+                    filters.push(json!({"type": "URLRewrite", "urlRewrite": {"path": modifier}}))
                 }
             }
         }
@@ -406,6 +409,6 @@ impl Policy {
         if let Some(backend) = backend {
             out["backendRefs"] = json!([backend]);
         }
-        out
+        Some(out)
     }
 }
