@@ -13,6 +13,7 @@ mod ask;
 pub mod auth;
 mod caller;
 pub mod change;
+mod console;
 mod documents;
 mod finding;
 mod format;
@@ -23,11 +24,13 @@ mod live;
 mod openapi;
 mod ops;
 pub mod problem;
+mod problems;
 mod read;
 mod registries;
 mod revisions;
 pub mod rollout;
 mod router;
+mod schemas;
 mod server;
 pub mod services;
 #[cfg(test)]
@@ -35,6 +38,7 @@ mod tests;
 mod time;
 pub mod traffic;
 mod traffic_paths;
+pub mod watch;
 pub mod why;
 mod writes;
 
@@ -43,11 +47,13 @@ pub use finding::{FindingView, ObjectName};
 pub use identity::{IdentityView, RootView};
 pub use live::find_type;
 pub use problem::{CODES, Problem};
+pub use problems::{EventView, ProblemView};
 pub use read::{
     Check, Freshness, Nack, Proxy, ProxyType, Read, Readiness, Source, Summary, TypeState,
     TypeView, XdsResource,
 };
 pub use registries::{RegistryEvent, RegistryInstance, RegistryProbe, RegistryService};
 pub use router::{Parts, document, router};
+pub use schemas::BODY_FILE;
 pub use server::{Error, Options, Server};
 pub use time::Time;

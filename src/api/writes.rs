@@ -150,7 +150,8 @@ async fn put_namespaced(
     request: Request,
 ) -> Result<Response, Problem> {
     let kind = kind(&plural, true)?;
-    put(&app, &caller, kind, &NamespacedName::new(&namespace, &name), checked(query)?, request).await
+    put(&app, &caller, kind, &NamespacedName::new(&namespace, &name), checked(query)?, request)
+        .await
 }
 
 /// Makes or replaces a document without a namespace.
@@ -281,7 +282,8 @@ async fn delete(
 
 async fn run(app: &App, caller: &Caller, change: Change) -> Result<Response, Problem> {
     let changes = app.changes.as_ref();
-    let changes = changes.ok_or_else(|| Problem::new(UNAVAILABLE, "nothing can be written here"))?;
+    let changes =
+        changes.ok_or_else(|| Problem::new(UNAVAILABLE, "nothing can be written here"))?;
     let single = change.edits.len() == 1;
     let report = changes.apply(caller, change).await?;
     let made = single
@@ -311,8 +313,11 @@ fn precondition(headers: &HeaderMap, dry_run: bool) -> Result<Precondition, Prob
     match text(header::IF_NONE_MATCH).map(str::trim) {
         Some("*") => Ok(Precondition::Absent),
         None if dry_run => Ok(Precondition::None),
-        _ => Err(Problem::new(PRECONDITION_REQUIRED, "the request says not which version it means")
-            .hint("send If-Match with the ETag that was read, or If-None-Match: * for a new object")),
+        _ => Err(Problem::new(
+            PRECONDITION_REQUIRED,
+            "the request says not which version it means",
+        )
+        .hint("send If-Match with the ETag that was read, or If-None-Match: * for a new object")),
     }
 }
 
@@ -341,8 +346,8 @@ async fn body(request: Request) -> Result<(HeaderMap, String), Problem> {
     let (parts, body) = request.into_parts();
     let large = || Problem::new(BODY, "the body is larger than 4 MiB").hint("send less at once");
     let bytes: Bytes = to_bytes(body, LARGEST_BODY).await.map_err(|_| large())?;
-    let text = String::from_utf8(bytes.into())
-        .map_err(|_| Problem::new(BODY, "the body is not UTF-8"))?;
+    let text =
+        String::from_utf8(bytes.into()).map_err(|_| Problem::new(BODY, "the body is not UTF-8"))?;
     Ok((parts.headers, text))
 }
 

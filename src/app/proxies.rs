@@ -16,6 +16,7 @@ use crate::editions::Editions;
 use crate::groups::Groups;
 use crate::history::Current;
 use crate::lag::Lag;
+use crate::news::News;
 use crate::pipeline::World;
 use crate::programmed::Programmed;
 
@@ -56,6 +57,7 @@ pub(crate) struct Proxies {
     said: watch::Sender<()>,
     /// The revision that is served.
     revision: watch::Receiver<Option<Current>>,
+    news: News,
 }
 
 impl Proxies {
@@ -77,7 +79,13 @@ impl Proxies {
             secrets: watch::Sender::new(()),
             said: watch::Sender::new(()),
             revision,
+            news: News::default(),
         }
+    }
+
+    /// Tells what happens here.
+    pub(crate) fn telling(self, news: News) -> Self {
+        Self { news, ..self }
     }
 
     pub(crate) fn list(&self) -> Vec<Proxy> {
@@ -275,14 +283,16 @@ impl Proxies {
 
     /// The client has this version of a type.
     fn holds(&self, client: &Client, kind: ResourceType, version: Version) {
+        let mut mended = false;
         let group = self.with(client, kind, |state, newest| {
             state.acked = Some(version);
             // On an edition it has all but what it refused: that stays to be seen until it is over.
             if newest {
-                state.nack = None;
+                mended = state.nack.take().is_some();
             }
         });
         if let Some(group) = group {
+            self.news.proxy(&client.node.id, &group, mended);
             self.programmed.acked(&group, &client.node.id, kind, version);
             self.editions.acked(&group, &client.node.id, kind, version);
         }
@@ -353,6 +363,9 @@ impl Observer for Proxies {
         };
         self.streams.insert(client.stream, Mutex::new(stream));
         self.programmed.opened(&group, &client.node.id, client.stream);
+        self.news.proxy(&client.node.id, &group, false);
+        let text = format!("{} {}", client.form.name(), client.node.version);
+        self.news.event(&client.node.id, &group, "connected", text);
         self.editions.opened(&group, client);
     }
 
@@ -364,6 +377,7 @@ impl Observer for Proxies {
             // Mended. Who still refuses says so again.
             stream.types.values_mut().for_each(|state| state.nack = None);
         }
+        self.news.proxy(&client.node.id, &stream.group, true);
     }
 
     fn subscribed(&self, client: &Arc<Client>, kind: ResourceType, wildcard: bool, names: usize) {
@@ -374,7 +388,10 @@ impl Observer for Proxies {
     }
 
     fn sent(&self, client: &Arc<Client>, sent: &Sent) {
-        self.with(client, sent.kind, |state, _| state.sent = Some(sent.version));
+        let group = self.with(client, sent.kind, |state, _| state.sent = Some(sent.version));
+        if let Some(group) = group {
+            self.news.proxy(&client.node.id, &group, false);
+        }
     }
 
     fn acked(&self, client: &Arc<Client>, acked: &Acked) {
@@ -408,6 +425,9 @@ impl Observer for Proxies {
         });
         if let Some(group) = group {
             self.programmed.nacked(&group, &client.node.id, nacked.kind, &nacked.error);
+            self.news.proxy(&client.node.id, &group, true);
+            let text = format!("{}: {}", nacked.kind.short(), nacked.error);
+            self.news.event(&client.node.id, &group, "refused", text);
             self.editions.nacked(&group, client, nacked);
         }
         self.said.send_replace(());
@@ -418,6 +438,8 @@ impl Observer for Proxies {
         if let Some((_, stream)) = self.streams.remove(&client.stream) {
             let group = stream.into_inner().unwrap_or_else(PoisonError::into_inner).group;
             self.programmed.closed(&group, &client.node.id, client.stream);
+            self.news.proxy(&client.node.id, &group, true);
+            self.news.event(&client.node.id, &group, "disconnected", String::new());
             self.editions.closed(&group, client);
             self.secrets.send_replace(());
             self.said.send_replace(());

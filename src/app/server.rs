@@ -30,8 +30,10 @@ use crate::inject;
 use crate::kubernetes;
 use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
+use crate::news::News;
 use crate::observed::Observed;
 use crate::pipeline::{Pipeline, World};
+use crate::problems::Problems;
 use crate::programmed::Programmed;
 use crate::proxies::Proxies;
 use crate::read::Reader;
@@ -41,6 +43,7 @@ use crate::report;
 use crate::services;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
+use crate::watch::Teller;
 use crate::why::Asked;
 
 /// Batches that may wait for the pipeline; sources wait when it is full.
@@ -94,7 +97,8 @@ impl Server {
             .map(|server| Arc::new(Reviews::new(server.client.clone(), found.token_issuer)));
         let auth = Auth::new(&settings, &credentials)?.with_reviews(reviews.clone(), has_fleets);
         let table = api_server.as_ref().map(|_| status::Table::default());
-        let programmed = Arc::new(Programmed::new(table.clone()));
+        let news = News::default();
+        let programmed = Arc::new(Programmed::new(table.clone()).telling(news.clone()));
         let mesh_ca = Contents::read(identities::files(&settings))?;
         let keeper = keeper(&settings, &mesh_ca, api_server.as_ref())?;
         let identities = Arc::new(match &keeper {
@@ -121,14 +125,16 @@ impl Server {
         let lag = Arc::new(Lag::default());
         let history = Arc::new(History::new(open_history(&settings)?));
         let gate = sources::file::Gate::default();
-        let proxies = Arc::new(Proxies::new(
+        let proxies = Proxies::new(
             groups.clone(),
             world.clone(),
             lag.clone(),
             programmed.clone(),
             editions.clone(),
             history.current(),
-        ));
+        );
+        let proxies = Arc::new(proxies.telling(news.clone()));
+        let problems = Arc::new(Problems::new(world.clone(), proxies.clone()));
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
         let (wanted_fleets, fleets_wanted) = watch::channel(None);
@@ -168,6 +174,7 @@ impl Server {
             programmed: programmed.clone(),
             editions: editions.clone(),
             statuses: table.clone(),
+            news: news.clone(),
             steps,
             fleets: wanted_fleets,
             seen,
@@ -208,9 +215,10 @@ impl Server {
             xds_handle.set_serving(true);
         }
         let mut first_step = steps_seen.clone();
+        let handle = xds_handle.clone();
         tokio::spawn(async move {
             if first_step.wait_for(Option::is_some).await.is_ok() {
-                xds_handle.set_serving(true);
+                handle.set_serving(true);
             }
         });
         let (batches, incoming) = mpsc::channel::<Batch>(BATCHES);
@@ -233,6 +241,9 @@ impl Server {
             table: table.clone(),
             identities: identities.clone(),
             identity_asks: identity_asks.clone(),
+            problems: problems.clone(),
+            news: news.clone(),
+            xds: xds_handle.clone(),
         };
         // Every replica serves; the leader writes.
         let (leader, leads) = watch::channel(false);
@@ -288,6 +299,15 @@ impl Server {
         );
         let observed = Arc::new(Observed::new(collector));
         let service_model = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
+        let hub = Arc::new(api::watch::Hub::default());
+        let teller = Teller {
+            hub: hub.clone(),
+            world: world.clone(),
+            services: service_model.clone(),
+            problems,
+            news,
+            seen: world_seen.clone(),
+        };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts {
@@ -295,6 +315,7 @@ impl Server {
                 history: Some(Arc::new(archive)),
                 traffic: Some(observed.clone()),
                 services: Some(service_model),
+                watch: Some(hub),
                 why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
                 access: Some(doors.clone()),
                 ..api::Parts::new(reader, recorder)
@@ -336,6 +357,7 @@ impl Server {
             on_a_thread("pipeline", pipeline.run(incoming))?,
             tokio::spawn(report::run(world.clone(), world_seen)),
             tokio::spawn(history::follow(history.clone(), world.clone(), steps_of_content.clone())),
+            tokio::spawn(teller.run()),
             tokio::spawn(reload::run(watched, stop_rest.clone())),
             tokio::spawn({
                 let stop = stop_rest.clone();
