@@ -1,4 +1,4 @@
-import '@mantine/core/styles.css'
+import './ui/mantine'
 import './app/console.css'
 import { localStorageColorSchemeManager, MantineProvider } from '@mantine/core'
 import { QueryClientProvider } from '@tanstack/react-query'

@@ -49,7 +49,7 @@ struct ImportQuery {
 /// Documents made of other gateways'.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ImportAnswer {
+pub(crate) struct ImportAnswer {
     pub yaml: String,
     pub report: Vec<ImportLine>,
 }
@@ -57,7 +57,7 @@ pub struct ImportAnswer {
 /// What became of one part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ImportLine {
+pub(crate) struct ImportLine {
     /// `HTTPProxy shop/orders`
     pub object: String,
     /// JSON pointer into it.

@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use api::traffic::{
-    Node, Observation, RequestRow, RequestsQuery, Series, SeriesQuery, Topology, TopologyQuery,
-    Traffic,
+    Node, Observation, Rates, RequestRow, RequestsQuery, Series, SeriesQuery, Topology,
+    TopologyQuery, Traffic,
 };
 use api::{Caller, Time};
 use arc_swap::ArcSwap;
@@ -121,6 +121,24 @@ impl Traffic for Observed {
 
     fn observation(&self) -> Observation {
         self.collector.observation()
+    }
+
+    fn rates(&self) -> Vec<(String, Rates)> {
+        let all = self.collector.rates(SystemTime::now()).into_iter();
+        let services = all.filter_map(|(node, sum)| {
+            let rates = Rates { rate: sum.rate(), errors: sum.errors(), p99: sum.percentile(0.99) };
+            Some((node.strip_prefix("service/")?.to_owned(), rates))
+        });
+        services.collect()
+    }
+
+    fn callers(&self, namespace: &str, name: &str) -> Vec<String> {
+        let callers = self.collector.callers(&format!("service/{namespace}/{name}"));
+        let without_kind = |id: &Arc<str>| match id.split_once('/') {
+            Some((_, rest)) => rest.to_owned(),
+            None => id.to_string(),
+        };
+        callers.iter().map(without_kind).collect()
     }
 }
 

@@ -117,7 +117,7 @@ fn run(command: Command, io: &mut Io<'_>) -> Outcome {
         Command::Certificate(args) => certificate::run(&args, io),
         Command::Check(args) => check::run(&args, io),
         Command::SupportBundle(args) => support_bundle::run(&args, io),
-        Command::Import(args) => import::run(args, io),
+        Command::Import(args) => import::run(&args, io),
         Command::Validate(args) => validate::run(&args, io),
         Command::Diff(args) => diff::run(&args, io),
         Command::Apply(args) => apply::run(&args, io),

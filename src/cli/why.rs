@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use api::ObjectName;
 use api::why::{WhyAnswer, WhyQuestion};
 use serde_json::Value;
 
@@ -81,22 +82,15 @@ fn tell(answer: &WhyAnswer) -> String {
     for (at, step) in answer.steps.iter().enumerate() {
         // Writing into a String cannot fail.
         let guess = if step.sure { "" } else { " (not certain)" };
-        let _ = write!(out, "{} {}: {}{guess}", at + 1, step.stage, step.text);
-        if let Some(object) = &step.object {
-            let _ = write!(out, "  [{} {}]", report::object(object), step.pointer);
-        }
-        out = out.replace(" ]", "]");
-        out.push('\n');
+        let said = place(step.object.as_ref(), &step.pointer, &step.text);
+        let _ = writeln!(out, "{} {}: {}{guess}{said}", at + 1, step.stage, step.text);
         for near in &step.near {
-            let _ = write!(out, "    near miss: {}", near.text);
-            if let Some(object) = &near.object {
-                let _ = write!(
-                    out,
-                    "  [{}]",
-                    format!("{} {}", report::object(object), near.pointer).trim_end()
-                );
-            }
-            out.push('\n');
+            let _ = writeln!(
+                out,
+                "    near miss: {}{}",
+                near.text,
+                place(near.object.as_ref(), &near.pointer, &near.text)
+            );
         }
     }
     let outcome = &answer.outcome;
@@ -128,4 +122,12 @@ fn tell(answer: &WhyAnswer) -> String {
         let _ = writeln!(out, "    mirrored to {mirror}");
     }
     out
+}
+
+/// The document that says so, unless the text has named it already.
+fn place(object: Option<&ObjectName>, pointer: &str, text: &str) -> String {
+    let Some(name) = object.map(report::object).filter(|name| !text.contains(name)) else {
+        return String::new();
+    };
+    format!("  [{}]", format!("{name} {pointer}").trim_end())
 }

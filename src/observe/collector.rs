@@ -1,6 +1,6 @@
 //! All that is observed, behind one lock that is held for a moment at a time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -12,7 +12,7 @@ use envoy_types::pb::envoy::data::accesslog::v3::{HttpAccessLogEntry, TcpAccessL
 use tokio::sync::broadcast;
 
 use crate::bucket::{Bucket, Class, STEP, STEPS, Tick};
-use crate::directory::{self, Directory, OUTSIDE};
+use crate::directory::{self, Directory};
 use crate::edges::{EdgeKey, Edges, OTHER};
 use crate::entry::{self, Entry};
 use crate::ring::{self, Ring};
@@ -53,6 +53,8 @@ struct State {
     edges: Edges,
     ring: Ring,
     requests: u64,
+    /// When the first was reported, in seconds since 1970.
+    since: Option<u64>,
     /// How many there were in this second.
     second: (u64, u64),
     /// By source and target, in order of class.
@@ -170,6 +172,9 @@ impl Collector {
             .filter_map(|entry| named(from, directory, entry))
             .collect();
         let mut state = self.state();
+        if !read.is_empty() {
+            state.since.get_or_insert(seconds);
+        }
         for (entry, sides) in read {
             let Entry { row, protocol, class, .. } = entry;
             let (route, lane): (Arc<str>, Arc<str>) =
@@ -240,14 +245,36 @@ impl Collector {
         series(&self.state().edges, wanted, (first, end), self.scale)
     }
 
-    /// The sums of all edges over some seconds before `end`, and for how many seconds there are reports.
+    /// The sums of all edges over some seconds before `end`. Rates are over as much of that as is known.
     #[must_use]
     pub fn edges(&self, window: u64, end: SystemTime) -> Vec<(EdgeKey, Sum)> {
-        let end = tick(end) + 1;
-        let first = end.saturating_sub(window.div_ceil(STEP));
-        let sums = self.state().edges.sums(first, end);
-        let per_second = self.scale / window.max(1) as f64;
+        let (to, after) = (seconds(end), tick(end) + 1);
+        let first = after.saturating_sub(window.div_ceil(STEP));
+        let (sums, since) = {
+            let state = self.state();
+            (state.edges.sums(first, after), state.since.unwrap_or_default())
+        };
+        let known = to.saturating_sub(since.max(first * STEP)).max(STEP);
+        let per_second = self.scale / known as f64;
         sums.into_iter().map(|(key, bucket)| (key, Sum { bucket, per_second })).collect()
+    }
+
+    /// What each node is asked, over the last minute: by its id.
+    #[must_use]
+    pub fn rates(&self, now: SystemTime) -> HashMap<Arc<str>, Sum> {
+        let mut out: HashMap<Arc<str>, Sum> = HashMap::new();
+        for (key, sum) in self.edges(60, now) {
+            out.entry(key.target).or_default().merge(&sum);
+        }
+        out
+    }
+
+    /// Ids of who called a node in the last hour.
+    #[must_use]
+    pub fn callers(&self, node: &str) -> BTreeSet<Arc<str>> {
+        let state = self.state();
+        let edges = state.edges.all().filter(|(key, _)| *key.target == *node);
+        edges.map(|(key, _)| key.source.clone()).collect()
     }
 
     /// What these proxies served since then.
@@ -369,11 +396,7 @@ fn named(from: &Reporter, directory: &Directory, mut entry: Entry) -> Option<(En
                 if directory.has_sidecar(ip(entry.remote)) {
                     return None;
                 }
-                let caller = match ip(entry.remote) {
-                    Some(address) if address.is_loopback() => OUTSIDE.into(),
-                    Some(address) => directory.callee(address),
-                    None => OUTSIDE.into(),
-                };
+                let caller = directory.caller(ip(entry.remote));
                 Sides { source: caller, target: own, caller: None, mtls: false }
             } else {
                 let target = service.or_else(|| upstream.map(|ip| directory.callee(ip)));

@@ -3,7 +3,7 @@ import { useState } from 'react'
 import { stringify } from 'yaml'
 import { queries } from '../api/hooks'
 import { type Answer, ApiError, send } from '../api/http'
-import { useMe, usePermission } from '../api/me'
+import { useMe, usePermission, writeMode } from '../api/me'
 import type { ChangeReport, Document } from '../api/types'
 import { useTexts } from '../i18n'
 import { useCommon } from '../i18n/common'
@@ -63,7 +63,7 @@ export default function PreviewDialog({ request, close }: { request: PreviewRequ
   const changes = report ? report.objects.some(object => object.action !== 'unchanged') : false
   const failed = report?.gates.some(gate => gate.state === 'failed') ?? false
   const stale = isStale(apply.error) ? apply.error : isStale(dryRun.error) ? dryRun.error : undefined
-  const propose = me.writeMode === 'propose'
+  const propose = role === 'editor' && writeMode(me, namespace) === 'propose'
   const why =
     denied ??
     (report && !changes ? t.nothing : undefined) ??

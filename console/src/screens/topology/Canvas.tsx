@@ -15,7 +15,7 @@ import { useTexts } from '../../i18n'
 import { useFormat } from '../../i18n/format'
 import { Facts, IconAct } from '../../ui/basics'
 import { coloursOf, draw } from './draw'
-import { fit, Grid, HEIGHT, step, toScreen, toWorld, type View, zoom } from './geometry'
+import { fitted, Grid, HEIGHT, step, toScreen, toWorld, type View, zoom } from './geometry'
 import { T } from './texts'
 
 export function Canvas(props: {
@@ -36,7 +36,7 @@ export function Canvas(props: {
   const [theme, setTheme] = useState(0)
   const shape = `${topology.width}×${topology.height}`
   const grid = useMemo(() => new Grid(topology.nodes), [topology.nodes])
-  const view = useMemo(() => moved ?? fit(topology, size.width, size.height), [moved, topology, size])
+  const view = useMemo(() => moved ?? fitted(topology, size.width, size.height), [moved, topology, size])
 
   useEffect(() => {
     const element = box.current
@@ -85,7 +85,7 @@ export function Canvas(props: {
 
   const zoomBy = useCallback(
     (factor: number, at = { x: size.width / 2, y: size.height / 2 }) =>
-      setMoved(before => zoom(before ?? fit(topology, size.width, size.height), at, factor)),
+      setMoved(before => zoom(before ?? fitted(topology, size.width, size.height), at, factor)),
     [size, topology],
   )
 

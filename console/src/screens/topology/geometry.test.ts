@@ -3,7 +3,7 @@ import type { TopologyEdge, TopologyNode } from '../../api/types'
 import {
   curve,
   edgeClass,
-  fit,
+  fitted,
   Grid,
   middle,
   nodeClass,
@@ -57,11 +57,11 @@ test('the point under the pointer stays there', () => {
 })
 
 test('all is seen, and little is not blown up', () => {
-  const view = fit({ width: 4000, height: 1000 }, 1000, 600)
+  const view = fitted({ width: 4000, height: 1000 }, 1000, 600)
   expect(toScreen(view, { x: 0, y: 0 }).x).toBeGreaterThanOrEqual(0)
   expect(toScreen(view, { x: 4000, y: 1000 }).x).toBeLessThanOrEqual(1000)
-  expect(fit({ width: 200, height: 50 }, 1000, 600).scale).toBeLessThanOrEqual(1.15)
-  expect(fit({ width: 0, height: 0 }, 1000, 600).scale).toBeGreaterThan(0)
+  expect(fitted({ width: 200, height: 50 }, 1000, 600).scale).toBeLessThanOrEqual(1.15)
+  expect(fitted({ width: 0, height: 0 }, 1000, 600).scale).toBeGreaterThan(0)
 })
 
 test('the grid finds what a look at all nodes finds', () => {

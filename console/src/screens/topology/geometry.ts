@@ -36,7 +36,7 @@ export function zoom(view: View, at: Point, factor: number): View {
 }
 
 /** All of the drawing, in the middle; small graphs are not blown up. */
-export function fit(drawing: { width: number; height: number }, width: number, height: number): View {
+export function fitted(drawing: { width: number; height: number }, width: number, height: number): View {
   const margin = 24
   const scale = Math.min(
     1.15,
