@@ -18,6 +18,10 @@ use conditions::Conditions;
 const CLASSES: [&str; 2] = ["kubernetes.io/ingress.class", "projectcontour.io/ingress.class"];
 const NOT_KEPT: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// Includes in includes, and all of them together: each may name many, which name many.
+const DEEPEST: usize = 32;
+const MOST_INCLUDES: usize = 10_000;
+
 type Name = (String, String);
 
 struct Reader<'a> {
@@ -25,6 +29,7 @@ struct Reader<'a> {
     included: BTreeSet<Name>,
     /// How many virtual hosts have what one of them includes.
     includes: BTreeMap<Name, usize>,
+    followed: usize,
     out: Vec<Value>,
 }
 
@@ -44,6 +49,7 @@ pub(crate) fn import(documents: &[Value], options: &Options, report: &mut Report
         proxies: BTreeMap::new(),
         included: BTreeSet::new(),
         includes: BTreeMap::new(),
+        followed: 0,
         out: Vec::new(),
     };
     for document in documents {
@@ -67,7 +73,7 @@ pub(crate) fn import(documents: &[Value], options: &Options, report: &mut Report
     let roots = roots.into_iter().filter(|(_, one)| one["spec"]["virtualhost"].is_object());
     let roots: Vec<_> = roots.collect();
     for (name, root) in &roots {
-        reader.count(name, root, &mut BTreeSet::new());
+        reader.count(name, root);
     }
     for (name, root) in &roots {
         reader.root(name, root, options, report);
@@ -87,13 +93,18 @@ fn name_of(document: &Value) -> Name {
 }
 
 impl<'a> Reader<'a> {
-    fn count(&mut self, name: &Name, proxy: &Value, seen: &mut BTreeSet<Name>) {
-        for include in proxy["spec"]["includes"].as_array().into_iter().flatten() {
-            let child = included(include, name);
-            if seen.insert(child.clone()) {
+    fn count(&mut self, name: &Name, root: &'a Value) {
+        let mut seen = BTreeSet::new();
+        let mut todo = vec![(name.clone(), root)];
+        while let Some((name, proxy)) = todo.pop() {
+            for include in proxy["spec"]["includes"].as_array().into_iter().flatten() {
+                let child = included(include, &name);
+                if !seen.insert(child.clone()) {
+                    continue;
+                }
                 *self.includes.entry(child.clone()).or_default() += 1;
                 if let Some(proxy) = self.proxies.get(&child).copied() {
-                    self.count(&child, proxy, seen);
+                    todo.push((child, proxy));
                 }
             }
         }
@@ -317,6 +328,11 @@ impl<'a> Reader<'a> {
             };
             if path.contains(&child) {
                 report.refused(&part.pointer, "it includes itself");
+                continue;
+            }
+            self.followed += 1;
+            if path.len() > DEEPEST || self.followed > MOST_INCLUDES {
+                report.refused(&part.pointer, "too many includes");
                 continue;
             }
             let Some(proxy) = self.proxies.get(&child).copied() else {

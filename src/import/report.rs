@@ -1,6 +1,7 @@
+use std::collections::HashSet;
 use std::fmt;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum What {
     Mapped,
     /// In the documents, and not the same as before.
@@ -21,7 +22,7 @@ impl What {
 }
 
 /// What became of one part of a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Line {
     /// `HTTPProxy shop/orders`
     pub object: String,
@@ -41,6 +42,7 @@ impl fmt::Display for Line {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) lines: Vec<Line>,
+    said: HashSet<Line>,
     /// What is being read.
     pub(crate) object: String,
 }
@@ -61,7 +63,7 @@ impl Report {
     fn say(&mut self, what: What, pointer: &str, text: String) {
         let line = Line { object: self.object.clone(), pointer: pointer.to_string(), what, text };
         // One that is included by several says it once.
-        if !self.lines.contains(&line) {
+        if self.said.insert(line.clone()) {
             self.lines.push(line);
         }
     }

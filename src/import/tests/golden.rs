@@ -104,3 +104,21 @@ spec:
     assert!(imported.refused());
     assert_eq!(imported.documents.len(), 1);
 }
+
+#[test]
+fn includes_that_multiply_cost_no_more_than_they_may() {
+    let mut text = String::new();
+    for level in 0..64 {
+        let host = if level == 0 { "  virtualhost: {fqdn: a.example}\n" } else { "" };
+        let next = level + 1;
+        write!(
+            text,
+            "---\nkind: HTTPProxy\nmetadata: {{name: p{level}, namespace: x}}\nspec:\n{host}  \
+             includes: [{{name: p{next}}}, {{name: p{next}, conditions: [{{prefix: /a}}]}}]\n  \
+             routes: [{{services: [{{name: s, port: 80}}]}}]\n"
+        )
+        .unwrap();
+    }
+    let imported = import(Format::HttpProxy, text.as_bytes(), &Options::default()).unwrap();
+    assert!(imported.report.iter().any(|line| line.text == "too many includes"));
+}
