@@ -39,6 +39,7 @@ export function mock({ me = {}, documents = fixtures.documents, empty = false, f
   const revisions = structuredClone(fixtures.revisions)
   const streams = new Set()
   let sequence = 1
+  let down = false
 
   const plain = ({ status: _, ...document }) => document
   const etag = document =>
@@ -444,6 +445,7 @@ export function mock({ me = {}, documents = fixtures.documents, empty = false, f
     if (!pathname.startsWith('/api/v1')) return file(pathname, response)
     const path = pathname.slice('/api/v1'.length)
     if (path === '/watch') {
+      if (down) return response.destroy()
       response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' })
       response.write(`id: ${sequence}\nevent: mark\ndata: {}\n\n`)
       streams.add(response)
@@ -484,7 +486,9 @@ export function mock({ me = {}, documents = fixtures.documents, empty = false, f
   return {
     server,
     tell,
-    cut: () => {
+    /** Ends all streams, and lets none begin until it is told `false`. */
+    cut: on => {
+      down = on
       for (const stream of streams) stream.destroy()
     },
   }
