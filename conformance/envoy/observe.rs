@@ -20,8 +20,16 @@ async fn observe() {
         (
             "routes.yaml",
             [
-                route("web", "shop.example", "- backendRefs: [{group: isthmus.dev, kind: MeshService, name: orders}]"),
-                route("broken", "broken.example", "- backendRefs: [{group: isthmus.dev, kind: MeshService, name: broken}]"),
+                route(
+                    "web",
+                    "shop.example",
+                    "- backendRefs: [{group: isthmus.dev, kind: MeshService, name: orders}]",
+                ),
+                route(
+                    "broken",
+                    "broken.example",
+                    "- backendRefs: [{group: isthmus.dev, kind: MeshService, name: broken}]",
+                ),
             ]
             .join("---\n"),
         ),
@@ -59,7 +67,11 @@ async fn requests(bed: &Bed) {
 
     bed.wait_status(&get("nobody.example", "/"), 404).await;
     let lost = find(bed, "status=404", |_| true).await;
-    assert_eq!((&lost["target"], &lost["details"]), (&"".into(), &"route_not_found".into()), "{lost}");
+    assert_eq!(
+        (&lost["target"], &lost["details"]),
+        (&"".into(), &"route_not_found".into()),
+        "{lost}"
+    );
     bed.wait_status(&get("broken.example", "/"), 503).await;
     let broken = find(bed, "status=5xx", |_| true).await;
     assert_eq!(broken["target"], "service/shop/broken", "{broken}");
@@ -120,7 +132,8 @@ async fn series(bed: &Bed) {
 
 async fn metrics(bed: &Bed) {
     let text = bed.isthmus.text("/metrics").await.unwrap();
-    let line = "isthmus_requests_total{gateway=\"shop/edge\",service=\"shop/orders\",class=\"2xx\"}";
+    let line =
+        "isthmus_requests_total{gateway=\"shop/edge\",service=\"shop/orders\",class=\"2xx\"}";
     assert!(text.contains(line), "{text}");
     // What the board of gateways asks Envoys for.
     let board = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/grafana/gateways.json");
@@ -129,7 +142,10 @@ async fn metrics(bed: &Bed) {
     let names = names.filter(|name| name.starts_with("envoy_") && *name != "envoy_cluster_name");
     let stats = bed.envoy.admin("/stats/prometheus").await;
     for name in names {
-        assert!(stats.contains(&format!("{name}{{")) || stats.contains(&format!("{name} ")), "{name}");
+        assert!(
+            stats.contains(&format!("{name}{{")) || stats.contains(&format!("{name} ")),
+            "{name}"
+        );
     }
 }
 

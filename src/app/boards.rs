@@ -37,7 +37,8 @@ fn exported() -> BTreeSet<String> {
     files(&root().join("src"), ".rs", &mut sources);
     let texts: Vec<_> = sources.into_iter().map(text).collect();
     let quoted = texts.iter().flat_map(|text| text.split('"').skip(1));
-    let names = quoted.filter_map(|part| words(part.split(' ').next()?, "isthmus_").into_iter().next());
+    let names =
+        quoted.filter_map(|part| words(part.split(' ').next()?, "isthmus_").into_iter().next());
     names.chain(["isthmus_ready".to_owned()]).collect()
 }
 

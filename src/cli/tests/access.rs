@@ -103,7 +103,10 @@ fn flags_go_before_variables_and_those_before_the_file() {
     let context = [("ISTHMUS_CONTEXT", "a")];
     assert_eq!(show("", &context), is("http://a.example:1/", "context a", "-"));
     // A token goes to the server that it is for, and to no other.
-    assert_eq!(show("--server http://d.example:4", &[]), is("http://d.example:4/", "--server", "-"));
+    assert_eq!(
+        show("--server http://d.example:4", &[]),
+        is("http://d.example:4/", "--server", "-")
+    );
 
     for (line, exit) in [
         ("context use zzz", Exit::NotFound),
@@ -115,7 +118,11 @@ fn flags_go_before_variables_and_those_before_the_file() {
         assert_eq!(home.run(line).exit, exit, "{line}");
     }
     let origin = home.run("context show --origin").out;
-    assert_eq!(origin.lines().last().unwrap().split_whitespace().last(), Some("default"), "{origin}");
+    assert_eq!(
+        origin.lines().last().unwrap().split_whitespace().last(),
+        Some("default"),
+        "{origin}"
+    );
 }
 
 #[test]
@@ -125,8 +132,13 @@ fn a_file_that_cannot_be_read_does_not_show_what_is_in_it() {
     std::fs::write(home.file(), "contexts: [{name: a, tokn: isk_secret}]\n").unwrap();
     let said = home.run("context list");
     assert_eq!(said.exit, Exit::Usage);
-    assert!(said.err.contains("config.yaml:1:") && !said.err.contains("isk_secret"), "{}", said.err);
-    std::fs::write(home.file(), "contexts: [{name: a, server: 'http://127.0.0.1:1', token: t}]\n").unwrap();
+    assert!(
+        said.err.contains("config.yaml:1:") && !said.err.contains("isk_secret"),
+        "{}",
+        said.err
+    );
+    std::fs::write(home.file(), "contexts: [{name: a, server: 'http://127.0.0.1:1', token: t}]\n")
+        .unwrap();
     std::fs::set_permissions(home.file(), std::fs::Permissions::from_mode(0o644)).unwrap();
     let said = home.run("context show --context a");
     assert!(said.err.contains("open to others"), "{}", said.err);
@@ -136,7 +148,10 @@ fn a_file_that_cannot_be_read_does_not_show_what_is_in_it() {
 fn a_token_is_made_for_a_file() {
     let home = Home::new();
     let to = home.dir.path().join("made").to_str().unwrap().to_owned();
-    let line = format!("token create ci --grant viewer --days 7 --to {to} -o json --server {}", fake::url());
+    let line = format!(
+        "token create ci --grant viewer --days 7 --to {to} -o json --server {}",
+        fake::url()
+    );
     let said = home.run(&line);
     assert_eq!(said.exit, Exit::Ok, "{}", said.err);
     assert!(!said.out.contains("isk_t1_secret"), "{}", said.out);

@@ -193,7 +193,11 @@ fn a_conflict_is_5() {
     std::fs::write(&overtaken, "overtaken: 1\n").unwrap();
     let line = format!("apply -f {}", overtaken.display());
     check_with_server(&line, Exit::Conflict, "changed by somebody else (ISM9015)");
-    check_with_server("delete gateway edge -n demo --yes", Exit::Conflict, "is kept in Git (ISM9017)");
+    check_with_server(
+        "delete gateway edge -n demo --yes",
+        Exit::Conflict,
+        "is kept in Git (ISM9017)",
+    );
     check_with_server("rollout pause shop/edge", Exit::Conflict, "the rollout is over (ISM9011)");
     check_with_server("proxy diff edge-1", Exit::Conflict, "which revision edge-1 has");
 }
@@ -219,7 +223,11 @@ fn documents_that_cannot_be_used_are_6() {
 
 #[test]
 fn what_is_waited_for_may_not_come() {
-    check_with_server("wait --revision r44 --timeout 300ms", Exit::Unreachable, "1 of 2 proxies, not within");
+    check_with_server(
+        "wait --revision r44 --timeout 300ms",
+        Exit::Unreachable,
+        "1 of 2 proxies, not within",
+    );
     check_with_server("wait --revision r42", Exit::Negative, "refused by 1");
     check_with_server("wait --revision r41", Exit::Negative, "r41 is not current any more");
 }

@@ -44,9 +44,8 @@ fn documents_come_from_stdin() {
 
 #[test]
 fn an_object_is_edited_in_the_version_that_was_read() {
-    let edit = |editor: &str| {
-        run("edit httproute orders -n demo", &[("EDITOR", editor)], "", false)
-    };
+    let edit =
+        |editor: &str| run("edit httproute orders -n demo", &[("EDITOR", editor)], "", false);
     let said = edit("sed -i s/shop.example.com/mine.example.com/");
     assert_eq!(said.exit, Exit::Ok, "{}", said.err);
     assert!(said.out.contains("revision r43"), "{}", said.out);
