@@ -95,9 +95,8 @@ async fn show(
 ) -> Result<Response, Problem> {
     looks(&caller)?;
     let found = history(&app)?.revision(&name);
-    let found = found.ok_or_else(|| {
-        Problem::new(REVISION_NOT_FOUND, format!("there is no revision {name}"))
-    })?;
+    let found = found
+        .ok_or_else(|| Problem::new(REVISION_NOT_FOUND, format!("there is no revision {name}")))?;
     Ok(Format::choose(checked(query)?.format, &headers).answer(&found))
 }
 

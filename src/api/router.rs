@@ -114,8 +114,7 @@ async fn no_such_path(uri: Uri) -> Problem {
 
 async fn method_not_allowed(request: Request) -> Problem {
     let detail = format!("{} is not for {}", request.uri().path(), request.method());
-    Problem::new(METHOD, detail)
-        .hint("/api/v1/openapi.json says what each path is for")
+    Problem::new(METHOD, detail).hint("/api/v1/openapi.json says what each path is for")
 }
 
 /// Around every request: its id, the body of a problem, and a panic of a handler as a 500 that says nothing.

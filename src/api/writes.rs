@@ -132,7 +132,7 @@ async fn apply(
         let edit = || Edit::Put { text, file, before: Precondition::None };
         if nothing { Vec::new() } else { vec![edit()] }
     };
-    run(&app, &caller, query.change(edits)?).await
+    run(&app, &caller, query.change(edits)?, false).await
 }
 
 /// Makes or replaces a document.
@@ -150,7 +150,8 @@ async fn put_namespaced(
     request: Request,
 ) -> Result<Response, Problem> {
     let kind = kind(&plural, true)?;
-    put(&app, &caller, kind, &NamespacedName::new(&namespace, &name), checked(query)?, request).await
+    put(&app, &caller, kind, &NamespacedName::new(&namespace, &name), checked(query)?, request)
+        .await
 }
 
 /// Makes or replaces a document without a namespace.
@@ -263,7 +264,7 @@ async fn put(
     is_json(&headers)?;
     named(&text, kind, name)?;
     let edit = Edit::Put { text, file: query.file.clone(), before };
-    run(app, caller, query.change(vec![edit])?).await
+    run(app, caller, query.change(vec![edit])?, true).await
 }
 
 async fn delete(
@@ -276,13 +277,19 @@ async fn delete(
 ) -> Result<Response, Problem> {
     let before = precondition(headers, query.dry_run)?;
     let edit = Edit::Delete { kind, name, before };
-    run(app, caller, query.change(vec![edit])?).await
+    run(app, caller, query.change(vec![edit])?, true).await
 }
 
-async fn run(app: &App, caller: &Caller, change: Change) -> Result<Response, Problem> {
+/// `single`: of the object of the path.
+async fn run(
+    app: &App,
+    caller: &Caller,
+    change: Change,
+    single: bool,
+) -> Result<Response, Problem> {
     let changes = app.changes.as_ref();
-    let changes = changes.ok_or_else(|| Problem::new(UNAVAILABLE, "nothing can be written here"))?;
-    let single = change.edits.len() == 1;
+    let changes =
+        changes.ok_or_else(|| Problem::new(UNAVAILABLE, "nothing can be written here"))?;
     let report = changes.apply(caller, change).await?;
     let made = single
         && report.revision.is_some()
@@ -311,8 +318,11 @@ fn precondition(headers: &HeaderMap, dry_run: bool) -> Result<Precondition, Prob
     match text(header::IF_NONE_MATCH).map(str::trim) {
         Some("*") => Ok(Precondition::Absent),
         None if dry_run => Ok(Precondition::None),
-        _ => Err(Problem::new(PRECONDITION_REQUIRED, "the request says not which version it means")
-            .hint("send If-Match with the ETag that was read, or If-None-Match: * for a new object")),
+        _ => Err(Problem::new(
+            PRECONDITION_REQUIRED,
+            "the request says not which version it means",
+        )
+        .hint("send If-Match with the ETag that was read, or If-None-Match: * for a new object")),
     }
 }
 
@@ -341,8 +351,8 @@ async fn body(request: Request) -> Result<(HeaderMap, String), Problem> {
     let (parts, body) = request.into_parts();
     let large = || Problem::new(BODY, "the body is larger than 4 MiB").hint("send less at once");
     let bytes: Bytes = to_bytes(body, LARGEST_BODY).await.map_err(|_| large())?;
-    let text = String::from_utf8(bytes.into())
-        .map_err(|_| Problem::new(BODY, "the body is not UTF-8"))?;
+    let text =
+        String::from_utf8(bytes.into()).map_err(|_| Problem::new(BODY, "the body is not UTF-8"))?;
     Ok((parts.headers, text))
 }
 

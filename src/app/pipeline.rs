@@ -129,7 +129,9 @@ impl World {
 
     /// Everything that is wrong with the input, in order of place.
     pub(crate) fn findings(&self) -> Arc<[Finding]> {
-        self.findings.get_or_init(|| find(&self.merger, &self.compiler, &self.refused.findings)).clone()
+        self.findings
+            .get_or_init(|| find(&self.merger, &self.compiler, &self.refused.findings))
+            .clone()
     }
 
     /// For trying what a change would do.
@@ -145,36 +147,29 @@ impl World {
 }
 
 /// `refused`: what proxies did not take. Looks at every route.
-pub(crate) fn find(
-    merger: &Merger,
-    compiler: &Compiler,
-    refused: &[Finding],
-) -> Arc<[Finding]> {
-        let catalog = merger.catalog();
-        // While a first listing is under way, much is missing that will be there in a moment.
-        let syncing = |(name, state): (&Arc<str>, &SourceState)| {
-            !name.contains('/') && state.health == Health::Syncing
-        };
-        let mut all = if catalog.sources().any(syncing) {
-            Vec::new()
-        } else {
-            compiler.findings(catalog)
-        };
-        all.extend(merger.import_findings());
-        all.extend(refused.iter().cloned());
-        for (name, state) in catalog.sources() {
-            let registry = name.split_once('/').and_then(|(namespace, name)| {
-                catalog.registry(&NamespacedName::new(namespace, name))
-            });
-            let said = state.findings.values().flat_map(|findings| findings.iter().cloned());
-            all.extend(said.map(|finding| match registry {
-                Some(registry) => registries::at_document(finding, registry),
-                None => finding,
-            }));
-        }
-        all.sort_by(|a, b| (&a.at.location, a).cmp(&(&b.at.location, b)));
-        all.dedup();
-        all.into()
+pub(crate) fn find(merger: &Merger, compiler: &Compiler, refused: &[Finding]) -> Arc<[Finding]> {
+    let catalog = merger.catalog();
+    // While a first listing is under way, much is missing that will be there in a moment.
+    let syncing = |(name, state): (&Arc<str>, &SourceState)| {
+        !name.contains('/') && state.health == Health::Syncing
+    };
+    let mut all =
+        if catalog.sources().any(syncing) { Vec::new() } else { compiler.findings(catalog) };
+    all.extend(merger.import_findings());
+    all.extend(refused.iter().cloned());
+    for (name, state) in catalog.sources() {
+        let registry = name
+            .split_once('/')
+            .and_then(|(namespace, name)| catalog.registry(&NamespacedName::new(namespace, name)));
+        let said = state.findings.values().flat_map(|findings| findings.iter().cloned());
+        all.extend(said.map(|finding| match registry {
+            Some(registry) => registries::at_document(finding, registry),
+            None => finding,
+        }));
+    }
+    all.sort_by(|a, b| (&a.at.location, a).cmp(&(&b.at.location, b)));
+    all.dedup();
+    all.into()
 }
 
 /// Whether no finding depends on what is behind this key: nothing that is said of endpoints is found by compiling.

@@ -96,11 +96,8 @@ async fn write(
     if let Some(live) = &live {
         in_step(wish, live)?;
     }
-    let params = PostParams {
-        dry_run,
-        field_manager: Some(MANAGER.into()),
-        ..PostParams::default()
-    };
+    let params =
+        PostParams { dry_run, field_manager: Some(MANAGER.into()), ..PostParams::default() };
     match (&wish.after, &live) {
         (Some(_), None) if wish.before.is_some() => return Err(stale(wish)),
         (Some(_), None) => {
@@ -151,8 +148,12 @@ fn stale(wish: &Wish) -> Problem {
 fn merged(live: &DynamicObject, sent: &Value) -> serde_json::Result<DynamicObject> {
     let mut object = serde_json::to_value(live)?;
     if let (Some(fields), Some(new)) = (object.as_object_mut(), sent.as_object()) {
-        fields.retain(|name, _| matches!(name.as_str(), "metadata" | "status") || new.contains_key(name));
-        for (name, value) in new.iter().filter(|(n, _)| !matches!(n.as_str(), "metadata" | "status")) {
+        fields.retain(|name, _| {
+            matches!(name.as_str(), "metadata" | "status") || new.contains_key(name)
+        });
+        for (name, value) in
+            new.iter().filter(|(n, _)| !matches!(n.as_str(), "metadata" | "status"))
+        {
             fields.insert(name.clone(), value.clone());
         }
     }

@@ -28,8 +28,8 @@ use api::change::{
     Action, Change, ChangeReport, Changes, Gate, ObjectChange, Ownership, WriteMode,
 };
 use api::problem::{INTERNAL, INVALID_DOCUMENTS, NOT_WRITABLE, REFUSED_BY_ENVOY, UNAVAILABLE};
-use catalog::Catalog;
 use api::{Caller, FindingView, ObjectName, Problem};
+use catalog::Catalog;
 use futures::future::BoxFuture;
 use model::{Kind, NamespacedName, Object, ObjectKey};
 use xxhash_rust::xxh3::xxh3_128;
@@ -88,7 +88,7 @@ impl Writer {
         &self,
         caller: &Caller,
         change: Change,
-        rollback_of: Option<String>,
+        rollback_of: Option<u64>,
     ) -> Result<ChangeReport, Problem> {
         let dry = change.dry_run;
         let turn = if dry { None } else { Some(self.turn.lock().await) };
@@ -254,11 +254,8 @@ impl Parts {
         change: &Change,
         report: &mut ChangeReport,
     ) -> Result<(), Problem> {
-        let gate = |state: &str, text: String| Gate {
-            name: "envoy".into(),
-            state: state.into(),
-            text,
-        };
+        let gate =
+            |state: &str, text: String| Gate { name: "envoy".into(), state: state.into(), text };
         let Some(judge) = &self.judge else {
             report.gates.push(gate("skipped", "no Envoy is set (precheck-envoy)".into()));
             return Ok(());

@@ -172,7 +172,8 @@ impl Shadow {
         let marks = |all: &[Finding]| all.iter().map(mark).collect::<Vec<_>>();
         let (was, is) = (marks(&old), marks(&new));
         let told = |f: &Finding| f.at.object.as_ref().is_some_and(|at| about.contains(&at));
-        let (was, is): (BTreeSet<_>, BTreeSet<_>) = (was.into_iter().collect(), is.into_iter().collect());
+        let (was, is): (BTreeSet<_>, BTreeSet<_>) =
+            (was.into_iter().collect(), is.into_iter().collect());
         let come = new.iter().filter(|f| told(f) || !was.contains(&mark(f))).cloned().collect();
         let gone = old.iter().filter(|f| !is.contains(&mark(f))).cloned().collect();
         (come, gone)

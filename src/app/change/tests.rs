@@ -235,7 +235,14 @@ async fn what_is_wrong_is_refused_and_nothing_is_written() {
         ("POST", "/api/v1/apply?file=out.txt", yaml, ROUTE, 400, "ISM9003"),
         ("PUT", PATH, yaml, ROUTE, 428, "ISM9014"),
         ("PUT", PATH, "if-match: \"x\"\r\n", ROUTE, 412, "ISM9015"),
-        ("PUT", "/api/v1/namespaces/demo/httproutes/other", "if-none-match: *\r\n", ROUTE, 422, "ISM9016"),
+        (
+            "PUT",
+            "/api/v1/namespaces/demo/httproutes/other",
+            "if-none-match: *\r\n",
+            ROUTE,
+            422,
+            "ISM9016",
+        ),
         ("DELETE", "/api/v1/gatewayclasses/isthmus", "", "", 428, "ISM9014"),
     ] {
         let answer = case.send(method, path, headers, body).await;

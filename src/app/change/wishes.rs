@@ -144,11 +144,7 @@ pub(crate) fn edits_to(key: &ObjectKey, then: Option<&str>) -> Edit {
         Some(document) => {
             Edit::Put { text: document.to_owned(), file: None, before: Precondition::None }
         }
-        None => Edit::Delete {
-            kind: key.kind,
-            name: key.name.clone(),
-            before: Precondition::None,
-        },
+        None => Edit::Delete { kind: key.kind, name: key.name.clone(), before: Precondition::None },
     }
 }
 
@@ -203,9 +199,9 @@ pub(super) fn in_time(wish: &Wish) -> Result<(), Problem> {
     let fits = match &wish.precondition {
         Precondition::None => true,
         Precondition::Absent => current.is_none(),
-        Precondition::Match(tags) => {
-            current.as_ref().is_some_and(|current| tags.iter().any(|tag| tag == current || tag == "*"))
-        }
+        Precondition::Match(tags) => current
+            .as_ref()
+            .is_some_and(|current| tags.iter().any(|tag| tag == current || tag == "*")),
     };
     if fits {
         return Ok(());
@@ -255,7 +251,12 @@ impl Sent<'_> {
                 let object = parsed.objects.swap_remove(place);
                 out.documents.push((object, document.value, document.text));
             } else if self.lenient {
-                out.documents.extend(without_unknown(document.value, key, &mut parsed.findings, limits));
+                out.documents.extend(without_unknown(
+                    document.value,
+                    key,
+                    &mut parsed.findings,
+                    limits,
+                ));
             }
         }
         for finding in &mut parsed.findings {

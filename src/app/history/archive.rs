@@ -212,10 +212,7 @@ impl Parts {
 
 /// Of a cluster only what is a gateway's or ours is written: the rest is there for whoever else made it.
 fn of_others(key: &ObjectKey, document: &Document) -> bool {
-    let core = matches!(
-        key.kind,
-        Kind::ConfigMap | Kind::Namespace | Kind::Secret | Kind::Service
-    );
+    let core = matches!(key.kind, Kind::ConfigMap | Kind::Namespace | Kind::Secret | Kind::Service);
     document.source == sources::kubernetes::NAME && core
 }
 
@@ -317,7 +314,7 @@ impl Shown for Archive {
             };
             // What was served before is not judged again: a way back must not be barred.
             let change = Change { reason, dry_run, force: true, ..change };
-            let mut report = self.writer.write(caller, change, Some(id(number))).await?;
+            let mut report = self.writer.write(caller, change, Some(number)).await?;
             if left > 0 {
                 report.gates.push(Gate {
                     name: "documents".into(),
