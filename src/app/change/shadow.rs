@@ -102,6 +102,11 @@ impl Shadow {
         }
         changed.sort();
         changed.dedup();
+        // What proxies said of one form of an object says nothing of another.
+        out.refused.retain(|finding| {
+            let object = finding.at.object.clone();
+            object.is_none_or(|object| changed.binary_search(&Key::Object(object)).is_err())
+        });
         let update = out.compiler.update(out.merger.catalog(), &changed);
         out.findings = None;
         let touched: BTreeSet<GroupKey> = update.groups.into_iter().chain(update.removed).collect();
