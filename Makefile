@@ -8,7 +8,7 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test console conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-gateway-mesh conformance-capture conformance-console conformance-fleet conformance-inject conformance-install conformance-identity conformance-outage conformance-mesh bench bench-gate bench-kubernetes bench-mesh fuzz fmt lint manifests manifests-check envoy
+.PHONY: help dev test console conformance conformance-api conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-gateway-mesh conformance-capture conformance-console conformance-fleet conformance-inject conformance-install conformance-identity conformance-outage conformance-mesh bench bench-gate bench-kubernetes bench-mesh fuzz fmt lint manifests manifests-check envoy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,14 +23,18 @@ test: ## all tests, real Envoy included
 console: ## build the web console into console/dist, which the next cargo build puts into the program (needs Node 20)
 	npm --prefix console ci --no-audit --no-fund
 	npm --prefix console run build
+	touch src/api/build.rs
 
-conformance: conformance-envoy conformance-xds conformance-registries conformance-inject conformance-install conformance-capture conformance-fleet conformance-gateway-api conformance-gateway-mesh ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
+conformance: conformance-envoy conformance-xds conformance-api conformance-registries conformance-inject conformance-install conformance-capture conformance-fleet conformance-gateway-api conformance-gateway-mesh ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
 
 conformance-envoy: ## real Envoy: routing, edits under load, restarts, mistakes
 	$(WITH_ENVOY) $(CARGO) test --locked --package isthmus --test envoy
 
 conformance-xds: ## the protocol's scenarios, five releases of Envoy in eight variants; writes conformance/xds/REPORT.md
 	conformance/xds/run.sh
+
+conformance-api: ## the HTTP API by its own document (schemathesis), and 10,000 services in a list
+	conformance/api/run.sh
 
 conformance-registries: ## real Nacos, Eureka, ZooKeeper and Consul behind a real Envoy; writes conformance/registries/REPORT.md
 	conformance/registries/run.sh

@@ -12,6 +12,7 @@ mod graceful_stop;
 mod lanes;
 mod mistakes;
 mod nack_isolation;
+mod observe;
 mod quickstart;
 mod refused_route;
 mod restart;

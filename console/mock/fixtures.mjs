@@ -672,14 +672,59 @@ export const rollouts = [
 ]
 
 export const audit = revisions.slice(0, 20).map((revision, index) => ({
-  time: revision.time,
+  at: revision.time,
   subject: revision.author,
   via: 'session',
-  address: '10.0.0.5',
   client: revision.via,
-  verb: pick(['update', 'create', 'delete', 'rollback'], index),
-  object: { kind: 'HTTPRoute', namespace: 'shop', name: 'orders' },
+  address: '10.0.0.5',
+  verb: pick(['put', 'apply', 'delete', 'rollback'], index),
+  path: '/api/v1/namespaces/shop/httproutes/orders',
+  objects: ['HTTPRoute shop/orders'],
+  namespaces: ['shop'],
   reason: revision.reason,
   result: index === 4 ? 'denied' : 'done',
-  revision: revision.id,
+  status: index === 4 ? 403 : 200,
+  ...(index === 4 ? { code: 'ISM9013' } : { revision: revision.id }),
+  changes: ['HTTPRoute shop/orders changed: /spec/rules/0/backendRefs/1/weight'],
+  requestId: `req-${index}`,
 }))
+
+export const tokens = [
+  {
+    id: 't1',
+    name: 'ci',
+    grants: [{ role: 'editor', namespaces: ['shop'] }],
+    created: ago(900_000),
+    by: 'ada@example.com',
+    expires: ago(-4_000_000),
+    lastUsed: ago(300),
+  },
+]
+
+export const events = [
+  {
+    at: ago(75),
+    kind: 'proxy',
+    what: 'refused',
+    namespace: 'shop',
+    name: proxies[1].id,
+    text: `RDS: ${NACK.text} (HTTPRoute shop/catalog)`,
+  },
+  {
+    at: ago(80),
+    kind: 'revision',
+    what: 'made',
+    namespace: '',
+    name: 'r42',
+    text: 'by ada@example.com: canary to 10 %',
+  },
+  {
+    at: ago(260),
+    kind: 'registry',
+    what: 'lost',
+    namespace: 'infra',
+    name: 'eureka-old',
+    text: 'connection refused',
+  },
+  { at: ago(7200), kind: 'proxy', what: 'connected', namespace: 'shop', name: proxies[0].id, text: '' },
+]

@@ -39,6 +39,7 @@ export function mock({ me = {}, documents = fixtures.documents, empty = false, f
   const revisions = structuredClone(fixtures.revisions)
   const streams = new Set()
   let sequence = 1
+  let down = false
 
   const plain = ({ status: _, ...document }) => document
   const etag = document =>
@@ -151,7 +152,7 @@ export function mock({ me = {}, documents = fixtures.documents, empty = false, f
       const plural = pluralOf((after ?? before).kind)
       store[plural] = (store[plural] ?? []).filter(document => !same(document, after ?? before))
       if (after) store[plural].push({ ...after, status: before?.status })
-      tell('put', { kind: (after ?? before).kind, name: (after ?? before).metadata.name })
+      tell('put', { kind: pluralOf((after ?? before).kind), name: (after ?? before).metadata.name })
     }
     const number = revisions.length + 1
     const live = { live: 0, total: 14, refused: 0 }
@@ -174,7 +175,7 @@ export function mock({ me = {}, documents = fixtures.documents, empty = false, f
     const timer = setInterval(() => {
       live.live = Math.min(live.total, live.live + 5)
       if (live.live === live.total) clearInterval(timer)
-      tell('put', { kind: 'Revision', name: `r${number}` })
+      tell('put', { kind: 'revisions', name: `r${number}` })
     }, 1000)
     timer.unref()
     return { ...report, revision: `r${number}` }
@@ -185,7 +186,7 @@ export function mock({ me = {}, documents = fixtures.documents, empty = false, f
     for (const stream of streams)
       stream.write(`id: ${sequence}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
   }
-  setInterval(() => tell('mark', { sequence }), 5000).unref()
+  setInterval(() => tell('mark', { seq: sequence }), 5000).unref()
 
   function document(method, plural, namespace, name, body, headers, query) {
     const kindOfPath = each => each.metadata.name === name && (each.metadata.namespace ?? '') === namespace
@@ -292,7 +293,7 @@ export function mock({ me = {}, documents = fixtures.documents, empty = false, f
             }[query.get('type')] ?? query.get('type'),
           ),
       )
-      return types[0] ?? { type: '', version: '', resources: [] }
+      return { proxy: second, asOf: new Date().toISOString(), types }
     }
     if (first === 'proxies' && third) return {}
     if (first === 'proxies') return one(fixtures.proxies, proxy => proxy.id === second, 'ISM9006')
@@ -331,24 +332,11 @@ export function mock({ me = {}, documents = fixtures.documents, empty = false, f
         : { on: true, proxies: 14, requests: 1_204_551, dropped: 0, edges: 31, sampling: 1 }
     if (first === 'requests') return list(fixtures.requests, query)
     if (first === 'audit') return list(fixtures.audit, query)
-    if (first === 'events') return list(fixtures.registryEvents, new URLSearchParams())
+    if (first === 'events') return list(fixtures.events, query)
     if (first === 'tokens')
-      return method === 'POST'
-        ? { id: 't3', token: 'shown-once' }
-        : list(
-            [
-              {
-                id: 't1',
-                subject: 'ci',
-                created: fixtures.ago(900_000),
-                lastUsed: fixtures.ago(300),
-                roles: [{ role: 'editor', namespaces: ['shop'] }],
-              },
-            ],
-            query,
-          )
+      return method === 'POST' ? { id: 't3', token: 'shown-once' } : list(fixtures.tokens, query)
     if (first === 'bindings')
-      return { bindings: [{ subject: 'ada@example.com', role: 'admin', namespaces: ['*'] }] }
+      return { items: [{ subject: 'user:ada@example.com', role: 'admin', namespaces: ['*'] }] }
     if (first === 'why')
       return {
         summary: 'goes to shop/orders',
@@ -457,6 +445,7 @@ export function mock({ me = {}, documents = fixtures.documents, empty = false, f
     if (!pathname.startsWith('/api/v1')) return file(pathname, response)
     const path = pathname.slice('/api/v1'.length)
     if (path === '/watch') {
+      if (down) return response.destroy()
       response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' })
       response.write(`id: ${sequence}\nevent: mark\ndata: {}\n\n`)
       streams.add(response)
@@ -497,7 +486,9 @@ export function mock({ me = {}, documents = fixtures.documents, empty = false, f
   return {
     server,
     tell,
-    cut: () => {
+    /** Ends all streams, and lets none begin until it is told `false`. */
+    cut: on => {
+      down = on
       for (const stream of streams) stream.destroy()
     },
   }

@@ -1,8 +1,9 @@
-import '@mantine/core/styles.css'
+import './ui/mantine'
 import './app/console.css'
 import { localStorageColorSchemeManager, MantineProvider } from '@mantine/core'
 import { QueryClientProvider } from '@tanstack/react-query'
 import { RouterProvider } from '@tanstack/react-router'
+import { setNonce } from 'get-nonce'
 import { StrictMode, useEffect } from 'react'
 import { createRoot } from 'react-dom/client'
 import { queries } from './api/hooks'
@@ -14,6 +15,9 @@ import { router } from './app/router'
 import { resolver, theme } from './app/theme'
 import { LanguageProvider } from './i18n'
 import { ErrorCard } from './ui/states'
+
+// The lock of scrolling behind dialogs makes a style element, too.
+if (nonce()) setNonce(nonce())
 
 const schemes = localStorageColorSchemeManager({ key: 'isthmus.theme' })
 

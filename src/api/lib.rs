@@ -6,13 +6,14 @@
 //!
 //! Health, metrics and read models on one port. In: what the application lets be read, through one small trait. Out:
 //! documents with computed status, proxies, snapshots, findings, and every error as `application/problem+json`.
-//! It must never compute state of its own, change anything but by a person's word on a registry or on the CA of the mesh, wait for a proxy, or
-//! print a secret; and only the test of a registry waits for one.
+//! It must never compute state of its own, change anything but by a person's word, or print a secret; and only writes wait
+//! for a proxy (`?wait=live`), and the test of a registry for one.
 
 mod ask;
 pub mod auth;
 mod caller;
 pub mod change;
+mod console;
 mod documents;
 mod finding;
 mod format;
@@ -23,10 +24,13 @@ mod live;
 mod openapi;
 mod ops;
 pub mod problem;
+mod problems;
 mod read;
 mod registries;
+mod revisions;
 pub mod rollout;
 mod router;
+mod schemas;
 mod server;
 pub mod services;
 #[cfg(test)]
@@ -34,18 +38,22 @@ mod tests;
 mod time;
 pub mod traffic;
 mod traffic_paths;
+pub mod watch;
 pub mod why;
+mod writes;
 
 pub use caller::{Bearer, Caller, Grant, Role, Via};
 pub use finding::{FindingView, ObjectName};
 pub use identity::{IdentityView, RootView};
 pub use live::find_type;
 pub use problem::{CODES, Problem};
+pub use problems::{EventView, ProblemView};
 pub use read::{
     Check, Freshness, Nack, Proxy, ProxyType, Read, Readiness, Source, Summary, TypeState,
     TypeView, XdsResource,
 };
 pub use registries::{RegistryEvent, RegistryInstance, RegistryProbe, RegistryService};
 pub use router::{Parts, document, router};
+pub use schemas::BODY_FILE;
 pub use server::{Error, Options, Server};
 pub use time::Time;

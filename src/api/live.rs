@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use crate::documents::{Checked, FormatQuery, checked};
 use crate::format::Format;
 use crate::list::{Cell, Column, List, Listing, Lists, Row, contains};
-use crate::problem::{INVALID_PARAMETER, PROXY_NOT_FOUND, Problem};
+use crate::problem::{FORBIDDEN, INVALID_PARAMETER, PROXY_NOT_FOUND, Problem};
 use crate::router::App;
 use crate::{Caller, FindingView, Proxy, Role, Source, Time, TypeState, TypeView};
 
@@ -21,6 +21,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(proxies))
         .routes(routes!(proxy))
         .routes(routes!(config))
+        .routes(routes!(drain))
         .routes(routes!(snapshot))
         .routes(routes!(findings))
         .routes(routes!(sources))
@@ -186,6 +187,38 @@ async fn config(
     let ConfigQuery { kind, name, format } = checked(query)?;
     let view = configured(&app, &caller, &proxy, kind.as_deref(), name.as_deref())?;
     Ok(Format::choose(format, &headers).answer(&view))
+}
+
+/// What was asked for, and has begun.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Drained {
+    proxy: String,
+    /// Streams that end.
+    streams: usize,
+    as_of: Time,
+}
+
+/// Ends the streams of a proxy, which connects again, maybe to another replica
+///
+/// Its traffic goes on meanwhile.
+#[utoipa::path(post, path = "/api/v1/proxies/{id}/drain", tag = "proxies",
+    responses((status = 200, body = Drained)))]
+async fn drain(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let proxy = find_proxy(&app, &caller, &id)?;
+    if !caller.may(Role::Operator, namespace(&proxy)) {
+        let place = namespace(&proxy).unwrap_or("all namespaces");
+        let detail = format!("this needs the role operator in {place}");
+        return Err(Problem::new(FORBIDDEN, detail));
+    }
+    let streams = app.read.drain(&proxy.id);
+    let drained = Drained { proxy: proxy.id, streams, as_of: Time::now() };
+    Ok(Format::choose(None, &headers).answer(&drained))
 }
 
 /// The same as `/proxies/{id}/config`

@@ -127,6 +127,11 @@ impl Problem {
     }
 
     #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }

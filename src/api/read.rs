@@ -10,8 +10,8 @@ use snapshot::ResourceType;
 
 use crate::history::Refusal;
 use crate::{
-    Caller, IdentityView, RegistryEvent, RegistryInstance, RegistryProbe, RegistryService, Role,
-    Time,
+    Caller, EventView, IdentityView, ProblemView, RegistryEvent, RegistryInstance, RegistryProbe,
+    RegistryService, Role, Time,
 };
 
 /// The state of the control plane as the API shows it. Every call answers from memory, at once, and never prints a
@@ -39,6 +39,32 @@ pub trait Read: Send + Sync + 'static {
 
     /// All that is wrong or worth knowing now, in order of place.
     fn findings(&self) -> Vec<Finding>;
+
+    /// The findings, and what proxies refuse, with their history.
+    fn problems(&self) -> Vec<ProblemView> {
+        Vec::new()
+    }
+
+    /// What happened of late, in any order.
+    fn events(&self) -> Vec<EventView> {
+        Vec::new()
+    }
+
+    /// The JSON schema of a kind.
+    fn schema(&self, _kind: Kind) -> Option<Value> {
+        None
+    }
+
+    /// What would be found wrong if these documents were added to what there is; places in the text are those of a file
+    /// called [`crate::BODY_FILE`]. May take a while.
+    fn validate(&self, _text: &str) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    /// Ends the streams of a proxy, which connects again then; how many there were.
+    fn drain(&self, _proxy: &str) -> usize {
+        0
+    }
 
     /// What proxies refused, now and a while ago, the newest first.
     fn refusals(&self) -> Vec<Refusal> {
@@ -115,6 +141,12 @@ pub struct Proxy {
     pub region: String,
     pub zone: String,
     pub connected_at: Time,
+    /// The revision that is served, `r42`; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The last one at which it had all that it should have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_revision: Option<String>,
     /// Short mark of what it should have, and of what it has acknowledged in full; equal when in step.
     pub wanted: String,
     pub held: String,

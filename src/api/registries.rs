@@ -183,7 +183,7 @@ impl Row for RegistryService {
 }
 
 /// Services of a registry, as they are served
-#[utoipa::path(get, path = "/api/v1/registries/{namespace}/{name}/services", tag = "registries",
+#[utoipa::path(get, operation_id = "registry_services", path = "/api/v1/registries/{namespace}/{name}/services", tag = "registries",
     params(Lists<RegistryService>), responses((status = 200, body = List<RegistryService>)))]
 async fn services(
     State(app): State<App>,
@@ -257,7 +257,7 @@ impl Row for RegistryEvent {
 }
 
 /// What was decided about a registry's words, the newest last
-#[utoipa::path(get, path = "/api/v1/registries/{namespace}/{name}/events", tag = "registries",
+#[utoipa::path(get, operation_id = "registry_events", path = "/api/v1/registries/{namespace}/{name}/events", tag = "registries",
     params(Lists<RegistryEvent>), responses((status = 200, body = List<RegistryEvent>)))]
 async fn events(
     State(app): State<App>,
@@ -276,6 +276,9 @@ async fn events(
 pub(crate) struct SteerQuery {
     /// `GROUP@@NAME` or `NAME`; without it the whole registry is meant.
     service: Option<String>,
+    /// Why, for the audit.
+    #[expect(dead_code, reason = "the layer that writes the audit reads it")]
+    reason: Option<String>,
     #[param(inline)]
     format: Option<Format>,
 }
@@ -292,7 +295,7 @@ async fn act(
     headers: HeaderMap,
     query: Checked<SteerQuery>,
 ) -> Result<Response, Problem> {
-    let SteerQuery { service, format } = checked(query)?;
+    let SteerQuery { service, format, .. } = checked(query)?;
     may_see(&caller, &namespace, &name)?;
     caller.must(Role::Operator, Some(&namespace))?;
     let registry = format!("{namespace}/{name}");

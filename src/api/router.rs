@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -16,13 +16,15 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::auth::{self, Access, Guard, RequestId};
 use crate::change::Changes;
 use crate::history::History;
-use crate::problem::{INTERNAL, METHOD, NO_SUCH_PATH, Problem, complete};
+use crate::problem::{INTERNAL, METHOD, Problem, complete};
 use crate::rollout::Rollouts;
 use crate::services::Services;
 use crate::traffic::Traffic;
+use crate::watch::Hub;
 use crate::why::Why;
 use crate::{
-    Read, Time, ask, documents, identity, live, openapi, ops, registries, services, traffic_paths,
+    Read, Time, ask, console, documents, identity, live, openapi, ops, problems, registries,
+    revisions, schemas, services, traffic_paths, watch, writes,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,6 +41,8 @@ pub struct Parts {
     pub rollouts: Option<Arc<dyn Rollouts>>,
     pub services: Option<Arc<dyn Services>>,
     pub traffic: Option<Arc<dyn Traffic>>,
+    /// `None` where nothing changes.
+    pub watch: Option<Arc<Hub>>,
     pub why: Option<Arc<dyn Why>>,
     /// `None` where nobody is asked who they are, and nothing is written down.
     pub access: Option<Arc<dyn Access>>,
@@ -56,6 +60,7 @@ impl Parts {
             rollouts: None,
             services: None,
             traffic: None,
+            watch: None,
             why: None,
             access: None,
         }
@@ -70,12 +75,18 @@ pub fn router(parts: Parts) -> Router {
     let (router, _) = documented().split_for_parts();
     let guard = Arc::new(Guard::new(parts.access.clone()));
     router
-        .fallback(no_such_path)
+        .fallback(console::serve)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(guard, auth::guard))
         .layer(from_fn(frame))
         .layer(from_fn(auth::protect))
         .with_state(Arc::new(parts))
+}
+
+/// The paths alone, for tests of who may see what.
+#[cfg(test)]
+pub(crate) fn bare(parts: Parts) -> Router {
+    documented().split_for_parts().0.with_state(Arc::new(parts))
 }
 
 /// The API as OpenAPI 3.1.
@@ -99,20 +110,20 @@ fn documented() -> OpenApiRouter<App> {
         .merge(live::routes())
         .merge(openapi::routes())
         .merge(ops::routes())
+        .merge(problems::routes())
         .merge(registries::routes())
+        .merge(revisions::routes())
+        .merge(schemas::routes())
         .merge(services::routes())
-        .merge(traffic_paths::routes());
+        .merge(traffic_paths::routes())
+        .merge(watch::routes())
+        .merge(writes::routes());
     openapi::complete(router)
-}
-
-async fn no_such_path(uri: Uri) -> Problem {
-    Problem::new(NO_SUCH_PATH, format!("there is nothing at {}", uri.path()))
 }
 
 async fn method_not_allowed(request: Request) -> Problem {
     let detail = format!("{} is not for {}", request.uri().path(), request.method());
-    Problem::new(METHOD, detail)
-        .hint("all but the steering of registries and of the CA is read-only: GET and HEAD")
+    Problem::new(METHOD, detail).hint("/api/docs says what each path is for")
 }
 
 /// Around every request: its id, the body of a problem, and a panic of a handler as a 500 that says nothing.

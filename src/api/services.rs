@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use model::ObjectKey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -21,6 +22,9 @@ use crate::{Caller, RegistryInstance, Time};
 pub trait Services: Send + Sync + 'static {
     /// In order of namespace and name; those that the caller may see. Rows are cheap: 10,000 of them are asked for at once.
     fn services(&self, caller: &Caller) -> Vec<Arc<ServiceRow>>;
+
+    /// One row, whoever asks, without what only the traffic says.
+    fn row(&self, key: &ObjectKey) -> Option<Arc<ServiceRow>>;
 
     fn service(&self, caller: &Caller, namespace: &str, name: &str) -> Option<ServicePage>;
 }

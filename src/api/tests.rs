@@ -60,6 +60,8 @@ impl Read for Fake {
             connected_at: Time(0),
             wanted: "r2".into(),
             held: "r1".into(),
+            revision: None,
+            held_revision: None,
             lag_ms: 1500,
             types: vec![ProxyType {
                 kind: "RDS".into(),
@@ -405,7 +407,8 @@ fn is_problem(answer: &Answer, status: u16, code: &str) {
 #[tokio::test]
 async fn errors_are_problems() {
     for (path, status, code) in [
-        ("/", 404, "ISM9001"),
+        ("/assets/gone.js", 404, "ISM9001"),
+        ("/healthz/x", 404, "ISM9001"),
         ("/api/v2/proxies", 404, "ISM9001"),
         ("/api/v1/a/b/c/d/e", 404, "ISM9001"),
         ("/api/v1/things", 404, "ISM9004"),
@@ -562,6 +565,10 @@ async fn the_document_names_each_path_and_what_it_refers_to() {
             } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
                 for part in std::fs::read_to_string(&path).unwrap().split(".route(").skip(1) {
                     let routed = part.split('"').nth(1).unwrap();
+                    // Pages for browsers on their way in and out.
+                    if routed.starts_with("/login/") {
+                        continue;
+                    }
                     assert!(paths.contains_key(routed), "{routed} of {}", path.display());
                 }
             }
@@ -630,4 +637,112 @@ async fn what_is_known_already_is_not_sent_again() {
     // A document's ETag says nothing of its status, so that no browser may take it for the whole.
     let one = get("/api/v1/namespaces/demo/httproutes/a").await;
     assert_eq!(one.headers["cache-control"], "no-store");
+}
+
+#[tokio::test]
+async fn unknown_paths_are_the_console() {
+    for path in ["/", "/services/shop/orders"] {
+        let page = get(path).await;
+        assert_eq!((page.status, page.kind()), (StatusCode::OK, "text/html; charset=utf-8"));
+        assert!(page.text.contains("<title>Isthmus"), "{}", page.text);
+        assert_eq!(page.headers["cache-control"], "no-store");
+        assert!(!page.text.contains("__CSP_NONCE__"));
+    }
+    is_problem(&send(Method::POST, "/services", &[]).await, 405, "ISM9002");
+}
+
+/// The first `count` events of a stream, as (name, id, data).
+async fn follow(router: &mut Router, path: &str, count: usize) -> Vec<(String, u64, Value)> {
+    use futures::StreamExt;
+    let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+    let response = router.call(request).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut body = response.into_body().into_data_stream();
+    let mut text = String::new();
+    let read = async {
+        while text.matches("\n\n").count() < count {
+            text += std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), read).await.unwrap();
+    let event = |block: &str| {
+        let field = |name: &str| {
+            let line = block.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
+            line.unwrap_or_default().to_owned()
+        };
+        let data = serde_json::from_str(&field("data")).unwrap();
+        (field("event"), field("id").parse().unwrap(), data)
+    };
+    text.split("\n\n").take(count).map(event).collect()
+}
+
+#[tokio::test]
+async fn changes_are_followed_and_resumed() {
+    use crate::watch::{Hub, Subject};
+    let hub = Arc::new(Hub::default());
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    let parts =
+        Parts { watch: Some(hub.clone()), ..Parts::new(Arc::new(Fake { ready: true }), metrics) };
+    let mut router = router(parts);
+    let object = |kind, ns: &str, name: &str| Subject::Object(ObjectKey::new(kind, ns, name));
+    let (mark, at, _) = follow(&mut router, "/api/v1/watch", 1).await.remove(0);
+    assert_eq!(mark, "mark");
+    hub.publish([
+        object(Kind::HttpRoute, "demo", "a"),
+        object(Kind::HttpRoute, "demo", "gone"),
+        object(Kind::HttpRoute, "demo", "a"),
+        object(Kind::Namespace, "", "demo"),
+        Subject::Proxy("edge/1".into(), Some("demo".into())),
+    ]);
+    let path = format!("/api/v1/watch?kinds=httproutes,proxies&since={at}");
+    let told = follow(&mut router, &path, 4).await;
+    let names: Vec<_> =
+        told.iter().map(|(what, id, data)| (what.as_str(), id - at, &data["name"])).collect();
+    let (a, gone, edge) = (json!("a"), json!("gone"), json!("edge/1"));
+    assert_eq!(names[..3], [("del", 2, &gone), ("put", 3, &a), ("put", 5, &edge)]);
+    assert_eq!((names[3].0, names[3].1), ("mark", 5));
+    assert_eq!(told[1].2["object"]["metadata"]["name"], "a");
+    assert!(told[1].2["etag"].as_str().unwrap().starts_with('"'));
+    assert_eq!(told[2].2["object"]["inStep"], false);
+    // In one namespace, from the middle, and from a process before this one.
+    let path = format!("/api/v1/watch?namespace=demo&kinds=HTTPRoute&since={}", at + 2);
+    assert_eq!(follow(&mut router, &path, 1).await[0].2["name"], "a");
+    assert_eq!(follow(&mut router, "/api/v1/watch?since=5", 1).await[0].0, "reset");
+    is_problem(&get("/api/v1/watch").await, 503, "ISM9010");
+    let request = Request::builder().uri("/api/v1/watch?kinds=things").body(Body::empty()).unwrap();
+    assert_eq!(router.call(request).await.unwrap().status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_what_they_may_not_see() {
+    use crate::watch::{Hub, Subject};
+    let hub = Arc::new(Hub::default());
+    let grant = Grant { role: Role::Viewer, namespaces: vec!["shop".into()] };
+    let caller = Caller { grants: [grant].into(), ..Caller::anybody() };
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    let parts =
+        Parts { watch: Some(hub.clone()), ..Parts::new(Arc::new(Fake { ready: true }), metrics) };
+    let mut app = crate::router::bare(parts).layer(axum::Extension(caller));
+    let (_, at, _) = follow(&mut app, "/api/v1/watch", 1).await.remove(0);
+    hub.publish([
+        Subject::Object(ObjectKey::new(Kind::HttpRoute, "demo", "a")),
+        Subject::Object(ObjectKey::new(Kind::HttpRoute, "shop", "a")),
+        Subject::Proxy("edge/1".into(), Some("demo".into())),
+        Subject::Problem("x".into(), None),
+    ]);
+    let told = follow(&mut app, &format!("/api/v1/watch?since={at}"), 2).await;
+    assert_eq!(told[0].2["namespace"], "shop");
+    assert_eq!((told[1].0.as_str(), told[1].1), ("mark", at + 4));
+    let mut list = async |path: &str| {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = app.call(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let bytes = to_bytes(body, 1 << 20).await.unwrap();
+        (head.status.as_u16(), serde_json::from_slice::<Value>(&bytes).unwrap_or_default())
+    };
+    assert_eq!(list("/api/v1/httproutes").await.1["total"], 1);
+    assert_eq!(list("/api/v1/proxies").await.1["total"], 0);
+    assert_eq!(list("/api/v1/findings").await.1["total"], 0);
+    assert_eq!(list("/api/v1/namespaces/demo/httproutes/a").await.0, 404);
+    assert_eq!(list("/api/v1/snapshot?proxy=edge/1").await.0, 404);
 }

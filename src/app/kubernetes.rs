@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
+use crate::change::Cluster;
 use crate::settings::Settings;
 
 /// A server that does not take a connection in this time counts as gone.
@@ -33,6 +34,21 @@ pub(crate) async fn client(settings: &Settings) -> anyhow::Result<Option<ApiServ
     let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let client = kube::Client::try_from(config).context("the settings for Kubernetes")?;
     Ok(Some(ApiServer { client, url }))
+}
+
+/// Where objects of the API server are written; `None` without one.
+///
+/// # Errors
+/// As with [`client`].
+pub(crate) async fn writes(settings: &Settings) -> anyhow::Result<Option<Cluster>> {
+    if !settings.kubernetes {
+        return Ok(None);
+    }
+    let mut config = config(settings).await.context("the settings for Kubernetes")?;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.default_retry = false;
+    let of_a_person = settings.kubeconfig.is_some() || Config::incluster().is_err();
+    Ok(Some(Cluster::new(config, of_a_person)))
 }
 
 /// The Lease that one replica of this installation holds. Our own namespace is that of the pod or of the kubeconfig.

@@ -10,6 +10,9 @@
 
 mod access;
 mod auth;
+#[cfg(test)]
+mod boards;
+mod change;
 mod dev;
 mod editions;
 mod expiry;
@@ -17,14 +20,17 @@ mod fleet;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod groups;
+mod history;
 mod identities;
 mod inject;
 mod kubernetes;
 mod lag;
 mod last_good;
 mod layers;
+mod news;
 mod observed;
 mod pipeline;
+mod problems;
 mod programmed;
 mod proxies;
 mod read;
@@ -35,7 +41,9 @@ mod server;
 mod services;
 pub mod settings;
 mod statuses;
+mod trial;
 mod validate;
+mod watch;
 mod why;
 
 pub use access::admin_link;

@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use api::traffic::{
-    Node, Observation, RequestRow, RequestsQuery, Series, SeriesQuery, Topology, TopologyQuery,
-    Traffic,
+    Node, Observation, Rates, RequestRow, RequestsQuery, Series, SeriesQuery, Topology,
+    TopologyQuery, Traffic,
 };
 use api::{Caller, Time};
 use arc_swap::ArcSwap;
@@ -122,6 +122,24 @@ impl Traffic for Observed {
     fn observation(&self) -> Observation {
         self.collector.observation()
     }
+
+    fn rates(&self) -> Vec<(String, Rates)> {
+        let all = self.collector.rates(SystemTime::now()).into_iter();
+        let services = all.filter_map(|(node, sum)| {
+            let rates = Rates { rate: sum.rate(), errors: sum.errors(), p99: sum.percentile(0.99) };
+            Some((node.strip_prefix("service/")?.to_owned(), rates))
+        });
+        services.collect()
+    }
+
+    fn callers(&self, namespace: &str, name: &str) -> Vec<String> {
+        let callers = self.collector.callers(&format!("service/{namespace}/{name}"));
+        let without_kind = |id: &Arc<str>| match id.split_once('/') {
+            Some((_, rest)) => rest.to_owned(),
+            None => id.to_string(),
+        };
+        callers.iter().map(without_kind).collect()
+    }
 }
 
 /// What only the merger and the compiler know.
@@ -203,8 +221,11 @@ impl<'a> Look<'a> {
         node
     }
 
-    /// Of several that have an address, the first is who is there.
+    /// Of several that have an address, the first is who is there. Behind loopback is whoever runs beside a proxy.
     fn place(&mut self, address: IpAddr, node: &Arc<str>, sidecar: bool) {
+        if address.is_loopback() {
+            return;
+        }
         let sidecar = sidecar || self.injected.contains(&address);
         self.places.entry(address).or_insert_with(|| Place { node: node.clone(), sidecar });
     }
@@ -420,4 +441,12 @@ fn pods(catalog: &Catalog) -> impl Iterator<Item = &Pod> {
         Object::Pod(pod) => Some(&**pod),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn listeners_report_to_the_cluster_that_bootstraps_have() {
+        assert_eq!(ir::CONTROL_PLANE, fleet::bootstrap::XDS_CLUSTER);
+    }
 }

@@ -19,10 +19,12 @@ use serve::Published;
 use snapshot::{Reports, Snapshot};
 use tokio::sync::{mpsc, watch};
 
+use crate::change::Shadow;
 use crate::editions::{Editions, Keeper, Outcome};
 use crate::groups::{Groups, group_name};
 use crate::lag::Lag;
 use crate::layers::Layers;
+use crate::news::News;
 use crate::programmed::Programmed;
 use crate::registries::{self, Feed};
 
@@ -128,36 +130,47 @@ impl World {
 
     /// Everything that is wrong with the input, in order of place.
     pub(crate) fn findings(&self) -> Arc<[Finding]> {
-        self.findings.get_or_init(|| self.find()).clone()
+        self.findings
+            .get_or_init(|| find(&self.merger, &self.compiler, &self.refused.findings))
+            .clone()
     }
 
-    fn find(&self) -> Arc<[Finding]> {
-        let catalog = self.catalog();
-        // While a first listing is under way, much is missing that will be there in a moment.
-        let syncing = |(name, state): (&Arc<str>, &SourceState)| {
-            !name.contains('/') && state.health == Health::Syncing
-        };
-        let mut all = if catalog.sources().any(syncing) {
-            Vec::new()
-        } else {
-            self.compiler.findings(catalog)
-        };
-        all.extend(self.merger.import_findings());
-        all.extend(self.refused.findings.iter().cloned());
-        for (name, state) in catalog.sources() {
-            let registry = name.split_once('/').and_then(|(namespace, name)| {
-                catalog.registry(&NamespacedName::new(namespace, name))
-            });
-            let said = state.findings.values().flat_map(|findings| findings.iter().cloned());
-            all.extend(said.map(|finding| match registry {
-                Some(registry) => registries::at_document(finding, registry),
-                None => finding,
-            }));
-        }
-        all.sort_by(|a, b| (&a.at.location, a).cmp(&(&b.at.location, b)));
-        all.dedup();
-        all.into()
+    /// For trying what a change would do.
+    pub(crate) fn shadow(&self) -> Shadow {
+        let findings = self.findings.get().cloned();
+        Shadow::new(
+            self.merger.clone(),
+            self.compiler.clone(),
+            self.refused.findings.clone(),
+            findings,
+        )
     }
+}
+
+/// `refused`: what proxies did not take. Looks at every route.
+pub(crate) fn find(merger: &Merger, compiler: &Compiler, refused: &[Finding]) -> Arc<[Finding]> {
+    let catalog = merger.catalog();
+    // While a first listing is under way, much is missing that will be there in a moment.
+    let syncing = |(name, state): (&Arc<str>, &SourceState)| {
+        !name.contains('/') && state.health == Health::Syncing
+    };
+    let mut all =
+        if catalog.sources().any(syncing) { Vec::new() } else { compiler.findings(catalog) };
+    all.extend(merger.import_findings());
+    all.extend(refused.iter().cloned());
+    for (name, state) in catalog.sources() {
+        let registry = name
+            .split_once('/')
+            .and_then(|(namespace, name)| catalog.registry(&NamespacedName::new(namespace, name)));
+        let said = state.findings.values().flat_map(|findings| findings.iter().cloned());
+        all.extend(said.map(|finding| match registry {
+            Some(registry) => registries::at_document(finding, registry),
+            None => finding,
+        }));
+    }
+    all.sort_by(|a, b| (&a.at.location, a).cmp(&(&b.at.location, b)));
+    all.dedup();
+    all.into()
 }
 
 /// Whether no finding depends on what is behind this key: nothing that is said of endpoints is found by compiling.
@@ -200,6 +213,8 @@ pub(crate) struct Pipeline {
     pub(crate) editions: Arc<Editions>,
     /// Told of which objects the status may differ, where statuses are written.
     pub(crate) statuses: Option<status::Table>,
+    /// Told the same, always.
+    pub(crate) news: News,
     /// Where each step that changed something is announced.
     pub(crate) steps: watch::Sender<Option<Step>>,
     /// What the proxies of Gateways are to be made from, where that is our business.
@@ -419,6 +434,7 @@ impl Pipeline {
         let all = self.groups.all().into_iter();
         let snapshots = all.filter(|(name, _)| !composed(name)).collect();
         self.steps.send_replace(Some(Step { catalog, snapshots }));
+        self.news.objects(update.statuses.iter().cloned());
         if let Some(table) = &self.statuses {
             table.touch(update.statuses);
         }

@@ -20,6 +20,8 @@ use status::replicas::{Report, State};
 use status::{Table, Waiting};
 use tokio::sync::watch;
 
+use crate::news::News;
+
 const KINDS: [ResourceType; 4] =
     [ResourceType::Cluster, ResourceType::Listener, ResourceType::Route, ResourceType::Secret];
 /// Proxies subscribe to these whatever there is; to the others once something refers to them.
@@ -40,6 +42,7 @@ pub(crate) struct Programmed {
     places: DashMap<ObjectKey, Arc<str>>,
     /// Who wants to know when something is programmed.
     table: Option<Table>,
+    news: News,
     /// Rings when proxies have said something about what waits.
     bell: watch::Sender<()>,
 }
@@ -256,11 +259,17 @@ impl Programmed {
         self.bell.subscribe()
     }
 
+    /// Tells of which objects the status may be another.
+    pub(crate) fn telling(self, news: News) -> Self {
+        Self { news, ..self }
+    }
+
     fn touch(&self, keys: Vec<ObjectKey>) {
         if keys.is_empty() {
             return;
         }
         self.bell.send_replace(());
+        self.news.objects(keys.iter().cloned());
         if let Some(table) = &self.table {
             table.touch(keys);
         }

@@ -1,9 +1,10 @@
 //! The proxy table: who is connected, what each was sent, and what it said about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use api::change::Live;
 use api::{Nack, Proxy, ProxyType, Time, TypeState};
 use dashmap::DashMap;
 use model::ObjectRef;
@@ -13,7 +14,9 @@ use tokio::sync::watch;
 
 use crate::editions::Editions;
 use crate::groups::Groups;
+use crate::history::Current;
 use crate::lag::Lag;
+use crate::news::News;
 use crate::pipeline::World;
 use crate::programmed::Programmed;
 
@@ -27,6 +30,8 @@ struct Stream {
     types: BTreeMap<ResourceType, State>,
     /// When it was last seen to fall behind.
     behind: Option<Instant>,
+    /// The last revision at which it was in step.
+    held: Option<Arc<str>>,
 }
 
 #[derive(Default)]
@@ -48,6 +53,11 @@ pub(crate) struct Proxies {
     streams: DashMap<u64, Mutex<Stream>>,
     /// Rings when a proxy may have other secrets, or is gone.
     secrets: watch::Sender<()>,
+    /// Rings when a proxy said something, came or went.
+    said: watch::Sender<()>,
+    /// The revision that is served.
+    revision: watch::Receiver<Option<Current>>,
+    news: News,
 }
 
 impl Proxies {
@@ -57,6 +67,7 @@ impl Proxies {
         lag: Arc<Lag>,
         programmed: Arc<Programmed>,
         editions: Arc<Editions>,
+        revision: watch::Receiver<Option<Current>>,
     ) -> Self {
         Self {
             editions,
@@ -66,7 +77,15 @@ impl Proxies {
             programmed,
             streams: DashMap::new(),
             secrets: watch::Sender::new(()),
+            said: watch::Sender::new(()),
+            revision,
+            news: News::default(),
         }
+    }
+
+    /// Tells what happens here.
+    pub(crate) fn telling(self, news: News) -> Self {
+        Self { news, ..self }
     }
 
     pub(crate) fn list(&self) -> Vec<Proxy> {
@@ -123,6 +142,61 @@ impl Proxies {
         nodes
     }
 
+    /// The nodes that are connected, by group.
+    pub(crate) fn by_group(&self) -> HashMap<Arc<str>, BTreeSet<String>> {
+        let mut out: HashMap<Arc<str>, BTreeSet<String>> = HashMap::new();
+        for entry in &self.streams {
+            let stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
+            let nodes = out.entry(stream.group.clone()).or_default();
+            nodes.insert(stream.client.node.id.clone());
+        }
+        out
+    }
+
+    /// How many of the proxies of these groups, or of all, have what they should have.
+    pub(crate) fn live(&self, groups: Option<&BTreeSet<String>>) -> Live {
+        let mut out = Live::default();
+        for entry in &self.streams {
+            let mut stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
+            if groups.is_some_and(|groups| !groups.contains(&*stream.group)) {
+                continue;
+            }
+            let row = self.row(&mut stream);
+            out.total += 1;
+            out.live += usize::from(row.in_step());
+            out.refused += usize::from(row.types.iter().any(|t| t.state == TypeState::Nack));
+        }
+        out
+    }
+
+    /// Waits until each of them has said yes or no, but not for longer than this.
+    pub(crate) async fn until_live(&self, groups: &BTreeSet<String>, patience: Duration) -> Live {
+        let mut said = self.said.subscribe();
+        let settled = async {
+            loop {
+                said.borrow_and_update();
+                let live = self.live(Some(groups));
+                if live.live + live.refused >= live.total || said.changed().await.is_err() {
+                    return live;
+                }
+            }
+        };
+        match tokio::time::timeout(patience, settled).await {
+            Ok(live) => live,
+            Err(_) => self.live(Some(groups)),
+        }
+    }
+
+    /// Notes who is in step with each new revision, until there are no more.
+    pub(crate) async fn follow(self: Arc<Self>, mut revision: watch::Receiver<Option<Current>>) {
+        while revision.changed().await.is_ok() {
+            revision.borrow_and_update();
+            for entry in &self.streams {
+                self.row(&mut entry.value().lock().unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+    }
+
     fn row(&self, stream: &mut Stream) -> Proxy {
         let node = &stream.client.node;
         let current = self.groups.current(&stream.entry);
@@ -167,6 +241,10 @@ impl Proxies {
             )
         };
         stream.behind = behind;
+        let revision = self.revision.borrow().as_ref().map(|current| current.id.clone());
+        if in_step && current.is_some() && !types.is_empty() {
+            stream.held.clone_from(&revision);
+        }
         let (role, scope) = stream.group.split_once('/').unwrap_or((&*stream.group, ""));
         Proxy {
             id: node.id.clone(),
@@ -178,6 +256,8 @@ impl Proxies {
             region: node.locality.region.clone(),
             zone: node.locality.zone.clone(),
             connected_at: stream.since,
+            revision: revision.map(|id| id.to_string()),
+            held_revision: stream.held.as_ref().map(ToString::to_string),
             wanted: mark(current.as_ref().map(|_| wanted)),
             held: mark(current.as_ref().map(|_| held)),
             lag_ms: behind
@@ -203,20 +283,26 @@ impl Proxies {
 
     /// The client has this version of a type.
     fn holds(&self, client: &Client, kind: ResourceType, version: Version) {
+        let mut mended = false;
         let group = self.with(client, kind, |state, newest| {
             state.acked = Some(version);
             // On an edition it has all but what it refused: that stays to be seen until it is over.
             if newest {
-                state.nack = None;
+                mended = state.nack.take().is_some();
             }
         });
         if let Some(group) = group {
+            self.news.proxy(&client.node.id, &group, mended);
             self.programmed.acked(&group, &client.node.id, kind, version);
             self.editions.acked(&group, &client.node.id, kind, version);
         }
         if kind == ResourceType::Secret {
             self.secrets.send_replace(());
         }
+        if let Some(entry) = self.streams.get(&client.stream) {
+            self.row(&mut entry.value().lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        self.said.send_replace(());
     }
 }
 
@@ -273,9 +359,13 @@ impl Observer for Proxies {
             since: Time::now(),
             types: BTreeMap::new(),
             behind: None,
+            held: None,
         };
         self.streams.insert(client.stream, Mutex::new(stream));
         self.programmed.opened(&group, &client.node.id, client.stream);
+        self.news.proxy(&client.node.id, &group, false);
+        let text = format!("{} {}", client.form.name(), client.node.version);
+        self.news.event(&client.node.id, &group, "connected", text);
         self.editions.opened(&group, client);
     }
 
@@ -287,6 +377,7 @@ impl Observer for Proxies {
             // Mended. Who still refuses says so again.
             stream.types.values_mut().for_each(|state| state.nack = None);
         }
+        self.news.proxy(&client.node.id, &stream.group, true);
     }
 
     fn subscribed(&self, client: &Arc<Client>, kind: ResourceType, wildcard: bool, names: usize) {
@@ -297,7 +388,10 @@ impl Observer for Proxies {
     }
 
     fn sent(&self, client: &Arc<Client>, sent: &Sent) {
-        self.with(client, sent.kind, |state, _| state.sent = Some(sent.version));
+        let group = self.with(client, sent.kind, |state, _| state.sent = Some(sent.version));
+        if let Some(group) = group {
+            self.news.proxy(&client.node.id, &group, false);
+        }
     }
 
     fn acked(&self, client: &Arc<Client>, acked: &Acked) {
@@ -331,8 +425,12 @@ impl Observer for Proxies {
         });
         if let Some(group) = group {
             self.programmed.nacked(&group, &client.node.id, nacked.kind, &nacked.error);
+            self.news.proxy(&client.node.id, &group, true);
+            let text = format!("{}: {}", nacked.kind.short(), nacked.error);
+            self.news.event(&client.node.id, &group, "refused", text);
             self.editions.nacked(&group, client, nacked);
         }
+        self.said.send_replace(());
     }
 
     fn closed(&self, client: &Arc<Client>) {
@@ -340,8 +438,11 @@ impl Observer for Proxies {
         if let Some((_, stream)) = self.streams.remove(&client.stream) {
             let group = stream.into_inner().unwrap_or_else(PoisonError::into_inner).group;
             self.programmed.closed(&group, &client.node.id, client.stream);
+            self.news.proxy(&client.node.id, &group, true);
+            self.news.event(&client.node.id, &group, "disconnected", String::new());
             self.editions.closed(&group, client);
             self.secrets.send_replace(());
+            self.said.send_replace(());
         }
     }
 }

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use api::history::Refusal;
 use api::{
-    Check, Freshness, IdentityView, Proxy, Read, Readiness, RegistryEvent, RegistryInstance,
-    RegistryProbe, RegistryService, RootView, Source, Summary, Time, TypeView, XdsResource,
+    Check, EventView, Freshness, IdentityView, ProblemView, Proxy, Read, Readiness, RegistryEvent,
+    RegistryInstance, RegistryProbe, RegistryService, RootView, Source, Summary, Time, TypeView,
+    XdsResource,
 };
 use catalog::{RegistryView, SourceState};
 use futures::future::BoxFuture;
@@ -20,11 +21,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::groups::Groups;
 use crate::identities::{Ask, Identities};
+use crate::news::News;
 use crate::pipeline::{Step, World};
+use crate::problems::Problems;
 use crate::programmed::Programmed;
 use crate::proxies::Proxies;
 use crate::registries;
 use crate::statuses;
+use crate::trial;
 
 /// How long the addresses of a registry have to answer.
 const TEST: Duration = Duration::from_secs(20);
@@ -51,6 +55,9 @@ pub(crate) struct Reader {
     pub(crate) table: Option<status::Table>,
     pub(crate) identities: Arc<Identities>,
     pub(crate) identity_asks: mpsc::Sender<Ask>,
+    pub(crate) problems: Arc<Problems>,
+    pub(crate) news: News,
+    pub(crate) xds: serve::Handle,
 }
 
 impl Reader {
@@ -167,6 +174,40 @@ impl Read for Reader {
 
     fn findings(&self) -> Vec<Finding> {
         self.world().findings().to_vec()
+    }
+
+    fn problems(&self) -> Vec<ProblemView> {
+        self.problems.list()
+    }
+
+    fn events(&self) -> Vec<EventView> {
+        let mut all = self.news.events();
+        let world = self.world();
+        for registry in world.merger.registries() {
+            let (namespace, name) = registry.name.split_once('/').unwrap_or(("", &registry.name));
+            let decided = world.merger.events(&registry.name).unwrap_or_default();
+            all.extend(decided.iter().map(|event| EventView {
+                at: event.at.into(),
+                kind: "registry".into(),
+                what: event.what.as_str().into(),
+                namespace: namespace.into(),
+                name: name.into(),
+                text: event.to_string(),
+            }));
+        }
+        all
+    }
+
+    fn schema(&self, kind: Kind) -> Option<Value> {
+        Some(kinds::schema(kind)).filter(Value::is_object)
+    }
+
+    fn drain(&self, proxy: &str) -> usize {
+        self.xds.retire(proxy)
+    }
+
+    fn validate(&self, text: &str) -> Vec<Finding> {
+        trial::findings(&self.world, text)
     }
 
     fn refusals(&self) -> Vec<Refusal> {

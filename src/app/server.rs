@@ -10,6 +10,7 @@ use anyhow::Context;
 use compile::{Bind, GroupKey};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use model::{Batch, Kind, NamespacedName};
+use revision::history::Ledger;
 use revision::store::{LastGood, Store};
 use status::replicas::Replicas;
 use tokio::sync::{mpsc, watch};
@@ -18,17 +19,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Doors;
 use crate::auth::{Auth, Reviews};
+use crate::change::{self, Writer};
 use crate::editions::Editions;
 use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
+use crate::history::{self, Archive, History};
 use crate::identities::{self, Identities, Keeper};
 use crate::inject;
 use crate::kubernetes;
 use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
+use crate::news::News;
 use crate::observed::Observed;
 use crate::pipeline::{Pipeline, World};
+use crate::problems::Problems;
 use crate::programmed::Programmed;
 use crate::proxies::Proxies;
 use crate::read::Reader;
@@ -38,6 +43,7 @@ use crate::report;
 use crate::services;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
+use crate::watch::Teller;
 use crate::why::Asked;
 
 /// Batches that may wait for the pipeline; sources wait when it is full.
@@ -91,7 +97,8 @@ impl Server {
             .map(|server| Arc::new(Reviews::new(server.client.clone(), found.token_issuer)));
         let auth = Auth::new(&settings, &credentials)?.with_reviews(reviews.clone(), has_fleets);
         let table = api_server.as_ref().map(|_| status::Table::default());
-        let programmed = Arc::new(Programmed::new(table.clone()));
+        let news = News::default();
+        let programmed = Arc::new(Programmed::new(table.clone()).telling(news.clone()));
         let mesh_ca = Contents::read(identities::files(&settings))?;
         let keeper = keeper(&settings, &mesh_ca, api_server.as_ref())?;
         let identities = Arc::new(match &keeper {
@@ -116,13 +123,18 @@ impl Server {
         let world = if settings.mesh { world } else { world.without_mesh() };
         let world = Arc::new(RwLock::new(world));
         let lag = Arc::new(Lag::default());
-        let proxies = Arc::new(Proxies::new(
+        let history = Arc::new(History::new(open_history(&settings)?));
+        let gate = sources::file::Gate::default();
+        let proxies = Proxies::new(
             groups.clone(),
             world.clone(),
             lag.clone(),
             programmed.clone(),
             editions.clone(),
-        ));
+            history.current(),
+        );
+        let proxies = Arc::new(proxies.telling(news.clone()));
+        let problems = Arc::new(Problems::new(world.clone(), proxies.clone()));
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
         let (wanted_fleets, fleets_wanted) = watch::channel(None);
@@ -136,6 +148,7 @@ impl Server {
         let files = settings.source_dir.as_ref().map(|folder| sources::file::Options {
             quiet: settings.quiet_time,
             seed: files,
+            gate: gate.clone(),
             ..sources::file::Options::new(folder, limits(&settings))
         });
         let objects = api_server.as_ref().map(|server| sources::kubernetes::Options {
@@ -161,6 +174,7 @@ impl Server {
             programmed: programmed.clone(),
             editions: editions.clone(),
             statuses: table.clone(),
+            news: news.clone(),
             steps,
             fleets: wanted_fleets,
             seen,
@@ -201,9 +215,10 @@ impl Server {
             xds_handle.set_serving(true);
         }
         let mut first_step = steps_seen.clone();
+        let handle = xds_handle.clone();
         tokio::spawn(async move {
             if first_step.wait_for(Option::is_some).await.is_ok() {
-                xds_handle.set_serving(true);
+                handle.set_serving(true);
             }
         });
         let (batches, incoming) = mpsc::channel::<Batch>(BATCHES);
@@ -226,6 +241,9 @@ impl Server {
             table: table.clone(),
             identities: identities.clone(),
             identity_asks: identity_asks.clone(),
+            problems: problems.clone(),
+            news: news.clone(),
+            xds: xds_handle.clone(),
         };
         // Every replica serves; the leader writes.
         let (leader, leads) = watch::channel(false);
@@ -259,13 +277,45 @@ impl Server {
         if !granted.is_empty() {
             watched.push(doors.watch(&settings, &granted));
         }
+        let writer = Arc::new(Writer::new(change::Parts {
+            world: world.clone(),
+            proxies: proxies.clone(),
+            history: history.clone(),
+            folder: settings.source_dir.as_deref().map(|root| change::Folder::new(root, gate)),
+            cluster: kubernetes::writes(&settings).await?,
+            judge: judge(&settings)?,
+            limits: limits(&settings),
+            mode: {
+                let doors = doors.clone();
+                Box::new(move |namespace| api::auth::Access::write_mode(&*doors, namespace))
+            },
+        }));
+        let archive = Archive::new(
+            history.clone(),
+            world.clone(),
+            proxies.clone(),
+            shown(settings.source_dir.as_deref()),
+            writer.clone(),
+        );
         let observed = Arc::new(Observed::new(collector));
         let service_model = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
+        let hub = Arc::new(api::watch::Hub::default());
+        let teller = Teller {
+            hub: hub.clone(),
+            world: world.clone(),
+            services: service_model.clone(),
+            problems,
+            news,
+            seen: world_seen.clone(),
+        };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts {
+                changes: Some(writer),
+                history: Some(Arc::new(archive)),
                 traffic: Some(observed.clone()),
                 services: Some(service_model),
+                watch: Some(hub),
                 why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
                 access: Some(doors.clone()),
                 ..api::Parts::new(reader, recorder)
@@ -306,6 +356,8 @@ impl Server {
             // A long compile must not hold up streams that share a worker with it.
             on_a_thread("pipeline", pipeline.run(incoming))?,
             tokio::spawn(report::run(world.clone(), world_seen)),
+            tokio::spawn(history::follow(history.clone(), world.clone(), steps_of_content.clone())),
+            tokio::spawn(teller.run()),
             tokio::spawn(reload::run(watched, stop_rest.clone())),
             tokio::spawn({
                 let stop = stop_rest.clone();
@@ -329,6 +381,11 @@ impl Server {
                 }
             }),
         ];
+        let (following, revisions) = (proxies.clone(), history.current());
+        let stop = stop_rest.clone();
+        rest.push(tokio::spawn(async move {
+            stop.run_until_cancelled(following.follow(revisions)).await;
+        }));
         if let Some(options) = files {
             let source = sources::file::Source::with_parse(options, parse);
             let run = source.run(batches.clone(), stop_rest.clone().cancelled_owned());
@@ -571,6 +628,36 @@ fn open_store(settings: &Settings) -> anyhow::Result<(Option<Store>, LastGood)> 
             opened.with_context(|| format!("the state folder {}", settings.state_dir.display()))
         }
     }
+}
+
+/// Likewise: what cannot be kept on disk is kept in memory.
+fn open_history(settings: &Settings) -> anyhow::Result<Ledger> {
+    match Ledger::open(&settings.state_dir, settings.state_key_file.as_deref()) {
+        Ok((ledger, damage)) => {
+            if let Some(damage) = damage {
+                let error = &damage as &dyn std::error::Error;
+                tracing::error!(error, "starting without the history from before");
+            }
+            Ok(ledger)
+        }
+        Err(error) if settings.state_key_file.is_none() => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "revisions are kept in memory only");
+            Ok(Ledger::in_memory())
+        }
+        Err(error) => Err(error).context("the history"),
+    }
+}
+
+/// The Envoy that is asked before something is written.
+fn judge(settings: &Settings) -> anyhow::Result<Option<change::Judge>> {
+    let named = match settings.precheck_envoy.as_deref() {
+        None => return Ok(None),
+        Some("find") => None,
+        Some(path) => Some(PathBuf::from(path)),
+    };
+    let envoy = ::fleet::find_envoy::Places::current(named).find().context("precheck-envoy")?;
+    Ok(Some(change::Judge::new(envoy)))
 }
 
 pub(crate) fn parse(

@@ -527,6 +527,10 @@ impl Services for Model {
         out
     }
 
+    fn row(&self, key: &ObjectKey) -> Option<Arc<ServiceRow>> {
+        self.refreshed().rows.get(&(key.name.clone(), key.kind)).cloned()
+    }
+
     fn service(&self, caller: &Caller, namespace: &str, name: &str) -> Option<ServicePage> {
         if !caller.may(Role::Viewer, Some(namespace)) {
             return None;

@@ -163,6 +163,9 @@ spec::settings! {
     /// How long a root that Isthmus makes is good for; after two thirds of that, or at `isthmus identity rotate`, another one
     /// takes its place.
     mesh_root_life: Duration = Fixed("87600h");
+    /// The Envoy that is asked, before a change is written, whether it takes what would be sent: a path, or `find` for the
+    /// one that `dev` would run. None is asked when not set.
+    precheck_envoy: Option<String> = Fixed("");
     /// Whether proxies report requests and connections: topology, rates and the request log come from that. Proxies whose
     /// bootstrap was not made by Isthmus must have a static cluster `isthmus` that leads to the xDS listener.
     observe: bool = Fixed("true");

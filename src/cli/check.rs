@@ -102,7 +102,11 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
         Some(url) => after::server(url, io)?,
         None => {
             let cluster = args.cluster.connect()?;
-            if args.pre { before::all(args, &cluster)? } else { after::cluster(args, &cluster)? }
+            if args.pre {
+                before::all(args, &cluster)?
+            } else {
+                after::cluster(args, &cluster, io.environment)?
+            }
         }
     };
     report(&checks, args.output, io)

@@ -7,9 +7,9 @@ use crate::exit::{Exit, Outcome};
 use crate::io::Io;
 use crate::{
     apply, audit, bootstrap, capture, certificate, check, completion, context, crds, delete,
-    describe, dev, diff, edit, events, explain, get, help, identity, inject, login, problems,
-    proxy, registry, requests, revision, rollback, rollout, serve, support_bundle, token, topology,
-    validate, version, wait, why,
+    describe, dev, diff, edit, events, explain, get, help, identity, import, inject, login,
+    problems, proxy, registry, requests, revision, rollback, rollout, serve, support_bundle, token,
+    topology, validate, version, wait, why,
 };
 
 /// An Envoy control plane that joins Kubernetes and legacy service registries in one service model
@@ -38,6 +38,7 @@ enum Command {
     // Likewise.
     Inject(Box<inject::Args>),
     Capture(capture::Args),
+    Import(import::Args),
     Crds(crds::Args),
     Certificate(certificate::Args),
     Check(check::Args),
@@ -116,6 +117,7 @@ fn run(command: Command, io: &mut Io<'_>) -> Outcome {
         Command::Certificate(args) => certificate::run(&args, io),
         Command::Check(args) => check::run(&args, io),
         Command::SupportBundle(args) => support_bundle::run(&args, io),
+        Command::Import(args) => import::run(&args, io),
         Command::Validate(args) => validate::run(&args, io),
         Command::Diff(args) => diff::run(&args, io),
         Command::Apply(args) => apply::run(&args, io),

@@ -37,6 +37,7 @@ mod explain;
 mod get;
 mod help;
 mod identity;
+mod import;
 mod inject;
 mod io;
 mod logging;

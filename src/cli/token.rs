@@ -1,3 +1,4 @@
+mod admin_link;
 mod join;
 mod server;
 
@@ -12,6 +13,8 @@ pub(crate) enum Command {
     Create(server::Create),
     List(server::List),
     Revoke(server::Revoke),
+    // Boxed: it has all settings.
+    AdminLink(Box<admin_link::Args>),
     Join(join::Args),
 }
 
@@ -20,6 +23,7 @@ pub(crate) fn run(command: &Command, io: &mut Io<'_>) -> Outcome {
         Command::Create(args) => server::create(args, io),
         Command::List(args) => server::list(args, io),
         Command::Revoke(args) => server::revoke(args, io),
+        Command::AdminLink(args) => admin_link::run(args, io),
         Command::Join(args) => join::run(args, io),
     }
 }

@@ -6,6 +6,26 @@ use crate::document::{schema_json, versions};
 /// The group of our own kinds.
 const GROUP: &str = "isthmus.dev";
 
+/// The JSON schema of a kind's documents, with the versions that are read.
+#[must_use]
+pub fn schema(kind: Kind) -> Json {
+    let mut schema = schema_json(kind);
+    let group = kind.group();
+    let version = |version: &&str| match group {
+        "" => (*version).to_owned(),
+        group => format!("{group}/{version}"),
+    };
+    let versions: Vec<_> = versions(kind).iter().map(version).collect();
+    if let Some(fields) = schema.as_object_mut() {
+        fields.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
+        fields.insert("title".into(), kind.as_str().into());
+        let properties = fields.entry("properties").or_insert_with(|| json!({}));
+        properties["apiVersion"] = json!({"type": "string", "enum": versions});
+        properties["kind"] = json!({"type": "string", "enum": [kind.as_str()]});
+    }
+    schema
+}
+
 /// What `kubectl get` shows of a kind: short names, and columns as (header, JSON path, type).
 struct Face {
     short: &'static [&'static str],

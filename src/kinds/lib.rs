@@ -54,8 +54,8 @@ mod time;
 mod values;
 mod yaml;
 
-pub use crd::crds;
+pub use crd::{crds, schema};
 pub use document::schema_json;
-pub use parse::{Limits, Parsed, decode, parse, redact};
+pub use parse::{Limits, Parsed, decode, documents, parse, redact};
 pub use re2::translate as regex_of_re2;
 pub use served::{Served, served, served_again, versions};

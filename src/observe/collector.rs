@@ -1,6 +1,6 @@
 //! All that is observed, behind one lock that is held for a moment at a time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -11,9 +11,9 @@ use api::traffic::{Observation, RequestRow, RequestsQuery, Series, SeriesQuery};
 use envoy_types::pb::envoy::data::accesslog::v3::{HttpAccessLogEntry, TcpAccessLogEntry};
 use tokio::sync::broadcast;
 
-use crate::bucket::{Bucket, STEP, STEPS, Tick};
-use crate::directory::{self, Directory, OUTSIDE};
-use crate::edges::{EdgeKey, Edges};
+use crate::bucket::{Bucket, Class, STEP, STEPS, Tick};
+use crate::directory::{self, Directory};
+use crate::edges::{EdgeKey, Edges, OTHER};
 use crate::entry::{self, Entry};
 use crate::ring::{self, Ring};
 use crate::series::series;
@@ -23,7 +23,7 @@ use crate::service::{Reporter, Side};
 const MOST_A_SECOND: u64 = 50_000;
 /// Rows that a follower may be behind.
 const FOLLOWERS_MAY_LAG: usize = 1024;
-/// Services of which requests are counted for Prometheus; the rest is `other`.
+/// Pairs of which requests are counted for Prometheus; the rest is `other`.
 const MOST_SERVICES: usize = 500;
 
 /// What a group of proxies served since some moment.
@@ -53,9 +53,12 @@ struct State {
     edges: Edges,
     ring: Ring,
     requests: u64,
+    /// When the first was reported, in seconds since 1970.
+    since: Option<u64>,
     /// How many there were in this second.
     second: (u64, u64),
-    services: HashMap<(Arc<str>, Arc<str>), Arc<str>>,
+    /// By source and target, in order of class.
+    counters: HashMap<(Arc<str>, Arc<str>), [metrics::Counter; 5]>,
 }
 
 /// What happened and where, in names of the topology.
@@ -169,6 +172,9 @@ impl Collector {
             .filter_map(|entry| named(from, directory, entry))
             .collect();
         let mut state = self.state();
+        if !read.is_empty() {
+            state.since.get_or_insert(seconds);
+        }
         for (entry, sides) in read {
             let Entry { row, protocol, class, .. } = entry;
             let (route, lane): (Arc<str>, Arc<str>) =
@@ -239,14 +245,36 @@ impl Collector {
         series(&self.state().edges, wanted, (first, end), self.scale)
     }
 
-    /// The sums of all edges over some seconds before `end`, and for how many seconds there are reports.
+    /// The sums of all edges over some seconds before `end`. Rates are over as much of that as is known.
     #[must_use]
     pub fn edges(&self, window: u64, end: SystemTime) -> Vec<(EdgeKey, Sum)> {
-        let end = tick(end) + 1;
-        let first = end.saturating_sub(window.div_ceil(STEP));
-        let sums = self.state().edges.sums(first, end);
-        let per_second = self.scale / window.max(1) as f64;
+        let (to, after) = (seconds(end), tick(end) + 1);
+        let first = after.saturating_sub(window.div_ceil(STEP));
+        let (sums, since) = {
+            let state = self.state();
+            (state.edges.sums(first, after), state.since.unwrap_or_default())
+        };
+        let known = to.saturating_sub(since.max(first * STEP)).max(STEP);
+        let per_second = self.scale / known as f64;
         sums.into_iter().map(|(key, bucket)| (key, Sum { bucket, per_second })).collect()
+    }
+
+    /// What each node is asked, over the last minute: by its id.
+    #[must_use]
+    pub fn rates(&self, now: SystemTime) -> HashMap<Arc<str>, Sum> {
+        let mut out: HashMap<Arc<str>, Sum> = HashMap::new();
+        for (key, sum) in self.edges(60, now) {
+            out.entry(key.target).or_default().merge(&sum);
+        }
+        out
+    }
+
+    /// Ids of who called a node in the last hour.
+    #[must_use]
+    pub fn callers(&self, node: &str) -> BTreeSet<Arc<str>> {
+        let state = self.state();
+        let edges = state.edges.all().filter(|(key, _)| *key.target == *node);
+        edges.map(|(key, _)| key.source.clone()).collect()
     }
 
     /// What these proxies served since then.
@@ -312,29 +340,38 @@ impl Sum {
 }
 
 impl State {
-    fn count(&mut self, source: &Arc<str>, target: &Arc<str>, class: crate::bucket::Class) {
-        use crate::bucket::Class;
-        let class = match class {
-            Class::Good => "2xx",
-            Class::Redirect => "3xx",
-            Class::Client => "4xx",
-            Class::Server => "5xx",
-            Class::Grpc => "grpc",
+    /// By gateway and service only: their number has an end that people know.
+    fn count(&mut self, source: &Arc<str>, target: &Arc<str>, class: Class) {
+        let full = self.counters.len() >= MOST_SERVICES;
+        let of = |id: &Arc<str>, kind: &str| {
+            if id.starts_with(kind) { id.clone() } else { "".into() }
         };
-        // By gateway and service only: their number has an end that people know.
-        let gateway = source.strip_prefix("gateway/").unwrap_or_default();
-        let key = (Arc::<str>::from(gateway), target.clone());
-        let service = match self.services.get(&key) {
-            Some(service) => service.clone(),
-            None if self.services.len() < MOST_SERVICES => {
-                let service: Arc<str> = target.strip_prefix("service/").unwrap_or_default().into();
-                self.services.insert(key.clone(), service.clone());
-                service
+        let key = (of(source, "gateway/"), of(target, "service/"));
+        let key = if full && !self.counters.contains_key(&key) {
+            (OTHER.into(), OTHER.into())
+        } else {
+            key
+        };
+        let (source, target) = &key;
+        let counters = || {
+            let gateway = source.strip_prefix("gateway/").unwrap_or_default().to_owned();
+            let service = match target.strip_prefix("service/") {
+                Some(service) => service.to_owned(),
+                None if **target == *OTHER => "other".to_owned(),
+                None => String::new(),
+            };
+            ["2xx", "3xx", "4xx", "5xx", "grpc"].map(|class| {
+                metrics::counter!("isthmus_requests_total", "gateway" => gateway.clone(), "service" => service.clone(), "class" => class)
+            })
+        };
+        let counters = match self.counters.get(&key) {
+            Some(counters) => counters,
+            None => {
+                let new = counters();
+                self.counters.entry(key).or_insert(new)
             }
-            None => "other".into(),
         };
-        metrics::counter!("isthmus_requests_total", "gateway" => key.0.to_string(), "service" => service.to_string(), "class" => class)
-            .increment(1);
+        counters[class as usize].increment(1);
     }
 }
 
@@ -359,11 +396,7 @@ fn named(from: &Reporter, directory: &Directory, mut entry: Entry) -> Option<(En
                 if directory.has_sidecar(ip(entry.remote)) {
                     return None;
                 }
-                let caller = match ip(entry.remote) {
-                    Some(address) if address.is_loopback() => OUTSIDE.into(),
-                    Some(address) => directory.callee(address),
-                    None => OUTSIDE.into(),
-                };
+                let caller = directory.caller(ip(entry.remote));
                 Sides { source: caller, target: own, caller: None, mtls: false }
             } else {
                 let target = service.or_else(|| upstream.map(|ip| directory.callee(ip)));

@@ -16,6 +16,7 @@ use crate::flags;
 
 /// Longer texts are cut: they are for people to read.
 const LONGEST: usize = 512;
+const LONGEST_LABEL: usize = 63;
 /// Where Envoy's lane filter leaves the lane.
 const LANE_SPACE: &str = "envoy.lb";
 
@@ -116,7 +117,8 @@ fn of_common(common: log::AccessLogCommon, lane_label: &str) -> Entry {
         .and_then(|metadata| metadata.filter_metadata.get(LANE_SPACE))
         .and_then(|space| space.fields.get(lane_label))
         .and_then(|value| match &value.kind {
-            Some(Kind::StringValue(text)) => Some(text.clone()),
+            // Others would be no label's value, and so nobody's lane; edges are kept by lane.
+            Some(Kind::StringValue(text)) if text.len() <= LONGEST_LABEL => Some(text.clone()),
             _ => None,
         });
     Entry {

@@ -19,6 +19,8 @@ const MOST_STREAMS: usize = 50_000;
 /// Envoy sends 16 KiB and what one more entry has.
 const LARGEST_MESSAGE: usize = 1 << 20;
 
+const LONGEST_ID: usize = 512;
+
 /// Who reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reporter {
@@ -110,6 +112,9 @@ impl AccessLogService for Logs {
                 let node = identifier.and_then(|identifier| identifier.node);
                 let client =
                     Client { node: node.map(Node::from).unwrap_or_default(), ..(*client).clone() };
+                if client.node.id.len() > LONGEST_ID {
+                    return Err(Status::invalid_argument("the node's id is too long"));
+                }
                 let reporter = self.reporters.identify(&client).inspect_err(|refusal| {
                     self.collector.discard("refused", count(log_entries.as_ref()));
                     tracing::debug!(node = client.node.id, %refusal, "access log refused");

@@ -17,6 +17,8 @@
 //! change does not offer. Keys (kinds, names) are readable; values are sealed with AES-256-GCM, because documents and
 //! SDS resources hold private keys.
 //!
+//! [`history`] is a file of the same make beside it: the documents of each revision.
+//!
 //! Beside it, small files of other rooms are sealed with the same key.
 //!
 //! It must never stop the start (a file that cannot be used is moved aside and named), write a secret that is not

@@ -56,16 +56,22 @@ pub(crate) struct Link {
     pub(crate) peer: Peer,
     end: watch::Sender<Option<End>>,
     cut: Notify,
+    old: Notify,
 }
 
 impl Link {
     pub(crate) fn new(peer: Peer) -> Self {
-        Self { peer, end: watch::Sender::new(None), cut: Notify::new() }
+        Self { peer, end: watch::Sender::new(None), cut: Notify::new(), old: Notify::new() }
     }
 
     /// Tells a stream to end.
     pub(crate) fn end(&self) -> watch::Receiver<Option<End>> {
         self.end.subscribe()
+    }
+
+    /// From now on the connection is old, however young it is.
+    pub(crate) fn retire(&self) {
+        self.old.notify_one();
     }
 
     /// Drops the connection as it is.
@@ -110,7 +116,7 @@ pub(crate) async fn serve(
         .max_concurrent_streams(http2.max_streams);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     let age = http2.age(number).map(|age| Instant::now() + age);
-    let mut asked = Some(Quiet::new(Box::pin(asked(age, drain))));
+    let mut asked = Some(Quiet::new(Box::pin(asked(age, drain, link.clone()))));
     let mut over = Quiet::new(Box::pin(over(link.clone(), None)));
     loop {
         let next = poll_fn(|cx| {
@@ -140,10 +146,16 @@ pub(crate) async fn serve(
 }
 
 /// The connection shall end, as streams allow.
-async fn asked(age: Option<Instant>, mut drain: watch::Receiver<Option<End>>) -> End {
+async fn asked(
+    age: Option<Instant>,
+    mut drain: watch::Receiver<Option<End>>,
+    link: Arc<Link>,
+) -> End {
+    let old = || End { start: Instant::now(), window: Duration::ZERO, why: Why::Age };
     tokio::select! {
         end = drained(&mut drain) => end,
-        () = at(age) => End { start: Instant::now(), window: Duration::ZERO, why: Why::Age },
+        () = at(age) => old(),
+        () = link.old.notified() => old(),
     }
 }
 

@@ -198,6 +198,15 @@ impl Handle {
         self.shared.live.len()
     }
 
+    /// Ends the connections of a node as if they were old: it comes back, maybe to another replica. How many streams it has.
+    #[must_use]
+    pub fn retire(&self, node: &str) -> usize {
+        let is = |entry: &&Arc<crate::live::Entry>| {
+            entry.lock().who.as_ref().is_some_and(|who| who.client.node.id == node)
+        };
+        self.shared.live.all().iter().filter(is).map(|entry| entry.link.retire()).count()
+    }
+
     /// What gRPC health says. It begins as not serving, turns by itself when the first client is given a snapshot, and
     /// back when the server drains. A program that has all its snapshots says so here: a load balancer sends no client
     /// before (rule 79).

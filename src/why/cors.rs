@@ -21,7 +21,7 @@ pub(crate) fn allows(cors: &Cors, request: &Seen) -> bool {
         if !allowed.contains('*') {
             return **allowed == *origin;
         }
-        let parts: Vec<_> = allowed.split('*').map(regex::escape).collect();
+        let parts: Vec<_> = allowed.split('*').map(pattern::exactly).collect();
         pattern::whole(&parts.join(r"[\w.-]+"), origin) == Fit::Yes
     })
 }

@@ -28,6 +28,8 @@ mod path;
 mod pattern;
 mod redirect;
 mod request;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answer, Choice, End, Near, Outcome, Stage, Step, Upstream};
 pub use choose::{gateway, outbound};

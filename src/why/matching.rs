@@ -76,22 +76,23 @@ pub(crate) fn path_fits(wanted: &PathMatch, path: &str) -> Fit {
         PathMatch::Prefix(prefix) => below(prefix, path).into(),
         PathMatch::Regex(pattern) => pattern::whole(pattern, path),
         PathMatch::Method { service, method } => {
-            let parts = path.strip_prefix('/').and_then(|path| path.split_once('/'));
-            // With only a service, whatever is behind it will do.
-            let strict = service.is_none() && method.is_none();
-            match parts {
-                _ if strict => Fit::Yes,
-                Some((_, name)) if name.contains('/') && method.is_some() => Fit::No,
-                Some((of, name)) => {
-                    let part = |wanted: &Option<StringMatch>, text: &str| match wanted {
-                        Some(wanted) => pattern::text(wanted, text),
-                        None => Fit::Yes,
-                    };
-                    part(service, of).and(part(method, name))
-                }
-                None => Fit::No,
-            }
+            method_fits(service.as_ref(), method.as_ref(), path)
         }
+    }
+}
+
+/// The path is `/SERVICE/METHOD`, of which neither has a slash unless a pattern says so.
+fn method_fits(service: Option<&StringMatch>, method: Option<&StringMatch>, path: &str) -> Fit {
+    use StringMatch::Exact;
+    let part = |part: Option<&StringMatch>| match part {
+        None => "[^/]+".to_string(),
+        Some(Exact(name)) => pattern::exactly(name),
+        Some(StringMatch::Regex(pattern)) => format!("(?:{pattern})"),
+    };
+    match (service, method) {
+        (None, None) => Fit::Yes,
+        (Some(Exact(service)), None) => path.starts_with(&format!("/{service}/")).into(),
+        (service, method) => pattern::whole(&format!("/{}/{}", part(service), part(method)), path),
     }
 }
 

@@ -77,5 +77,5 @@ fn unescape(path: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn escaped(byte: u8) -> bool {
-    !byte.is_ascii_graphic() || b"\"#<>^`{}".contains(&byte)
+    !byte.is_ascii_graphic() || b"\"#<>^`{|}".contains(&byte)
 }

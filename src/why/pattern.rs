@@ -15,6 +15,15 @@ pub(crate) fn whole(pattern: &str, text: &str) -> Fit {
     }
 }
 
+/// An expression for exactly this text.
+pub(crate) fn exactly(text: &str) -> String {
+    let escaped = |c: char| match c {
+        c if r"\.+*?()|[]{}^$".contains(c) => format!(r"\{c}"),
+        c => c.to_string(),
+    };
+    text.chars().map(escaped).collect()
+}
+
 /// Bounds the compiled form.
 const LARGEST: usize = 4 << 20;
 

@@ -83,7 +83,9 @@ impl Request {
         if rest.bytes().any(|b| b.is_ascii_control() || b == b' ') {
             return no("the path has a space or a control character: write it as %20".into());
         }
-        let path = if rest.starts_with('/') { rest.to_string() } else { format!("/{rest}") };
+        // As browsers send it; a proxy takes nothing else.
+        let rest: String = rest.bytes().map(sent).collect();
+        let path = if rest.starts_with('/') { rest } else { format!("/{rest}") };
         let ip = match ip.filter(|ip| !ip.is_empty()).map(str::parse) {
             None => None,
             Some(Ok(ip)) => Some(ip),
@@ -120,6 +122,10 @@ impl Request {
             identity: identity.filter(|id| !id.is_empty()).map(str::to_string),
         })
     }
+}
+
+fn sent(byte: u8) -> String {
+    if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
 }
 
 fn is_token(byte: u8) -> bool {

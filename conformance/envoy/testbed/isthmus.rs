@@ -72,13 +72,14 @@ pub(crate) struct Isthmus {
 impl Isthmus {
     /// Whether `/readyz` says yes; else what it says.
     pub(crate) async fn ready(&self) -> Result<(), String> {
-        let answer = ask_once(self.http, &get("isthmus", "/readyz")).await;
+        let answer = ask_once(self.http, &get("localhost", "/readyz")).await;
         let answer = answer.map_err(|e| e.to_string())?;
         if answer.status == 200 { Ok(()) } else { Err(answer.body) }
     }
 
     pub(crate) async fn text(&self, path: &str) -> Result<String, String> {
-        let answer = ask_once(self.http, &get("isthmus", path)).await.map_err(|e| e.to_string())?;
+        let answer =
+            ask_once(self.http, &get("localhost", path)).await.map_err(|e| e.to_string())?;
         if answer.status == 200 { Ok(answer.body) } else { Err(answer.body) }
     }
 
@@ -87,7 +88,7 @@ impl Isthmus {
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, String> {
-        let ask = get("isthmus", path).json(body);
+        let ask = get("localhost", path).json(body);
         let answer = ask_once(self.http, &ask).await.map_err(|e| e.to_string())?;
         if answer.status == 200 { Ok(answer.json()) } else { Err(answer.body) }
     }

@@ -4,12 +4,26 @@ use serde_json::Value;
 
 use super::requests::Request;
 use super::word::HEADERS;
-use crate::testbed::{Answer, Bed, ask_once, loopback};
+use crate::testbed::{Answer, Bed, Connection, Failure, LIMIT, ask_once, loopback};
 
 /// Returns how it ended; `Err` says what differs.
 pub(super) async fn compare(bed: &Bed, request: &Request) -> Result<String, String> {
     let said = bed.isthmus.post("/api/v1/why", &request.question()).await?;
-    let came = ask_once(loopback(request.port), &request.ask).await.map_err(|e| e.to_string())?;
+    let to = loopback(request.port);
+    let came = match &request.tls {
+        None => ask_once(to, &request.ask).await,
+        Some(name) => match Connection::tls(to, name).await {
+            Ok(mut connection) => connection.ask(&request.ask, LIMIT).await,
+            Err(failure) => Err(failure),
+        },
+    };
+    let came = match came {
+        Ok(came) => came,
+        Err(Failure::Tls(_)) if said["outcome"]["kind"] == "noListener" => {
+            return Ok("noListener".into());
+        }
+        Err(failure) => return Err(format!("said {}, came {failure}", said["outcome"])),
+    };
     let differs =
         |what: &str, said: &Value, came: &str| Err(format!("{what}: said {said}, came {came}"));
     if let Some(step) = list(&said["steps"]).find(|step| step["sure"] != true) {
@@ -27,7 +41,7 @@ pub(super) async fn compare(bed: &Bed, request: &Request) -> Result<String, Stri
                 return differs("location", &outcome["location"], &location);
             }
         }
-        "answered" | "noRoute" => {}
+        "answered" | "noRoute" | "refused" => {}
         _ => return differs("kind", &outcome["kind"], &format!("{} {by}", came.status)),
     }
     if kind != "forwarded" && (status != Some(came.status.into()) || !by.is_empty()) {

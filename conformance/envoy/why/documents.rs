@@ -11,11 +11,12 @@ use super::word::{
 
 pub(super) struct Routes {
     all: Vec<Value>,
+    policies: Vec<Value>,
 }
 
 impl Routes {
     pub(super) fn text(&self) -> String {
-        let all: Vec<_> = self.all.iter().map(ToString::to_string).collect();
+        let all: Vec<_> = self.all.iter().chain(&self.policies).map(ToString::to_string).collect();
         all.join("\n---\n") + "\n"
     }
 
@@ -37,6 +38,11 @@ fn pick(random: &mut Rng, list: &Value) -> Value {
 pub(super) fn routes(random: &mut Rng, round: u64) -> Routes {
     let count = random.usize(2..=6);
     let mut all: Vec<_> = (0..count).map(|index| route(random, index)).collect();
+    if once(random, 3) {
+        all.push(grpc_route(random));
+    }
+    let policies = (0..2).filter(|_| once(random, 5)).collect::<Vec<_>>();
+    let policies = policies.into_iter().map(|index| policy(random, index)).collect();
     let to = json!({"hostname": format!("round-{round}.internal")});
     let rule = json!({"filters": [{"type": "RequestRedirect", "requestRedirect": to}]});
     all.push(document(
@@ -45,7 +51,7 @@ pub(super) fn routes(random: &mut Rng, round: u64) -> Routes {
         json!(["probe.internal"]),
         json!([rule]),
     ));
-    Routes { all }
+    Routes { all, policies }
 }
 
 #[allow(clippy::needless_pass_by_value)]
@@ -70,6 +76,84 @@ fn route(random: &mut Rng, index: usize) -> Value {
     hosts.dedup();
     let rules: Vec<_> = (0..random.usize(1..=3)).map(|_| rule(random)).collect();
     document(&format!("r{index}"), json!([parent]), json!(hosts), json!(rules))
+}
+
+fn grpc_route(random: &mut Rng) -> Value {
+    let rules = (0..random.usize(1..=3)).map(|_| {
+        let mut method = json!({});
+        for (part, words) in [("service", ["a.Orders", "a.Or.*"]), ("method", ["Get", "G.t"])] {
+            if !once(random, 3) {
+                method[part] = json!(words[0]);
+            }
+        }
+        if method == json!({}) {
+            method["service"] = json!("a.Orders");
+        }
+        if once(random, 3) {
+            method = json!({"type": "RegularExpression", "service": "a.Or.*", "method": "G.t"});
+        }
+        json!({"matches": [{"method": method}], "backendRefs": [http2(random)]})
+    });
+    let rules: Vec<_> = rules.collect();
+    let parents = json!([{"name": "edge", "sectionName": "grpc"}]);
+    let mut out = document("g", parents, json!(["grpc.example"]), json!(rules));
+    out["kind"] = json!("GRPCRoute");
+    out
+}
+
+/// Somebody who speaks what gRPC speaks.
+fn http2(random: &mut Rng) -> Value {
+    let name = one(random, &["h", "h", "h", "nobody", "missing"]);
+    json!({"group": "isthmus.dev", "kind": "MeshService", "name": name})
+}
+
+fn policy(random: &mut Rng, index: usize) -> Value {
+    let target = match random.usize(..3) {
+        0 => json!({"kind": "Gateway", "name": "edge"}),
+        _ => json!({"kind": "HTTPRoute", "name": format!("r{}", random.usize(..3))}),
+    };
+    let rule = |random: &mut Rng| {
+        let mut out = json!({});
+        let mut to = json!({});
+        for (field, words) in [
+            ("paths", &["/a*", "/a/b", "*b", "/x/*"][..]),
+            ("notPaths", &["/a", "/x*"]),
+            ("methods", &METHODS),
+            ("hosts", &["a.shop.example", "*.example", "other.test"]),
+            ("notHosts", &["shop.example", "x.*"]),
+        ] {
+            if once(random, 3) {
+                to[field] = json!([one(random, words)]);
+            }
+        }
+        if to != json!({}) {
+            out["to"] = json!([to]);
+        }
+        if once(random, 4) {
+            let field = one(random, &["ipBlocks", "notIpBlocks"]);
+            let block = one(random, &["127.0.0.0/8", "192.0.2.0/24", "10.0.0.1"]);
+            out["from"] = json!([{field: [block]}]);
+        }
+        if once(random, 3) {
+            let field = one(random, &["values", "notValues"]);
+            out["when"] =
+                json!([{"key": "request.headers[x-a]", field: [one(random, &["1", "o*", "*"])]}]);
+        }
+        out
+    };
+    let mut target = target;
+    target["group"] = json!("gateway.networking.k8s.io");
+    let rules: Vec<_> = (0..random.usize(1..=2)).map(|_| rule(random)).collect();
+    json!({
+        "apiVersion": "isthmus.dev/v1alpha1",
+        "kind": "AccessPolicy",
+        "metadata": {"name": format!("p{index}"), "namespace": "shop"},
+        "spec": {
+            "targetRefs": [target],
+            "action": one(random, &["Allow", "Deny"]),
+            "rules": rules,
+        },
+    })
 }
 
 fn rule(random: &mut Rng) -> Value {

@@ -9,23 +9,59 @@ use super::documents::Routes;
 use super::word::{HEADERS, HOSTS, METHODS, ORIGINS, PARAMETERS, PATHS, VALUES, once, one};
 use crate::testbed::{Ask, get};
 
+/// What proxies write in another way, or leave as it is.
+const ODD: [&str; 21] = [
+    "a\\b",
+    "a;b",
+    "a\"b",
+    "{x}",
+    "a|b",
+    "a^b",
+    "a~b",
+    "[x]",
+    "!$&'()*+,=:@",
+    "%c3%a9",
+    "%7e",
+    "%2d",
+    "%41",
+    "%zz",
+    "%",
+    "%2",
+    "a%5Cb",
+    "%5c..",
+    "%2E%2e",
+    "%00",
+    "...",
+];
+
 pub(super) struct Request {
     pub(super) port: u16,
+    /// The server name, with TLS.
+    pub(super) tls: Option<String>,
     /// As the client sends it.
     pub(super) ask: Ask,
 }
 
 impl Request {
-    pub(super) fn random(random: &mut Rng, routes: &Routes, ports: [u16; 2]) -> Self {
+    pub(super) fn random(random: &mut Rng, routes: &Routes, ports: [u16; 3]) -> Self {
         let (host, matching) = routes.some(random);
-        let port = ports[usize::from(once(random, 4))];
+        let [web, side, secure] = ports;
+        let port = [web, web, web, side, secure, secure][random.usize(..6)];
         let host = match host.filter(|_| !once(random, 6)) {
             Some(host) => host,
             None => one(random, &[&HOSTS[..], &["unknown.test", "127.0.0.1"]].concat()).to_string(),
         };
         let host = concrete(random, &host);
+        let tls = (port == secure).then(|| host.clone());
         let host = decorate(random, &host, port);
-        let path = path(random, &matching["path"]);
+        let path = match matching["method"].is_object() {
+            true => one(
+                random,
+                &["/a.Orders/Get", "/a.Orders/Got", "/a.Org/Get", "/a.Orders/Get/x", "/a.Orders"],
+            )
+            .to_string(),
+            false => path(random, &matching["path"]),
+        };
         let query = query(random, &matching["queryParams"]);
         let mut ask = get(&host, &format!("{path}{query}"));
         let wanted = matching["method"].as_str().filter(|_| !once(random, 5));
@@ -48,24 +84,26 @@ impl Request {
                 ask = ask.header("access-control-request-method", "PUT");
             }
         }
-        Self { port, ask }
+        Self { port, tls, ask }
     }
 
     pub(super) fn question(&self) -> Value {
         let Ask { method, host, path, headers, body: _ } = &self.ask;
         let mut headers = headers.clone();
         headers.push(("host".into(), host.clone()));
-        json!({
-            "method": method,
-            "url": format!("http://127.0.0.1:{}{path}", self.port),
-            "headers": headers,
-        })
+        let place = match &self.tls {
+            Some(name) => format!("https://{name}"),
+            None => "http://127.0.0.1".into(),
+        };
+        let url = format!("{place}:{}{path}", self.port);
+        json!({"method": method, "url": url, "headers": headers, "ip": "127.0.0.1"})
     }
 }
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "port {}: {}", self.port, self.ask)
+        let tls = if self.tls.is_some() { ", TLS" } else { "" };
+        write!(f, "port {}{tls}: {}", self.port, self.ask)
     }
 }
 
@@ -97,7 +135,7 @@ fn path(random: &mut Rng, wanted: &Value) -> String {
         None if wanted.is_null() => one(random, &PATHS),
         None => one(random, &of_pattern),
     };
-    match random.usize(..16) {
+    match random.usize(..18) {
         0 => format!("{path}/"),
         1 => format!("{path}b"),
         2 => format!("{}/b", path.trim_end_matches('/')),
@@ -110,6 +148,7 @@ fn path(random: &mut Rng, wanted: &Value) -> String {
         9 => path.to_ascii_uppercase(),
         10 => format!("{path}/.."),
         11 => path.replace('b', "%62%2F"),
+        13 => format!("{}/{}", path.trim_end_matches('/'), one(random, &ODD)),
         12 => one(random, &PATHS).to_string(),
         _ => path.to_string(),
     }

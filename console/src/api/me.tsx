@@ -4,7 +4,7 @@ import { useQuery } from '@tanstack/react-query'
 import { createContext, type ReactNode, useContext } from 'react'
 import { useCommon } from '../i18n/common'
 import { get } from './http'
-import type { Me, Role } from './types'
+import type { Me, Role, WriteMode } from './types'
 
 const ORDER: Role[] = ['viewer', 'editor', 'operator', 'admin']
 
@@ -38,11 +38,16 @@ export function may(me: Me, role: Role, namespace?: string): boolean {
   )
 }
 
+/** Whether documents of a namespace are written, proposed, or neither. */
+export function writeMode(me: Me, namespace?: string): WriteMode {
+  return me.writeModes?.find(each => covers(each.namespaces, namespace))?.mode ?? me.writeMode
+}
+
 /** Why not, in words; `undefined` where it is permitted. `write`: documents, which the write mode has a say in too. */
 export function usePermission(role: Role, namespace?: string, write = false): string | undefined {
   const me = useMe()
   const t = useCommon()
   if (!may(me, role, namespace)) return t.lacksRole(role, namespace)
-  if (write && me.writeMode === 'off') return t.writesOff(me.owner ?? '')
+  if (write && writeMode(me, namespace) === 'off') return t.writesOff(me.owner ?? '')
   return undefined
 }

@@ -10,6 +10,7 @@ export type StreamMessage =
 const SILENCE = 20_000
 /** What changed is told at most once a second, so that a busy registry does not redraw a screen ten times. */
 const MERGE = 1000
+const GRACE = 4000
 const RETRY = [1000, 2000, 5000, 10_000]
 
 export class WatchStream {
@@ -18,6 +19,7 @@ export class WatchStream {
   private tries = 0
   private watchdog: ReturnType<typeof setTimeout> | undefined
   private retry: ReturnType<typeof setTimeout> | undefined
+  private falling: ReturnType<typeof setTimeout> | undefined
   private kinds = new Set<string>()
   private merging: ReturnType<typeof setTimeout> | undefined
 
@@ -32,10 +34,13 @@ export class WatchStream {
     source.onopen = () => {
       this.tries = 0
       this.heard()
+      clearTimeout(this.falling)
+      this.falling = undefined
       this.tell({ type: 'up' })
     }
     source.onerror = () => {
-      this.tell({ type: 'down' })
+      // The server ends a stream now and then; who is back within a moment has lost nothing.
+      this.falling ??= setTimeout(() => this.tell({ type: 'down' }), GRACE)
       // CLOSED: the browser has given up (an error status), so that it is ours to try again.
       if (source.readyState === EventSource.CLOSED) this.again()
     }
@@ -50,12 +55,15 @@ export class WatchStream {
   close(): void {
     clearTimeout(this.watchdog)
     clearTimeout(this.retry)
+    clearTimeout(this.falling)
+    this.falling = undefined
     this.retry = undefined
     this.source?.close()
     this.source = undefined
   }
 
   private again(): void {
+    this.tell({ type: 'down' })
     this.close()
     const wait = RETRY[Math.min(this.tries, RETRY.length - 1)] ?? 10_000
     this.tries += 1
@@ -69,7 +77,6 @@ export class WatchStream {
     if (event?.lastEventId) this.since = event.lastEventId
     clearTimeout(this.watchdog)
     this.watchdog = setTimeout(() => {
-      this.tell({ type: 'down' })
       this.again()
     }, SILENCE)
   }

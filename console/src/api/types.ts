@@ -13,9 +13,11 @@ export interface Grant {
 
 export interface Me {
   subject: string
-  via: 'session' | 'token' | 'kubernetes' | 'nobody'
+  via?: 'session' | 'token' | 'kubernetes' | 'nobody'
   roles: Grant[]
   writeMode: WriteMode
+  /** Namespaces whose mode is another one; the first that fits counts. */
+  writeModes?: { namespaces: string; mode: WriteMode }[]
   /** Who owns what cannot be written here, where the server says so. */
   owner?: string
   requireReason?: boolean
@@ -57,7 +59,8 @@ export interface FindingView {
   pointer: string
   text: string
   hint: string
-  /** Of `/problems`. */
+  /** The same for as long as it lasts; of `/problems`, as what follows. */
+  id?: string
   firstSeen?: Time
   proxies?: string[]
 }
@@ -253,6 +256,13 @@ export interface TypeView {
   resources: XdsResource[]
 }
 
+/** Of `/proxies/{id}/config`. */
+export interface ConfigView {
+  proxy: string
+  asOf: Time
+  types: TypeView[]
+}
+
 export interface XdsResource {
   name: string
   version: string
@@ -345,6 +355,17 @@ export interface RegistryEvent {
   before: number
   after: number
   held: number
+}
+
+/** Something that happened. */
+export interface EventView {
+  at: Time
+  /** `proxy`, `registry`, `revision` */
+  kind: string
+  what: string
+  namespace: string
+  name: string
+  text: string
 }
 
 export interface RegistryProbe {

@@ -3,7 +3,6 @@
 // the screen is asked for again every 10 s, and the state says so.
 
 import { queries } from './hooks'
-import { KINDS } from './kinds'
 import { type StreamMessage, WatchStream } from './stream'
 
 export type LiveState =
@@ -113,19 +112,13 @@ function settle(): void {
   for (const listener of listeners) listener()
 }
 
-/** Kinds of documents also change what is made of them. */
-const MADE_OF: Record<string, string[]> = {
-  Finding: ['problems', 'findings'],
-  Problem: ['problems', 'findings'],
-  Proxy: ['proxies', 'revisions'],
-  Revision: ['revisions'],
-  Rollout: ['rollouts'],
-  Source: ['sources'],
-  Service: ['services'],
-  ServiceRow: ['services'],
-  Registry: ['registries', 'sources'],
-  MeshService: ['services', 'meshservices'],
-  EndpointSlice: ['services'],
+/** What the stream calls `kind` is the plural that paths have. Some changes show in other lists, too. */
+const ALSO: Record<string, string[]> = {
+  problems: ['findings'],
+  proxies: ['revisions'],
+  registries: ['sources'],
+  revisions: ['rollouts'],
+  services: ['meshservices'],
 }
 
 function refresh(kinds: Set<string>): void {
@@ -133,12 +126,7 @@ function refresh(kinds: Set<string>): void {
     missed = true
     return
   }
-  const plurals = new Set<string>()
-  for (const kind of kinds) {
-    for (const plural of MADE_OF[kind] ?? []) plurals.add(plural)
-    const info = KINDS.find(k => k.kind === kind)
-    if (info) plurals.add(info.plural)
-  }
+  const plurals = new Set([...kinds].flatMap(kind => [kind, ...(ALSO[kind] ?? [])]))
   void queries.invalidateQueries({ predicate: query => plurals.has(String(query.queryKey[0])) })
 }
 

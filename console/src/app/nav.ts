@@ -19,6 +19,7 @@ import {
   IconShieldLock,
   IconSitemap,
   IconStairsUp,
+  IconWand,
 } from '@tabler/icons-react'
 import type { ComponentType } from 'react'
 import type { T } from './texts'
@@ -37,7 +38,12 @@ export interface NavGroup {
 }
 
 export const NAV: NavGroup[] = [
-  { items: [{ to: '/', title: 'overview', icon: IconLayoutDashboard }] },
+  {
+    items: [
+      { to: '/', title: 'overview', icon: IconLayoutDashboard },
+      { to: '/wizards', title: 'wizards', icon: IconWand },
+    ],
+  },
   {
     title: 'groupTraffic',
     items: [

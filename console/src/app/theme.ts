@@ -34,6 +34,7 @@ export const resolver: CSSVariablesResolver = () => ({
   variables: {},
   light: {
     '--mantine-color-body': '#ffffff',
+    '--mantine-color-error': '#b8222c',
     '--mantine-color-text': '#1c2429',
     '--mantine-color-dimmed': '#55626b',
     '--mantine-color-default-border': '#c9d2d8',
@@ -41,6 +42,7 @@ export const resolver: CSSVariablesResolver = () => ({
   },
   dark: {
     '--mantine-color-body': '#181e23',
+    '--mantine-color-error': '#ff8d88',
     '--mantine-color-text': '#dde4e8',
     '--mantine-color-dimmed': '#9aa8b1',
     '--mantine-color-default': '#1d252b',

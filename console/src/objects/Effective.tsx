@@ -5,7 +5,7 @@ import { useState } from 'react'
 import { useList } from '../api/hooks'
 import { get } from '../api/http'
 import { parseOrigin } from '../api/kinds'
-import type { ObjectName, Proxy, TypeView } from '../api/types'
+import type { ConfigView, ObjectName, Proxy } from '../api/types'
 import { useTexts } from '../i18n'
 import { A } from '../ui/A'
 import { Code, Panel } from '../ui/basics'
@@ -36,7 +36,7 @@ function Resources({ object, proxies, all }: { object: ObjectName; proxies: Prox
     queries: asked.map(({ proxy, type }) => ({
       queryKey: ['proxies', `/proxies/${proxy.id}/config`, type],
       queryFn: ({ signal }: { signal: AbortSignal }) =>
-        get<TypeView>(`/proxies/${encodeURIComponent(proxy.id)}/config`, { type }, signal),
+        get<ConfigView>(`/proxies/${encodeURIComponent(proxy.id)}/config`, { type }, signal),
       retry: false,
     })),
   })
@@ -46,7 +46,7 @@ function Resources({ object, proxies, all }: { object: ObjectName; proxies: Prox
       proxy,
       resources: asked.flatMap((each, index) =>
         each.proxy === proxy
-          ? (results[index]?.data?.resources ?? [])
+          ? (results[index]?.data?.types.flatMap(each => each.resources) ?? [])
               .filter(resource => resource.origins.some(origin => isOf(origin, object)))
               .map(resource => ({ ...resource, type: each.type }))
           : [],

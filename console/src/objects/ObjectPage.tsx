@@ -4,7 +4,7 @@ import { type ReactNode, useState } from 'react'
 import { useDocument, useList } from '../api/hooks'
 import type { KindInfo } from '../api/kinds'
 import { usePermission } from '../api/me'
-import type { Document, FindingView, RegistryEvent, Revision } from '../api/types'
+import type { Document, EventView, FindingView, Revision } from '../api/types'
 import { useAddress, useGo } from '../app/location'
 import { useTexts } from '../i18n'
 import { useCommon } from '../i18n/common'
@@ -103,7 +103,7 @@ export function ObjectPage(props: Props) {
       title={
         <span className="row wrap">
           {full}
-          {document.data && (
+          {document.data && conditionsOf(document.data.data).length > 0 && (
             <span style={{ fontSize: 13, fontWeight: 400 }}>
               <ObjectState document={document.data.data} />
             </span>
@@ -328,10 +328,7 @@ function History({ object }: { object: { kind: string; namespace: string; name: 
 function Events({ object }: { object: { kind: string; namespace: string; name: string } }) {
   const t = useTexts(T)
   const full = object.namespace ? `${object.namespace}/${object.name}` : object.name
-  const events = useList<RegistryEvent & { text?: string }>('/events', {
-    object: `${object.kind} ${full}`,
-    limit: 100,
-  })
+  const events = useList<EventView>('/events', { q: full, limit: 100 })
   return (
     <Loaded query={events}>
       {({ items }) =>
@@ -349,7 +346,7 @@ function Events({ object }: { object: { kind: string; namespace: string; name: s
                 {
                   id: 'why',
                   title: t.message,
-                  cell: event => <span lang="en">{event.text ?? event.why}</span>,
+                  cell: event => <span lang="en">{event.text}</span>,
                 },
               ]}
             />

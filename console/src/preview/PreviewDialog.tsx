@@ -1,9 +1,9 @@
 import { useMutation, useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
-import { stringify } from 'yaml'
+import { parse, stringify } from 'yaml'
 import { queries } from '../api/hooks'
 import { type Answer, ApiError, send } from '../api/http'
-import { useMe, usePermission } from '../api/me'
+import { useMe, usePermission, writeMode } from '../api/me'
 import type { ChangeReport, Document } from '../api/types'
 import { useTexts } from '../i18n'
 import { useCommon } from '../i18n/common'
@@ -13,6 +13,7 @@ import { Dialog } from '../ui/overlays'
 import { ErrorCard, Skeleton } from '../ui/states'
 import { useToasts } from '../ui/toasts'
 import type { PreviewRequest, Write } from '.'
+import { merge } from './merge'
 import { ReportTabs, TextDiff } from './Report'
 import { T } from './texts'
 
@@ -63,7 +64,7 @@ export default function PreviewDialog({ request, close }: { request: PreviewRequ
   const changes = report ? report.objects.some(object => object.action !== 'unchanged') : false
   const failed = report?.gates.some(gate => gate.state === 'failed') ?? false
   const stale = isStale(apply.error) ? apply.error : isStale(dryRun.error) ? dryRun.error : undefined
-  const propose = me.writeMode === 'propose'
+  const propose = role === 'editor' && writeMode(me, namespace) === 'propose'
   const why =
     denied ??
     (report && !changes ? t.nothing : undefined) ??
@@ -159,6 +160,11 @@ function Stale(props: {
   const theirs = current ? plain(current) : ''
   const before = base ? plain(base) : ''
   const mine = typeof write.body === 'string' ? write.body : stringify(write.body ?? {})
+  // Only what was changed here is put on top; everything else stays as they have it.
+  const merged = () =>
+    current && base && write.body !== undefined
+      ? stringify(merge(withoutStatus(base), withoutStatus(current), parse(mine)), { lineWidth: 0 })
+      : write.body
   return (
     <>
       <Notice tone="warn" title={t.stale}>
@@ -174,7 +180,11 @@ function Stale(props: {
           variant="filled"
           onClick={() => {
             reset()
-            again({ ...write, headers: currentEtag ? { 'if-match': currentEtag } : { 'if-none-match': '*' } })
+            again({
+              ...write,
+              body: merged(),
+              headers: currentEtag ? { 'if-match': currentEtag } : { 'if-none-match': '*' },
+            })
           }}
         >
           {t.takeMine}
@@ -184,6 +194,10 @@ function Stale(props: {
   )
 }
 
-function plain({ status: _, ...document }: Document): string {
-  return stringify(document)
+function withoutStatus({ status: _, ...document }: Document): Document {
+  return document
+}
+
+function plain(document: Document): string {
+  return stringify(withoutStatus(document), { lineWidth: 0 })
 }

@@ -83,9 +83,11 @@ function OneObject({ object, open }: { object: ObjectChange; open: boolean }) {
     <details className="fold panel" open={open}>
       <summary>
         <StateOf state={object.action} />
-        <ObjectLink object={object} />
+        <span className="dim">{object.kind}</span>
+        <strong>{object.namespace ? `${object.namespace}/${object.name}` : object.name}</strong>
       </summary>
       <div className="body stack">
+        {object.action !== 'removed' && <ObjectLink object={object} />}
         {object.action === 'changed' && object.fields.length > 0 && <Fields fields={object.fields} />}
         {text ? (
           <TextDiff before={object.before} after={object.after} />

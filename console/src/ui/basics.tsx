@@ -118,6 +118,7 @@ type ActProps = ButtonProps & {
   why?: string
   onClick?: () => void
   type?: 'button' | 'submit'
+  title?: string
 }
 
 /** A button that says why it cannot be used. */

@@ -45,7 +45,6 @@ const FIXED: [(&str, &str); 6] = [
 
 /// Around everything: no script but ours, in no frame, and nothing that leaks to other sites.
 pub(crate) async fn protect(mut request: Request, next: Next) -> Response {
-    let api = request.uri().path().starts_with("/api/");
     let nonce = Nonce::new();
     if let Some(nonce) = &nonce {
         request.extensions_mut().insert(nonce.clone());
@@ -62,10 +61,6 @@ pub(crate) async fn protect(mut request: Request, next: Next) -> Response {
     );
     if let Ok(policy) = HeaderValue::try_from(policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
-    if api && !headers.contains_key(header::CACHE_CONTROL) {
-        // What one caller may see is not for the next one; with an ETag it can be asked for again.
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }
     response
 }

@@ -44,6 +44,9 @@ pub(super) const QUESTIONS: &[&str] = &["/api/v1/validate", "/api/v1/why"];
 const FAILURES: f64 = 20.0;
 const FAILURE_EVERY: Duration = Duration::from_secs(6);
 
+/// How long a stream goes on before its caller is asked again.
+const STREAM: Duration = Duration::from_secs(600);
+
 const LONGEST_NAME: usize = 64;
 const LONGEST_REASON: usize = 500;
 
@@ -150,7 +153,14 @@ pub(crate) async fn guard(
 ) -> Response {
     let place = Place::of(&mut request).await;
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let headers = request.headers().clone();
+    let mut headers = request.headers().clone();
+    // HTTP/2 has the name of the server elsewhere.
+    if let Some(authority) = request.uri().authority()
+        && !headers.contains_key(header::HOST)
+        && let Ok(authority) = HeaderValue::try_from(authority.as_str())
+    {
+        headers.insert(header::HOST, authority);
+    }
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let address = peer.map(|ConnectInfo(address)| address.ip().to_canonical());
     let id = request.extensions().get::<RequestId>().cloned();
@@ -297,7 +307,13 @@ pub(super) fn unknown(why: Unknown) -> Problem {
     }
 }
 
+/// Where `Authorization` is for somebody on the way, such as the API server of Kubernetes as a proxy.
+const TOKEN_HEADER: &str = "x-isthmus-token";
+
 fn bearer(headers: &HeaderMap) -> Option<Bearer> {
+    if let Some(token) = headers.get(TOKEN_HEADER) {
+        return Some(Bearer::new(token.to_str().unwrap_or_default().trim()));
+    }
     let text = headers.get(header::AUTHORIZATION)?.to_str().ok().unwrap_or_default();
     let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
     // Another scheme is a credential that is not good, and not none.
@@ -354,7 +370,7 @@ fn record(
         || parameter("dryRun") == Some("true");
     let write = !is_safe(&place.method) && !question;
     // That a browser asks before anybody has logged in is no try of anything.
-    let first_look = caller.is_none() && !headers.contains_key(header::AUTHORIZATION);
+    let first_look = caller.is_none() && bearer(headers).is_none();
     let tried = outcome == Outcome::Denied && !(is_safe(&place.method) && first_look);
     if !write && !tried && !(link && status.is_redirection()) || status.as_u16() == 429 {
         return None;
@@ -398,7 +414,8 @@ fn is_stream(response: &Response) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-/// A stream ends when somebody may have lost a right: whoever still may comes again by themselves, and is asked again.
+/// A stream ends when somebody may have lost a right, and after a while in any case, since tokens end by themselves:
+/// whoever still may comes again, goes on where they were, and is asked again.
 pub(super) fn until_changed(
     response: Response,
     mut changes: tokio::sync::watch::Receiver<u64>,
@@ -406,7 +423,7 @@ pub(super) fn until_changed(
     let (head, body) = response.into_parts();
     let changed = async move {
         // An error means that the server is on its way out.
-        let _ = changes.changed().await;
+        let _ = tokio::time::timeout(STREAM, changes.changed()).await;
     };
     let body = body.into_data_stream().take_until(Box::pin(changed));
     Response::from_parts(head, Body::from_stream(body))

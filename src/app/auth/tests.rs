@@ -400,3 +400,25 @@ async fn while_the_api_server_is_away_a_token_is_good_by_its_signature() {
         assert!(matches!(asks(token).await, Err(Refusal::Unavailable(_))));
     }
 }
+
+#[test]
+fn reports_are_taken_from_whom_configuration_is_given_to() {
+    use observe::{Reporters as _, Side};
+    let grant = format!("sha256:{} gateway shop/edge", sha256("secret"));
+    let groups =
+        crate::groups::Groups::new(auth(&[&grant]), Arc::default(), Arc::default(), Arc::default());
+    let reports = |token: Option<&str>, claim: Value| {
+        let mut client = client(token, vec![]);
+        client.node.id = "edge-1".into();
+        client.node.metadata.insert("isthmus".into(), claim);
+        groups.identify(&client)
+    };
+    let gateway = |name: &str| json!({"role": "gateway", "gateway": name});
+    let reporter = reports(Some("secret"), gateway("shop/edge")).unwrap();
+    assert_eq!(&*reporter.node, "edge-1");
+    assert_eq!(reporter.side, Side::Gateway("gateway/shop/edge".into()));
+    denied(reports(Some("secret"), gateway("shop/other")).map(drop));
+    stranger(reports(None, gateway("shop/edge")).map(drop), "credential is required");
+    stranger(reports(Some("wrong"), gateway("shop/edge")).map(drop), "not known");
+    assert_eq!(groups.all().len(), 0, "who reports asks for nothing");
+}

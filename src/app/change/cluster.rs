@@ -96,7 +96,8 @@ async fn write(
     if let Some(live) = &live {
         in_step(wish, live)?;
     }
-    let params = PostParams { dry_run, field_manager: Some(MANAGER.into()) };
+    let params =
+        PostParams { dry_run, field_manager: Some(MANAGER.into()), ..PostParams::default() };
     match (&wish.after, &live) {
         (Some(_), None) if wish.before.is_some() => return Err(stale(wish)),
         (Some(_), None) => {
@@ -147,8 +148,12 @@ fn stale(wish: &Wish) -> Problem {
 fn merged(live: &DynamicObject, sent: &Value) -> serde_json::Result<DynamicObject> {
     let mut object = serde_json::to_value(live)?;
     if let (Some(fields), Some(new)) = (object.as_object_mut(), sent.as_object()) {
-        fields.retain(|name, _| matches!(name.as_str(), "metadata" | "status") || new.contains_key(name));
-        for (name, value) in new.iter().filter(|(n, _)| !matches!(n.as_str(), "metadata" | "status")) {
+        fields.retain(|name, _| {
+            matches!(name.as_str(), "metadata" | "status") || new.contains_key(name)
+        });
+        for (name, value) in
+            new.iter().filter(|(n, _)| !matches!(n.as_str(), "metadata" | "status"))
+        {
             fields.insert(name.clone(), value.clone());
         }
     }
@@ -170,7 +175,7 @@ fn merged(live: &DynamicObject, sent: &Value) -> serde_json::Result<DynamicObjec
 
 async fn undo(client: &Client, wish: &Wish, old: Option<DynamicObject>) -> Result<(), kube::Error> {
     let (api, name) = (api(client, wish), &*wish.key.name.name);
-    let params = PostParams { dry_run: false, field_manager: Some(MANAGER.into()) };
+    let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
     match (old, &wish.after) {
         (None, _) => drop(api.delete(name, &DeleteParams::default()).await?),
         (Some(mut old), Some(_)) => {

@@ -86,6 +86,12 @@ impl Folder {
                 self.inside(path)?;
                 path.clone()
             }
+            None if job.before.is_some() => {
+                let text = format!("{}: the file that it came from has not been read", job.key);
+                return Err(
+                    Problem::new(UNAVAILABLE, text).hint("/api/v1/sources says how the folder is")
+                );
+            }
             None => self.place_of(job)?,
         };
         if !edits.contains_key(&path) {
@@ -111,7 +117,8 @@ impl Folder {
             (None, None) => None,
         };
         edit.new = made.ok_or_else(|| {
-            let text = format!("{}: {} is of a form that cannot be edited", path.display(), job.key);
+            let text =
+                format!("{}: {} is of a form that cannot be edited", path.display(), job.key);
             Problem::new(NOT_WRITABLE, text).hint("edit the file by hand")
         })?;
         Ok(())
@@ -200,12 +207,7 @@ fn own_name(key: &ObjectKey) -> String {
 }
 
 /// Somebody may have edited the file, and the source not have read it yet.
-fn still_there(
-    job: &Job,
-    path: &Path,
-    text: &str,
-    limits: &kinds::Limits,
-) -> Result<(), Problem> {
+fn still_there(job: &Job, path: &Path, text: &str, limits: &kinds::Limits) -> Result<(), Problem> {
     let file: Arc<str> = path.to_string_lossy().into();
     let parsed = kinds::parse(&"file".into(), &file, text.as_bytes(), *limits);
     let found = parsed.objects.iter().find(|object| *object.key() == job.key);
@@ -223,11 +225,8 @@ fn appended(path: &Path, old: &str, value: &Value, text: &str) -> Option<String>
         return old.trim().is_empty().then(|| format!("{whole}\n"));
     }
     // What came as JSON is written as the other documents are.
-    let own = if text.trim_start().starts_with('{') {
-        kinds::edit::yaml(value)
-    } else {
-        text.to_owned()
-    };
+    let own =
+        if text.trim_start().starts_with('{') { kinds::edit::yaml(value) } else { text.to_owned() };
     if old.trim().is_empty() {
         return Some(own);
     }
@@ -270,7 +269,8 @@ fn temporary(path: &Path, text: &str, mode: u32) -> io::Result<NamedTempFile> {
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".isthmus-").suffix(".tmp").tempfile_in(folder)?;
+    let mut file =
+        tempfile::Builder::new().prefix(".isthmus-").suffix(".tmp").tempfile_in(folder)?;
     file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
@@ -301,7 +301,8 @@ fn commit(prepared: Vec<Prepared>) -> (Result<(), Problem>, Vec<PathBuf>) {
     for (path, old) in done {
         let undone = match old {
             Some(text) => {
-                let mode = std::fs::metadata(&path).map_or(0o644, |found| found.permissions().mode());
+                let mode =
+                    std::fs::metadata(&path).map_or(0o644, |found| found.permissions().mode());
                 temporary(&path, &text, mode & 0o777)
                     .and_then(|file| file.persist(&path).map(drop).map_err(|error| error.error))
             }

@@ -49,9 +49,8 @@ pub(super) fn of(shadow: &Shadow, connected: &HashMap<Arc<str>, BTreeSet<String>
 pub(crate) fn types(before: &Snapshot, after: &Snapshot) -> Vec<TypeChange> {
     let of = |kind: ResourceType| {
         let (old, new) = (before.set(kind), after.set(kind));
-        let both = |a: &Arc<Resource>, b: Option<&Arc<Resource>>| {
-            b.map(|b| a.version() != b.version())
-        };
+        let both =
+            |a: &Arc<Resource>, b: Option<&Arc<Resource>>| b.map(|b| a.version() != b.version());
         let mut change = TypeChange { kind: kind.short().into(), added: 0, changed: 0, removed: 0 };
         for resource in new.iter() {
             match both(resource, old.get(resource.name())) {
@@ -86,10 +85,10 @@ pub(crate) fn samples<'a>(
                 continue;
             }
             let place = (was.is_none(), kind.index(), &**resource.name());
-            all.insert(place, (was.map(|was| &**was), Some(resource)));
+            all.insert(place, (was.map(|was| &**was), Some(&**resource)));
         }
         for resource in old.iter().filter(|r| new.get(r.name()).is_none()) {
-            all.insert((true, kind.index(), resource.name()), (Some(resource), None));
+            all.insert((true, kind.index(), resource.name()), (Some(&**resource), None));
         }
     }
     all.into_iter().filter_map(move |(_, (old, new))| {
@@ -132,7 +131,12 @@ pub(crate) fn field_changes(old: &Value, new: &Value) -> Vec<FieldChange> {
     out
 }
 
-fn compare(pointer: &mut String, old: Option<&Value>, new: Option<&Value>, out: &mut Vec<FieldChange>) {
+fn compare(
+    pointer: &mut String,
+    old: Option<&Value>,
+    new: Option<&Value>,
+    out: &mut Vec<FieldChange>,
+) {
     if old == new {
         return;
     }
@@ -172,10 +176,8 @@ mod tests {
     fn the_smallest_values_that_differ_are_named() {
         let old = json!({"a": {"b/c": [1, 2]}, "gone": 1});
         let new = json!({"a": {"b/c": [1, 3, 4]}, "come": {"x": 1}});
-        let found: Vec<_> = field_changes(&old, &new)
-            .into_iter()
-            .map(|f| (f.pointer, f.before, f.after))
-            .collect();
+        let found: Vec<_> =
+            field_changes(&old, &new).into_iter().map(|f| (f.pointer, f.before, f.after)).collect();
         assert_eq!(
             found,
             [

@@ -81,8 +81,10 @@ impl Judge {
         runs: &mut usize,
     ) -> Vec<Finding> {
         let mut places: Vec<ObjectRef> = Vec::new();
-        let resources: Vec<_> =
-            ResourceType::ALL.into_iter().flat_map(|kind| group.after.set(kind).iter().cloned()).collect();
+        let resources: Vec<_> = ResourceType::ALL
+            .into_iter()
+            .flat_map(|kind| group.after.set(kind).iter().cloned())
+            .collect();
         let guilty = self.search(before.clone(), &resources, runs).await;
         for resource in &guilty {
             let known = places.len();
@@ -96,7 +98,8 @@ impl Judge {
                 }));
             }
             if places.len() == known {
-                let sent = |at: &&ObjectRef| wishes.iter().any(|w| at.object.as_ref() == Some(&w.key));
+                let sent =
+                    |at: &&ObjectRef| wishes.iter().any(|w| at.object.as_ref() == Some(&w.key));
                 let origins = resource.origin();
                 let own: Vec<_> = origins.iter().filter(sent).cloned().collect();
                 places.extend(if own.is_empty() { origins.to_vec() } else { own });

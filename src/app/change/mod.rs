@@ -16,30 +16,34 @@ mod folder;
 mod impact;
 mod judge;
 mod shadow;
+#[cfg(test)]
+mod tests;
 mod wishes;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use api::change::{
-    Action, Change, ChangeReport, Changes, Edit, Gate, Live, ObjectChange, Ownership,
-    Precondition, WriteMode,
+    Action, Change, ChangeReport, Changes, Gate, ObjectChange, Ownership, WriteMode,
 };
 use api::problem::{INTERNAL, INVALID_DOCUMENTS, NOT_WRITABLE, REFUSED_BY_ENVOY, UNAVAILABLE};
 use api::{Caller, FindingView, ObjectName, Problem};
+use catalog::Catalog;
 use futures::future::BoxFuture;
 use model::{Kind, NamespacedName, Object, ObjectKey};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::history::{Author, History, Intent};
+use crate::history::{Author, Goal, History, Intent};
 use crate::pipeline::World;
 use crate::proxies::Proxies;
 pub(crate) use cluster::Cluster;
 pub(crate) use folder::Folder;
-pub(crate) use impact::field_changes;
+use impact::field_changes;
+pub(crate) use impact::{samples, types};
 pub(crate) use judge::Judge;
 pub(crate) use shadow::Shadow;
+pub(crate) use wishes::edits_to;
 use wishes::{Wish, Wishes};
 
 /// The pipeline has this long to take in what was written.
@@ -57,8 +61,8 @@ pub(crate) struct Parts {
     /// The Envoy that is asked before.
     pub(crate) judge: Option<Judge>,
     pub(crate) limits: kinds::Limits,
-    /// Whether documents may be written from here at all.
-    pub(crate) mode: WriteMode,
+    /// Whether documents of a namespace may be written from here at all.
+    pub(crate) mode: Box<dyn Fn(Option<&str>) -> WriteMode + Send + Sync>,
 }
 
 pub(crate) struct Writer {
@@ -96,6 +100,8 @@ impl Writer {
             trying.await.map_err(|_| Problem::new(INTERNAL, ""))??
         };
         let Tried { wishes, shadow, mut report } = tried;
+        let members = shadow.groups.iter().flat_map(|group| &group.members);
+        let tried_groups: BTreeSet<String> = members.map(ToString::to_string).collect();
         self.parts.judge(&shadow, &wishes, &change, &mut report).await?;
         report.dry_run = dry;
         let wishes: Vec<Wish> = wishes.into_iter().filter(Wish::differs).collect();
@@ -108,14 +114,20 @@ impl Writer {
         let author = Author {
             who: caller.subject.to_string(),
             via: match &*caller.client {
-                "" => "api".into(),
-                client => client.into(),
+                client @ ("console" | "cli") => client.into(),
+                _ => "api".into(),
             },
             reason: change.reason.clone(),
             rollback_of,
         };
-        let goal = wishes.iter().map(|wish| (wish.key.clone(), wish.document())).collect();
-        let taken = self.parts.history.expect(Intent { goal, author });
+        let goals = wishes.iter().map(|wish| Goal {
+            key: wish.key.clone(),
+            before: wish.before.as_ref().map(|object| object.meta().document.clone()),
+            after: wish.document(),
+            exact: !wish.in_cluster,
+        });
+        let goals = goals.collect();
+        let taken = self.parts.history.expect(Intent { goals, author });
         self.parts.put(caller, &wishes).await?;
         let revision = tokio::time::timeout(TAKEN, taken.reached()).await.map_err(|_| {
             let text = "it is written, and the source has not read it yet";
@@ -124,9 +136,8 @@ impl Writer {
         drop(turn);
         report.revision = revision;
         if let Some(patience) = change.wait {
-            let groups: Vec<_> =
-                report.proxies.groups.iter().map(|group| group.group.clone()).collect();
-            report.live = Some(self.parts.proxies.until_live(&groups, patience).await);
+            let groups = &tried_groups;
+            report.live = Some(self.parts.proxies.until_live(groups, patience).await);
         }
         Ok(report)
     }
@@ -143,19 +154,25 @@ impl Parts {
         for wish in &wishes {
             wishes::permitted(caller, &wish.key)?;
         }
-        for wish in wishes.iter().filter(|wish| wish.differs()) {
-            self.writable(&shadow, wish)?;
-        }
-        wishes.iter().try_for_each(|wish| wishes::in_time(wish))?;
+        let mut differing = wishes.iter().filter(|wish| wish.differs());
+        let writable = differing.try_for_each(|wish| self.writable(&shadow, wish));
+        let rights = match writable {
+            Ok(()) => ("rights", "passed", String::new()),
+            // What cannot be written here can be looked at, and taken to where it can.
+            Err(problem) if change.dry_run => ("rights", "failed", problem.detail().to_owned()),
+            Err(problem) => return Err(problem),
+        };
+        wishes.iter().try_for_each(wishes::in_time)?;
+        leaves_some(shadow.catalog(), &wishes)?;
         let mut report = ChangeReport {
             objects: wishes.iter().map(Wish::report).collect(),
-            gates: [("documents", "all can be read"), ("rights", ""), ("preconditions", "")]
-                .map(|(name, text)| Gate {
-                    name: name.into(),
-                    state: "passed".into(),
-                    text: text.into(),
-                })
-                .into(),
+            gates: [
+                ("documents", "passed", "all can be read".into()),
+                rights,
+                ("preconditions", "passed", String::new()),
+            ]
+            .map(|(name, state, text)| Gate { name: name.into(), state: state.into(), text })
+            .into(),
             ..ChangeReport::default()
         };
         let after = shadow.with(&wishes);
@@ -171,10 +188,10 @@ impl Parts {
     fn ownership_in(&self, shadow: &Shadow, key: &ObjectKey) -> Ownership {
         let object = shadow.catalog().get(key);
         let refused = || shadow.catalog().refused(key).map(|refused| &refused.object);
-        self.ownership(object.or_else(refused))
+        self.ownership(key, object.or_else(refused))
     }
 
-    fn ownership(&self, object: Option<&Object>) -> Ownership {
+    fn ownership(&self, key: &ObjectKey, object: Option<&Object>) -> Ownership {
         let owned = |mode, place: &str, reason: &str| Ownership {
             mode,
             place: place.into(),
@@ -205,8 +222,9 @@ impl Parts {
         if !can {
             return owned(WriteMode::Off, &place, "there is nothing here to write it with");
         }
-        if self.mode != WriteMode::Direct {
-            return owned(self.mode, &place, "the server's settings say so (write-mode)");
+        let mode = (self.mode)(key.kind.namespaced().then_some(&*key.name.namespace));
+        if mode != WriteMode::Direct {
+            return owned(mode, &place, "the server's settings say so (write-mode)");
         }
         if let Some(owner) = object.and_then(gitops) {
             let text = format!("{owner} writes it, and would undo what is written here");
@@ -236,11 +254,8 @@ impl Parts {
         change: &Change,
         report: &mut ChangeReport,
     ) -> Result<(), Problem> {
-        let gate = |state: &str, text: String| Gate {
-            name: "envoy".into(),
-            state: state.into(),
-            text,
-        };
+        let gate =
+            |state: &str, text: String| Gate { name: "envoy".into(), state: state.into(), text };
         let Some(judge) = &self.judge else {
             report.gates.push(gate("skipped", "no Envoy is set (precheck-envoy)".into()));
             return Ok(());
@@ -313,8 +328,27 @@ impl Changes for Writer {
         let key = ObjectKey { kind, name: name.clone() };
         let catalog = world.catalog();
         let refused = || catalog.refused(&key).map(|refused| &refused.object);
-        self.parts.ownership(catalog.get(&key).or_else(refused))
+        self.parts.ownership(&key, catalog.get(&key).or_else(refused))
     }
+}
+
+/// A folder without any document is taken for one that is not mounted, so that its last one cannot be deleted.
+fn leaves_some(catalog: &Catalog, wishes: &[Wish]) -> Result<(), Problem> {
+    let goes = |key: &ObjectKey| {
+        wishes.iter().any(|wish| wish.after.is_none() && wish.before.is_some() && wish.key == *key)
+    };
+    let is_file = |object: &&Object| object.meta().locations.file.is_some();
+    let deletes = wishes.iter().any(|wish| goes(&wish.key) && !wish.in_cluster);
+    let mut left = Kind::ALL.into_iter().flat_map(|kind| catalog.list(kind)).filter(is_file);
+    if !deletes || left.any(|object| !goes(object.key())) {
+        return Ok(());
+    }
+    let comes = wishes.iter().any(|wish| wish.after.is_some() && !wish.in_cluster);
+    if comes {
+        return Ok(());
+    }
+    let text = "it is the last document of the folder, and an empty folder deletes nothing";
+    Err(Problem::new(NOT_WRITABLE, text).hint("a folder that is not mounted looks the same"))
 }
 
 /// Strong: of the document as it is kept, which has no status.
@@ -411,8 +445,3 @@ pub(crate) fn object_change(
         etag: after.map(etag_of),
     }
 }
-
-pub(crate) use wishes::edits_to;
-
-#[allow(unused_imports)]
-use {Edit as _, Live as _, Precondition as _};

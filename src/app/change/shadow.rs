@@ -15,6 +15,7 @@ use crate::pipeline;
 pub(crate) struct Shadow {
     merger: Merger,
     compiler: Compiler,
+    refused: Vec<Finding>,
     /// Those of the world, if anybody has looked.
     findings: Option<Arc<[Finding]>>,
     /// What differs from the world that it was made of.
@@ -37,9 +38,10 @@ impl Shadow {
     pub(crate) fn new(
         merger: Merger,
         compiler: Compiler,
+        refused: Vec<Finding>,
         findings: Option<Arc<[Finding]>>,
     ) -> Self {
-        Self { merger, compiler, findings, groups: Vec::new() }
+        Self { merger, compiler, refused, findings, groups: Vec::new() }
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {
@@ -152,7 +154,7 @@ impl Shadow {
     fn findings(&self) -> Arc<[Finding]> {
         match &self.findings {
             Some(known) => known.clone(),
-            None => pipeline::find(&self.merger, &self.compiler),
+            None => pipeline::find(&self.merger, &self.compiler, &self.refused),
         }
     }
 
@@ -170,7 +172,8 @@ impl Shadow {
         let marks = |all: &[Finding]| all.iter().map(mark).collect::<Vec<_>>();
         let (was, is) = (marks(&old), marks(&new));
         let told = |f: &Finding| f.at.object.as_ref().is_some_and(|at| about.contains(&at));
-        let (was, is): (BTreeSet<_>, BTreeSet<_>) = (was.into_iter().collect(), is.into_iter().collect());
+        let (was, is): (BTreeSet<_>, BTreeSet<_>) =
+            (was.into_iter().collect(), is.into_iter().collect());
         let come = new.iter().filter(|f| told(f) || !was.contains(&mark(f))).cloned().collect();
         let gone = old.iter().filter(|f| !is.contains(&mark(f))).cloned().collect();
         (come, gone)

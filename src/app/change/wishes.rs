@@ -115,8 +115,13 @@ pub(super) fn read(
             let text = "a value of this Secret is what is shown in the place of one";
             errors.push(say(&wish.key, codes::INVALID_VALUE, text.into()));
         }
-        let place = ownership(&wish.key).place;
-        wish.in_cluster = place == sources::kubernetes::NAME && wish.file.is_none();
+        wish.in_cluster = match &wish.before {
+            Some(object) => *object.meta().source == *sources::kubernetes::NAME,
+            None => {
+                let place = ownership(&wish.key).place;
+                place == sources::kubernetes::NAME && wish.file.is_none()
+            }
+        };
         // It is told where it stands, as if it had been read from there.
         if let (true, Some(object)) = (wish.in_cluster, &mut wish.after) {
             object.meta_mut().source = sources::kubernetes::NAME.into();
@@ -139,11 +144,7 @@ pub(crate) fn edits_to(key: &ObjectKey, then: Option<&str>) -> Edit {
         Some(document) => {
             Edit::Put { text: document.to_owned(), file: None, before: Precondition::None }
         }
-        None => Edit::Delete {
-            kind: key.kind,
-            name: key.name.clone(),
-            before: Precondition::None,
-        },
+        None => Edit::Delete { kind: key.kind, name: key.name.clone(), before: Precondition::None },
     }
 }
 
@@ -198,9 +199,9 @@ pub(super) fn in_time(wish: &Wish) -> Result<(), Problem> {
     let fits = match &wish.precondition {
         Precondition::None => true,
         Precondition::Absent => current.is_none(),
-        Precondition::Match(tags) => {
-            current.as_ref().is_some_and(|current| tags.iter().any(|tag| tag == current || tag == "*"))
-        }
+        Precondition::Match(tags) => current
+            .as_ref()
+            .is_some_and(|current| tags.iter().any(|tag| tag == current || tag == "*")),
     };
     if fits {
         return Ok(());
@@ -250,7 +251,12 @@ impl Sent<'_> {
                 let object = parsed.objects.swap_remove(place);
                 out.documents.push((object, document.value, document.text));
             } else if self.lenient {
-                out.documents.extend(without_unknown(document.value, key, &mut parsed.findings, limits));
+                out.documents.extend(without_unknown(
+                    document.value,
+                    key,
+                    &mut parsed.findings,
+                    limits,
+                ));
             }
         }
         for finding in &mut parsed.findings {

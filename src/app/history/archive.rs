@@ -212,10 +212,7 @@ impl Parts {
 
 /// Of a cluster only what is a gateway's or ours is written: the rest is there for whoever else made it.
 fn of_others(key: &ObjectKey, document: &Document) -> bool {
-    let core = matches!(
-        key.kind,
-        Kind::ConfigMap | Kind::Namespace | Kind::Secret | Kind::Service
-    );
+    let core = matches!(key.kind, Kind::ConfigMap | Kind::Namespace | Kind::Secret | Kind::Service);
     document.source == sources::kubernetes::NAME && core
 }
 

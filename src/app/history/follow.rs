@@ -148,7 +148,9 @@ impl Follower {
             None => {
                 let empty = Catalog::default();
                 let mut there = std::collections::BTreeSet::new();
-                for object in Kind::ALL.into_iter().filter(|k| is_kept(*k)).flat_map(|k| catalog.list(k)) {
+                for object in
+                    Kind::ALL.into_iter().filter(|k| is_kept(*k)).flat_map(|k| catalog.list(k))
+                {
                     if let Some(new) = document(object) {
                         there.insert(entry(object.key()));
                         put(entry(object.key()), Some(new));
@@ -221,11 +223,8 @@ pub(super) fn canonical(source: &str, document: &str) -> String {
 }
 
 fn of_service(id: &RegistryServiceId) -> (Hash, Document) {
-    let document = Document {
-        source: id.registry.to_string(),
-        file: String::new(),
-        text: String::new(),
-    };
+    let document =
+        Document { source: id.registry.to_string(), file: String::new(), text: String::new() };
     (revision::history::hash(""), document)
 }
 
@@ -243,8 +242,6 @@ fn of_sources(changes: &[Change]) -> Author {
     match (sources.next(), registry) {
         (Some(Some(source)), _) if source == sources::kubernetes::NAME => author(source, source),
         (Some(_), _) | (None, None) => author("file", "file"),
-        (None, Some(service)) => {
-            author(service.split(' ').next().unwrap_or_default(), "registry")
-        }
+        (None, Some(service)) => author(service.split(' ').next().unwrap_or_default(), "registry"),
     }
 }

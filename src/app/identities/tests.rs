@@ -59,8 +59,14 @@ impl Replica {
         let world = World::new("test".into(), Bind::Given, Default::default(), vec![], feed);
         let world = Arc::new(std::sync::RwLock::new(world));
         let lag = Arc::new(Lag::default());
-        let proxies =
-            Arc::new(Proxies::new(groups.clone(), world, lag, programmed, Arc::default()));
+        let proxies = Arc::new(Proxies::new(
+            groups.clone(),
+            world,
+            lag,
+            programmed,
+            Arc::default(),
+            watch::channel(None).1,
+        ));
         let (asks, asked) = mpsc::channel(1);
         let (peers, peers_seen) = watch::channel(Vec::new());
         let (steps, steps_seen) = watch::channel(None);

@@ -298,6 +298,8 @@ fn proxy(id: &str, scope: &str, held: &str, types: &[(&str, TypeState)]) -> Prox
         connected_at: ago(3 * 3600),
         wanted: "r42".into(),
         held: held.into(),
+        revision: None,
+        held_revision: None,
         lag_ms: if held == "r42" { 0 } else { 14_000 },
         types: types.collect(),
         edition: None,

@@ -410,9 +410,8 @@ fn a_bootstrap_with_a_token_is_a_file_for_its_owner() {
     let text = std::fs::read_to_string(&to).unwrap();
     assert!(text.lines().nth(1).unwrap().starts_with("# SECRET"), "{text}");
     let yaml: serde_json::Value = serde_yaml::from_str(&text).unwrap();
-    let service = &yaml["dynamic_resources"]["ads_config"]["grpc_services"][0];
-    let metadata = serde_json::json!([{"key": "authorization", "value": "Bearer abc%%41"}]);
-    assert_eq!(service["initial_metadata"], metadata);
+    let secret = &yaml["static_resources"]["secrets"][0]["generic_secret"]["secret"];
+    assert_eq!(secret["inline_string"], "abc%41");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "no draft is left");
 
     let said = run("isthmus.example:18000");

@@ -157,6 +157,21 @@ fn series_show_rates_of_whole_steps_and_nothing_where_nothing_was_told() {
 }
 
 #[test]
+fn rates_are_over_the_time_that_is_known() {
+    let all = collector();
+    let good = || request("shop.orders.80", "9.9.9.9", "10.0.0.2", 200);
+    let rate = |seconds: u64| all.rates(at(seconds))["service/shop/orders"].rate();
+    all.requests_seen(&gateway(), (0..20).map(|_| good()).collect(), at(0));
+    all.requests_seen(&gateway(), (0..20).map(|_| good()).collect(), at(20));
+    assert!((rate(20) - 2.0).abs() < 1e-9, "{}", rate(20));
+    // Of the sixth step back a part is over.
+    assert!((rate(55) - 40.0 / 55.0).abs() < 1e-9, "{}", rate(55));
+    let callers = all.callers("service/shop/orders");
+    assert_eq!(callers.len(), 1);
+    assert!(callers.contains("gateway/demo/edge"));
+}
+
+#[test]
 fn a_sample_stands_for_all() {
     let all = Collector::new(true, 0.1);
     all.requests_seen(

@@ -283,14 +283,14 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_nodes_take_a_moment() {
+    fn a_thousand_nodes_take_milliseconds() {
         let edges: Vec<_> = (1..1000)
-            .map(|to| (to * 7919 % to, to))
+            .map(|to: usize| (to.wrapping_mul(2_654_435_761) / 128 % to, to))
             .chain((0..500).map(|n| (n * 31 % 1000, n * 17 % 1000)))
             .collect();
         let started = std::time::Instant::now();
         let drawing = layout(&graph(1000, &edges));
-        // Some 10 ms where it is measured (`cargo bench --bench topology`); the limit is for busy machines and debug builds.
+        // Less than one with optimisation (`cargo bench --bench topology`); the limit is for busy machines and debug builds.
         assert!(started.elapsed() < std::time::Duration::from_secs(2));
         assert_eq!(drawing.at.len(), 1000);
     }

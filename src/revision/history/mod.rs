@@ -59,7 +59,7 @@ impl std::fmt::Debug for Document {
 /// What became of one entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    pub entry: Arc<str>,
+    pub entry: Box<str>,
     pub before: Option<Hash>,
     pub after: Option<Hash>,
 }
@@ -129,9 +129,10 @@ impl Ledger {
         let mut ledger = Self::in_memory();
         ledger.disk = Some(disk);
         ledger.content = found.content;
-        ledger.hash = ledger.content.iter().fold(0, |sum: Hash, (entry, hash)| {
-            sum.wrapping_add(entry_hash(entry, *hash))
-        });
+        ledger.hash = ledger
+            .content
+            .iter()
+            .fold(0, |sum: Hash, (entry, hash)| sum.wrapping_add(entry_hash(entry, *hash)));
         for hash in ledger.content.values() {
             *ledger.used.entry(*hash).or_default() += 1;
         }
@@ -173,7 +174,7 @@ impl Ledger {
         for revision in self.revisions.range(number + 1..).rev().map(|(_, revision)| revision) {
             for step in &revision.steps {
                 match step.before {
-                    Some(hash) => drop(content.insert(step.entry.clone(), hash)),
+                    Some(hash) => drop(content.insert(Arc::from(&*step.entry), hash)),
                     None => drop(content.remove(&*step.entry)),
                 }
             }
@@ -224,7 +225,7 @@ impl Ledger {
             if let Some(hash) = before {
                 self.hash = self.hash.wrapping_sub(entry_hash(&entry, hash));
             }
-            steps.push(Step { entry, before, after });
+            steps.push(Step { entry: entry.as_ref().into(), before, after });
         }
         if steps.is_empty() && self.newest().is_some() {
             return (None, Ok(()));
@@ -306,8 +307,7 @@ impl Ledger {
                     named(&old.steps).chain(named(&steps)).collect()
                 }
                 Some(merged) => {
-                    let before: Vec<Hash> =
-                        named(&old.steps).chain(named(&next.steps)).collect();
+                    let before: Vec<Hash> = named(&old.steps).chain(named(&next.steps)).collect();
                     for hash in named(&merged) {
                         *self.used.entry(hash).or_default() += 1;
                     }
@@ -368,7 +368,7 @@ fn named(steps: &[Step]) -> impl Iterator<Item = Hash> {
 
 /// One step after the other, as one.
 fn joined(first: &[Step], second: &[Step]) -> Vec<Step> {
-    let mut by_entry: BTreeMap<Arc<str>, (Option<Hash>, Option<Hash>)> = BTreeMap::new();
+    let mut by_entry: BTreeMap<Box<str>, (Option<Hash>, Option<Hash>)> = BTreeMap::new();
     for Step { entry, before, after } in first.iter().chain(second) {
         by_entry.entry(entry.clone()).or_insert((*before, None)).1 = *after;
     }

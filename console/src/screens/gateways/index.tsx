@@ -82,14 +82,14 @@ export default function Gateways() {
     { id: 'state', title: t.state, tight: true, cell: gateway => <ObjectState document={gateway} /> },
   ]
   return (
-    <Page title={t.title} actions={<Act onClick={() => go('/publish')}>{t.create}</Act>}>
+    <Page title={t.title} actions={<Act onClick={() => go('/wizards/publish')}>{t.create}</Act>}>
       <ResourceTable
         label={t.title}
         path={ns => (ns ? `/namespaces/${encodeURIComponent(ns)}/gateways` : '/gateways')}
         columns={columns}
         rowKey={({ metadata }) => `${metadata.namespace}/${metadata.name}`}
         cli="isthmus get gateways"
-        empty={{ text: t.emptyText, action: <Act onClick={() => go('/publish')}>{t.create}</Act> }}
+        empty={{ text: t.emptyText, action: <Act onClick={() => go('/wizards/publish')}>{t.create}</Act> }}
       />
     </Page>
   )

@@ -61,7 +61,7 @@ function Begin() {
           <li>{t.step3}</li>
         </ol>
         <span>
-          <Act variant="filled" onClick={() => go('/publish')}>
+          <Act variant="filled" onClick={() => go('/wizards/publish')}>
             {t.begin}
           </Act>
         </span>
@@ -131,9 +131,9 @@ function Proxies() {
           const refused = items.filter(proxy => proxy.types.some(type => type.state === 'nack')).length
           const live = items.filter(proxy => proxy.inStep).length
           const parts: [Tone, number, string, string][] = [
-            ['good', live, t.inStep, 'inStep'],
-            ['warn', items.length - live - refused, t.behind, 'behind'],
-            ['bad', refused, t.refused, 'refused'],
+            ['good', live, t.inStep, 'ok'],
+            ['warn', items.length - live - refused, t.behind, 'pending'],
+            ['bad', refused, t.refused, 'nack'],
           ]
           if (total === 0) return <span className="dim">{t.none}</span>
           return (

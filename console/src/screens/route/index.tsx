@@ -39,7 +39,7 @@ export default function Route() {
       actions={
         <>
           <Act onClick={() => go(`/why?route=${encodeURIComponent(`${namespace}/${name}`)}`)}>{t.why}</Act>
-          <Act onClick={() => go(`/shift?route=${encodeURIComponent(`${namespace}/${name}`)}`)}>
+          <Act onClick={() => go(`/wizards/shift?route=${encodeURIComponent(`${namespace}/${name}`)}`)}>
             {t.shift}
           </Act>
         </>

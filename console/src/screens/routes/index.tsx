@@ -84,7 +84,7 @@ export default function Routes() {
     { id: 'state', title: t.state, tight: true, cell: document => <ObjectState document={document} /> },
   ]
   return (
-    <Page title={t.title} actions={<Act onClick={() => go('/publish')}>{t.create}</Act>}>
+    <Page title={t.title} actions={<Act onClick={() => go('/wizards/publish')}>{t.create}</Act>}>
       <ResourceTable
         key={plural}
         label={t.title}
@@ -104,7 +104,7 @@ export default function Routes() {
             }
           />
         }
-        empty={{ text: t.emptyText, action: <Act onClick={() => go('/publish')}>{t.create}</Act> }}
+        empty={{ text: t.emptyText, action: <Act onClick={() => go('/wizards/publish')}>{t.create}</Act> }}
       />
     </Page>
   )

@@ -61,7 +61,7 @@ export default function Service() {
               {t.document}
             </Act>
           )}
-          <Act onClick={() => go(`/shift?service=${encodeURIComponent(full)}`)}>{t.shift}</Act>
+          <Act onClick={() => go(`/wizards/shift?service=${encodeURIComponent(full)}`)}>{t.shift}</Act>
         </>
       }
     >

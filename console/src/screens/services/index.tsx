@@ -95,7 +95,7 @@ export default function Services() {
   ]
   const states = ['live', 'syncing', 'degraded', 'stale', 'lost'] as const
   return (
-    <Page title={t.title} actions={<Act onClick={() => go('/publish')}>{t.publish}</Act>}>
+    <Page title={t.title} actions={<Act onClick={() => go('/wizards/publish')}>{t.publish}</Act>}>
       <ResourceTable
         label={t.title}
         path="/services"
@@ -105,7 +105,7 @@ export default function Services() {
         filters={[
           { param: 'state', label: t.state, options: states.map(value => ({ value, label: common[value] })) },
           {
-            param: 'protocol',
+            param: 'protocols',
             label: t.protocols,
             options: ['http', 'grpc', 'tcp', 'dubbo', 'udp'].map(value => ({ value, label: value })),
           },
@@ -117,10 +117,10 @@ export default function Services() {
           text: t.emptyText,
           action: (
             <span className="row">
-              <Act variant="filled" onClick={() => go('/publish')}>
+              <Act variant="filled" onClick={() => go('/wizards/publish')}>
                 {t.publish}
               </Act>
-              <Act onClick={() => go('/registries/connect')}>{t.connect}</Act>
+              <Act onClick={() => go('/wizards/registry')}>{t.connect}</Act>
             </span>
           ),
         }}

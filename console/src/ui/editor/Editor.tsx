@@ -74,7 +74,8 @@ function basics(label: string, readOnly: boolean): Extension[] {
     yamlLanguage(),
     syntaxHighlighting(colours),
     look,
-    EditorView.contentAttributes.of({ 'aria-label': label }),
+    // A tab stop also where nothing can be typed: it scrolls.
+    EditorView.contentAttributes.of({ 'aria-label': label, tabindex: '0' }),
     EditorView.lineWrapping,
     highlightSelectionMatches(),
     ...(readOnly

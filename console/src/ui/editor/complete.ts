@@ -29,36 +29,28 @@ function load(kind: string): Promise<Schema | undefined> {
   return known
 }
 
-/** The names above a line by their indentation: `spec`, `rules`, `-`, `matches`. */
+/** What a line stands in, by indentation: `spec`, `rules`, `-`, `matches`. */
 export function pathAt(lines: string[], row: number): string[] {
-  const path: string[] = []
-  const current = lines[row] ?? ''
-  let indent = current.search(/\S|$/)
-  if (/^\s*-\s/.test(current)) {
-    path.unshift('-')
-    // The dash may stand as deep as the name that it belongs to.
-    indent += 1
-  }
-  for (let index = row - 1; index >= 0 && indent > 0; index -= 1) {
+  let stack: { column: number; name: string }[] = []
+  for (let index = 0; index <= row; index += 1) {
     const line = lines[index] ?? ''
-    if (!line.trim() || line.trim().startsWith('#')) continue
-    if (line.startsWith('---')) break
-    const depth = line.search(/\S/)
-    const dash = /^(\s*(?:-\s+)+)(.*)$/.exec(line)
-    const inner = dash ? (dash[1]?.length ?? 0) : depth
-    if (dash && inner < indent + (path[0] === '-' ? 0 : 1) && depth < indent && path[0] !== '-') {
-      const name = /^([\w.$/-]+):/.exec(dash[2] ?? '')
-      if (inner < indent && name?.[1]) path.unshift(name[1])
-      path.unshift('-')
-      indent = depth + 1
+    if (line.startsWith('---')) {
+      stack = []
       continue
     }
-    if (depth >= indent) continue
-    const name = /^\s*([\w.$/-]+):/.exec(line)
-    if (name?.[1]) path.unshift(name[1])
-    indent = depth
+    if (index < row && /^\s*(#|$)/.test(line)) continue
+    let column = line.search(/\S|$/)
+    while (/^-(\s|$)/.test(line.slice(column))) {
+      // A dash may stand as deep as the name that it belongs to.
+      stack = stack.filter(each => each.column < column || (each.column === column && each.name !== '-'))
+      stack.push({ column, name: '-' })
+      column += 1 + line.slice(column + 1).search(/\S|$/)
+    }
+    stack = stack.filter(each => each.column < column)
+    const name = /^([\w.$/-]+):/.exec(line.slice(column))?.[1]
+    if (name && index < row) stack.push({ column, name })
   }
-  return path
+  return stack.map(each => each.name)
 }
 
 export function schemaAt(schema: Schema | undefined, path: readonly string[]): Schema | undefined {

@@ -1,0 +1,42 @@
+// Documents of the stories, as a user writes them. All live in namespace `shop` unless said otherwise.
+
+export const CLASS = `apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: isthmus}
+spec: {controllerName: isthmus.dev/gateway-controller}
+`;
+
+export const gateway = (name, port) => `apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: ${name}, namespace: shop}
+spec:
+  gatewayClassName: isthmus
+  addresses: [{type: IPAddress, value: 127.0.0.1}]
+  listeners:
+  - {name: web, port: ${port}, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}
+`;
+
+export const service = (name, ...ports) => `apiVersion: isthmus.dev/v1alpha1
+kind: MeshService
+metadata: {name: ${name}, namespace: shop}
+spec:
+  ports: [{name: http, port: 80}]
+  sources: [{static: {endpoints: [${ports.map((port) => `{address: 127.0.0.1, port: ${port}}`).join(", ")}]}}]
+`;
+
+const ref = (name, weight) =>
+  `{group: isthmus.dev, kind: MeshService, name: ${name}, port: 80${weight === undefined ? "" : `, weight: ${weight}`}}`;
+
+/** `backends`: names, or pairs of name and weight. */
+export const route = (name, host, backends, { path = "/", gateway = "edge", type = "PathPrefix", more = "" } = {}) => `apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: ${name}, namespace: shop}
+spec:
+  parentRefs: [{name: ${gateway}}]
+  hostnames: ['${host}']
+  rules:
+  - matches: [{path: {type: ${type}, value: '${path}'}}]
+    backendRefs: [${backends.map((one) => (Array.isArray(one) ? ref(...one) : ref(one))).join(", ")}]
+${more}`;
+
+export const all = (...documents) => documents.join("---\n");

@@ -1,0 +1,109 @@
+// Every screen, light and dark, in both languages: it opens without an error, asks nobody but us, axe finds nothing, and its
+// picture lies in console/tests/__shots__ for somebody to look at.
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { axe, browser, page, SHOTS } from "./browser.mjs";
+import { freePort, start, until } from "./bed.mjs";
+import { all, CLASS, gateway, route, service } from "./documents.mjs";
+
+const SCREENS = {
+  overview: "/",
+  wizards: "/wizards",
+  topology: "/topology",
+  services: "/services",
+  service: "/services/shop/orders",
+  gateways: "/gateways",
+  gateway: "/gateways/shop/edge",
+  routes: "/routes",
+  route: "/routes/httproutes/shop/orders",
+  "route-form": "/routes/httproutes/shop/orders?tab=form",
+  "route-yaml": "/routes/httproutes/shop/orders?tab=yaml",
+  domains: "/domains",
+  policies: "/documents/accesspolicies",
+  documents: "/documents",
+  registries: "/registries",
+  registry: "/registries/shop/nacos",
+  import: "/import",
+  proxies: "/proxies",
+  proxy: "/proxies/shop-edge-0",
+  "proxy-config": "/proxies/shop-edge-0?tab=config",
+  revisions: "/revisions",
+  revision: "/revisions/r1",
+  rollouts: "/rollouts",
+  problems: "/problems",
+  why: "/why?url=http://shop.test/orders",
+  requests: "/requests",
+  audit: "/audit",
+  access: "/access",
+  about: "/about",
+  publish: "/wizards/publish",
+  shift: "/wizards/shift?route=shop/orders",
+  "blue-green": "/wizards/blue-green?tab=setup",
+  connect: "/wizards/registry",
+};
+const VARIANTS = [
+  ["light", "en"],
+  ["dark", "en"],
+  ["light", "zh"],
+  ["dark", "zh"],
+];
+
+let bed;
+let chrome;
+
+before(async () => {
+  mkdirSync(SHOTS, { recursive: true });
+  const web = await freePort();
+  bed = await start({ files: { "class.yaml": CLASS }, gateways: [] });
+  const [orders, users] = [await bed.echo("orders"), await bed.echo("users")];
+  const registry = `apiVersion: isthmus.dev/v1alpha1
+kind: Registry
+metadata: {name: nacos, namespace: shop}
+spec: {type: Nacos, addresses: ['127.0.0.1:${await freePort()}']}
+`;
+  const text = all(
+    CLASS,
+    gateway("edge", web),
+    service("orders", orders.port),
+    service("users", users.port),
+    route("orders", "shop.test", [["orders", 90], ["users", 10]], { path: "/orders" }),
+    route("users", "shop.test", ["users"], { path: "/users" }),
+    route("gone", "shop.test", ["nobody"], { path: "/gone" }),
+    registry,
+  );
+  const made = await bed.api("/api/v1/apply?reason=the+shop+opens", {
+    method: "POST",
+    body: text,
+    headers: { "content-type": "application/yaml" },
+  });
+  assert.equal(made.status, 200, JSON.stringify(made.body));
+  await bed.envoy("shop/edge", "shop-edge-0");
+  await bed.proxiesInStep(1);
+  for (let n = 0; n < 40; n += 1) await bed.curl(web, "shop.test", n % 8 === 0 ? "/gone" : `/orders/${n}`);
+  await until("the proxy has reported its requests", async () => (await bed.api("/api/v1/requests")).body.total >= 40);
+  chrome = await browser();
+});
+
+after(async () => {
+  await chrome?.close();
+  await bed?.close();
+});
+
+for (const [theme, locale] of VARIANTS) {
+  test(`${theme}, ${locale}`, async (t) => {
+    const tab = await page(chrome, bed, { theme, locale });
+    for (const [name, path] of Object.entries(SCREENS)) {
+      await t.test(name, async () => {
+        tab.troubles.length = 0;
+        await tab.open(path);
+        await tab.waitForSelector("main h1");
+        await until("nothing is loading any more", async () => (await tab.locator(".bone, [data-loading=true]").count()) === 0);
+        await tab.waitForFunction(() => document.fonts.status === "loaded");
+        await tab.screenshot({ path: `${SHOTS}${name}-${theme}-${locale}.png` });
+        assert.deepEqual(tab.troubles, []);
+        assert.deepEqual(await axe(tab), []);
+      });
+    }
+  });
+}

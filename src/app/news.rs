@@ -1,0 +1,88 @@
+//! What may look different to those who look, between two looks of whoever tells them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use api::{EventView, Time};
+use model::ObjectKey;
+use tokio::sync::Notify;
+
+/// What happened to proxies, that is remembered.
+const EVENTS: usize = 2000;
+
+/// Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct News(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    heard: Mutex<Heard>,
+    events: Mutex<VecDeque<EventView>>,
+    bell: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// Of which the status may be another.
+    pub(crate) objects: BTreeSet<ObjectKey>,
+    /// By id, with what they are configured for, e.g. `demo/edge`.
+    pub(crate) proxies: BTreeMap<String, Arc<str>>,
+    /// Whether a proxy refuses something that it did not, or the other way round.
+    pub(crate) refusals: bool,
+}
+
+impl News {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn objects(&self, keys: impl IntoIterator<Item = ObjectKey>) {
+        self.heard().objects.extend(keys);
+        self.0.bell.notify_one();
+    }
+
+    /// `group`: `gateway/demo/edge`
+    pub(crate) fn proxy(&self, id: &str, group: &str, refusals: bool) {
+        let scope = group.split_once('/').map_or("", |(_, scope)| scope);
+        let mut heard = self.heard();
+        heard.refusals |= refusals;
+        if !heard.proxies.contains_key(id) {
+            heard.proxies.insert(id.to_owned(), scope.into());
+        }
+        drop(heard);
+        self.0.bell.notify_one();
+    }
+
+    /// Something happened to a proxy.
+    pub(crate) fn event(&self, id: &str, group: &str, what: &str, text: String) {
+        let scope = group.split_once('/').map_or("", |(_, scope)| scope);
+        let (namespace, _) = scope.split_once('/').unwrap_or((scope, ""));
+        let event = EventView {
+            at: Time::now(),
+            kind: "proxy".into(),
+            what: what.into(),
+            namespace: namespace.into(),
+            name: id.into(),
+            text,
+        };
+        let mut events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.len() == EVENTS {
+            events.pop_front();
+        }
+        events.push_back(event);
+    }
+
+    pub(crate) fn events(&self) -> Vec<EventView> {
+        let events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.iter().cloned().collect()
+    }
+
+    /// What was told since the last time; for one listener.
+    pub(crate) fn take(&self) -> Heard {
+        std::mem::take(&mut self.heard())
+    }
+
+    pub(crate) async fn any(&self) {
+        self.0.bell.notified().await;
+    }
+}
