@@ -13,7 +13,7 @@ let web;
 
 before(async () => {
   web = await freePort();
-  bed = await start({ gateways: [] });
+  bed = await start({ files: { "class.yaml": CLASS }, gateways: [] });
   const orders = await bed.echo("orders");
   const text = all(CLASS, gateway("edge", web), service("orders", orders.port), route("orders", "shop.test", ["orders"]));
   const made = await bed.api("/api/v1/apply", { method: "POST", body: text, headers: YAML });

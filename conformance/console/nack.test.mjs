@@ -20,7 +20,7 @@ const push = async (text, query = "") => {
 
 before(async () => {
   web = await freePort();
-  bed = await start({ gateways: [] });
+  bed = await start({ files: { "class.yaml": CLASS }, gateways: [] });
   const shop = await bed.echo("shop");
   const routes = Array.from({ length: 999 }, (_, n) => route(`r${n}`, `r${n}.test`, ["shop"], { path: "/v1" }));
   await push(all(CLASS, gateway("edge", web), service("shop", shop.port), ...routes, route("special", "special.test", ["shop"])));

@@ -55,7 +55,7 @@ let chrome;
 before(async () => {
   mkdirSync(SHOTS, { recursive: true });
   const web = await freePort();
-  bed = await start({ gateways: [] });
+  bed = await start({ files: { "class.yaml": CLASS }, gateways: [] });
   const [orders, users] = [await bed.echo("orders"), await bed.echo("users")];
   const registry = `apiVersion: isthmus.dev/v1alpha1
 kind: Registry

@@ -257,7 +257,7 @@ impl Row for RegistryEvent {
 }
 
 /// What was decided about a registry's words, the newest last
-#[utoipa::path(get, path = "/api/v1/registries/{namespace}/{name}/events", tag = "registries",
+#[utoipa::path(get, operation_id = "registry_events", path = "/api/v1/registries/{namespace}/{name}/events", tag = "registries",
     params(Lists<RegistryEvent>), responses((status = 200, body = List<RegistryEvent>)))]
 async fn events(
     State(app): State<App>,
