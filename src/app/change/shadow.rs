@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use catalog::{Catalog, Merger};
+use catalog::{Catalog, Key, Merger};
 use compile::{Compiler, GroupKey};
 use model::{Batch, Change, Finding, Object, ObjectKey};
 use snapshot::Snapshot;
