@@ -22,6 +22,7 @@ pub mod problem;
 mod read;
 mod registries;
 pub mod rollout;
+mod rollouts;
 mod router;
 mod server;
 pub mod services;

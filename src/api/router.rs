@@ -21,7 +21,7 @@ use crate::rollout::Rollouts;
 use crate::services::Services;
 use crate::traffic::Traffic;
 use crate::why::Why;
-use crate::{Caller, Read, Time, documents, identity, live, ops, registries};
+use crate::{Caller, Read, Time, documents, identity, live, ops, registries, rollouts};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -92,6 +92,7 @@ fn documented() -> OpenApiRouter<App> {
         .route("/api/v1/proxies", get(live::proxies))
         .route("/api/v1/proxies/{id}", get(live::proxy))
         .route("/api/v1/snapshot", get(live::snapshot))
+        .merge(rollouts::routes())
         .route("/api/v1/sources", get(live::sources))
         .route("/api/v1/registries/{namespace}/{name}", get(registries::registry))
         .route("/api/v1/registries/{namespace}/{name}/services", get(registries::services))

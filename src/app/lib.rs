@@ -29,6 +29,7 @@ mod read;
 mod registries;
 mod reload;
 mod report;
+mod rollouts;
 mod server;
 pub mod settings;
 mod statuses;

@@ -33,6 +33,7 @@ use crate::read::Reader;
 use crate::registries::{self, Controller, Feed, Sources};
 use crate::reload::{self, Contents, Watched};
 use crate::report;
+use crate::rollouts;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
 
@@ -122,6 +123,8 @@ impl Server {
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
         let (wanted_fleets, fleets_wanted) = watch::channel(None);
+        let (rollouts_told, rollouts_seen) = watch::channel(Arc::default());
+        let (rollout_asks, rollouts_asked) = mpsc::channel(1);
         let (stopping, stopping_seen) = watch::channel(false);
         let issuer = match &reviews {
             Some(reviews) => reviews.issuer(),
@@ -155,6 +158,8 @@ impl Server {
             lag,
             programmed: programmed.clone(),
             editions: editions.clone(),
+            rollouts: rollouts_told,
+            figures: None,
             statuses: table.clone(),
             steps,
             fleets: wanted_fleets,
@@ -237,9 +242,11 @@ impl Server {
             steps: steps_seen.clone(),
             addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
         };
+        let parts = api::Parts::new(Arc::new(reader), recorder);
+        let rollouts = rollouts::Handle { view: rollouts_seen, asks: rollout_asks };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
-            parts: api::Parts::new(Arc::new(reader), recorder),
+            parts: api::Parts { rollouts: Some(Arc::new(rollouts)), ..parts },
             linger: HTTP_LINGER,
         })
         .await?;
@@ -269,7 +276,7 @@ impl Server {
         let taken = wants.taken.clone();
         let mut rest = vec![
             // A long compile must not hold up streams that share a worker with it.
-            on_a_thread("pipeline", pipeline.run(incoming))?,
+            on_a_thread("pipeline", pipeline.run(incoming, rollouts_asked))?,
             tokio::spawn(report::run(world.clone(), world_seen)),
             tokio::spawn(reload::run(watched, stop_rest.clone())),
             tokio::spawn(async move {

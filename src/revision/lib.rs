@@ -17,9 +17,12 @@
 //! change does not offer. Keys (kinds, names) are readable; values are sealed with AES-256-GCM, because documents and
 //! SDS resources hold private keys.
 //!
+//! `rollout/` says which proxies a change reaches first, and when it goes on or back: pure.
+//!
 //! Beside it, small files of other rooms are sealed with the same key.
 //!
 //! It must never stop the start (a file that cannot be used is moved aside and named), write a secret that is not
 //! sealed, decide what is good, or know gRPC.
 
+pub mod rollout;
 pub mod store;

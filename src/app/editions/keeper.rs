@@ -7,14 +7,15 @@ use std::time::{Instant, SystemTime};
 use catalog::{Catalog, Key};
 use compile::{Compiler, GroupKey};
 use model::{Code, Finding, Object, ObjectKey, ObjectRef, Severity, codes};
+use revision::rollout::{Cover, Member};
 use serve::Published;
-use snapshot::ResourceType;
+use snapshot::{ResourceType, Snapshot, Version};
 
 use super::edition::Forms;
 use super::forms;
 use super::mark::Mark;
 use super::search::Search;
-use super::{Edition, Editions, Refused, State};
+use super::{Edition, Editions, HELD, Refused, State};
 use crate::groups::{Groups, group_name};
 
 /// Refusals that are over and remembered.
@@ -63,7 +64,7 @@ struct Held {
 }
 
 /// What one step changed, for those who tell it.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) findings: Vec<Finding>,
     /// Of each document that is held back, what its status is to say.
@@ -99,6 +100,88 @@ impl Keeper {
         }
         self.numbers += 1;
         State::new(self.numbers, catalog.clone())
+    }
+
+    /// The newest of the step before.
+    pub(crate) fn before(&self) -> &Catalog {
+        &self.before
+    }
+
+    /// Versions of what a group was last served as its newest.
+    pub(crate) fn config_of<const N: usize>(
+        &self,
+        group: &Arc<str>,
+        kinds: [ResourceType; N],
+    ) -> Option<[Version; N]> {
+        self.editions.groups.get(group)?.versions(kinds)
+    }
+
+    pub(crate) fn members(&self, group: &Arc<str>) -> Vec<Member> {
+        self.editions.groups.get(group).map(|group| group.members()).unwrap_or_default()
+    }
+
+    pub(crate) fn taken(&self, group: &Arc<str>, nodes: &BTreeSet<Arc<str>>) -> usize {
+        self.editions.groups.get(group).map_or(0, |group| group.taken(nodes))
+    }
+
+    /// What one of these proxies refused and has not taken since.
+    pub(crate) fn refused(&self, group: &Arc<str>, nodes: &BTreeSet<Arc<str>>) -> Option<String> {
+        let cases = self.cases.iter().filter(|((of, _), _)| of == group);
+        let mut held = cases.flat_map(|(_, case)| &case.held);
+        let by = |held: &Held| held.proxies.iter().find(|node| nodes.contains(*node)).cloned();
+        let of_document = held.find_map(|(doc, held)| {
+            Some(format!("{} refused {doc}: {}", by(held)?, cut(&held.text)))
+        });
+        of_document.or_else(|| {
+            let mut all = self.unexplained.iter();
+            let found = all.find(|((of, node, _), _)| of == group && nodes.contains(node));
+            found.map(|((_, node, kind), refused)| {
+                format!("{node} refused {}: {}", kind.short(), cut(&refused.text))
+            })
+        })
+    }
+
+    /// An edition of a group, that nobody is served yet.
+    pub(crate) fn edition(
+        &mut self,
+        name: &Arc<str>,
+        what: &str,
+        of: GroupKey,
+        compiler: &Compiler,
+    ) -> Edition {
+        self.names += 1;
+        let edition: Arc<str> = format!("{name}@{what}-{}", self.names).into();
+        let compiler = compiler.beside(&of);
+        Edition::new(edition, name.clone(), of, compiler)
+    }
+
+    /// Returns the number of the state.
+    pub(crate) fn publish(
+        &mut self,
+        edition: &Edition,
+        catalog: Catalog,
+        snapshot: Snapshot,
+        at: Instant,
+    ) -> u64 {
+        self.numbers += 1;
+        let state = State::new(self.numbers, catalog);
+        let published = Published { snapshot: Arc::new(snapshot), at };
+        self.groups.publish_edition(&edition.name, &edition.group, published, state);
+        self.numbers
+    }
+
+    /// Who has the newest of a group from now on; all others have this edition. `None`: everybody has the newest.
+    pub(crate) fn cover(&self, group: &Arc<str>, rule: Option<(&Arc<str>, Option<Cover>)>) {
+        let rule = rule.and_then(|(edition, cover)| Some((edition.clone(), cover?)));
+        self.editions.group(group).set_rule(rule);
+    }
+
+    /// Nobody is served this edition any more.
+    pub(crate) fn end(&mut self, edition: &Edition) {
+        if let Some(mut group) = self.editions.groups.get_mut(&edition.group) {
+            group.forget(&edition.name);
+        }
+        self.leaving.push(edition.name.clone());
     }
 
     /// After the newest was published, made from `newest`, in which these keys changed. `None` where nothing is to be told
@@ -260,11 +343,10 @@ impl Keeper {
     }
 
     fn case(&mut self, name: &Arc<str>, of: GroupKey, compiler: &Compiler) -> Case {
-        self.names += 1;
-        let edition: Arc<str> = format!("{name}@{}", self.names).into();
-        tracing::info!(group = %name, %edition, "proxies that refused something are served this meanwhile");
+        let edition = self.edition(name, HELD, of, compiler);
+        tracing::info!(group = %name, edition = %edition.name, "proxies that refused something are served this meanwhile");
         Case {
-            edition: Edition::new(edition, name.clone(), of.clone(), compiler.beside(&of)),
+            edition,
             search: Search::default(),
             held: BTreeMap::new(),
             members: BTreeSet::new(),
@@ -277,7 +359,7 @@ impl Keeper {
     fn look(&self, refused: &Refused) -> Option<(Arc<str>, BTreeSet<ObjectKey>, Option<Catalog>)> {
         let group = self.editions.groups.get(&refused.group)?;
         let proxy = group.proxy(&refused.node)?;
-        let entry = group.place(&refused.node).unwrap_or_else(|| refused.group.clone());
+        let entry = group.place_of(&refused.node).unwrap_or_else(|| refused.group.clone());
         let state = group.last(&entry)?.catalog();
         let good = proxy.good_for(refused.kind).map(|good| good.catalog());
         drop(group);
@@ -312,11 +394,7 @@ impl Keeper {
             changed = &[];
             let (group, name) = (case.edition.group.clone(), case.edition.name.clone());
             if let Some(snapshot) = snapshot {
-                self.numbers += 1;
-                case.number = self.numbers;
-                let state = State::new(case.number, catalog);
-                let published = Published { snapshot: Arc::new(snapshot), at };
-                self.groups.publish_edition(&name, &group, published, state);
+                case.number = self.publish(&case.edition, catalog, snapshot, at);
             }
             let Some(mut known) = self.editions.groups.get_mut(&group) else { return };
             known.search(&name, case.search.is_open());

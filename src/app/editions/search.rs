@@ -51,7 +51,7 @@ impl Search {
     /// The proxies have taken the state with what was let in last.
     pub(crate) fn taken(&mut self) {
         let Some(tried) = self.trying.take() else { return };
-        // The other half must be it.
+        // Then it is in the other half.
         if tried.tainted
             && let Some(rest) = self.parts.pop()
         {
@@ -71,9 +71,10 @@ impl Search {
             self.pushes = 0;
             return false;
         };
-        let rest = docs.split_off(docs.len().div_ceil(2));
-        if !rest.is_empty() {
-            self.parts.push(Part { docs: rest, tainted: false });
+        // All that may be innocent at once; of those among whom one is not, half.
+        if tainted {
+            let docs = docs.split_off(docs.len().div_ceil(2));
+            self.parts.push(Part { docs, tainted: false });
         }
         self.pushes += 1;
         // One that is alone and tainted is guilty and never here.
