@@ -24,7 +24,7 @@ use revision::rollout::{self as machine, Facts, Machine, Member, Phase};
 use snapshot::{ResourceType, Snapshot, Version};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::editions::{Edition, Forms, Keeper, may_be_rolled};
+use crate::editions::{Edition, Editions, Forms, Keeper, may_be_rolled};
 use crate::groups::group_name;
 
 /// Types that tell whether a change is one to be rolled out.
@@ -60,7 +60,6 @@ struct Roll {
     from: Catalog,
     machine: Machine,
     to: u64,
-    number: u64,
 }
 
 impl Rolls {
@@ -127,7 +126,6 @@ impl Rolls {
                 from: keeper.before().clone(),
                 machine: Machine::new(document),
                 to: 0,
-                number: 0,
             });
             roll.machine.change(&members, now);
             roll.to = newest.generation;
@@ -137,7 +135,7 @@ impl Rolls {
             let forms = roll.forms(newest);
             let (catalog, snapshot) = roll.edition.update(newest, changed, forms);
             if let Some(snapshot) = snapshot {
-                roll.number = keeper.publish(&roll.edition, catalog, snapshot, at);
+                keeper.publish(&roll.edition, catalog, snapshot, at);
             }
             keeper.cover(name, Some((&roll.edition.name, roll.machine.cover())));
         }
@@ -379,11 +377,21 @@ fn now() -> Duration {
 pub(crate) struct Handle {
     pub(crate) view: watch::Receiver<Arc<[Rollout]>>,
     pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) editions: Arc<Editions>,
 }
 
 impl api::rollout::Rollouts for Handle {
     fn rollouts(&self) -> Vec<Rollout> {
-        self.view.borrow().to_vec()
+        let mut all = self.view.borrow().to_vec();
+        for row in &mut all {
+            // They come and go between the looks of the pipeline.
+            let members = self.editions.members(&format!("gateway/{}", row.gateway));
+            row.total = members.len();
+            if matches!(&*row.state, "done" | "waiting") {
+                row.proxies = members.iter().map(|member| member.id.to_string()).collect();
+            }
+        }
+        all
     }
 
     fn act<'a>(

@@ -243,7 +243,7 @@ impl Server {
             addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
         };
         let parts = api::Parts::new(Arc::new(reader), recorder);
-        let rollouts = rollouts::Handle { view: rollouts_seen, asks: rollout_asks };
+        let rollouts = rollouts::Handle { view: rollouts_seen, asks: rollout_asks, editions };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts { rollouts: Some(Arc::new(rollouts)), ..parts },

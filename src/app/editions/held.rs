@@ -188,16 +188,22 @@ impl Group {
         let versions = KINDS.map(|kind| snapshot.set(kind).version());
         let empty = KINDS.map(|kind| snapshot.set(kind).is_empty());
         let records = self.records.entry(entry.clone()).or_default();
-        if records.back().is_some_and(|last| last.versions == versions) {
-            records.pop_back();
+        if let Some(last) = records.back_mut()
+            && last.versions == versions
+        {
+            last.state.extend(&state.catalog());
+            last.snapshot = snapshot.clone();
+            return self.searching.contains(entry);
         }
+        // Whoever had it before and is not sent it again does not acknowledge it again.
+        let known = records.iter().any(|record| record.versions == versions);
         if records.len() == STATES {
             records.pop_front();
         }
         records.push_back(Record { versions, empty, state, snapshot: snapshot.clone() });
-        let nodes: Vec<_> = self.proxies.keys().cloned().collect();
-        for node in nodes {
-            self.look(&node);
+        if known {
+            let nodes: Vec<_> = self.proxies.keys().cloned().collect();
+            nodes.iter().for_each(|node| self.look(node));
         }
         self.searching.contains(entry)
     }
@@ -285,13 +291,13 @@ impl Group {
         self.searching.remove(entry);
     }
 
-    /// Whether each of these that is connected has this state, or a later one of the same edition.
+    /// Whether each of these that is connected has the last state of this edition.
     pub(super) fn all_have<'a>(
         &self,
         nodes: impl IntoIterator<Item = &'a Arc<str>>,
         entry: &Arc<str>,
-        number: u64,
     ) -> bool {
+        let Some(number) = self.last(entry).map(|last| last.number) else { return false };
         let mut any = false;
         let all = nodes.into_iter().filter_map(|node| self.proxies.get(node)).all(|proxy| {
             let connected = proxy.is_connected();

@@ -103,6 +103,11 @@ impl Editions {
         self.groups.get(group)?.place(&member(client))
     }
 
+    /// The proxies of a group that are connected.
+    pub(crate) fn members(&self, group: &str) -> Vec<Member> {
+        self.groups.get(group).map(|group| group.members()).unwrap_or_default()
+    }
+
     /// Whether anybody of this group is served an edition.
     pub(crate) fn any_seated(&self, group: &str) -> bool {
         self.groups.get(group).is_some_and(|group| group.any_seated())

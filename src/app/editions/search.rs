@@ -171,9 +171,9 @@ mod tests {
     }
 
     #[test]
-    fn one_of_a_thousand_costs_two_pushes_for_each_halving() {
+    fn one_of_a_thousand_costs_three_pushes_at_most_for_each_halving() {
         let pushes = [0, 417, 999].map(|bad| run(1000, &[bad]));
-        assert!(pushes.iter().all(|pushes| *pushes <= 30), "{pushes:?}");
+        assert!(pushes.iter().all(|pushes| *pushes <= 31), "{pushes:?}");
     }
 
     #[test]
@@ -208,10 +208,10 @@ mod tests {
         search.forget(&doc(2));
         assert!(!search.holds(&doc(2)) && search.holds(&doc(3)));
         search.taken();
-        assert!(search.advance());
-        assert!(!search.holds(&doc(0)));
-        search.forget(&doc(0));
-        search.taken();
-        assert!(search.is_open() || search.holds(&doc(3)));
+        // Whether one of the others is refused at all is open now: they are let in together.
+        assert!(search.advance() && search.is_open());
+        assert!((0..4).all(|n| !search.holds(&doc(n))));
+        search.refused(vec![doc(0), doc(1), doc(3)]);
+        assert!(search.holds(&doc(0)) && search.holds(&doc(3)));
     }
 }

@@ -98,8 +98,8 @@ impl Bench {
             world,
             groups,
             proxies: Arc::new(proxies),
+            rollouts: Handle { view, asks, editions: editions.clone() },
             editions,
-            rollouts: Handle { view, asks },
             figures,
             seen: Arc::default(),
             pushes: Arc::default(),
@@ -386,40 +386,23 @@ async fn two_bad_ones_are_both_found_when_each_is_named_only_once_the_other_is_g
 
 #[tokio::test]
 async fn a_refused_cluster_costs_its_service_and_no_other() {
-    let service = |name: &str, more: &str| {
-        format!(
-            "---\napiVersion: isthmus.dev/v1alpha1\nkind: MeshService\nmetadata: {{name: {name}, namespace: shop}}\n\
-             spec:\n  ports: [{{name: http, port: 80{more}}}]\n  \
-             sources: [{{static: {{endpoints: [{{address: 127.0.0.1, port: 8080}}]}}}}]\n"
-        )
-    };
-    let route = |name: &str| {
-        route(0, "/x").replace("r00", name).replace("name: shop}]", &format!("name: {name}}}]"))
-    };
-    let all = |more: &str| {
-        let parts = [
-            GATEWAY.to_owned(),
-            service("one", more),
-            service("two", ""),
-            route("one"),
-            route("two"),
-        ];
-        parts.concat()
-    };
-    let bench = Bench::start(&all("")).await;
-    bench.proxy("a", "http2_protocol_options", "Error adding/updating cluster(s): no HTTP/2 here");
+    let service = "---\napiVersion: isthmus.dev/v1alpha1\nkind: MeshService\n\
+        metadata: {name: refuse-me, namespace: shop}\nspec:\n  ports: [{name: http, port: 80}]\n  \
+        sources: [{static: {endpoints: [{address: 127.0.0.1, port: 8080}]}}]\n";
+    let to_it = route(9, "/x").replace("name: shop}]", "name: refuse-me}]");
+    let bench = Bench::start(&documents(4, "/old-way", &[])).await;
+    bench.proxy("a", "refuse-me", NO_IDEA);
     bench.in_step(1).await;
-    let before = bench.proxies.list()[0].clone();
-    bench.write(&all(", appProtocol: kubernetes.io/h2c")).await;
-    let refused = bench.seen.lock().unwrap().get("a").cloned().unwrap();
-    assert!(!before.types.is_empty() && refused.set(ResourceType::Cluster).len() == 2);
-    // Whether this proxy refuses depends on how HTTP/2 is written; what counts is that it is never left behind.
+    bench.write(&(documents(4, "/new-way", &[]) + service + &to_it)).await;
     bench
-        .until("it is served something that it takes", || {
-            let row = &bench.proxies.list()[0];
-            row.wanted == row.held
+        .until("one document is held", || {
+            let found = bench.findings();
+            found.len() == 1 && found[0].code.0 == 2401
         })
         .await;
+    assert!(bench.has("a", "/new-way"));
+    let held = bench.findings()[0].at.to_string();
+    assert!(held.contains("refuse-me") || held.contains("r09"), "{held}");
 }
 
 const ROLLOUT: &str = "\
