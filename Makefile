@@ -8,7 +8,7 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-gateway-mesh conformance-capture conformance-fleet conformance-inject conformance-install conformance-identity conformance-outage conformance-mesh bench bench-gate bench-kubernetes bench-mesh fuzz fmt lint manifests manifests-check envoy
+.PHONY: help dev test console conformance conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-gateway-mesh conformance-capture conformance-console conformance-fleet conformance-inject conformance-install conformance-identity conformance-outage conformance-mesh bench bench-gate bench-kubernetes bench-mesh fuzz fmt lint manifests manifests-check envoy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ dev: ## build, fetch a real Envoy, run control plane + gateway + three echo serv
 
 test: ## all tests, real Envoy included
 	$(WITH_ENVOY) $(CARGO) test --workspace --locked
+
+console: ## build the web console into console/dist, which the next cargo build puts into the program (needs Node 20)
+	npm --prefix console ci --no-audit --no-fund
+	npm --prefix console run build
 
 conformance: conformance-envoy conformance-xds conformance-registries conformance-inject conformance-install conformance-capture conformance-fleet conformance-gateway-api conformance-gateway-mesh ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
 
@@ -33,6 +37,9 @@ conformance-registries: ## real Nacos, Eureka, ZooKeeper and Consul behind a rea
 
 conformance-kubernetes: ## the test bed itself: a real API server, pods as processes, load balancers
 	conformance/kubernetes/check.sh
+
+conformance-console: ## the web console in Debian's Chromium, with the real program and a real Envoy
+	conformance/console/run.sh
 
 conformance-gateway-api: ## the upstream Gateway API suite, all profiles, real Envoys run by the fleet; writes conformance/gateway-api/REPORT.md
 	conformance/gateway-api/run.sh

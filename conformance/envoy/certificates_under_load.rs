@@ -72,7 +72,7 @@ async fn certificates_under_load() {
     };
     renewed("renewed", 4).await;
     load.during("a new root");
-    let rotate = get("isthmus", "/api/v1/identity/rotate").method("POST");
+    let rotate = get("localhost", "/api/v1/identity/rotate").method("POST");
     assert_eq!(ask_once(run.http, &rotate).await.unwrap().status, 200);
     let again = ask_once(run.http, &rotate).await.unwrap();
     assert_eq!(again.status, 409, "one at a time: {}", again.body);

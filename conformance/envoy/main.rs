@@ -5,15 +5,18 @@
 
 mod access;
 mod bad_input;
+mod cascade;
 mod certificates_under_load;
 mod edits_under_load;
 mod graceful_stop;
 mod lanes;
 mod mistakes;
 mod nack_isolation;
+mod observe;
 mod quickstart;
 mod refused_route;
 mod restart;
 mod routing;
 mod streams;
 mod testbed;
+mod why;

@@ -131,7 +131,16 @@ kubectl apply --server-side -f "$root/deploy/kubernetes/install.yaml" >/dev/null
 check "two replicas become ready" kubectl rollout status deployment/isthmus --namespace isthmus-system --timeout 180s
 class() { kubectl wait gatewayclass/isthmus --for condition=Accepted --timeout 1s; }
 check "the GatewayClass is accepted" eventually 60 class
-check "isthmus check finds all well" eventually 30 "$ISTHMUS_BIN" check
+# Who asks is known by a token of the cluster, and may what it may there.
+told() { says "told only to those who may see them" "$ISTHMUS_BIN" check; }
+check "without a token isthmus check sees little" eventually 30 told
+kubectl create serviceaccount boss >/dev/null
+kubectl create clusterrolebinding boss --clusterrole=cluster-admin --serviceaccount=default:boss >/dev/null
+as_boss() { ISTHMUS_TOKEN=$(kubectl create token boss) "$ISTHMUS_BIN" check; }
+check "isthmus check finds all well" eventually 30 as_boss
+as_looker() { ISTHMUS_TOKEN=$(kubectl create token looker) "$ISTHMUS_BIN" check; }
+check "with the token of somebody who may see nothing it does not" says "told only to those who may see them" as_looker
+check "... and with all" not says "told only to those who may see them" as_boss
 check "nothing is done that is not granted" not grep -riE "forbidden" <(kubectl logs --namespace isthmus-system deployment/isthmus --all-pods --prefix 2>&1)
 kubectl delete -f "$root/deploy/kubernetes/install.yaml" --ignore-not-found >/dev/null
 left() { kubectl get all,configmaps,roles,leases --namespace isthmus-system -o name 2>/dev/null | grep -v kube-root-ca; }

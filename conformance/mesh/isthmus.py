@@ -17,6 +17,7 @@ from net import BRIDGE4, PUBLIC, WORK, run
 
 Json = dict[str, Any]
 XDS_PORT, HTTP_PORT = 18000, 8080
+TOKEN = "the-judge"
 PROGRAM = os.environ["ISTHMUS_JUDGE_BIN"]
 
 
@@ -83,6 +84,9 @@ class Isthmus:
         self.tokens.write_text("".join(f"{line}\n" for line in self.grants))
 
     def start(self) -> None:
+        # The HTTP port is not on loopback, so whoever asks must say who they are.
+        api_tokens = WORK / "api-tokens"
+        api_tokens.write_text(f"sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()} admin *\n")
         arguments: dict[str, object] = {
             "source-dir": self.folder.path,
             "xds-listen": f"{BRIDGE4}:{XDS_PORT}",
@@ -90,6 +94,7 @@ class Isthmus:
             "xds-tls-key": WORK / "xds.key",
             "xds-tokens-file": self.tokens,
             "http-listen": f"{BRIDGE4}:{HTTP_PORT}",
+            "api-tokens-file": api_tokens,
             "state-dir": WORK / "state",
             "replica": "judge",
             "log-level": os.environ.get("ISTHMUS_JUDGE_LOG", "info"),
@@ -114,7 +119,7 @@ class Isthmus:
     def ask(self, path: str, method: str = "GET", body: str | None = None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(BRIDGE4, HTTP_PORT, timeout=20)
         try:
-            connection.request(method, path, body)
+            connection.request(method, path, body, {"authorization": f"Bearer {TOKEN}"})
             response = connection.getresponse()
             return response.status, response.read()
         finally:

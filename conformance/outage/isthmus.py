@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -15,6 +16,8 @@ from cluster import ADDRESS, WORK, Cluster, Object, eventually, make
 # The address that their Service has, which is in the certificate of the bed.
 XDS = ("10.244.1.240", 18000)
 NAMESPACE = "isthmus-system"
+# Their HTTP ports are not on loopback, so whoever asks must say who they are.
+TOKEN = "the-judge"
 
 
 class Replica:
@@ -25,6 +28,8 @@ class Replica:
 
     def start(self) -> None:
         pki = WORK / "pki"
+        tokens = WORK / "api-tokens"
+        tokens.write_text(f"sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()} admin *\n")
         arguments = {
             "kubeconfig": os.environ["ISTHMUS_KUBECONFIG"],
             "replica": self.name,
@@ -34,6 +39,7 @@ class Replica:
             "fleet-xds-address": f"{XDS[0]}:{XDS[1]}",
             "fleet-xds-ca": pki / "ca.crt",
             "http-listen": f"{ADDRESS}:{self.http}",
+            "api-tokens-file": tokens,
             "state-dir": WORK / f"state-{self.name}",
             "log-level": os.environ.get("ISTHMUS_JUDGE_LOG", "info"),
         }
@@ -58,7 +64,7 @@ class Replica:
     def ask(self, path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(ADDRESS, self.http, timeout=10)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers={"authorization": f"Bearer {TOKEN}"})
             response = connection.getresponse()
             return response.status, response.read()
         finally:

@@ -326,11 +326,11 @@ def _bootstrap() -> dict[str, Any]:
         "explicit_http_config": {"http2_protocol_options": keepalive},
     }
     cluster = {
-        "name": "control-plane",
+        "name": "isthmus",
         "type": "STATIC",
         "connect_timeout": "1s",
         "load_assignment": {
-            "cluster_name": "control-plane",
+            "cluster_name": "isthmus",
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _socket(XDS)}}]}],
         },
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
@@ -339,7 +339,7 @@ def _bootstrap() -> dict[str, Any]:
     source = {
         "api_type": "DELTA_GRPC",
         "transport_api_version": "V3",
-        "grpc_services": [{"envoy_grpc": {"cluster_name": "control-plane"}}],
+        "grpc_services": [{"envoy_grpc": {"cluster_name": "isthmus"}}],
     }
     return {
         "node": {

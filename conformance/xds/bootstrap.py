@@ -7,7 +7,8 @@ from typing import Any
 from wire import Form
 from world import GATEWAY, NAMESPACE
 
-CONTROL_PLANE = "control-plane"
+# Listeners report to the cluster of this name.
+CONTROL_PLANE = "isthmus"
 TRANSLATOR = "translator"
 PROTOCOL = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 

@@ -2,50 +2,52 @@
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use model::{Kind, NamespacedName};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::Time;
 use crate::format::Format;
+use crate::list::{Cell, Column, List, Listing, Lists, Row, contains, etag, knows, not_modified};
 use crate::problem::{INVALID_PARAMETER, OBJECT_NOT_FOUND, Problem, UNKNOWN_KIND};
+use crate::read::Summary;
 use crate::router::App;
+use crate::{Caller, Role};
 
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1000;
-
-/// Every list looks like this.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct List<T> {
-    pub items: Vec<T>,
-    /// Give it as `?cursor=` for the next page; null on the last one.
-    pub next: Option<String>,
-    pub total: usize,
-    pub as_of: Time,
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_all))
+        .routes(routes!(get_cluster_scoped))
+        .routes(routes!(get_namespace))
+        .routes(routes!(list_namespace))
+        .routes(routes!(get_namespaced))
 }
 
-impl<T> List<T> {
-    /// A list that is short by nature.
-    pub(crate) fn whole(items: Vec<T>) -> Self {
-        Self { total: items.len(), items, next: None, as_of: Time::now() }
-    }
+/// As in files and in an API server, with `status` filled in.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "says in the API's document what a document is")]
+pub(crate) struct Document {
+    #[schema(rename = "apiVersion")]
+    api_version: String,
+    kind: String,
+    #[schema(value_type = Object)]
+    metadata: Value,
+    #[schema(value_type = Option<Object>)]
+    spec: Value,
+    #[schema(value_type = Option<Object>)]
+    status: Value,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ListQuery {
-    limit: Option<usize>,
-    cursor: Option<String>,
-    format: Option<Format>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct FormatQuery {
+    /// Instead of the header `Accept`
+    #[param(inline)]
     pub(crate) format: Option<Format>,
 }
 
@@ -56,27 +58,77 @@ pub(crate) fn checked<T>(query: Checked<T>) -> Result<T, Problem> {
     Ok(query)
 }
 
-/// All namespaces, or a kind without namespaces.
-pub(crate) async fn list_all(
+impl Row for Summary {
+    const COLUMNS: &'static [Column<Self>] = &[
+        ("namespace", |row| Cell::text(&row.name.namespace)),
+        ("name", |row| Cell::text(&row.name.name)),
+        ("source", |row| Cell::text(&row.source)),
+        ("created", |row| Cell::time(row.created)),
+        ("generation", |row| Cell::Number(row.generation as f64)),
+        ("parent", |row| Cell::texts(&row.parents)),
+        ("host", |row| Cell::texts(&row.hosts)),
+    ];
+    const LABELS: bool = true;
+
+    fn key(&self) -> Vec<Cell<'_>> {
+        vec![Cell::text(&self.name.namespace), Cell::text(&self.name.name)]
+    }
+
+    fn has(&self, needle: &str) -> bool {
+        if contains(&self.name.namespace, needle) || contains(&self.name.name, needle) {
+            return true;
+        }
+        // Most have it nowhere at all, and are not read for it.
+        contains(&self.text, needle)
+            && serde_json::from_str(&self.text).is_ok_and(|value| says(&value, needle))
+    }
+
+    fn label(&self, name: &str) -> Option<&str> {
+        self.labels.iter().find(|(known, _)| **known == *name).map(|(_, value)| &**value)
+    }
+}
+
+/// Whether a value, not the name of a field, has this.
+fn says(value: &Value, needle: &str) -> bool {
+    match value {
+        Value::String(text) => contains(text, needle),
+        Value::Number(number) => number.to_string() == needle,
+        Value::Array(all) => all.iter().any(|value| says(value, needle)),
+        Value::Object(fields) => fields.values().any(|value| says(value, needle)),
+        Value::Null | Value::Bool(_) => false,
+    }
+}
+
+/// Documents of all namespaces, or of a kind without namespaces
+#[utoipa::path(get, path = "/api/v1/{plural}", tag = "documents", params(Lists<Summary>),
+    responses((status = 200, body = List<Document>)))]
+async fn list_all(
     State(app): State<App>,
+    caller: Caller,
     Path(plural): Path<String>,
-    headers: HeaderMap,
-    query: Checked<ListQuery>,
+    listing: Listing,
 ) -> Result<Response, Problem> {
-    list(&app, find_kind(&plural)?, None, &headers, &checked(query)?)
+    list(&app, &caller, find_kind(&plural)?, None, listing)
 }
 
-pub(crate) async fn list_namespace(
+/// Documents of one namespace
+#[utoipa::path(get, path = "/api/v1/namespaces/{namespace}/{plural}", tag = "documents",
+    params(Lists<Summary>), responses((status = 200, body = List<Document>)))]
+async fn list_namespace(
     State(app): State<App>,
+    caller: Caller,
     Path((namespace, plural)): Path<(String, String)>,
-    headers: HeaderMap,
-    query: Checked<ListQuery>,
+    listing: Listing,
 ) -> Result<Response, Problem> {
-    list(&app, find_namespaced(&plural)?, Some(&namespace), &headers, &checked(query)?)
+    list(&app, &caller, find_namespaced(&plural)?, Some(&namespace), listing)
 }
 
-pub(crate) async fn get_cluster_scoped(
+/// One document of a kind without namespaces
+#[utoipa::path(get, path = "/api/v1/{plural}/{name}", tag = "documents", params(FormatQuery),
+    responses((status = 200, body = Document)))]
+async fn get_cluster_scoped(
     State(app): State<App>,
+    caller: Caller,
     Path((plural, name)): Path<(String, String)>,
     headers: HeaderMap,
     query: Checked<FormatQuery>,
@@ -87,80 +139,104 @@ pub(crate) async fn get_cluster_scoped(
         let detail = format!("{kind} is a kind with namespaces, and the path names none");
         return Err(Problem::new(UNKNOWN_KIND, detail).hint(hint));
     }
-    get(&app, kind, &NamespacedName::new("", &name), &headers, &checked(query)?)
+    get(&app, &caller, kind, &NamespacedName::new("", &name), &headers, &checked(query)?)
 }
 
-pub(crate) async fn get_namespaced(
+/// One document
+#[utoipa::path(get, path = "/api/v1/namespaces/{namespace}/{plural}/{name}", tag = "documents",
+    params(FormatQuery), responses((status = 200, body = Document)))]
+async fn get_namespaced(
     State(app): State<App>,
+    caller: Caller,
     Path((namespace, plural, name)): Path<(String, String, String)>,
     headers: HeaderMap,
     query: Checked<FormatQuery>,
 ) -> Result<Response, Problem> {
     let kind = find_namespaced(&plural)?;
-    get(&app, kind, &NamespacedName::new(&namespace, &name), &headers, &checked(query)?)
+    let name = NamespacedName::new(&namespace, &name);
+    get(&app, &caller, kind, &name, &headers, &checked(query)?)
 }
 
-/// `/api/v1/namespaces/{name}`: the one place where the two families of paths meet.
-pub(crate) async fn get_namespace(
-    app: State<App>,
+/// One Namespace: the one place where the two families of paths meet
+#[utoipa::path(get, path = "/api/v1/namespaces/{name}", tag = "documents", params(FormatQuery),
+    responses((status = 200, body = Document)))]
+async fn get_namespace(
+    State(app): State<App>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     query: Checked<FormatQuery>,
 ) -> Result<Response, Problem> {
-    get_cluster_scoped(app, Path((Kind::Namespace.plural().into(), name)), headers, query).await
+    let name = NamespacedName::new("", &name);
+    get(&app, &caller, Kind::Namespace, &name, &headers, &checked(query)?)
+}
+
+/// Whether somebody may see an object. Who may see what is in a namespace may see the namespace.
+pub(crate) fn may_see(caller: &Caller, kind: Kind, name: &NamespacedName) -> bool {
+    let namespace = match kind {
+        Kind::Namespace => Some(&*name.name),
+        // What everybody's Gateways and services follow.
+        Kind::GatewayClass | Kind::IngressClass | Kind::MeshConfig => {
+            return !caller.grants.is_empty();
+        }
+        _ if kind.namespaced() => Some(&*name.namespace),
+        _ => None,
+    };
+    caller.may(Role::Viewer, namespace)
 }
 
 fn list(
     app: &App,
+    caller: &Caller,
     kind: Kind,
     namespace: Option<&str>,
-    headers: &HeaderMap,
-    query: &ListQuery,
+    listing: Listing,
 ) -> Result<Response, Problem> {
-    let limit = match query.limit {
-        None => DEFAULT_LIMIT,
-        Some(limit) if (1..=MAX_LIMIT).contains(&limit) => limit,
-        Some(limit) => {
-            let detail = format!("limit = {limit} is not between 1 and {MAX_LIMIT}");
-            return Err(Problem::new(INVALID_PARAMETER, detail));
-        }
-    };
-    let names = app.read.names(kind, namespace);
-    let start = match &query.cursor {
-        None => 0,
-        Some(cursor) => {
-            let after = read_cursor(cursor).ok_or_else(|| {
-                Problem::new(INVALID_PARAMETER, "cursor is none that this server gave")
-            })?;
-            names.partition_point(|name| *name <= after)
-        }
-    };
-    let page = &names[start..names.len().min(start + limit)];
-    let more = start + page.len() < names.len();
-    let list = List {
-        // An object that went away since its name was read is left out.
-        items: page.iter().filter_map(|name| app.read.object(kind, name)).collect(),
-        next: page.last().filter(|_| more).map(write_cursor),
-        total: names.len(),
-        as_of: Time::now(),
-    };
-    Ok(Format::choose(query.format, headers).answer(&list))
+    let mut rows = app.read.summaries(kind, namespace);
+    rows.retain(|row| may_see(caller, kind, &row.name));
+    listing.answer_with(app, caller, rows, |row| app.read.object(kind, &row.name))
 }
 
 fn get(
     app: &App,
+    caller: &Caller,
     kind: Kind,
     name: &NamespacedName,
     headers: &HeaderMap,
     query: &FormatQuery,
 ) -> Result<Response, Problem> {
-    let document = app.read.object(kind, name);
+    let document = may_see(caller, kind, name).then(|| app.read.object(kind, name)).flatten();
     let document = document
         .ok_or_else(|| Problem::new(OBJECT_NOT_FOUND, format!("there is no {kind} {name}")))?;
-    Ok(Format::choose(query.format, headers).answer(&document))
+    let etag = document_etag(app, kind, name, &document);
+    let known = headers.get(header::IF_NONE_MATCH);
+    if knows(known, &etag) {
+        return Ok(not_modified(etag));
+    }
+    let mut response = Format::choose(query.format, headers).answer(&document);
+    response.headers_mut().insert(header::ETAG, etag);
+    Ok(response)
 }
 
-fn find_kind(plural: &str) -> Result<Kind, Problem> {
+/// Of the document without its status: what a write must name.
+pub(crate) fn document_etag(
+    app: &App,
+    kind: Kind,
+    name: &NamespacedName,
+    document: &Value,
+) -> HeaderValue {
+    let told = app.changes.as_ref().and_then(|changes| changes.etag(kind, name));
+    if let Some(told) = told.and_then(|told| HeaderValue::from_str(&told).ok()) {
+        return told;
+    }
+    let mut bare = document.clone();
+    if let Value::Object(fields) = &mut bare {
+        fields.remove("status");
+    }
+    etag("", bare.to_string().as_bytes())
+}
+
+pub(crate) fn find_kind(plural: &str) -> Result<Kind, Problem> {
     Kind::ALL.into_iter().find(|k| k.plural() == plural).ok_or_else(|| {
         let known: Vec<_> = Kind::ALL.iter().map(|k| k.plural()).collect();
         Problem::new(UNKNOWN_KIND, format!("there is no kind `{plural}`"))
@@ -168,22 +244,11 @@ fn find_kind(plural: &str) -> Result<Kind, Problem> {
     })
 }
 
-fn find_namespaced(plural: &str) -> Result<Kind, Problem> {
+pub(crate) fn find_namespaced(plural: &str) -> Result<Kind, Problem> {
     let kind = find_kind(plural)?;
     if kind.namespaced() {
         return Ok(kind);
     }
     let detail = format!("{kind} is a kind without namespaces");
     Err(Problem::new(UNKNOWN_KIND, detail).hint(format!("use /api/v1/{plural}")))
-}
-
-/// A cursor is the last name of the page, so that it stays right when objects come and go.
-fn write_cursor(name: &NamespacedName) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}/{}", name.namespace, name.name))
-}
-
-fn read_cursor(cursor: &str) -> Option<NamespacedName> {
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    let (namespace, name) = text.split_once('/')?;
-    Some(NamespacedName::new(namespace, name))
 }

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use crate::problem::{INTERNAL, Problem};
+use crate::problem::{INTERNAL, INVALID_PARAMETER, Problem};
 
 /// `?format=`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
@@ -15,6 +15,17 @@ pub(crate) enum Format {
 }
 
 impl Format {
+    pub(crate) fn named(word: &str) -> Result<Self, Problem> {
+        match word {
+            "json" => Ok(Self::Json),
+            "yaml" => Ok(Self::Yaml),
+            _ => {
+                let detail = format!("format = `{word}` is neither json nor yaml");
+                Err(Problem::new(INVALID_PARAMETER, detail))
+            }
+        }
+    }
+
     /// The parameter decides, else `Accept`: the first media type of it that we have; else JSON.
     pub(crate) fn choose(parameter: Option<Self>, headers: &HeaderMap) -> Self {
         let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok());

@@ -9,6 +9,8 @@
 //! It must never compute state of its own, change anything but by a person's word on a registry or on the CA of the mesh, wait for a proxy, or
 //! print a secret; and only the test of a registry waits for one.
 
+mod ask;
+pub mod auth;
 mod caller;
 pub mod change;
 mod documents;
@@ -16,7 +18,9 @@ mod finding;
 mod format;
 pub mod history;
 mod identity;
+mod list;
 mod live;
+mod openapi;
 mod ops;
 pub mod problem;
 mod read;
@@ -30,6 +34,7 @@ pub mod services;
 mod tests;
 mod time;
 pub mod traffic;
+mod traffic_paths;
 pub mod why;
 
 pub use caller::{Bearer, Caller, Grant, Role, Via};
@@ -38,9 +43,10 @@ pub use identity::{IdentityView, RootView};
 pub use live::find_type;
 pub use problem::{CODES, Problem};
 pub use read::{
-    Check, Nack, Proxy, ProxyType, Read, Readiness, Source, TypeState, TypeView, XdsResource,
+    Check, Freshness, Nack, Proxy, ProxyType, Read, Readiness, Source, Summary, TypeState,
+    TypeView, XdsResource,
 };
 pub use registries::{RegistryEvent, RegistryInstance, RegistryProbe, RegistryService};
-pub use router::{Parts, openapi, router};
+pub use router::{Parts, document, router};
 pub use server::{Error, Options, Server};
 pub use time::Time;

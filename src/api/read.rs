@@ -1,5 +1,7 @@
 //! What the API reads, as one small trait that the application implements.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use model::{Finding, Kind, NamespacedName, RegistryServiceId, Steer};
 use serde::{Deserialize, Serialize};
@@ -7,13 +9,22 @@ use serde_json::Value;
 use snapshot::ResourceType;
 
 use crate::history::Refusal;
-use crate::{IdentityView, RegistryEvent, RegistryInstance, RegistryProbe, RegistryService, Time};
+use crate::{
+    Caller, IdentityView, RegistryEvent, RegistryInstance, RegistryProbe, RegistryService, Role,
+    Time,
+};
 
 /// The state of the control plane as the API shows it. Every call answers from memory, at once, and never prints a
 /// secret: the implementer redacts.
 pub trait Read: Send + Sync + 'static {
     /// Names of all objects of a kind, in one namespace or in all, in order of namespace and name.
     fn names(&self, kind: Kind, namespace: Option<&str>) -> Vec<NamespacedName>;
+
+    /// The same objects, with what lists can be filtered and sorted by. No status is made for it.
+    fn summaries(&self, kind: Kind, namespace: Option<&str>) -> Vec<Summary> {
+        let names = self.names(kind, namespace).into_iter();
+        names.map(|name| Summary { name, ..Summary::default() }).collect()
+    }
 
     /// One document with computed status: `{apiVersion, kind, metadata, spec, status}`. `None` if there is no such
     /// object. Cluster-scoped kinds have an empty namespace.
@@ -35,6 +46,14 @@ pub trait Read: Send + Sync + 'static {
     }
 
     fn sources(&self) -> Vec<Source>;
+
+    /// How old the view of each source is; of [`Self::sources`] what costs nothing to say.
+    fn freshness(&self) -> Vec<Freshness> {
+        let sources = self.sources().into_iter();
+        sources
+            .map(|Source { name, state, fresh_at, .. }| Freshness { source: name, state, fresh_at })
+            .collect()
+    }
 
     fn readiness(&self) -> Readiness;
 
@@ -191,6 +210,44 @@ pub struct Source {
     /// When its view was last known to be current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh_at: Option<Time>,
+}
+
+/// The age of what one source says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Freshness {
+    /// `file`, `kubernetes`, a registry's `NAMESPACE/NAME`.
+    pub source: String,
+    /// As [`Source::state`].
+    pub state: String,
+    /// When its view was last known to be current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh_at: Option<Time>,
+}
+
+/// Registries have a namespace; what else there is concerns everybody.
+pub(crate) fn seen_by(all: Vec<Freshness>, caller: &Caller) -> Vec<Freshness> {
+    all.into_iter().filter(|of| may_see_source(&of.source, caller)).collect()
+}
+
+pub(crate) fn may_see_source(name: &str, caller: &Caller) -> bool {
+    name.split_once('/').is_none_or(|(namespace, _)| caller.may(Role::Viewer, Some(namespace)))
+}
+
+/// What lists know of an object.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    pub name: NamespacedName,
+    pub labels: Vec<(Arc<str>, Arc<str>)>,
+    /// Where it comes from: `file`, `kubernetes`.
+    pub source: Arc<str>,
+    pub created: Option<Time>,
+    pub generation: i64,
+    /// What it is attached to, `NAMESPACE/NAME`: of routes their parents, of policies their targets.
+    pub parents: Vec<String>,
+    pub hosts: Vec<String>,
+    /// What is searched besides: the document as JSON, empty where it may hold secrets.
+    pub text: Arc<str>,
 }
 
 /// Whether traffic may be sent here, and why.

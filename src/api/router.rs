@@ -1,19 +1,19 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Uri};
-use axum::middleware::{Next, from_fn};
+use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::json;
 use utoipa::openapi::{Info, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::auth::{self, Access, Guard, RequestId};
 use crate::change::Changes;
 use crate::history::History;
 use crate::problem::{INTERNAL, METHOD, NO_SUCH_PATH, Problem, complete};
@@ -21,9 +21,13 @@ use crate::rollout::Rollouts;
 use crate::services::Services;
 use crate::traffic::Traffic;
 use crate::why::Why;
-use crate::{Caller, Read, Time, documents, identity, live, ops, registries, rollouts};
+use crate::{
+    Read, Time, ask, documents, identity, live, openapi, ops, registries, rollouts, services,
+    traffic_paths,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What the paths answer from.
 #[derive(Clone)]
@@ -37,6 +41,8 @@ pub struct Parts {
     pub services: Option<Arc<dyn Services>>,
     pub traffic: Option<Arc<dyn Traffic>>,
     pub why: Option<Arc<dyn Why>>,
+    /// `None` where nobody is asked who they are, and nothing is written down.
+    pub access: Option<Arc<dyn Access>>,
 }
 
 impl Parts {
@@ -52,6 +58,7 @@ impl Parts {
             services: None,
             traffic: None,
             why: None,
+            access: None,
         }
     }
 }
@@ -61,58 +68,43 @@ pub(crate) type App = Arc<Parts>;
 
 /// All paths of the HTTP port.
 pub fn router(parts: Parts) -> Router {
-    let (router, document) = documented().split_for_parts();
-    let document = axum::Json(json!(document));
+    let (router, _) = documented().split_for_parts();
+    let guard = Arc::new(Guard::new(parts.access.clone()));
     router
-        .route("/api/v1/openapi.json", get(move || async move { document }))
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(identify))
+        .layer(from_fn_with_state(guard, auth::guard))
         .layer(from_fn(frame))
+        .layer(from_fn(auth::protect))
         .with_state(Arc::new(parts))
 }
 
 /// The API as OpenAPI 3.1.
 #[must_use]
-pub fn openapi() -> OpenApi {
+pub fn document() -> OpenApi {
     documented().into_openapi()
 }
 
 /// Paths by room of the API; each module that has some says so with `routes()`.
 fn documented() -> OpenApiRouter<App> {
-    let info = Info::builder().title("Isthmus").version("v1").build();
-    OpenApiRouter::with_openapi(OpenApi::builder().info(info).build())
-        .route("/healthz", get(ops::healthz))
-        .route("/readyz", get(ops::readyz))
-        .route("/metrics", get(ops::metrics))
-        .route("/errors/{code}", get(ops::error_page))
-        .route("/api/v1/findings", get(live::findings))
-        .route("/api/v1/identity", get(identity::show))
-        .route("/api/v1/identity/rotate", post(identity::rotate))
-        .route("/api/v1/proxies", get(live::proxies))
-        .route("/api/v1/proxies/{id}", get(live::proxy))
-        .route("/api/v1/snapshot", get(live::snapshot))
+    let info = Info::builder()
+        .title("Isthmus")
+        .version("v1")
+        .description(Some("Documents, and what came of them"))
+        .build();
+    let router = OpenApiRouter::with_openapi(OpenApi::builder().info(info).build())
+        .merge(ask::routes())
+        .merge(auth::routes())
+        .merge(documents::routes())
+        .merge(identity::routes())
+        .merge(live::routes())
+        .merge(openapi::routes())
+        .merge(ops::routes())
+        .merge(registries::routes())
         .merge(rollouts::routes())
-        .route("/api/v1/sources", get(live::sources))
-        .route("/api/v1/registries/{namespace}/{name}", get(registries::registry))
-        .route("/api/v1/registries/{namespace}/{name}/services", get(registries::services))
-        .route(
-            "/api/v1/registries/{namespace}/{name}/services/{service}/instances",
-            get(registries::instances),
-        )
-        .route("/api/v1/registries/{namespace}/{name}/events", get(registries::events))
-        .route("/api/v1/registries/{namespace}/{name}/{verb}", post(registries::act))
-        .route("/api/v1/{plural}", get(documents::list_all))
-        .route("/api/v1/{plural}/{name}", get(documents::get_cluster_scoped))
-        .route("/api/v1/namespaces/{name}", get(documents::get_namespace))
-        .route("/api/v1/namespaces/{namespace}/{plural}", get(documents::list_namespace))
-        .route("/api/v1/namespaces/{namespace}/{plural}/{name}", get(documents::get_namespaced))
-}
-
-/// Who asks.
-async fn identify(mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(Caller::anybody());
-    next.run(request).await
+        .merge(services::routes())
+        .merge(traffic_paths::routes());
+    openapi::complete(router)
 }
 
 async fn no_such_path(uri: Uri) -> Problem {
@@ -126,10 +118,13 @@ async fn method_not_allowed(request: Request) -> Problem {
 }
 
 /// Around every request: its id, the body of a problem, and a panic of a handler as a 500 that says nothing.
-async fn frame(request: Request, next: Next) -> Response {
+async fn frame(mut request: Request, next: Next) -> Response {
     let id = request.headers().get(REQUEST_ID).filter(|id| id.len() <= 128).cloned();
     let id = id.filter(|id| id.to_str().is_ok()).unwrap_or_else(next_id);
     let path = request.uri().path().to_owned();
+    let text = id.to_str().unwrap_or_default();
+    request.extensions_mut().insert(RequestId(text.into()));
+    let started = Instant::now();
     let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
@@ -138,6 +133,16 @@ async fn frame(request: Request, next: Next) -> Response {
         }
     };
     let mut response = complete(response, id.to_str().unwrap_or_default());
+    let taken = format!("total;dur={:.2}", started.elapsed().as_secs_f64() * 1000.0);
+    if let Ok(taken) = HeaderValue::from_str(&taken) {
+        response.headers_mut().append(SERVER_TIMING, taken);
+    }
+    if path.starts_with("/api/") && !response.headers().contains_key(header::CACHE_CONTROL) {
+        // A list tells by its ETag whether it is the same; that of a document says nothing of its status.
+        let weak = response.headers().get(header::ETAG).is_some_and(|e| e.as_bytes()[0] == b'W');
+        let rule = if weak { "private, no-cache" } else { "no-store" };
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(rule));
+    }
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }

@@ -56,7 +56,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
         let Options { listen: _, parts, linger } = self.options;
         let metrics = parts.metrics.clone();
-        let app = router(parts);
+        let app = router(parts).into_make_service_with_connect_info::<SocketAddr>();
         let (stop, stopped) = oneshot::channel::<()>();
         let graceful = async {
             // An error means that `stop` is gone, which asks for the end as well.

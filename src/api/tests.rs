@@ -15,8 +15,8 @@ use tower_service::Service;
 use crate::*;
 
 /// Three routes, one class, one secret, one proxy.
-struct Fake {
-    ready: bool,
+pub(crate) struct Fake {
+    pub(crate) ready: bool,
 }
 
 const ROUTES: [(&str, &str); 3] = [("demo", "a"), ("demo", "b"), ("shop", "a")];
@@ -180,11 +180,17 @@ impl Answer {
         self.headers["content-type"].to_str().unwrap()
     }
 
-    /// The body, with the moment of asking taken out.
+    /// The body, with the moment of asking taken out, and the age of the only source.
     fn timeless(&self) -> Value {
         let mut json = self.json();
-        let as_of = json.as_object_mut().unwrap().remove("asOf").unwrap();
+        let fields = json.as_object_mut().unwrap();
+        let as_of = fields.remove("asOf").unwrap();
         as_of.as_str().unwrap().parse::<Time>().unwrap();
+        if let Some(freshness) = fields.remove("freshness") {
+            let file =
+                json!([{"source": "file", "state": "live", "freshAt": "1970-01-01T00:00:02Z"}]);
+            assert_eq!(freshness, file);
+        }
         json
     }
 }
@@ -527,4 +533,105 @@ async fn registries_are_looked_at_and_steered() {
     assert_eq!(post("hold", &[("origin", "http://evil.test")]).await, (403, "ISM9009".into()));
     let answer = send(Method::GET, &format!("{base}/hold"), &[]).await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn the_document_of_the_api_is_the_committed_one() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
+    let now = get("/api/v1/openapi.json").await.text;
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &now).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == now, "openapi.json is stale: UPDATE=1 cargo test -p isthmus-api");
+}
+
+#[tokio::test]
+async fn the_document_names_each_path_and_what_it_refers_to() {
+    let document = get("/api/v1/openapi.json").await.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    // What is routed and not documented can only have been routed by hand.
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
+                for part in std::fs::read_to_string(&path).unwrap().split(".route(").skip(1) {
+                    let routed = part.split('"').nth(1).unwrap();
+                    // Pages for browsers on their way in and out.
+                    if routed.starts_with("/login/") {
+                        continue;
+                    }
+                    assert!(paths.contains_key(routed), "{routed} of {}", path.display());
+                }
+            }
+        }
+    }
+    let operations = || paths.values().flat_map(|item| item.as_object().unwrap().values());
+    let mut ids: Vec<_> = operations().map(|o| o["operationId"].as_str().unwrap()).collect();
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "clients are made from these names: each must be there once");
+    for operation in operations() {
+        assert!(operation["summary"].is_string(), "{operation}");
+    }
+    let text = document.to_string();
+    for reference in text.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(document["components"]["schemas"][name].is_object(), "{name}");
+    }
+    let page = get("/api/docs").await;
+    assert!(paths.keys().all(|path| page.text.contains(path)));
+    assert!(!page.text.contains("<script"));
+}
+
+#[tokio::test]
+async fn lists_are_filtered_sorted_and_searched() {
+    let names = async |query: &str| -> Vec<String> {
+        let answer = get(&format!("/api/v1/httproutes?{query}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.text);
+        let items = answer.json()["items"].as_array().unwrap().clone();
+        let text = |v: &Value| v.as_str().unwrap().to_owned();
+        let name =
+            |i: &Value| text(&i["metadata"]["namespace"]) + "/" + &text(&i["metadata"]["name"]);
+        items.iter().map(name).collect()
+    };
+    assert_eq!(names("sort=-name").await, ["demo/b", "demo/a", "shop/a"]);
+    assert_eq!(names("sort=name,-namespace").await, ["shop/a", "demo/a", "demo/b"]);
+    assert_eq!(names("namespace=shop").await, ["shop/a"]);
+    assert_eq!(names("namespace=sh*,nowhere").await, ["shop/a"]);
+    assert_eq!(names("q=SHO").await, ["shop/a"]);
+    assert_eq!(names("q=b&namespace=demo").await, ["demo/b"]);
+    assert_eq!(names("label=app").await, [""; 0]);
+    let page = get("/api/v1/httproutes?sort=-name&limit=1").await.json();
+    let next = page["next"].as_str().unwrap();
+    assert_eq!(names(&format!("sort=-name&cursor={next}")).await, ["demo/a", "shop/a"]);
+    let answer = get("/api/v1/proxies?state=nack&sort=-lagMs").await;
+    assert_eq!(answer.json()["total"], 1);
+    assert_eq!(get("/api/v1/proxies?state=ok").await.json()["total"], 0);
+    for query in ["sort=colour", "colour=red", "label=a", "cursor=W10", "cursor=WzEsMl0"] {
+        is_problem(&get(&format!("/api/v1/proxies?{query}")).await, 400, "ISM9003");
+    }
+}
+
+#[tokio::test]
+async fn what_is_known_already_is_not_sent_again() {
+    for path in ["/api/v1/httproutes", "/api/v1/namespaces/demo/httproutes/a"] {
+        let first = get(path).await;
+        let etag = first.headers["etag"].to_str().unwrap();
+        let again = send(Method::GET, path, &[("if-none-match", etag)]).await;
+        assert_eq!((again.status, again.text.as_str()), (StatusCode::NOT_MODIFIED, ""));
+        let other = send(Method::GET, path, &[("if-none-match", "\"x\"")]).await;
+        assert_eq!(other.status, StatusCode::OK);
+        let timing = first.headers["server-timing"].to_str().unwrap();
+        assert!(timing.starts_with("total;dur="), "{timing}");
+    }
+    // A document's ETag says nothing of its status, so that no browser may take it for the whole.
+    let one = get("/api/v1/namespaces/demo/httproutes/a").await;
+    assert_eq!(one.headers["cache-control"], "no-store");
 }

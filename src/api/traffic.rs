@@ -19,11 +19,36 @@ pub trait Traffic: Send + Sync + 'static {
     /// Each new request, for who follows; slow readers lose some.
     fn follow(&self) -> broadcast::Receiver<std::sync::Arc<RequestRow>>;
 
+    /// Whether a request is one of those that are asked for; `limit` and `before` do not count.
+    fn shows(&self, caller: &Caller, query: &RequestsQuery, row: &RequestRow) -> bool;
+
     fn observation(&self) -> Observation;
+
+    /// Of each service that something is reported of, `NAMESPACE/NAME`, over the last minute.
+    fn rates(&self) -> Vec<(String, Rates)> {
+        Vec::new()
+    }
+
+    /// Who was seen calling a service, as [`Node::id`]s without their kind.
+    fn callers(&self, _namespace: &str, _name: &str) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What goes to a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates {
+    /// Requests a second.
+    pub rate: f64,
+    /// Part of them that failed, 0 to 1.
+    pub errors: f64,
+    /// Milliseconds.
+    pub p99: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase", default)]
+#[into_params(parameter_in = Query)]
 pub struct TopologyQuery {
     pub namespace: Option<String>,
     /// `NAMESPACE/NAME` of a service or gateway: only what is within `depth` steps of it.
@@ -99,6 +124,7 @@ pub struct Edge {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase", default)]
+#[into_params(parameter_in = Query)]
 pub struct SeriesQuery {
     /// `service/shop/orders`, `gateway/demo/edge`, `route/shop/orders`
     pub of: Option<String>,
@@ -127,6 +153,7 @@ pub struct Series {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase", default)]
+#[into_params(parameter_in = Query)]
 pub struct RequestsQuery {
     /// At most 10000; 100 where not given.
     pub limit: Option<usize>,

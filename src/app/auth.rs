@@ -28,7 +28,7 @@ mod review;
 #[cfg(test)]
 mod sidecar_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -346,7 +346,7 @@ fn matches(glob: &str, text: &str) -> bool {
     }
 }
 
-fn from_hex(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn from_hex(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 || !text.is_ascii() {
         return None;
     }

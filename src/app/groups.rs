@@ -9,6 +9,7 @@ use compile::{GroupKey, SidecarKey};
 use dashmap::DashMap;
 use futures::future::BoxFuture;
 use model::{Identity, NamespacedName};
+use observe::{Reporter, Reporters, Side};
 use serde_json::Value;
 use serve::{Client, Group, Node, Published, Refusal, Snapshots};
 use snapshot::{ResourceType, Snapshot};
@@ -292,8 +293,9 @@ impl Groups {
     }
 }
 
-impl Snapshots for Groups {
-    fn group(&self, client: &Client) -> Result<Group, Refusal> {
+impl Groups {
+    /// The group that a client is of, if it may be.
+    fn admit(&self, client: &Client) -> Result<GroupKey, Refusal> {
         // Before anything is said about what exists.
         let (auth, now) = (self.auth.load(), SystemTime::now());
         let allowed = if is_sidecar(&client.node) {
@@ -311,6 +313,34 @@ impl Snapshots for Groups {
             // No node asks for one.
             GroupKey::Scope(_) => {}
         }
+        Ok(key)
+    }
+}
+
+impl Reporters for Groups {
+    fn identify(&self, client: &Client) -> Result<Reporter, Refusal> {
+        let key = self.admit(client)?;
+        let side = match &key {
+            GroupKey::Gateway(gateway) => Side::Gateway(format!("gateway/{gateway}").into()),
+            GroupKey::Sidecar(workload) => {
+                let name = match &workload.identity {
+                    Identity::Account(account) => &account.name,
+                    Identity::Registry { service, .. } => service,
+                };
+                let fallback = format!("workload/{}/{name}", workload.namespace).into();
+                Side::Sidecar { group: group_name(&key), fallback }
+            }
+            GroupKey::Grpc { .. } | GroupKey::Scope(_) => {
+                return Err(Refusal::InvalidArgument("only Envoys report requests".into()));
+            }
+        };
+        Ok(Reporter { node: client.node.id.as_str().into(), side })
+    }
+}
+
+impl Snapshots for Groups {
+    fn group(&self, client: &Client) -> Result<Group, Refusal> {
+        let key = self.admit(client)?;
         let full =
             |what: &str| Refusal::ResourceExhausted(format!("too many {what} are being asked for"));
         let name = group_name(&key);

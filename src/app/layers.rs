@@ -11,10 +11,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use compile::{Compiler, GroupKey, Update};
-use snapshot::{Encoder, Snapshot};
+use snapshot::{Encoder, Reports, Snapshot};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Layers {
+    reports: Reports,
     encoded: BTreeMap<GroupKey, (Encoder, Snapshot)>,
     published: BTreeMap<GroupKey, Published>,
 }
@@ -29,6 +30,10 @@ struct Published {
 }
 
 impl Layers {
+    pub(crate) fn new(reports: Reports) -> Self {
+        Self { reports, encoded: BTreeMap::new(), published: BTreeMap::new() }
+    }
+
     /// The snapshots of those groups that are sent something else than before.
     pub(crate) fn update(
         &mut self,
@@ -38,7 +43,9 @@ impl Layers {
         let mut touched = BTreeSet::new();
         for key in &update.groups {
             let Some(plan) = compiler.plan(key).filter(|_| compiler.served(key)) else { continue };
-            let (encoder, snapshot) = self.encoded.entry(key.clone()).or_default();
+            let entry = self.encoded.entry(key.clone());
+            let (encoder, snapshot) =
+                entry.or_insert_with(|| (Encoder::new(self.reports), Snapshot::default()));
             let before = snapshot.generation;
             *snapshot = encoder.update(plan);
             match key {

@@ -8,7 +8,10 @@
 //! Builds the rooms, joins their handles, and ends them in order. Logic that could live in a room does not live here:
 //! this room knows who talks to whom, and nothing else.
 
+mod access;
 mod auth;
+#[cfg(test)]
+mod boards;
 mod dev;
 mod editions;
 mod expiry;
@@ -22,6 +25,7 @@ mod kubernetes;
 mod lag;
 mod last_good;
 mod layers;
+mod observed;
 mod pipeline;
 mod programmed;
 mod proxies;
@@ -31,10 +35,13 @@ mod reload;
 mod report;
 mod rollouts;
 mod server;
+mod services;
 pub mod settings;
 mod statuses;
 mod validate;
+mod why;
 
+pub use access::admin_link;
 pub use dev::{DevOptions, dev};
 pub use server::Server;
 pub use validate::{ValidateOptions, Validation, validate};

@@ -16,7 +16,7 @@ use compile::{Bind, Compiler, GroupKey};
 use fleet::kubernetes::Wanted;
 use model::{Batch, Change, Finding, Fleet, Health, Kind, NamespacedName, ObjectKey, ObjectStatus};
 use serve::Published;
-use snapshot::Snapshot;
+use snapshot::{Reports, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::editions::{Editions, Keeper, Outcome};
@@ -70,7 +70,7 @@ impl World {
         Self { compiler: self.compiler.without_mesh(), ..self }
     }
 
-    fn apply(&mut self, batch: Batch, now: SystemTime) -> Vec<Key> {
+    pub(crate) fn apply(&mut self, batch: Batch, now: SystemTime) -> Vec<Key> {
         let source = batch.source.clone();
         let live = |world: &Self| {
             world
@@ -195,6 +195,7 @@ pub(crate) struct Pipeline {
     pub(crate) world: Arc<RwLock<World>>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) merge_window: Duration,
+    pub(crate) reports: Reports,
     pub(crate) lag: Arc<Lag>,
     pub(crate) programmed: Arc<Programmed>,
     pub(crate) editions: Arc<Editions>,
@@ -241,9 +242,9 @@ impl Pipeline {
         mut batches: mpsc::Receiver<Batch>,
         mut asks: mpsc::Receiver<rollouts::Ask>,
     ) {
-        let keeper = Keeper::new(self.editions.clone(), self.groups.clone());
+        let keeper = Keeper::new(self.editions.clone(), self.groups.clone(), self.reports);
         let rolls = Rolls::new(self.figures.clone(), self.rollouts.clone());
-        let (layers, refused) = (Layers::default(), Outcome::default());
+        let (layers, refused) = (Layers::new(self.reports), Outcome::default());
         let mut made = Made { layers, keeper, rolls, refused };
         let mut refusals = self.editions.bell();
         let mut pending: Vec<Key> = Vec::new();

@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime};
 
 use api::history::Refusal;
 use api::{
-    Check, IdentityView, Proxy, Read, Readiness, RegistryEvent, RegistryInstance, RegistryProbe,
-    RegistryService, RootView, Source, Time, TypeView, XdsResource,
+    Check, Freshness, IdentityView, Proxy, Read, Readiness, RegistryEvent, RegistryInstance,
+    RegistryProbe, RegistryService, RootView, Source, Summary, Time, TypeView, XdsResource,
 };
-use catalog::RegistryView;
+use catalog::{RegistryView, SourceState};
 use futures::future::BoxFuture;
 use model::{
     Batch, Change, EndpointHealth, Finding, Health, Kind, NamespacedName, Object, ObjectKey,
-    RegistryServiceId, Steer,
+    PolicyTarget, RegistryServiceId, Steer,
 };
 use serde_json::{Value, json};
 use snapshot::ResourceType;
@@ -96,6 +96,14 @@ impl Read for Reader {
         let listed = world.catalog().list(kind).filter(written);
         let names = listed.map(|object| object.key().name.clone());
         names.filter(|name| namespace.is_none_or(|wanted| *name.namespace == *wanted)).collect()
+    }
+
+    fn summaries(&self, kind: Kind, namespace: Option<&str>) -> Vec<Summary> {
+        let world = self.world();
+        let catalog = world.catalog();
+        let written = |object: &&Object| object.meta().written() == *object.key();
+        let here = |object: &&Object| namespace.is_none_or(|n| **object.meta().namespace() == *n);
+        catalog.list(kind).filter(here).filter(written).map(summary).collect()
     }
 
     fn object(&self, kind: Kind, name: &NamespacedName) -> Option<Value> {
@@ -192,12 +200,7 @@ impl Read for Reader {
                     }
                     None => ("file".into(), self.folder.clone(), of(name)),
                 };
-                let (label, reason) = match &state.health {
-                    Health::Syncing => ("syncing", ""),
-                    Health::Live => ("live", ""),
-                    Health::Degraded { reason } => ("degraded", reason.as_str()),
-                    Health::Stale { reason } => ("stale", reason.as_str()),
-                };
+                let (label, reason) = health(&state.health);
                 Source {
                     name: name.to_string(),
                     kind,
@@ -209,6 +212,21 @@ impl Read for Reader {
                 }
             })
             .collect()
+    }
+
+    fn freshness(&self) -> Vec<Freshness> {
+        let world = self.world();
+        let registries = world.merger.registries();
+        let now = SystemTime::now();
+        let of = |(name, state): (&Arc<str>, &SourceState)| {
+            let registry = registries.iter().find(|registry| registry.name == *name);
+            Freshness {
+                source: name.to_string(),
+                state: registry.map_or(health(&state.health).0, |r| r.state.as_str()).into(),
+                fresh_at: world.fresh_at(name, now).map(Time::from),
+            }
+        };
+        world.catalog().sources().map(of).collect()
     }
 
     fn readiness(&self) -> Readiness {
@@ -246,31 +264,7 @@ impl Read for Reader {
 
     fn registry_instances(&self, service: &RegistryServiceId) -> Option<Vec<RegistryInstance>> {
         let instances = self.world().merger.instances(service)?;
-        let view = |view: catalog::InstanceView| {
-            let instance = &view.instance;
-            let health = match instance.health {
-                EndpointHealth::Healthy => "healthy",
-                EndpointHealth::Draining => "draining",
-                EndpointHealth::Unhealthy => "unhealthy",
-            };
-            let labels = instance.labels.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-            RegistryInstance {
-                host: instance.host.to_string(),
-                port: instance.port,
-                weight: instance.weight,
-                health: health.into(),
-                reason: instance.reason.to_string(),
-                region: instance.locality.region.to_string(),
-                zone: instance.locality.zone.to_string(),
-                secure: instance.secure,
-                labels: labels.collect(),
-                held: view.held,
-                first_seen: view.first_seen.into(),
-                last_seen: view.last_seen.into(),
-                changed: view.changed.into(),
-            }
-        };
-        Some(instances.into_iter().map(view).collect())
+        Some(instances.into_iter().map(registry_instance).collect())
     }
 
     fn registry_events(&self, registry: &str) -> Option<Vec<RegistryEvent>> {
@@ -368,6 +362,71 @@ impl Read for Reader {
             let batch = Batch { source: registry.into(), changes: vec![Change::Steer(steer)] };
             batches.send(batch).await.is_ok()
         })
+    }
+}
+
+pub(crate) fn health_word(health: EndpointHealth) -> &'static str {
+    match health {
+        EndpointHealth::Healthy => "healthy",
+        EndpointHealth::Draining => "draining",
+        EndpointHealth::Unhealthy => "unhealthy",
+    }
+}
+
+pub(crate) fn registry_instance(view: catalog::InstanceView) -> RegistryInstance {
+    let catalog::InstanceView { instance, held, first_seen, last_seen, changed } = view;
+    let labels = instance.labels.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+    RegistryInstance {
+        host: instance.host.to_string(),
+        port: instance.port,
+        weight: instance.weight,
+        health: health_word(instance.health).into(),
+        reason: instance.reason.to_string(),
+        region: instance.locality.region.to_string(),
+        zone: instance.locality.zone.to_string(),
+        secure: instance.secure,
+        labels: labels.collect(),
+        held,
+        first_seen: first_seen.into(),
+        last_seen: last_seen.into(),
+        changed: changed.into(),
+    }
+}
+
+fn health(health: &Health) -> (&'static str, &str) {
+    match health {
+        Health::Syncing => ("syncing", ""),
+        Health::Live => ("live", ""),
+        Health::Degraded { reason } => ("degraded", reason),
+        Health::Stale { reason } => ("stale", reason),
+    }
+}
+
+fn summary(object: &Object) -> Summary {
+    let meta = object.meta();
+    let strings = |all: &[PolicyTarget]| all.iter().map(|t| t.name.to_string()).collect();
+    let (parents, hosts) = match object {
+        Object::Gateway(gateway) => {
+            let hosts = gateway.listeners.iter().filter_map(|listener| listener.hostname.as_ref());
+            (Vec::new(), hosts.map(ToString::to_string).collect())
+        }
+        Object::BackendTlsPolicy(policy) => (strings(&policy.targets), Vec::new()),
+        Object::AccessPolicy(policy) => (strings(&policy.reach.targets), Vec::new()),
+        object => object.as_route().map_or_else(Default::default, |route| {
+            let parents = route.parents.iter().map(|parent| parent.name.to_string());
+            (parents.collect(), route.hostnames.iter().map(ToString::to_string).collect())
+        }),
+    };
+    let hidden = matches!(object, Object::Secret(_));
+    Summary {
+        name: meta.name().clone(),
+        labels: meta.labels.clone(),
+        source: meta.source.clone(),
+        created: meta.created.map(|seconds| Time(seconds * 1000)),
+        generation: meta.generation,
+        parents,
+        hosts,
+        text: if hidden { "".into() } else { meta.document.clone() },
     }
 }
 

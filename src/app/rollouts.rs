@@ -37,6 +37,18 @@ pub(crate) trait Figures: Send + Sync {
     fn of(&self, proxies: &[Arc<str>], since: SystemTime) -> Option<machine::Figures>;
 }
 
+impl Figures for observe::Collector {
+    fn of(&self, proxies: &[Arc<str>], since: SystemTime) -> Option<machine::Figures> {
+        if !self.observation().on {
+            return None;
+        }
+        let ids: Vec<String> = proxies.iter().map(ToString::to_string).collect();
+        let observe::Figures { requests, errors, p99 } = self.figures(&ids, since);
+        let p99 = p99.map(|millis| Duration::from_secs_f64(millis.max(0.0) / 1000.0));
+        Some(machine::Figures { requests, errors, p99 })
+    }
+}
+
 /// A person's word, and where the answer goes.
 pub(crate) struct Ask {
     name: NamespacedName,

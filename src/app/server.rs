@@ -9,13 +9,14 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use compile::{Bind, GroupKey};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use model::{Batch, NamespacedName};
+use model::{Batch, Kind, NamespacedName};
 use revision::store::{LastGood, Store};
 use status::replicas::Replicas;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Doors;
 use crate::auth::{Auth, Reviews};
 use crate::editions::Editions;
 use crate::expiry;
@@ -26,6 +27,7 @@ use crate::inject;
 use crate::kubernetes;
 use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
+use crate::observed::Observed;
 use crate::pipeline::{Pipeline, World};
 use crate::programmed::Programmed;
 use crate::proxies::Proxies;
@@ -34,8 +36,10 @@ use crate::registries::{self, Controller, Feed, Sources};
 use crate::reload::{self, Contents, Watched};
 use crate::report;
 use crate::rollouts;
+use crate::services;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
+use crate::why::Asked;
 
 /// Batches that may wait for the pipeline; sources wait when it is full.
 const BATCHES: usize = 64;
@@ -151,15 +155,18 @@ impl Server {
         });
         let file_name = files.iter().map(|options| options.name.clone());
         let names = file_name.chain(objects.iter().map(|options| options.name.clone())).collect();
+        let sampling = settings.observe_sampling.fraction();
+        let collector = Arc::new(observe::Collector::new(settings.observe, sampling));
         let pipeline = Pipeline {
             world: world.clone(),
             groups: groups.clone(),
             merge_window: settings.merge_window,
+            reports: reports(&settings),
             lag,
             programmed: programmed.clone(),
             editions: editions.clone(),
             rollouts: rollouts_told,
-            figures: None,
+            figures: Some(collector.clone()),
             statuses: table.clone(),
             steps,
             fleets: wanted_fleets,
@@ -171,6 +178,7 @@ impl Server {
         };
         let mut options_of_xds = xds_options(&settings);
         options_of_xds.tls = tls(&settings, &certificates);
+        options_of_xds.services = observe::routes(collector.clone(), groups.clone());
         let xds = options_of_xds.bind(groups.clone(), proxies.clone()).await?;
         let xds_handle = xds.handle();
         let mut watched = Vec::new();
@@ -242,15 +250,41 @@ impl Server {
             steps: steps_seen.clone(),
             addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
         };
-        let parts = api::Parts::new(Arc::new(reader), recorder);
+        let reader = Arc::new(reader);
+        let namespaces = {
+            let reader = reader.clone();
+            Arc::new(move || {
+                let names = api::Read::names(&*reader, Kind::Namespace, None);
+                names.iter().map(|name| name.name.to_string()).collect()
+            })
+        };
+        let granted = Contents::read(Doors::files(&settings))?;
+        let people = api_server.as_ref().map(|server| server.client.clone());
+        let doors = Arc::new(Doors::new(&settings, &granted, people, namespaces)?);
+        if !granted.is_empty() {
+            watched.push(doors.watch(&settings, &granted));
+        }
+        let observed = Arc::new(Observed::new(collector));
+        let service_model = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
         let rollouts = rollouts::Handle { view: rollouts_seen, asks: rollout_asks, editions };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
-            parts: api::Parts { rollouts: Some(Arc::new(rollouts)), ..parts },
+            parts: api::Parts {
+                rollouts: Some(Arc::new(rollouts)),
+                traffic: Some(observed.clone()),
+                services: Some(service_model),
+                why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
+                access: Some(doors.clone()),
+                ..api::Parts::new(reader, recorder)
+            },
             linger: HTTP_LINGER,
         })
         .await?;
         let http_address = http.address();
+        if let Some(link) = doors.first_link(http_address) {
+            // Not as a field of a log line: it is for a person who reads it now, is good once and for ten minutes.
+            tracing::warn!("nobody can administer this server yet: {link}");
+        }
 
         let registries = Controller::new(
             Sources {
@@ -274,11 +308,18 @@ impl Server {
         });
         let steps_of_content = steps_seen.clone();
         let taken = wants.taken.clone();
+        let naming = observed.name(world.clone(), proxies.clone(), steps_seen.clone());
         let mut rest = vec![
             // A long compile must not hold up streams that share a worker with it.
             on_a_thread("pipeline", pipeline.run(incoming, rollouts_asked))?,
             tokio::spawn(report::run(world.clone(), world_seen)),
             tokio::spawn(reload::run(watched, stop_rest.clone())),
+            tokio::spawn({
+                let stop = stop_rest.clone();
+                async move {
+                    stop.run_until_cancelled(naming).await;
+                }
+            }),
             tokio::spawn(async move {
                 if let Some(store) = store {
                     let inherited = Inherited { snapshots, documents, services };
@@ -454,6 +495,12 @@ impl Server {
             tracing::info!("stopped");
         }
     }
+}
+
+/// What proxies are told to report.
+fn reports(settings: &Settings) -> snapshot::Reports {
+    let parts = u32::from(settings.observe_sampling.0) * 10_000;
+    snapshot::Reports { on: settings.observe, parts }
 }
 
 fn shown(path: Option<&Path>) -> String {

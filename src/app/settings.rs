@@ -22,7 +22,8 @@ use fleet::bootstrap::HostPort;
 pub use layers::{Effective, Inputs, Origin, Problem, load};
 pub use spec::{Machine, Preset, Profile, Spec};
 
-pub use value::{ByteSize, LogFormat, Names, Percent};
+use api::change::WriteMode;
+pub use value::{AuthMode, ByteSize, LogFormat, Names, Percent};
 
 use Preset::{By, Fixed};
 
@@ -102,6 +103,41 @@ spec::settings! {
     xds_keepalive_timeout: Duration = Fixed("20s");
     /// Where health, metrics and the API are served.
     http_listen: SocketAddr = Fixed("127.0.0.1:8080");
+    /// Who may use the API: `token` asks everybody who they are, `none` nobody, which is only for loopback, and `auto` asks
+    /// where http-listen is not loopback. Health, the console's files and (see metrics-open) metrics are for everybody.
+    auth: AuthMode = Fixed("auto");
+    /// Who may do what in the API, besides what the console and `isthmus token` write: a line for each grant, `SUBJECT ROLE
+    /// NAMESPACES`, where the subject is `sha256:` and the SHA-256 of a bearer token, `user:NAME` or `group:NAME`, the role
+    /// is viewer, editor, operator or admin, and namespaces have commas between them and may end with `*`.
+    api_tokens_file: Option<PathBuf> = Fixed("");
+    /// With `kubernetes`: people whom the API server knows may use the API too, with its tokens and with their rights there.
+    auth_kubernetes: bool = Fixed("false");
+    /// The OIDC issuer where people log in to the console, e.g. https://login.example.com/realms/main.
+    oidc_issuer: Option<String> = Fixed("");
+    /// The client that is registered there for Isthmus.
+    oidc_client_id: Option<String> = Fixed("");
+    /// File with the secret of that client; when not set, it is a public client.
+    oidc_client_secret_file: Option<PathBuf> = Fixed("");
+    /// Where the issuer sends people back to: the console's URL and /login/oidc/callback.
+    oidc_redirect_url: Option<String> = Fixed("");
+    /// Scopes that are asked for, with a comma between them.
+    oidc_scopes: Names = Fixed("openid,profile,email");
+    /// The claim of the ID token that says who somebody is, for bindings of user:NAME.
+    oidc_user_claim: String = Fixed("email");
+    /// The claim of the ID token that names groups, for bindings of group:NAME.
+    oidc_groups_claim: String = Fixed("groups");
+    /// How documents may be changed through the API: `direct`, `propose` (dry runs only) or `off`.
+    write_mode: WriteMode = Fixed("direct");
+    /// Namespaces where that is another one, as NAMESPACE=MODE with commas between them; a name may end with `*`, and the
+    /// first that fits counts.
+    write_mode_namespaces: Names = Fixed("");
+    /// URL that every record of the audit is sent to (POST, JSON), besides audit.jsonl in the state folder.
+    audit_webhook: Option<String> = Fixed("");
+    /// Whether /metrics is for everybody; else it needs the role viewer.
+    metrics_open: bool = Fixed("true");
+    /// How many requests in a second one caller may send for long, four times as many at once; 0 for any number. Counts where
+    /// callers are asked who they are.
+    api_rate_limit: usize = Fixed("50");
     /// Folder for the last good state. As root /var/lib/isthmus, else isthmus in $XDG_STATE_HOME or ~/.local/state;
     /// `dev` has its own folder in it.
     state_dir: PathBuf = By(Machine::state_dir);
@@ -127,6 +163,11 @@ spec::settings! {
     /// How long a root that Isthmus makes is good for; after two thirds of that, or at `isthmus identity rotate`, another one
     /// takes its place.
     mesh_root_life: Duration = Fixed("87600h");
+    /// Whether proxies report requests and connections: topology, rates and the request log come from that. Proxies whose
+    /// bootstrap was not made by Isthmus must have a static cluster `isthmus` that leads to the xDS listener.
+    observe: bool = Fixed("true");
+    /// Which part of the requests and connections is reported.
+    observe_sampling: Percent = Fixed("100%");
     /// A document file larger than this is refused.
     max_file_size: ByteSize = Fixed("16MiB");
     /// How long files must stay unchanged before they are read again.
@@ -146,11 +187,60 @@ spec::settings! {
 }
 
 impl Settings {
+    /// Whether users of the API are asked who they are.
+    #[must_use]
+    pub fn auth_required(&self) -> bool {
+        match self.auth {
+            AuthMode::Auto => !self.http_listen.ip().is_loopback(),
+            AuthMode::None => false,
+            AuthMode::Token => true,
+        }
+    }
+
+    /// What write-mode-namespaces says.
+    ///
+    /// # Errors
+    /// With the part that cannot be read.
+    pub fn write_modes(&self) -> Result<Vec<(String, WriteMode)>, String> {
+        let read = |part: &String| {
+            let mode = part.split_once('=').filter(|(name, _)| !name.is_empty());
+            let mode = mode
+                .and_then(|(name, mode)| Some((name.to_owned(), value::Value::parse(mode).ok()?)));
+            mode.ok_or_else(|| {
+                format!("`{part}` is not NAMESPACE=direct, NAMESPACE=propose or NAMESPACE=off")
+            })
+        };
+        self.write_mode_namespaces.0.iter().map(read).collect()
+    }
+
     /// Rules between settings. Empty when all is well.
     #[must_use]
     pub fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut say = |setting: &str, text: &str| problems.push(Problem::rule(setting, text));
+        if self.auth == AuthMode::None && !self.http_listen.ip().is_loopback() {
+            say(
+                "auth",
+                "http-listen is not loopback, and whoever reaches it could change everything: set auth to token or auto",
+            );
+        }
+        if !self.kubernetes && self.auth_kubernetes {
+            say("auth-kubernetes", "tells about Kubernetes, which is not read: set kubernetes too");
+        }
+        if self.oidc_issuer.is_some() {
+            let needs = [
+                ("oidc-client-id", self.oidc_client_id.is_some()),
+                ("oidc-redirect-url", self.oidc_redirect_url.is_some()),
+            ];
+            for (setting, _) in needs.into_iter().filter(|(_, set)| !set) {
+                say(setting, "needed for the oidc-issuer that is set");
+            }
+        } else if self.oidc_client_id.is_some() || self.oidc_client_secret_file.is_some() {
+            say("oidc-client-id", "tells about an issuer: set oidc-issuer too");
+        }
+        if let Err(why) = self.write_modes() {
+            say("write-mode-namespaces", &why);
+        }
         if self.xds_tls_cert.is_some() != self.xds_tls_key.is_some() {
             say(
                 "xds-tls-cert",

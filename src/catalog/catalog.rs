@@ -294,6 +294,14 @@ impl Catalog {
         })
     }
 
+    /// The questions that the DNS answers otherwise than in `older`.
+    pub fn resolved_since<'a>(&'a self, older: &'a Self) -> impl Iterator<Item = &'a Question> {
+        older.resolved.diff(&self.resolved).map(|item| match item {
+            DiffItem::Add(question, _) | DiffItem::Remove(question, _) => question,
+            DiffItem::Update { new: (question, _), .. } => question,
+        })
+    }
+
     /// Why an object of an API server cannot be used as it is there now. Its last good version may still be in use.
     #[must_use]
     pub fn refused(&self, key: &ObjectKey) -> Option<&Refused> {

@@ -10,9 +10,10 @@
 //! A document of the same name goes before an import. Of two services that would have one name, one that is spelled so has
 //! it (a new `Orders` takes nothing from `orders`), else the first by registry, group and name; the other is told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use imbl::{HashMap, OrdMap, OrdSet};
 use model::{
     AppProtocol, Finding, Import, Kind, Locations, Merge, MeshService, MeshServicePort, Meta,
     NamespacedName, ObjectKey, Registry, RegistryRef, RegistryServiceId, Severity, Source,
@@ -26,11 +27,11 @@ use crate::pattern::fits;
 const LONGEST: usize = 63;
 
 /// Which service of a registry is imported as what.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Imports {
-    of: BTreeMap<RegistryServiceId, NamespacedName>,
+    of: OrdMap<RegistryServiceId, NamespacedName>,
     /// Whether the name had to be changed, and the service: the first has the name.
-    claims: HashMap<NamespacedName, BTreeSet<(bool, RegistryServiceId)>>,
+    claims: HashMap<NamespacedName, OrdSet<(bool, RegistryServiceId)>>,
 }
 
 /// Whether nobody wrote this MeshService.
@@ -72,7 +73,7 @@ impl Imports {
     }
 
     pub(crate) fn winner(&self, name: &NamespacedName) -> Option<&RegistryServiceId> {
-        self.claims.get(name)?.first().map(|(_, id)| id)
+        self.claims.get(name)?.get_min().map(|(_, id)| id)
     }
 
     /// A finding for each service of this registry that another one has the name of.

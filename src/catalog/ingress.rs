@@ -11,9 +11,10 @@
 //! (`allowedListeners`). Where several Ingresses want a certificate for one host, the oldest has it, and all are served
 //! behind it. Nothing of this is ever written anywhere: the names have a colon, which no written object can have.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use imbl::{HashMap, OrdMap};
 use model::{
     AllowedNamespaces, Backend, BackendRef, CertificateRef, Hostname, Ingress, IngressBackend,
     Kind, Listener, ListenerProtocol, ListenerSet, Meta, NamespacedName, Object, ObjectKey,
@@ -32,19 +33,19 @@ type Site = (NamespacedName, Hostname);
 /// Age, Ingress, Secret.
 type Claim = (i64, NamespacedName, Option<Arc<str>>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ingresses {
     /// Who wants a certificate for each host: the first has it.
-    claims: BTreeMap<Site, BTreeSet<Claim>>,
+    claims: OrdMap<Site, BTreeSet<Claim>>,
     /// Who has a rule for each host.
-    rules: BTreeMap<Site, BTreeSet<NamespacedName>>,
+    rules: OrdMap<Site, BTreeSet<NamespacedName>>,
     made: HashMap<NamespacedName, Made>,
     /// Ingresses that name a port of the Service.
-    by_service: BTreeMap<NamespacedName, BTreeSet<NamespacedName>>,
+    by_service: OrdMap<NamespacedName, BTreeSet<NamespacedName>>,
 }
 
 /// What came of one Ingress.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Made {
     objects: BTreeSet<ObjectKey>,
     claims: Vec<(Site, Claim)>,
@@ -227,7 +228,7 @@ impl Ingresses {
     }
 }
 
-fn take<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+fn take<K: Ord + Clone, V: Ord + Clone>(map: &mut OrdMap<K, BTreeSet<V>>, key: &K, value: &V) {
     if let Some(values) = map.get_mut(key) {
         values.remove(value);
         if values.is_empty() {

@@ -16,8 +16,8 @@ use crate::references;
 use crate::wanted::Wanted;
 use crate::{Catalog, Event, InstanceView, Key, Now, RegistryView, Seed, ServiceView, SourceState};
 
-/// Holds the current catalog and takes batches in.
-#[derive(Debug, Default)]
+/// Holds the current catalog and takes batches in. A copy shares what is large, and goes its own way.
+#[derive(Clone, Debug, Default)]
 pub struct Merger {
     current: Catalog,
     /// Sources in the middle of a full listing, with what they named so far.
@@ -82,6 +82,12 @@ impl Merger {
     #[must_use]
     pub fn registry_services(&self, registry: &str) -> Option<Vec<ServiceView>> {
         self.guard.services(registry)
+    }
+
+    /// One of [`Self::registry_services`].
+    #[must_use]
+    pub fn registry_service(&self, id: &RegistryServiceId) -> Option<ServiceView> {
+        self.guard.service(id)
     }
 
     #[must_use]

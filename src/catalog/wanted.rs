@@ -1,22 +1,24 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use imbl::{HashMap, OrdMap};
+
 /// What somebody wants to be known from outside, kept as those who want it come and go.
-#[derive(Debug)]
-pub(crate) struct Wanted<A, T> {
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted<A: Eq + Hash, T: Ord> {
     by: HashMap<A, BTreeSet<T>>,
-    counts: BTreeMap<T, usize>,
+    counts: OrdMap<T, usize>,
     all: Arc<BTreeSet<T>>,
 }
 
-impl<A, T> Default for Wanted<A, T> {
+impl<A: Eq + Hash, T: Ord> Default for Wanted<A, T> {
     fn default() -> Self {
-        Self { by: HashMap::new(), counts: BTreeMap::new(), all: Arc::default() }
+        Self { by: HashMap::new(), counts: OrdMap::new(), all: Arc::default() }
     }
 }
 
-impl<A: Eq + Hash, T: Ord + Clone> Wanted<A, T> {
+impl<A: Eq + Hash + Clone, T: Ord + Clone> Wanted<A, T> {
     /// Returns what nobody wants to know any more.
     pub(crate) fn set(&mut self, asker: A, wanted: &BTreeSet<T>) -> Vec<T> {
         let old = if wanted.is_empty() {

@@ -99,10 +99,14 @@ impl Check {
 
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     let checks = match &args.server {
-        Some(url) => after::server(url)?,
+        Some(url) => after::server(url, io)?,
         None => {
             let cluster = args.cluster.connect()?;
-            if args.pre { before::all(args, &cluster)? } else { after::cluster(args, &cluster)? }
+            if args.pre {
+                before::all(args, &cluster)?
+            } else {
+                after::cluster(args, &cluster, io.environment)?
+            }
         }
     };
     report(&checks, args.output, io)
@@ -130,7 +134,7 @@ fn report(checks: &[Check], output: Output, io: &mut Io<'_>) -> Outcome {
         bad.map(|check| check.name.clone()).collect()
     };
     output.print(io, &document, table, names)?;
-    if output == Output::Table {
+    if output.is_text() {
         let mut hints: Vec<&str> = Vec::new();
         for check in checks.iter().filter(|check| !check.hint.is_empty()) {
             if !hints.contains(&check.hint.as_str()) {

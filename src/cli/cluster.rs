@@ -120,12 +120,27 @@ impl Cluster {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(StatusCode, String), Refusal> {
+        self.raw_with(method, path, body, None).await
+    }
+
+    /// With a header for what is behind the API server's proxy.
+    pub(crate) async fn raw_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        header: Option<(&str, &str)>,
+    ) -> Result<(StatusCode, String), Refusal> {
         let silent = |error: &dyn std::error::Error| {
             Refusal::Silent(format!("cannot reach {}: {}", self.url, root(error)))
         };
         let bytes = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
         let request = Request::builder().method(method).uri(path);
-        let request = request.header("content-type", "application/json").body(bytes.into());
+        let mut request = request.header("content-type", "application/json");
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        let request = request.body(bytes.into());
         let request = request.map_err(|e| silent(&e))?;
         let response = self.client.send(request).await.map_err(|e| silent(&e))?;
         let code = response.status();

@@ -34,12 +34,8 @@ pub(crate) struct Args {
     settings: SettingsArgs,
 }
 
-pub(crate) fn run(
-    args: &Args,
-    environment: &dyn Fn(&str) -> Option<String>,
-    _: &mut Io<'_>,
-) -> Outcome {
-    let settings = args.settings.load(Profile::Dev, environment)?.settings;
+pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
+    let settings = args.settings.load(Profile::Dev, io.environment)?.settings;
     serve::check(&settings)?;
     if let Some(folder) = settings.source_dir.as_ref().filter(|folder| !folder.exists()) {
         let text = format!("there is no {}", folder.display());

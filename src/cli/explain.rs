@@ -4,18 +4,23 @@ use serde_json::{Value, json};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::io::Io;
 use crate::output::Output;
+use crate::resource;
 use crate::table::Table;
 
-/// Say what a finding's or an error's code means
+mod field;
+
+/// Say what a code means, or what a field of a document is
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   isthmus explain ISM1203
-  isthmus explain 1203 -o json
+  isthmus explain httproute.spec.rules.backendRefs
+  isthmus explain registry -o json
   isthmus explain")]
 pub(crate) struct Args {
-    /// The code, e.g. ISM1203; without it, all codes are listed
-    code: Option<String>,
+    /// A code, e.g. ISM1203, or KIND.PATH of a field; without it, all codes are listed
+    #[arg(value_name = "CODE|KIND.PATH", add = crate::completion::kinds())]
+    word: Option<String>,
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Output,
@@ -25,7 +30,7 @@ type Page = (Code, &'static str, &'static str);
 
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     let mut all = model::codes::ALL.iter().chain(api::CODES);
-    let Some(word) = &args.code else {
+    let Some(word) = &args.word else {
         let all: Vec<&Page> = all.collect();
         let document: Value = all.iter().map(|page| json_of(page)).collect();
         let table = || {
@@ -41,14 +46,23 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     };
     let upper = word.to_ascii_uppercase();
     let number = upper.strip_prefix("ISM").unwrap_or(&upper).parse().ok().map(Code);
-    let page = number.and_then(|code| all.find(|(known, _, _)| *known == code));
-    let page = page.ok_or_else(|| {
-        Failure::new(Exit::NotFound, format!("there is no code `{word}`"))
-            .hint("`isthmus explain` lists all")
-    })?;
-    let (code, title, text) = page;
-    let print = || format!("{code}: {title}\n\n{}\n", text.trim_start());
-    args.output.print(io, &json_of(page), print, || vec![code.to_string()])?;
+    if let Some((code, title, text)) =
+        number.and_then(|code| all.find(|(known, _, _)| *known == code))
+    {
+        let print = || format!("{code}: {title}\n\n{}\n", text.trim_start());
+        let page = json_of(&(*code, title, text));
+        args.output.print(io, &page, print, || vec![code.to_string()])?;
+        return Ok(Exit::Ok);
+    }
+    let (kind, path) = word.split_once('.').unwrap_or((word, ""));
+    let Ok(kind) = resource::document(kind) else {
+        return Err(Failure::new(Exit::NotFound, format!("there is no code and no kind `{word}`"))
+            .hint(
+                "`isthmus explain` lists all codes, `isthmus get --help` says what kinds there are",
+            ));
+    };
+    let page = field::page(kind, path)?;
+    args.output.print(io, &page, || field::tell(&page), || vec![word.clone()])?;
     Ok(Exit::Ok)
 }
 

@@ -2,19 +2,29 @@ use api::{IdentityView, RootView, Time};
 use clap::Subcommand;
 use serde_json::Value;
 
-use crate::client::ServerArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::io::Io;
 use crate::output::Output;
 use crate::table::{Table, age};
+use crate::target::ServerArgs;
 
 /// Look at the CA of the mesh, and have its root replaced
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show roots, the state of a change of roots, and how many certificates are in use
+    #[command(after_help = "\
+Examples:
+  isthmus identity show
+  isthmus identity show --context prod
+  isthmus identity show -o json")]
     Show(Args),
     /// Begin a change to a new root: it is made known, signs once every proxy has it, and takes the old one's place once every
     /// certificate is new
+    #[command(after_help = "\
+Examples:
+  isthmus identity rotate
+  isthmus identity rotate --context prod
+  isthmus identity rotate -o json")]
     Rotate(Args),
 }
 
@@ -35,7 +45,7 @@ pub(crate) fn run(command: &Command, io: &mut Io<'_>) -> Outcome {
 }
 
 fn show(args: &Args, io: &mut Io<'_>) -> Outcome {
-    let answer: Value = args.server.client(args.output)?.get(&["identity"], &[])?;
+    let answer: Value = args.server.client(args.output, io)?.get(&["identity"], &[])?;
     let view: IdentityView = serde_json::from_value(answer.clone()).map_err(|e| {
         Failure::new(Exit::Unreachable, format!("the server's answer cannot be read: {e}"))
     })?;
@@ -68,7 +78,7 @@ fn table(view: &IdentityView) -> String {
 }
 
 fn rotate(args: &Args, io: &mut Io<'_>) -> Outcome {
-    let answer: Value = args.server.client(args.output)?.post(&["identity", "rotate"], &[])?;
+    let answer: Value = args.server.client(args.output, io)?.post(&["identity", "rotate"], &[])?;
     let phase = answer["phase"].as_str().unwrap_or_default().to_owned();
     let text = || format!("rotate: {phase}; `isthmus identity show` tells how far it is\n");
     args.output.print(io, &answer, text, || vec![phase.clone()])?;

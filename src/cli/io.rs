@@ -1,25 +1,74 @@
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, IsTerminal, Write};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 
-/// Where the answer and the notes go.
+/// Variables of the process, by name.
+pub(crate) type Environment<'w> = &'w dyn Fn(&str) -> Option<String>;
+
+/// Where the answer and the notes go, and where words come from that are not arguments.
 pub(crate) struct Io<'w> {
     pub out: Box<dyn Write + Send + 'w>,
     pub err: Box<dyn Write + Send + 'w>,
+    pub input: Box<dyn BufRead + Send + 'w>,
+    pub environment: Environment<'w>,
+    /// Whether a person sits there who can be asked: both stdin and stderr are a terminal.
+    pub person: bool,
+    /// Whether stdout is a terminal and colours are wanted.
+    pub colour: bool,
+    /// No notes.
+    pub quiet: bool,
 }
 
-impl Io<'_> {
-    pub(crate) fn standard() -> Self {
+impl<'w> Io<'w> {
+    pub(crate) fn standard(environment: Environment<'w>) -> Self {
+        // https://no-color.org
+        let no_colour = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
             out: Box::new(Patient(Some(BufWriter::new(io::stdout())))),
             err: Box::new(Patient(Some(io::stderr()))),
+            input: Box::new(BufReader::new(io::stdin())),
+            environment,
+            person: io::stdin().is_terminal() && io::stderr().is_terminal(),
+            colour: io::stdout().is_terminal() && !no_colour,
+            quiet: false,
         }
     }
 
     /// A word for a person, beside the answer.
     pub(crate) fn note(&mut self, text: impl std::fmt::Display) {
+        if !self.quiet {
+            self.complain(text);
+        }
+    }
+
+    /// What went wrong; said even to who wants no notes.
+    pub(crate) fn complain(&mut self, text: impl std::fmt::Display) {
         // Where stderr is closed, nobody is there to be told.
         let _ = writeln!(self.err, "{text}");
+    }
+
+    /// Goes on only if a person says yes. Where nobody is there to be asked, `--yes` has to be given.
+    pub(crate) fn confirm(&mut self, yes: bool, what: &str) -> Result<(), Failure> {
+        if yes {
+            return Ok(());
+        }
+        if !self.person {
+            let text = format!("{what}? Nobody is there to be asked");
+            return Err(Failure::new(Exit::Usage, text).hint("say --yes"));
+        }
+        let _ = write!(self.err, "{what}? [y/N] ");
+        let _ = self.err.flush();
+        let mut line = String::new();
+        let _ = self.input.read_line(&mut line);
+        match line.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => Err(Failure::new(Exit::Negative, "nothing was done")),
+        }
+    }
+
+    /// Shows what was written so far, while more is to come.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.out.flush()?)
     }
 
     /// Writes out what is buffered; the disk may be full only now.

@@ -10,12 +10,26 @@ use crate::io::Io;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     Table,
+    /// The table with exact times and more columns.
+    Wide,
     Yaml,
     Json,
+    /// Each item of a list on a line of its own.
+    Jsonl,
     Name,
 }
 
 impl Output {
+    /// For people, so that notes go along.
+    pub(crate) fn is_text(self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
+
+    /// For programs, so that errors are JSON too.
+    pub(crate) fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::Jsonl)
+    }
+
     /// Prints one answer in this form. The table and the names are made only when they are wanted.
     pub(crate) fn print(
         self,
@@ -25,9 +39,17 @@ impl Output {
         names: impl FnOnce() -> Vec<String>,
     ) -> Result<(), Failure> {
         match self {
-            Self::Table => io.out.write_all(table().as_bytes())?,
+            Self::Table | Self::Wide => io.out.write_all(table().as_bytes())?,
             Self::Yaml => io.out.write_all(yaml(document)?.as_bytes())?,
             Self::Json => writeln!(io.out, "{document:#}")?,
+            Self::Jsonl => match document.get("items").and_then(Value::as_array) {
+                Some(items) => {
+                    for item in items {
+                        writeln!(io.out, "{item}")?;
+                    }
+                }
+                None => writeln!(io.out, "{document}")?,
+            },
             Self::Name => {
                 for name in names() {
                     writeln!(io.out, "{name}")?;

@@ -1,5 +1,8 @@
 mod config;
 mod config_table;
+mod diff;
+mod drain;
+mod nacks;
 mod status;
 
 use api::Proxy;
@@ -10,23 +13,29 @@ use crate::client::Client;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::io::Io;
 
-/// Look at connected proxies
+/// Look at connected proxies, and steer them
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Status(status::Args),
     Config(config::Args),
+    Diff(diff::Args),
+    Nacks(nacks::Args),
+    Drain(drain::Args),
 }
 
 pub(crate) fn run(command: &Command, io: &mut Io<'_>) -> Outcome {
     match command {
         Command::Status(args) => status::run(args, io),
         Command::Config(args) => config::run(args, io),
+        Command::Diff(args) => diff::run(args, io),
+        Command::Nacks(args) => nacks::run(args, io),
+        Command::Drain(args) => drain::run(args, io),
     }
 }
 
 /// The proxy of this id, or the only one whose id begins so: a default node id ends in the machine's name, which is
 /// long to type.
-fn find(id: &str, client: &Client) -> Result<(Proxy, Value), Failure> {
+pub(crate) fn find(id: &str, client: &Client) -> Result<(Proxy, Value), Failure> {
     let (mut proxies, mut list) = all(client)?;
     let exact = proxies.iter().position(|p| p.id == id);
     let at = exact.or_else(|| {
@@ -48,7 +57,7 @@ fn find(id: &str, client: &Client) -> Result<(Proxy, Value), Failure> {
 
 /// All proxies, typed, and the list as the server wrote it.
 fn all(client: &Client) -> Result<(Vec<Proxy>, Value), Failure> {
-    let list = client.list(&["proxies"], false)?;
+    let list = client.list(&["proxies"])?;
     let proxies = serde_json::from_value(list["items"].clone()).map_err(|e| {
         Failure::new(Exit::Unreachable, format!("the server's list of proxies cannot be read: {e}"))
     })?;

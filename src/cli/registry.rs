@@ -3,32 +3,78 @@ use clap::Subcommand;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::client::{Client, ServerArgs};
+use crate::client::Client;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::io::Io;
 use crate::output::Output;
 use crate::table::{Table, age};
+use crate::target::ServerArgs;
 
 /// Look at registries, and say what is to become of what they miss
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List registries with their state; exit code 1 if one is not live
+    #[command(after_help = "\
+Examples:
+  isthmus registry list
+  isthmus registry list -o wide
+  isthmus registry list -o json")]
     List(ListArgs),
     /// Ask each address of a registry; exit code 1 if one does not answer well
+    #[command(after_help = "\
+Examples:
+  isthmus registry test infra/nacos
+  isthmus registry test nacos
+  isthmus registry test nacos -o json")]
     Test(OfRegistry),
     /// List the services of a registry
+    #[command(after_help = "\
+Examples:
+  isthmus registry services infra/nacos
+  isthmus registry services nacos
+  isthmus registry services nacos -o name")]
     Services(OfRegistry),
     /// List the instances of a service
+    #[command(after_help = "\
+Examples:
+  isthmus registry instances nacos DEFAULT_GROUP@@orders
+  isthmus registry instances infra/eureka ORDERS
+  isthmus registry instances nacos DEFAULT_GROUP@@orders -o json")]
     Instances(OfService),
     /// List what was decided about a registry, the newest last
+    #[command(after_help = "\
+Examples:
+  isthmus registry events infra/nacos
+  isthmus registry events nacos
+  isthmus registry events nacos -o jsonl")]
     Events(OfRegistry),
     /// Take nothing out of service until the release
+    #[command(after_help = "\
+Examples:
+  isthmus registry hold infra/nacos
+  isthmus registry hold nacos DEFAULT_GROUP@@orders
+  isthmus registry hold nacos -o json")]
     Hold(MaybeService),
     /// Believe the registry about what is missing now
+    #[command(after_help = "\
+Examples:
+  isthmus registry release infra/nacos
+  isthmus registry release nacos DEFAULT_GROUP@@orders
+  isthmus registry release nacos -o json")]
     Release(MaybeService),
     /// Read everything from the registry anew
+    #[command(after_help = "\
+Examples:
+  isthmus registry resync infra/nacos
+  isthmus registry resync nacos
+  isthmus registry resync nacos -o json")]
     Resync(OfRegistry),
     /// Forget what is served without the registry's present word
+    #[command(after_help = "\
+Examples:
+  isthmus registry flush infra/nacos
+  isthmus registry flush nacos DEFAULT_GROUP@@orders
+  isthmus registry flush nacos -o json")]
     Flush(MaybeService),
 }
 
@@ -96,8 +142,8 @@ pub(crate) fn run(command: &Command, io: &mut Io<'_>) -> Outcome {
 }
 
 fn list(common: &Common, io: &mut Io<'_>) -> Outcome {
-    let client = common.server.client(common.output)?;
-    let list = client.list(&["registries"], true)?;
+    let client = common.server.client(common.output, io)?;
+    let list = client.list(&["registries"])?;
     let items = list["items"].as_array().map_or(&[][..], Vec::as_slice);
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let name = |item: &Value| {
@@ -136,7 +182,7 @@ fn list(common: &Common, io: &mut Io<'_>) -> Outcome {
 }
 
 fn test(args: &OfRegistry, io: &mut Io<'_>) -> Outcome {
-    let client = args.common.server.client(args.common.output)?;
+    let client = args.common.server.client(args.common.output, io)?;
     let (namespace, name) = find(&args.registry, &client)?;
     let list: Value = client.post(&["registries", &namespace, &name, "test"], &[])?;
     let probes: Vec<RegistryProbe> = items(&list)?;
@@ -161,9 +207,9 @@ fn test(args: &OfRegistry, io: &mut Io<'_>) -> Outcome {
 }
 
 fn services(args: &OfRegistry, io: &mut Io<'_>) -> Outcome {
-    let client = args.common.server.client(args.common.output)?;
+    let client = args.common.server.client(args.common.output, io)?;
     let (namespace, name) = find(&args.registry, &client)?;
-    let list = client.list(&["registries", &namespace, &name, "services"], false)?;
+    let list = client.list(&["registries", &namespace, &name, "services"])?;
     let services: Vec<RegistryService> = items(&list)?;
     let full = |service: &RegistryService| match service.group.as_str() {
         "" => service.name.clone(),
@@ -192,10 +238,10 @@ fn services(args: &OfRegistry, io: &mut Io<'_>) -> Outcome {
 }
 
 fn instances(args: &OfService, io: &mut Io<'_>) -> Outcome {
-    let client = args.common.server.client(args.common.output)?;
+    let client = args.common.server.client(args.common.output, io)?;
     let (namespace, name) = find(&args.registry, &client)?;
     let path = ["registries", &namespace, &name, "services", &args.service, "instances"];
-    let list = client.list(&path, false)?;
+    let list = client.list(&path)?;
     let instances: Vec<RegistryInstance> = items(&list)?;
     let address = |instance: &RegistryInstance| format!("{}:{}", instance.host, instance.port);
     let table = || {
@@ -221,9 +267,9 @@ fn instances(args: &OfService, io: &mut Io<'_>) -> Outcome {
 }
 
 fn events(args: &OfRegistry, io: &mut Io<'_>) -> Outcome {
-    let client = args.common.server.client(args.common.output)?;
+    let client = args.common.server.client(args.common.output, io)?;
     let (namespace, name) = find(&args.registry, &client)?;
-    let list = client.list(&["registries", &namespace, &name, "events"], false)?;
+    let list = client.list(&["registries", &namespace, &name, "events"])?;
     let events: Vec<RegistryEvent> = items(&list)?;
     let table = || {
         let mut table = Table::new(["AGE", "WHAT", "SERVICE", "SERVED", "HELD", "WHY"]);
@@ -252,7 +298,7 @@ fn steer(
     common: &Common,
     io: &mut Io<'_>,
 ) -> Outcome {
-    let client = common.server.client(common.output)?;
+    let client = common.server.client(common.output, io)?;
     let (namespace, name) = find(registry, &client)?;
     let query: Vec<_> = service.iter().map(|service| ("service", *service)).collect();
     let answer: Value = client.post(&["registries", &namespace, &name, verb], &query)?;
@@ -270,7 +316,7 @@ fn find(registry: &str, client: &Client) -> Result<(String, String), Failure> {
     if let Some((namespace, name)) = registry.split_once('/') {
         return Ok((namespace.to_owned(), name.to_owned()));
     }
-    let list = client.list(&["registries"], true)?;
+    let list = client.list(&["registries"])?;
     let all = list["items"].as_array().map_or(&[][..], Vec::as_slice);
     let mut found = all
         .iter()

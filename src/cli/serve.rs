@@ -27,12 +27,8 @@ pub(crate) struct Args {
     output: Output,
 }
 
-pub(crate) fn run(
-    args: &Args,
-    environment: &dyn Fn(&str) -> Option<String>,
-    io: &mut Io<'_>,
-) -> Outcome {
-    let effective = args.settings.load(Profile::Serve, environment)?;
+pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
+    let effective = args.settings.load(Profile::Serve, io.environment)?;
     if args.print_config {
         print_config(&effective, args.output, io)?;
     }

@@ -18,15 +18,37 @@ impl Table {
     }
 
     pub(crate) fn render(&self) -> String {
-        let columns = self.rows[0].len();
+        self.render_with(&self.widths(), true)
+    }
+
+    /// Without the headers.
+    pub(crate) fn render_rows(&self) -> String {
+        let widths = Self { rows: self.rows[1..].to_vec() }.widths();
+        self.render_with(&widths, false)
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let columns = self.rows.first().map_or(0, Vec::len);
         let width = |column: usize| {
             self.rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max()
         };
-        let widths: Vec<usize> = (0..columns).map(|c| width(c).unwrap_or(0)).collect();
+        (0..columns).map(|c| width(c).unwrap_or(0)).collect()
+    }
+
+    /// Makes room for what is in here: for rows that come one by one.
+    pub(crate) fn widen(&self, widths: &mut Vec<usize>) {
+        let own = self.widths();
+        widths.resize(own.len(), 0);
+        for (width, own) in widths.iter_mut().zip(own) {
+            *width = own.max(*width);
+        }
+    }
+
+    pub(crate) fn render_with(&self, widths: &[usize], headers: bool) -> String {
         let mut out = String::new();
-        for row in &self.rows {
+        for row in &self.rows[usize::from(!headers)..] {
             let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
+            for (cell, width) in row.iter().zip(widths) {
                 // Writing into a String cannot fail.
                 let _ = write!(line, "{cell:width$}  ");
             }

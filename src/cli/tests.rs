@@ -1,9 +1,13 @@
 //! Command lines as a user types them, against a server that is real but for what it reads.
 
+mod access;
 mod cluster;
 mod fake;
 mod golden;
+mod paths;
 mod refusals;
+mod shape;
+mod writing;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -13,7 +17,7 @@ use api::Time;
 
 use crate::command::dispatch;
 use crate::exit::Exit;
-use crate::io::Io;
+use crate::io::{Environment, Io};
 
 /// What one command said.
 struct Said {
@@ -35,20 +39,40 @@ impl Write for Sink {
 }
 
 impl Sink {
+    /// With this for stdout, and nobody before it.
+    fn io<'w>(&self, err: &Self, environment: Environment<'w>) -> Io<'w> {
+        Io {
+            out: Box::new(self.clone()),
+            err: Box::new(err.clone()),
+            input: Box::new(io::empty()),
+            environment,
+            person: false,
+            colour: false,
+            quiet: false,
+        }
+    }
+
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
 
-/// Runs `isthmus ARGUMENTS`, with these variables for settings.
+/// Runs `isthmus ARGUMENTS`, with these variables.
 fn isthmus_with(arguments: &[&str], environment: &[(&str, &str)]) -> Said {
+    isthmus_as(arguments, environment, "", false)
+}
+
+/// Likewise, with this on stdin, and with a person before it or without.
+fn isthmus_as(arguments: &[&str], environment: &[(&str, &str)], input: &str, person: bool) -> Said {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (out, err) = (Sink::default(), Sink::default());
-    let mut io = Io { out: Box::new(out.clone()), err: Box::new(err.clone()) };
-    let all = std::iter::once("isthmus").chain(arguments.iter().copied()).map(OsString::from);
     let look =
         |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-    let exit = dispatch(all, &look, &mut io);
+    let mut io = out.io(&err, &look);
+    io.input = Box::new(io::Cursor::new(input.to_owned().into_bytes()));
+    io.person = person;
+    let all = std::iter::once("isthmus").chain(arguments.iter().copied()).map(OsString::from);
+    let exit = dispatch(all, &mut io);
     let exit = io.finish(exit);
     Said { exit, out: timeless(&out.text()), err: timeless(&err.text()) }
 }

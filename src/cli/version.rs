@@ -6,6 +6,11 @@ use crate::output::Output;
 
 /// Print the version
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  isthmus version
+  isthmus version -o json
+  isthmus version -o name")]
 pub(crate) struct Args {
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]

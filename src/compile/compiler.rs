@@ -19,17 +19,18 @@ use crate::{
 /// `PolicyStatus.ancestors`: more are not to be written.
 const MOST_ANCESTORS: usize = 16;
 
-/// Compiles every Gateway of the catalog, and whatever other groups are wanted, step by step.
-#[derive(Debug)]
+/// Compiles every Gateway of the catalog, and whatever other groups are wanted, step by step. A copy shares all that is
+/// compiled until one of the two goes on: what that touches is then copied for it.
+#[derive(Clone, Debug)]
 pub struct Compiler {
     controller: Arc<str>,
     bind: Bind,
-    gateways: BTreeMap<NamespacedName, gateway::Group>,
+    gateways: BTreeMap<NamespacedName, Arc<gateway::Group>>,
     /// By namespace.
-    grpc: BTreeMap<Option<Arc<str>>, grpc::Group>,
-    sidecars: BTreeMap<SidecarKey, Sidecar>,
+    grpc: BTreeMap<Option<Arc<str>>, Arc<grpc::Group>>,
+    sidecars: BTreeMap<SidecarKey, Arc<Sidecar>>,
     /// Those that sidecars have.
-    scopes: BTreeMap<ScopeKey, sidecar::Outbound>,
+    scopes: BTreeMap<ScopeKey, Arc<sidecar::Outbound>>,
     /// What apps of workloads asked for, to be told to their scopes at the next update.
     sought: BTreeMap<SidecarKey, BTreeSet<ir::Name>>,
     /// The only group that this one is for; `None` for all.
@@ -41,7 +42,7 @@ pub struct Compiler {
     register: Register,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Sidecar {
     inbound: sidecar::Inbound,
     /// Known from the first update on.
@@ -123,11 +124,12 @@ impl Compiler {
         for key in wanted {
             match key {
                 GroupKey::Grpc { namespace } if !self.grpc.contains_key(namespace) => {
-                    self.grpc.insert(namespace.clone(), grpc::Group::new(namespace.clone()));
+                    let group = grpc::Group::new(namespace.clone());
+                    self.grpc.insert(namespace.clone(), Arc::new(group));
                     new.push(key.clone());
                 }
                 GroupKey::Sidecar(workload) if !self.sidecars.contains_key(workload) => {
-                    self.sidecars.insert(workload.clone(), Sidecar::new(workload));
+                    self.sidecars.insert(workload.clone(), Arc::new(Sidecar::new(workload)));
                     new.push(key.clone());
                 }
                 _ => {}
@@ -169,6 +171,10 @@ impl Compiler {
         }
         let controller = &self.controller;
         for (name, group) in &mut self.gateways {
+            if !group.concerned(changed) {
+                continue;
+            }
+            let group = Arc::make_mut(group);
             let key = GroupKey::Gateway(name.clone());
             out.note(key, || group.update(catalog, changed)).unwrap_or_else(|| {
                 *group = gateway::Group::new(name.clone(), controller.clone(), self.bind);
@@ -176,6 +182,10 @@ impl Compiler {
             out.statuses.append(&mut group.take_statuses());
         }
         for (namespace, group) in &mut self.grpc {
+            if !group.concerned(changed) {
+                continue;
+            }
+            let group = Arc::make_mut(group);
             let key = GroupKey::Grpc { namespace: namespace.clone() };
             out.note(key, || group.update(catalog, changed)).unwrap_or_else(|| {
                 *group = grpc::Group::new(namespace.clone());
@@ -208,9 +218,15 @@ impl Compiler {
             })
             .collect();
         for (workload, sidecar) in &mut self.sidecars {
+            let unplaced =
+                sidecar.scope.is_none() || sidecar.reads.iter().any(|key| of_scopes.contains(key));
+            if !unplaced && !sidecar.inbound.concerned(changed) {
+                continue;
+            }
+            let sidecar = Arc::make_mut(sidecar);
             let key = GroupKey::Sidecar(workload.clone());
             let mut moved = false;
-            if sidecar.scope.is_none() || sidecar.reads.iter().any(|key| of_scopes.contains(key)) {
+            if unplaced {
                 let view = View::new(catalog);
                 let scope = sidecar::scope_of(&view, workload);
                 sidecar.reads = view.into_reads();
@@ -227,15 +243,19 @@ impl Compiler {
             let scope = self.sidecars.get(workload).and_then(|sidecar| sidecar.scope.clone());
             if let Some(key) = scope {
                 let scope = self.scopes.entry(key.clone());
-                let scope = scope.or_insert_with(|| sidecar::Outbound::new(key));
-                scope.seek(std::mem::take(hosts));
+                let scope = scope.or_insert_with(|| Arc::new(sidecar::Outbound::new(key)));
+                Arc::make_mut(scope).seek(std::mem::take(hosts));
             }
         }
         for key in used {
             let scope = self
                 .scopes
                 .entry(key.clone())
-                .or_insert_with(|| sidecar::Outbound::new(key.clone()));
+                .or_insert_with(|| Arc::new(sidecar::Outbound::new(key.clone())));
+            if !scope.concerned(changed, &changes) {
+                continue;
+            }
+            let scope = Arc::make_mut(scope);
             let update = || scope.update(catalog, changed, &self.directory, &changes);
             out.note(GroupKey::Scope(key.clone()), update)
                 .unwrap_or_else(|| *scope = sidecar::Outbound::new(key.clone()));
@@ -247,6 +267,13 @@ impl Compiler {
         let sidecars = self.sidecars.iter();
         let of = sidecars.filter(move |(_, sidecar)| sidecar.scope.as_ref() == Some(scope));
         of.map(|(key, _)| key.clone())
+    }
+
+    /// Each workload with sidecars, and the services that lead to it.
+    pub fn workloads(
+        &self,
+    ) -> impl Iterator<Item = (&SidecarKey, impl Iterator<Item = &ObjectKey>)> {
+        self.sidecars.iter().map(|(key, sidecar)| (key, sidecar.inbound.services()))
     }
 
     /// What a group has in common with others, and gets beside its own plan.
@@ -277,7 +304,7 @@ impl Compiler {
             let name = &gateway.meta.key.name;
             if !self.gateways.contains_key(name) {
                 let group = gateway::Group::new(name.clone(), self.controller.clone(), self.bind);
-                self.gateways.insert(name.clone(), group);
+                self.gateways.insert(name.clone(), Arc::new(group));
             }
         }
     }
@@ -295,9 +322,9 @@ impl Compiler {
     #[must_use]
     pub fn plan(&self, key: &GroupKey) -> Option<&ir::Plan> {
         match key {
-            GroupKey::Gateway(name) => self.gateways.get(name).map(gateway::Group::plan),
-            GroupKey::Grpc { namespace } => self.grpc.get(namespace).map(grpc::Group::plan),
-            GroupKey::Scope(key) => self.scopes.get(key).map(sidecar::Outbound::plan),
+            GroupKey::Gateway(name) => self.gateways.get(name).map(|group| group.plan()),
+            GroupKey::Grpc { namespace } => self.grpc.get(namespace).map(|group| group.plan()),
+            GroupKey::Scope(key) => self.scopes.get(key).map(|scope| scope.plan()),
             GroupKey::Sidecar(key) => self.sidecars.get(key).map(|sidecar| sidecar.inbound.plan()),
         }
     }
@@ -310,7 +337,7 @@ impl Compiler {
 
     /// What the proxies of each Gateway are made from, in order of name.
     pub fn fleets(&self) -> impl Iterator<Item = &Arc<Fleet>> {
-        self.gateways.values().filter_map(gateway::Group::fleet)
+        self.gateways.values().filter_map(|group| group.fleet())
     }
 
     /// What the proxies of this Gateway are made from.
@@ -323,7 +350,7 @@ impl Compiler {
     #[must_use]
     pub fn served(&self, key: &GroupKey) -> bool {
         match key {
-            GroupKey::Gateway(name) => self.gateways.get(name).is_some_and(gateway::Group::served),
+            GroupKey::Gateway(name) => self.gateways.get(name).is_some_and(|group| group.served()),
             GroupKey::Grpc { namespace } => self.grpc.contains_key(namespace),
             GroupKey::Scope(key) => self.scopes.contains_key(key),
             GroupKey::Sidecar(key) => self.sidecars.contains_key(key),
@@ -335,7 +362,7 @@ impl Compiler {
     pub fn findings(&self, catalog: &Catalog) -> Vec<Finding> {
         let refused = complaint::refused(catalog);
         let mut all: Vec<_> =
-            self.gateways.values().flat_map(gateway::Group::complaints).cloned().collect();
+            self.gateways.values().flat_map(|group| group.complaints()).cloned().collect();
         let classes = catalog.gateway_classes().filter(|c| c.controller == self.controller);
         let view = View::new(catalog);
         all.extend(
@@ -416,7 +443,7 @@ impl Compiler {
             }
             Kind::Ingress => {
                 let gateway = catalog.gateway_of_ingress(&key.name)?;
-                let status = self.gateways.get(&gateway).and_then(gateway::Group::gateway_status);
+                let status = self.gateways.get(&gateway).and_then(|group| group.gateway_status());
                 let addresses = status.map(|status| status.addresses).unwrap_or_default();
                 Some(ObjectStatus::Ingress(IngressStatus { gateway, addresses }))
             }

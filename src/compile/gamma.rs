@@ -4,10 +4,11 @@
 //! that namespace, in place of those (consumer route). Where a service has routes of both kinds, GRPCRoutes count. What no
 //! route matches is answered 404. Their `hostnames` mean nothing here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
+use imbl::OrdMap;
 use ir::Action;
 use model::{
     AppProtocol, Code, Finding, HeaderEdit, Kind, Object, ObjectKey, ParentRef, ParentStatus,
@@ -148,14 +149,14 @@ fn ports(view: &View<'_>, service: &ObjectKey) -> Option<Vec<Port>> {
 }
 
 /// What is said of such routes, whether a sidecar asks for them or not.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Judge {
     started: bool,
     tracker: Tracker<ObjectKey>,
-    judged: BTreeMap<ObjectKey, Judged>,
+    judged: OrdMap<ObjectKey, Judged>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Judged {
     parents: Vec<ParentStatus>,
     complaints: Vec<Complaint>,
@@ -163,7 +164,7 @@ struct Judged {
 
 impl Judge {
     pub(crate) fn new() -> Self {
-        Self { started: false, tracker: Tracker::new(), judged: BTreeMap::new() }
+        Self { started: false, tracker: Tracker::new(), judged: OrdMap::new() }
     }
 
     /// Returns the routes of which something else is said than before.

@@ -44,3 +44,4 @@ pub use compiler::{Compiler, Update};
 pub use gateway::{Bind, route_origin};
 pub use group::{GroupKey, ScopeKey, SidecarKey};
 pub use register::Registered;
+pub use sidecar::is_behind;

@@ -23,24 +23,24 @@ use crate::tracker::Tracker;
 /// Services that are to be found in registries, with their endpoints and how they are. Cheap to clone.
 pub type Registered = OrdMap<RegistryServiceId, Arc<[Arc<Instance>]>>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Register {
     /// Whether all documents have been looked at once.
     started: bool,
     tracker: Tracker<ObjectKey>,
-    pieces: BTreeMap<ObjectKey, Piece>,
-    claims: BTreeMap<RegistryServiceId, BTreeSet<ObjectKey>>,
+    pieces: OrdMap<ObjectKey, Piece>,
+    claims: OrdMap<RegistryServiceId, BTreeSet<ObjectKey>>,
     written: Registered,
 }
 
 /// What one document wants.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Piece {
     wanted: BTreeMap<RegistryServiceId, Wanted>,
     complaints: Vec<Complaint>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Wanted {
     instances: Arc<[Arc<Instance>]>,
     /// For the one whose name is taken.
@@ -52,8 +52,8 @@ impl Register {
         Self {
             started: false,
             tracker: Tracker::new(),
-            pieces: BTreeMap::new(),
-            claims: BTreeMap::new(),
+            pieces: OrdMap::new(),
+            claims: OrdMap::new(),
             written: OrdMap::new(),
         }
     }

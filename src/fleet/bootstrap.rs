@@ -26,6 +26,8 @@ pub use sidecar::{PROBE_PORT, READY_PORT, Sidecar, Workload};
 
 /// The static cluster of the control plane.
 pub const XDS_CLUSTER: &str = "isthmus";
+/// The secret with the token that a bootstrap itself holds.
+const TOKEN: &str = "isthmus-token";
 
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
@@ -164,10 +166,16 @@ impl Bootstrap {
     /// common.
     #[must_use]
     pub fn shared(&self) -> Value {
+        let mut resources =
+            json!({"clusters": [self.xds_cluster(), watch::cluster(self.admin_port)]});
+        if let Some(BearerToken(token)) = &self.xds_token {
+            let secret = json!({"secret": {"inline_string": token}});
+            resources["secrets"] = json!([{"name": TOKEN, "generic_secret": secret}]);
+        }
         json!({
             "admin": watch::admin(self.admin_port),
-            "dynamic_resources": dynamic_resources(self.xds_token.as_ref()),
-            "static_resources": {"clusters": [self.xds_cluster(), watch::cluster(self.admin_port)]},
+            "dynamic_resources": dynamic_resources(),
+            "static_resources": resources,
             "layered_runtime": guard::runtime(),
             "stats_config": watch::stats_config(),
         })
@@ -238,8 +246,11 @@ impl Bootstrap {
         if let Some(tls) = &self.xds_tls {
             cluster["transport_socket"] = self.transport_socket(tls);
         }
-        if let Some(filters) = self.mounted.as_ref().and_then(Mounted::http_filters) {
-            cluster["typed_extension_protocol_options"][HTTP_OPTIONS]["http_filters"] = filters;
+        let mounted = self.mounted.as_ref().and_then(Mounted::token);
+        let written = self.xds_token.as_ref().map(|_| json!({"name": TOKEN}));
+        if let Some(credential) = mounted.or(written) {
+            cluster["typed_extension_protocol_options"][HTTP_OPTIONS]["http_filters"] =
+                with_credential(&credential);
         }
         cluster
     }
@@ -295,20 +306,43 @@ impl Bootstrap {
     }
 }
 
+/// Everything that is asked of the cluster shows the credential: configuration, and reports of requests.
+fn with_credential(credential: &Value) -> Value {
+    json!([
+        {
+            "name": "envoy.filters.http.credential_injector",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
+                "overwrite": true,
+                "credential": {
+                    "name": "envoy.http.injected_credentials.generic",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic",
+                        "header": "authorization",
+                        "header_value_prefix": "Bearer ",
+                        "credential": credential,
+                    },
+                },
+            },
+        },
+        {
+            "name": "envoy.filters.http.upstream_codec",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
+            },
+        },
+    ])
+}
+
 /// One delta ADS stream for all types.
-fn dynamic_resources(token: Option<&BearerToken>) -> Value {
+fn dynamic_resources() -> Value {
     // Wait for the control plane however long it takes: after a timeout Envoy would call itself ready without a
     // single listener, and a load balancer in front of it would believe that.
     let over_ads = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
-    let mut service = json!({"envoy_grpc": {
+    let service = json!({"envoy_grpc": {
         "cluster_name": XDS_CLUSTER,
         "retry_policy": {"retry_back_off": {"base_interval": "0.5s", "max_interval": "10s"}},
     }});
-    if let Some(BearerToken(token)) = token {
-        // A percent sign begins a command of Envoy's in such a value.
-        let value = format!("Bearer {}", token.replace('%', "%%"));
-        service["initial_metadata"] = json!([{"key": "authorization", "value": value}]);
-    }
     json!({
         "ads_config": {
             "api_type": "DELTA_GRPC",

@@ -62,6 +62,9 @@ pub struct Plan {
 /// The runtime layer that every proxy with sockets asks for.
 pub const RUNTIME: &str = "isthmus";
 
+/// What bootstraps call the cluster of the control plane.
+pub const CONTROL_PLANE: &str = "isthmus";
+
 /// Values that proxies look up with each request, so that they change without anything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeLayer {

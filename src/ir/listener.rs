@@ -79,6 +79,9 @@ pub struct FilterChain {
     /// Of whole connections: names in [`crate::Plan::connections`], all of which must let them through. Requests are judged by
     /// their routes.
     pub access: Vec<Name>,
+    /// Whether the proxy tells the control plane of each request or connection. Each is told by one proxy only: the caller's,
+    /// where it has one.
+    pub reported: bool,
     pub handler: Handler,
     pub origin: ObjectRef,
 }

@@ -23,7 +23,7 @@ static SCHEMAS: LazyLock<Vec<(Kind, Schema)>> =
     LazyLock::new(|| Kind::ALL.into_iter().map(|kind| (kind, compile(kind))).collect());
 
 /// The schema of a kind: upstream's, or our own.
-pub(crate) fn schema_json(kind: Kind) -> serde_json::Value {
+pub fn schema_json(kind: Kind) -> serde_json::Value {
     let own = match kind {
         Kind::AccessPolicy => include_str!("schemas/isthmus.dev/AccessPolicy.json"),
         Kind::ConfigRollout => include_str!("schemas/isthmus.dev/ConfigRollout.json"),
@@ -83,6 +83,13 @@ pub(crate) fn expand(root: &Rc<Node>) -> Vec<(String, Rc<Node>)> {
 fn is_list(root: &Node) -> bool {
     let word = |name: &str| root.get(name).and_then(|(_, node)| node.text());
     (word("apiVersion"), word("kind")) == (Some("v1"), Some("List"))
+}
+
+/// The object that a document is, whatever else may be wrong with it.
+pub(crate) fn key_of(root: &Node) -> Option<ObjectKey> {
+    let mut unheard = Report::new(&Arc::from(""), None);
+    let kind = identify(root, &mut unheard)?;
+    object_key(root, kind, &mut unheard)
 }
 
 /// Reads one document. `file` is given where the document stands in a text.

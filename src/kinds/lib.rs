@@ -21,6 +21,7 @@ mod check;
 mod core;
 mod crd;
 mod document;
+pub mod edit;
 mod filter;
 mod gateway;
 mod gateway_config;
@@ -55,5 +56,7 @@ mod values;
 mod yaml;
 
 pub use crd::crds;
-pub use parse::{Limits, Parsed, decode, parse, redact};
+pub use document::schema_json;
+pub use parse::{Limits, Parsed, decode, documents, parse, redact};
+pub use re2::translate as regex_of_re2;
 pub use served::{Served, served, served_again, versions};

@@ -195,6 +195,28 @@ pub fn decode(source: &Arc<str>, document_json: &str) -> Result<Object, Vec<Find
     }
 }
 
+/// The documents of a text as they stand there, of any kind, lists taken apart: for those who read what is not ours.
+///
+/// # Errors
+/// If the text is not YAML, or costs more than the limits permit.
+pub fn documents(bytes: &[u8], limits: Limits) -> Result<Vec<serde_json::Value>, Box<Finding>> {
+    let of = |failure| Box::new(finding(&"text".into(), &"".into(), failure));
+    let text = yaml::decode(bytes, &limits).map_err(of)?;
+    let (documents, failure) = yaml::read(text, &limits);
+    if let Some(failure) = failure {
+        return Err(of(failure));
+    }
+    let mut out = Vec::new();
+    for document in &documents {
+        for (_, root) in document::expand(&document.root) {
+            let mut json = String::new();
+            root.write_json(&mut json);
+            out.extend(serde_json::from_str(&json));
+        }
+    }
+    Ok(out)
+}
+
 /// Replaces what must not be shown in a document: the values of a Secret.
 pub fn redact(kind: Kind, document: &mut serde_json::Value) {
     if kind == Kind::Secret {

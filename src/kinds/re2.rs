@@ -21,7 +21,7 @@ const CLASSES: [&str; 14] = [
 /// # Errors
 /// Says what is wrong with it.
 pub(crate) fn check(pattern: &str) -> Result<(), String> {
-    let translated = Translator::new(pattern).run()?;
+    let translated = translate(pattern)?;
     match RegexBuilder::new(&translated).size_limit(LARGEST).build() {
         Ok(_) => Ok(()),
         Err(regex::Error::CompiledTooBig(_)) => Err("it is too large once compiled".to_owned()),
@@ -32,6 +32,14 @@ pub(crate) fn check(pattern: &str) -> Result<(), String> {
             Err(last.strip_prefix("error: ").unwrap_or(last).to_owned())
         }
     }
+}
+
+/// The same expression for the `regex` crate.
+///
+/// # Errors
+/// If it is none that RE2 accepts.
+pub fn translate(pattern: &str) -> Result<String, String> {
+    Translator::new(pattern).run()
 }
 
 /// Rewrites RE2's syntax to the `regex` crate's.

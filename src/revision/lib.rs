@@ -24,5 +24,6 @@
 //! It must never stop the start (a file that cannot be used is moved aside and named), write a secret that is not
 //! sealed, decide what is good, or know gRPC.
 
+pub mod history;
 pub mod rollout;
 pub mod store;

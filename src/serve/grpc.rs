@@ -163,7 +163,12 @@ impl Discovery {
             request.extensions_mut().insert(Arc::new(client));
             let mut side = this.side.clone();
             let (answer, end) = (side.call(request), link.end());
-            Ok(answer.await?.map(|body| Body::new(Until::new(body, end))))
+            let mut over = link.end();
+            tokio::select! {
+                answer = answer => Ok(answer?.map(|body| Body::new(Until::new(body, end)))),
+                // Whoever sends without end has no answer before.
+                _ = over.wait_for(Option::is_some) => Ok(Status::unavailable("draining").into_http()),
+            }
         }
     }
 
@@ -203,6 +208,12 @@ pub(crate) fn trailers(status: &Status) -> http::HeaderMap {
         trailers.insert("grpc-status", http::HeaderValue::from_static("13"));
     }
     trailers
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        status(refusal)
+    }
 }
 
 pub(crate) fn status(refusal: Refusal) -> Status {

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tonic::service::Routes;
 
 use crate::connection::{self, End, Http2, Why};
 use crate::grpc::{Discovery, Shared};
@@ -83,6 +84,9 @@ pub struct Options {
     pub max_connection_age_jitter: f64,
     /// An encoded `FileDescriptorSet` that describes the services; with it, gRPC reflection is served.
     pub descriptors: Option<Bytes>,
+    /// Other services on the same port. Each request has its [`crate::Client`] among its extensions, of whom nothing was checked and
+    /// no node is known, and ends with its connection.
+    pub services: Routes,
     /// On shutdown, streams end spread over this window (rule 78).
     pub drain: Duration,
     /// After the window, connections that still live are abandoned after this time.
@@ -106,6 +110,7 @@ impl Options {
             max_connection_age: None,
             max_connection_age_jitter: 0.1,
             descriptors: None,
+            services: Routes::default(),
             drain: Duration::from_secs(5),
             grace: Duration::from_secs(2),
             settings: Settings::default(),
@@ -146,7 +151,7 @@ impl Options {
             serving: watch::Sender::new(false),
             told: AtomicBool::new(false),
         });
-        let side = side::routes(&shared, self.descriptors.as_ref())?;
+        let side = side::routes(self.services, &shared, self.descriptors.as_ref())?;
         let service = Discovery { shared: shared.clone(), side };
         let tls_on = tls.is_some();
         let handle = Handle { shared, address, tls: Arc::new(ArcSwapOption::from(tls)), tls_on };

@@ -1,4 +1,4 @@
-//! The services beside discovery: client status, health, reflection. Few calls, so tonic's own machinery serves them.
+//! The services beside discovery: client status, health, reflection, and what the program adds. Few calls, so tonic's own machinery serves them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,10 +24,14 @@ use crate::health::Probe;
 const CSDS: &str = "envoy.service.status.v3.ClientStatusDiscoveryService";
 
 /// `descriptors` is an encoded `FileDescriptorSet`; without it there is no reflection.
-pub(crate) fn routes(shared: &Arc<Shared>, descriptors: Option<&Bytes>) -> Result<Routes, Error> {
-    let mut routes =
-        Routes::new(ClientStatusDiscoveryServiceServer::new(Csds { shared: shared.clone() }))
-            .add_service(HealthServer::new(Probe { serving: shared.serving.subscribe() }));
+pub(crate) fn routes(
+    others: Routes,
+    shared: &Arc<Shared>,
+    descriptors: Option<&Bytes>,
+) -> Result<Routes, Error> {
+    let mut routes = others
+        .add_service(ClientStatusDiscoveryServiceServer::new(Csds { shared: shared.clone() }))
+        .add_service(HealthServer::new(Probe { serving: shared.serving.subscribe() }));
     if let Some(set) = descriptors {
         let builder = || {
             // The set may describe services that are not served here.

@@ -6,22 +6,29 @@ use imbl::ordmap::DiffItem;
 use ir::{Name, Plan};
 
 use crate::encode::{self, TableCache};
-use crate::{Resource, ResourceSet, ResourceType, Snapshot};
+use crate::{Reports, Resource, ResourceSet, ResourceType, Snapshot};
 
 /// Turns the plans of one node group into snapshots, each from the last: what is the same thing in memory is skipped,
 /// what became the same bytes keeps its old resource, and so the cost is that of the change.
 #[derive(Debug, Default)]
 pub struct Encoder {
+    reports: Reports,
     plan: Plan,
     snapshot: Snapshot,
     tables: HashMap<Name, TableCache>,
 }
 
 impl Encoder {
+    #[must_use]
+    pub fn new(reports: Reports) -> Self {
+        Self { reports, ..Self::default() }
+    }
+
     /// The snapshot of this plan. Its generation is the last one's plus 1, or the same when no proxy would see a
     /// difference.
     pub fn update(&mut self, plan: &Plan) -> Snapshot {
-        let Self { plan: last, snapshot, tables } = self;
+        let Self { reports, plan: last, snapshot, tables } = self;
+        let reports = *reports;
         let mut step = false;
         let clusters = snapshot.set_mut(ResourceType::Cluster);
         step |= apply(&last.clusters, &plan.clusters, clusters, |_, new| {
@@ -33,7 +40,7 @@ impl Encoder {
         });
         let listeners = snapshot.set_mut(ResourceType::Listener);
         step |= apply(&last.listeners, &plan.listeners, listeners, |_, new| {
-            new.map(|listener| encode::listener(listener))
+            new.map(|listener| encode::listener(listener, reports))
         });
         step |= apply(&last.udp_listeners, &plan.udp_listeners, listeners, |_, new| {
             new.map(|listener| encode::udp_listener(listener))
@@ -60,12 +67,23 @@ impl Encoder {
         });
         let runtime = snapshot.set_mut(ResourceType::Runtime);
         step |= apply(&last.runtime, &plan.runtime, runtime, |_, new| {
-            new.map(|layer| encode::runtime(layer))
+            new.map(|layer| encode::runtime(layer, reports))
         });
         *last = plan.clone();
         snapshot.generation += u64::from(step);
         snapshot.clone()
     }
+}
+
+/// What differs between two plans, in bytes: the resources that `before` has and `after` has not so, and those that `after`
+/// has in their place. Costs the resources that differ.
+#[must_use]
+pub fn difference(before: &Plan, after: &Plan) -> (Snapshot, Snapshot) {
+    // An encoder that has a plan and no bytes makes those of the difference only.
+    let only = |known: &Plan, wanted: &Plan| {
+        Encoder { plan: known.clone(), ..Encoder::default() }.update(wanted)
+    };
+    (only(after, before), only(before, after))
 }
 
 /// The snapshot of a plan from scratch.

@@ -32,7 +32,10 @@ pub fn static_bootstrap(snapshot: &Snapshot) -> serde_json::Value {
     let bootstrap = Bootstrap {
         static_resources: Some(StaticResources {
             listeners: all(snapshot, ResourceType::Listener, |l| listener(l, snapshot)),
-            clusters: all(snapshot, ResourceType::Cluster, |c| cluster(c, snapshot)),
+            clusters: all(snapshot, ResourceType::Cluster, |c| cluster(c, snapshot))
+                .into_iter()
+                .chain([control_plane()])
+                .collect(),
             secrets: all(snapshot, ResourceType::Secret, |secret| secret),
         }),
         layered_runtime: Some(LayeredRuntime { layers: vec![runtime()] }),
@@ -44,6 +47,20 @@ pub fn static_bootstrap(snapshot: &Snapshot) -> serde_json::Value {
         object.remove("@type");
     }
     json
+}
+
+/// Listeners report to it.
+fn control_plane() -> Cluster {
+    let name = ir::CONTROL_PLANE.to_string();
+    Cluster {
+        load_assignment: Some(ClusterLoadAssignment {
+            cluster_name: name.clone(),
+            ..Default::default()
+        }),
+        name,
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Static as i32)),
+        ..Default::default()
+    }
 }
 
 /// Envoy refuses regular expressions of more than 100 RE2 instructions unless its bootstrap says otherwise; patterns

@@ -29,8 +29,8 @@ mod testing;
 pub mod xdstp;
 
 pub use blame::{quoted_routes, suspect_routes};
-pub use encode::BROKEN_REFERENCE;
-pub use encoder::{Encoder, encode};
+pub use encode::{BROKEN_REFERENCE, Reports};
+pub use encoder::{Encoder, difference, encode};
 pub use identity::{Identity, with_identity};
 pub use inline::static_bootstrap;
 pub use joined::{CHUNK, Framing, JOIN_BELOW};

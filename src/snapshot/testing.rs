@@ -152,6 +152,7 @@ pub(crate) fn chain(name: &str, hosts: &[&str], secrets: &[&str], table: &str) -
             alpn: None,
         }),
         access: Vec::new(),
+        reported: true,
         handler: Handler::Http(http),
         origin: origin("gateway"),
     }
@@ -173,6 +174,7 @@ pub(crate) fn stream_chain(
         matches,
         tls: None,
         access: Vec::new(),
+        reported: true,
         handler,
         origin: origin("gateway"),
     }

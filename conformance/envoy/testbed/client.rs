@@ -25,10 +25,17 @@ pub(crate) struct Ask {
     pub(crate) host: String,
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 pub(crate) fn get(host: &str, path: &str) -> Ask {
-    Ask { method: "GET".into(), host: host.into(), path: path.into(), headers: Vec::new() }
+    Ask {
+        method: "GET".into(),
+        host: host.into(),
+        path: path.into(),
+        headers: Vec::new(),
+        body: String::new(),
+    }
 }
 
 impl Ask {
@@ -42,13 +49,18 @@ impl Ask {
         self
     }
 
+    pub(crate) fn json(mut self, body: &Value) -> Self {
+        self.body = body.to_string();
+        self.method("POST").header("content-type", "application/json")
+    }
+
     fn request(&self) -> Request<Full<Bytes>> {
         let mut builder = Request::builder().method(&*self.method).uri(&self.path);
         builder = builder.header("host", &self.host);
         for (name, value) in &self.headers {
             builder = builder.header(name, value);
         }
-        builder.body(Full::default()).unwrap()
+        builder.body(Full::from(self.body.clone())).unwrap()
     }
 }
 

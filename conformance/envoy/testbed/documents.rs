@@ -30,21 +30,31 @@ impl Listener {
 
 /// The class, and Gateway `shop/edge` on loopback.
 pub(crate) fn gateway(listeners: &[Listener]) -> String {
-    let mut out = "\
+    format!(
+        "\
 apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
-metadata: {name: isthmus}
-spec: {controllerName: isthmus.dev/gateway-controller}
+metadata: {{name: isthmus}}
+spec: {{controllerName: isthmus.dev/gateway-controller}}
 ---
+{}",
+        gateway_of("edge", listeners)
+    )
+}
+
+/// A Gateway of this name, of the same class.
+pub(crate) fn gateway_of(name: &str, listeners: &[Listener]) -> String {
+    let mut out = format!(
+        "\
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
-metadata: {name: edge, namespace: shop}
+metadata: {{name: {name}, namespace: shop}}
 spec:
   gatewayClassName: isthmus
-  addresses: [{type: IPAddress, value: 127.0.0.1}]
+  addresses: [{{type: IPAddress, value: 127.0.0.1}}]
   listeners:
 "
-    .to_string();
+    );
     for Listener { name, port, host, secret } in listeners {
         let protocol = if secret.is_some() { "HTTPS" } else { "HTTP" };
         writeln!(out, "  - name: {name}\n    port: {port}\n    protocol: {protocol}").unwrap();
@@ -113,6 +123,11 @@ endpoints: [{{addresses: ['{address}'], conditions: {{ready: true}}}}]
 
 /// A route of the gateway for one host, with rules written out (YAML, not indented).
 pub(crate) fn route(name: &str, host: &str, rules: &str) -> String {
+    route_of("edge", name, host, rules)
+}
+
+/// Likewise for another Gateway.
+pub(crate) fn route_of(gateway: &str, name: &str, host: &str, rules: &str) -> String {
     let rules: String = rules.lines().map(|line| format!("  {line}\n")).collect();
     format!(
         "\
@@ -120,7 +135,7 @@ apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {{name: {name}, namespace: shop}}
 spec:
-  parentRefs: [{{name: edge}}]
+  parentRefs: [{{name: {gateway}}}]
   hostnames: ['{host}']
   rules:
 {rules}"

@@ -21,16 +21,21 @@ pub(crate) struct Envoy {
 impl Envoy {
     /// Starts one for Gateway `shop/edge`. Ready comes later: it waits for its first configuration.
     pub(crate) fn start(xds: SocketAddr) -> Self {
-        Self::start_as(NODE, xds)
+        Self::of(xds, GATEWAY, NODE)
     }
 
     /// The same as somebody else.
     pub(crate) fn start_as(node: &str, xds: SocketAddr) -> Self {
+        Self::of(xds, GATEWAY, node)
+    }
+
+    /// Likewise for another Gateway, or under another name.
+    pub(crate) fn of(xds: SocketAddr, gateway: &str, node: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (admin, stats) = (free_port(), free_port());
         let mut command = program("bootstrap");
         command
-            .args(["--role", "gateway", "--gateway", GATEWAY, "--node-id", node])
+            .args(["--role", "gateway", "--gateway", gateway, "--node-id", node])
             .args(["--xds", &xds.to_string()])
             .args(["--admin-port", &admin.to_string()])
             .args(["--stats-address", "127.0.0.1", "--stats-port", &stats.to_string()]);

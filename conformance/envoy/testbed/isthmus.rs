@@ -72,18 +72,25 @@ pub(crate) struct Isthmus {
 impl Isthmus {
     /// Whether `/readyz` says yes; else what it says.
     pub(crate) async fn ready(&self) -> Result<(), String> {
-        let answer = ask_once(self.http, &get("isthmus", "/readyz")).await;
+        let answer = ask_once(self.http, &get("localhost", "/readyz")).await;
         let answer = answer.map_err(|e| e.to_string())?;
         if answer.status == 200 { Ok(()) } else { Err(answer.body) }
     }
 
     pub(crate) async fn text(&self, path: &str) -> Result<String, String> {
-        let answer = ask_once(self.http, &get("isthmus", path)).await.map_err(|e| e.to_string())?;
+        let answer =
+            ask_once(self.http, &get("localhost", path)).await.map_err(|e| e.to_string())?;
         if answer.status == 200 { Ok(answer.body) } else { Err(answer.body) }
     }
 
     pub(crate) async fn api(&self, path: &str) -> Result<Value, String> {
         serde_json::from_str(&self.text(path).await?).map_err(|e| e.to_string())
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, String> {
+        let ask = get("localhost", path).json(body);
+        let answer = ask_once(self.http, &ask).await.map_err(|e| e.to_string())?;
+        if answer.status == 200 { Ok(answer.json()) } else { Err(answer.body) }
     }
 
     /// The entries of a list of the API.

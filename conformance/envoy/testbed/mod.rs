@@ -26,7 +26,9 @@ mod wait;
 pub(crate) use bed::{Bed, GATEWAY, NODE};
 pub(crate) use child::Process;
 pub(crate) use client::{Answer, Ask, Connection, Failure, Tunnel, ask_once, get};
-pub(crate) use documents::{Listener, authorities, gateway, kube_service, route, secret, service};
+pub(crate) use documents::{
+    Listener, authorities, gateway, gateway_of, kube_service, route, route_of, secret, service,
+};
 pub(crate) use echo::Echo;
 pub(crate) use envoy::{Envoy, binary as envoy_binary, skipped};
 pub(crate) use folder::Folder;

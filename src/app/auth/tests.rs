@@ -59,13 +59,13 @@ fn denied(result: Result<(), Refusal>) {
     assert!(matches!(result, Err(Refusal::PermissionDenied(_))), "{result:?}");
 }
 
-struct Issuer {
+pub(crate) struct Issuer {
     key: EcdsaKeyPair,
     random: SystemRandom,
 }
 
 impl Issuer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let random = SystemRandom::new();
         let pkcs8 =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
@@ -74,7 +74,7 @@ impl Issuer {
         Self { key: key.unwrap(), random }
     }
 
-    fn jwk(&self, id: &str) -> Value {
+    pub(crate) fn jwk(&self, id: &str) -> Value {
         let point = self.key.public_key().as_ref();
         let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         json!({"kty": "EC", "crv": "P-256", "kid": id, "x": text(&point[1..33]), "y": text(&point[33..])})
@@ -88,7 +88,7 @@ impl Issuer {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "literals at the call")]
-    fn token(&self, header: Value, claims: Value) -> String {
+    pub(crate) fn token(&self, header: Value, claims: Value) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(&header), part(&claims));
         let signature = self.key.sign(&self.random, signed.as_bytes()).unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use catalog::{Catalog, Key};
 use compile::{Compiler, GroupKey};
 use model::{Object, ObjectKey};
-use snapshot::Snapshot;
+use snapshot::{Reports, Snapshot};
 
 use crate::layers::Layers;
 
@@ -27,8 +27,14 @@ pub(crate) struct Edition {
 }
 
 impl Edition {
-    pub(crate) fn new(name: Arc<str>, group: Arc<str>, key: GroupKey, compiler: Compiler) -> Self {
-        let (layers, forms) = (Layers::default(), Forms::new());
+    pub(crate) fn new(
+        name: Arc<str>,
+        group: Arc<str>,
+        key: GroupKey,
+        compiler: Compiler,
+        reports: Reports,
+    ) -> Self {
+        let (layers, forms) = (Layers::new(reports), Forms::new());
         Self { name, group, key, compiler, layers, forms, differed: Vec::new(), fresh: true }
     }
 

@@ -9,7 +9,7 @@ use compile::{Compiler, GroupKey};
 use model::{Code, Finding, Object, ObjectKey, ObjectRef, Severity, codes};
 use revision::rollout::{Cover, Member};
 use serve::Published;
-use snapshot::{ResourceType, Snapshot, Version};
+use snapshot::{Reports, ResourceType, Snapshot, Version};
 
 use super::edition::Forms;
 use super::forms;
@@ -30,6 +30,7 @@ const MOST_NAMES: usize = 3;
 pub(crate) struct Keeper {
     editions: Arc<Editions>,
     groups: Arc<Groups>,
+    reports: Reports,
     /// By group and build: proxies of one build refuse the same.
     cases: BTreeMap<(Arc<str>, Arc<str>), Case>,
     /// Refusals that no document is known for, by group, node and type.
@@ -83,10 +84,11 @@ pub(crate) struct Outcome {
 }
 
 impl Keeper {
-    pub(crate) fn new(editions: Arc<Editions>, groups: Arc<Groups>) -> Self {
+    pub(crate) fn new(editions: Arc<Editions>, groups: Arc<Groups>, reports: Reports) -> Self {
         Self {
             editions,
             groups,
+            reports,
             cases: BTreeMap::new(),
             unexplained: BTreeMap::new(),
             past: VecDeque::new(),
@@ -163,7 +165,7 @@ impl Keeper {
         self.names += 1;
         let edition: Arc<str> = format!("{name}@{what}-{}", self.names).into();
         let compiler = compiler.beside(&of);
-        Edition::new(edition, name.clone(), of, compiler)
+        Edition::new(edition, name.clone(), of, compiler, self.reports)
     }
 
     pub(crate) fn publish(

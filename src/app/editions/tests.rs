@@ -77,6 +77,7 @@ impl Bench {
             world: world.clone(),
             groups: groups.clone(),
             merge_window: Duration::from_millis(1),
+            reports: snapshot::Reports::default(),
             lag,
             programmed,
             editions: editions.clone(),

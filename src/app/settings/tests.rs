@@ -76,6 +76,8 @@ fn each_setting_by_each_way() {
             "NUMBER" => "7",
             "PERCENT" => "25%",
             "text|json" => "json",
+            "auto|none|token" => "token",
+            "direct|propose|off" => "propose",
             "NAME,…" => "one,two",
             "TEXT" => "words",
             other => panic!("a new unit: {other}"),
@@ -186,6 +188,28 @@ fn plaintext_beyond_loopback_must_be_asked_for() {
     assert!(load_from(None, &[], &permitted).unwrap().settings.check().is_empty());
     let v6 = [("xds-listen", "[::1]:18000")];
     assert!(load_from(None, &[], &v6).unwrap().settings.check().is_empty());
+}
+
+#[test]
+fn nobody_is_asked_on_loopback_only() {
+    let of = |flags: &[_]| load_from(None, &[], flags).unwrap().settings;
+    let open = ("http-listen", "0.0.0.0:8080");
+    assert!(!of(&[]).auth_required());
+    assert!(of(&[open]).auth_required());
+    assert!(of(&[("auth", "token")]).auth_required());
+    assert!(of(&[open]).check().is_empty());
+    breaks_rule(&[open, ("auth", "none")], "auth");
+    breaks_rule(&[("http-listen", "[::]:8080"), ("auth", "none")], "auth");
+    breaks_rule(&[("auth-kubernetes", "true")], "auth-kubernetes");
+    breaks_rule(&[("oidc-client-id", "isthmus")], "oidc-client-id");
+    breaks_rule(
+        &[("oidc-issuer", "https://a.example"), ("oidc-client-id", "isthmus")],
+        "oidc-redirect-url",
+    );
+    breaks_rule(&[("write-mode-namespaces", "shop=propose,infra")], "write-mode-namespaces");
+    let modes = of(&[("write-mode-namespaces", "shop=propose,infra-*=off")]).write_modes();
+    let expected = [("shop", WriteMode::Propose), ("infra-*", WriteMode::Off)];
+    assert_eq!(modes.unwrap(), expected.map(|(name, mode)| (name.to_owned(), mode)));
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use api::change::WriteMode;
 use fleet::bootstrap::{HostPort, InvalidHostPort};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -286,6 +287,60 @@ impl Value for LogFormat {
         match self {
             Self::Text => "text".into(),
             Self::Json => "json".into(),
+        }
+    }
+}
+
+/// Whether users of the API are asked who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMode {
+    Auto,
+    None,
+    Token,
+}
+
+impl Value for AuthMode {
+    const UNIT: &'static str = "auto|none|token";
+
+    fn blank() -> Self {
+        Self::Auto
+    }
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::None),
+            "token" => Ok(Self::Token),
+            _ => Err("expected auto, none or token".into()),
+        }
+    }
+    fn print(&self) -> String {
+        match self {
+            Self::Auto => "auto".into(),
+            Self::None => "none".into(),
+            Self::Token => "token".into(),
+        }
+    }
+}
+
+impl Value for WriteMode {
+    const UNIT: &'static str = "direct|propose|off";
+
+    fn blank() -> Self {
+        Self::Direct
+    }
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "direct" => Ok(Self::Direct),
+            "propose" => Ok(Self::Propose),
+            "off" => Ok(Self::Off),
+            _ => Err("expected direct, propose or off".into()),
+        }
+    }
+    fn print(&self) -> String {
+        match self {
+            Self::Direct => "direct".into(),
+            Self::Propose => "propose".into(),
+            Self::Off => "off".into(),
         }
     }
 }

@@ -47,9 +47,10 @@ pub struct Seed {
 }
 
 /// The guards of all registries.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Guard {
-    sources: BTreeMap<Arc<str>, Source>,
+    /// Shared with copies until something is said of one.
+    sources: BTreeMap<Arc<str>, Arc<Source>>,
     /// What was served before the restart, of registries that are not known yet.
     seeds: HashMap<Arc<str>, Vec<Seed>>,
 }
@@ -81,11 +82,11 @@ impl Guard {
         out: &mut Outcome,
     ) {
         match (registry, self.sources.get_mut(name)) {
-            (Some(registry), Some(source)) => source.edit(registry),
+            (Some(registry), Some(source)) => Arc::make_mut(source).edit(registry),
             (Some(registry), None) => {
                 let seeds = self.seeds.remove(name).unwrap_or_default();
                 let source = Source::new(name.clone(), registry, seeds, now, out);
-                self.sources.insert(name.clone(), source);
+                self.sources.insert(name.clone(), Arc::new(source));
             }
             (None, Some(_)) => {
                 if let Some(source) = self.sources.remove(name) {
@@ -99,6 +100,7 @@ impl Guard {
     /// What an unknown source says (its document is gone) counts for nothing.
     pub(crate) fn report(&mut self, name: &Arc<str>, report: Report, now: Now, out: &mut Outcome) {
         let Some(source) = self.sources.get_mut(name) else { return };
+        let source = Arc::make_mut(source);
         match report {
             Report::Service { service, asked } => source.service(&service, asked, now, out),
             Report::Names(names) => source.names(&names, now, out),
@@ -109,31 +111,35 @@ impl Guard {
 
     pub(crate) fn health(&mut self, name: &Arc<str>, health: &Health, now: Now, out: &mut Outcome) {
         if let Some(source) = self.sources.get_mut(name) {
-            source.health(health, now, out);
+            Arc::make_mut(source).health(health, now, out);
         }
     }
 
     pub(crate) fn steer(&mut self, name: &Arc<str>, steer: &Steer, now: Now, out: &mut Outcome) {
         if let Some(source) = self.sources.get_mut(name) {
-            source.steer(steer, now, out);
+            Arc::make_mut(source).steer(steer, now, out);
         }
     }
 
     /// Does what is due.
     pub(crate) fn tick(&mut self, now: Now, out: &mut Outcome) {
-        self.sources.values_mut().for_each(|source| source.tick(now, out));
+        for source in self.sources.values_mut() {
+            if source.deadline().is_some_and(|due| due <= now.since) {
+                Arc::make_mut(source).tick(now, out);
+            }
+        }
     }
 
     /// When the next tick has something to do.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.sources.values().filter_map(Source::deadline).min()
+        self.sources.values().filter_map(|source| source.deadline()).min()
     }
 
     pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.sources.values()
+        self.sources.values().map(|source| &**source)
     }
 
     pub(crate) fn source(&self, name: &str) -> Option<&Source> {
-        self.sources.get(name)
+        self.sources.get(name).map(|source| &**source)
     }
 }

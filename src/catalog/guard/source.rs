@@ -64,7 +64,7 @@ struct Doubt {
 }
 
 /// The guard of one registry.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(super) name: Arc<str>,
     pub(super) kind: &'static str,

@@ -69,6 +69,11 @@ impl Guard {
         Some(source.services.iter().map(|(id, service)| source.service_view(id, service)).collect())
     }
 
+    pub(crate) fn service(&self, id: &RegistryServiceId) -> Option<ServiceView> {
+        let source = self.source(&id.registry)?;
+        Some(source.service_view(id, source.services.get(id)?))
+    }
+
     pub(crate) fn instances(&self, id: &RegistryServiceId) -> Option<Vec<InstanceView>> {
         let service = self.source(&id.registry)?.services.get(id)?;
         let view = |known: &super::service::Known| InstanceView {

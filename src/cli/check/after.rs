@@ -11,6 +11,8 @@ use super::{Args, Check};
 use crate::client::Client;
 use crate::cluster::Cluster;
 use crate::exit::{Exit, Failure};
+use crate::io::Io;
+use crate::target::Target;
 
 const SELECTOR: &str = "app.kubernetes.io/name=isthmus,app.kubernetes.io/component=control-plane";
 
@@ -24,8 +26,8 @@ struct Replica {
     hash: Option<String>,
 }
 
-pub(super) fn server(url: &Url) -> Result<Vec<Check>, Failure> {
-    let client = Client::new(url.clone(), false)?;
+pub(super) fn server(url: &Url, io: &mut Io<'_>) -> Result<Vec<Check>, Failure> {
+    let client = Client::new(Target::of(url, io)?, false)?;
     let replica = Replica {
         readiness: client.readiness()?,
         sources: client.get(&["sources"], &[])?,
@@ -38,7 +40,11 @@ pub(super) fn server(url: &Url) -> Result<Vec<Check>, Failure> {
     Ok(checks)
 }
 
-pub(super) fn cluster(args: &Args, cluster: &Cluster) -> Result<Vec<Check>, Failure> {
+pub(super) fn cluster(
+    args: &Args,
+    cluster: &Cluster,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<Check>, Failure> {
     let path = format!("/api/v1/namespaces/{}/pods?labelSelector={SELECTOR}", args.namespace);
     let list = cluster.get(&path).map_err(|refusal| {
         let text = format!("cannot list pods in namespace {}: {refusal}", args.namespace);
@@ -51,9 +57,10 @@ pub(super) fn cluster(args: &Args, cluster: &Cluster) -> Result<Vec<Check>, Fail
     }
     let mut checks = Vec::new();
     let mut replicas = Vec::new();
+    let token = environment("ISTHMUS_TOKEN").filter(|token| !token.is_empty());
     for pod in pods {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        match ask(pod, &args.namespace, &name, cluster) {
+        match ask(pod, &args.namespace, &name, cluster, token.as_deref()) {
             Ok(replica) => {
                 checks.push(ready(&format!("replica {name}"), &replica));
                 replicas.push((name, replica));
@@ -95,8 +102,17 @@ fn injection(cluster: &Cluster) -> Option<Check> {
     Some(Check::ok("injection", format!("namespaces that opted in: {opted}")))
 }
 
+/// The API server keeps `Authorization` for itself.
+const TOKEN_HEADER: &str = "x-isthmus-token";
+
 /// Through the API server, which reaches pods where a person does not.
-fn ask(pod: &Value, namespace: &str, name: &str, cluster: &Cluster) -> Result<Replica, String> {
+fn ask(
+    pod: &Value,
+    namespace: &str,
+    name: &str,
+    cluster: &Cluster,
+    token: Option<&str>,
+) -> Result<Replica, String> {
     let phase = pod["status"]["phase"].as_str().unwrap_or("unknown");
     if phase != "Running" {
         return Err(format!("its pod is {phase}"));
@@ -104,11 +120,15 @@ fn ask(pod: &Value, namespace: &str, name: &str, cluster: &Cluster) -> Result<Re
     let mut ports = pod["spec"]["containers"][0]["ports"].as_array().into_iter().flatten();
     let port = ports.find(|port| port["name"] == "http");
     let port = port.and_then(|port| port["containerPort"].as_u64()).unwrap_or(8080);
+    let header = token.map(|token| (TOKEN_HEADER, token));
     let text = |path: &str| {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy{path}");
-        let (code, text) =
-            cluster.run(cluster.raw(Method::GET, &path, None)).map_err(|e| e.to_string())?;
+        let (code, text) = cluster
+            .run(cluster.raw_with(Method::GET, &path, None, header))
+            .map_err(|e| e.to_string())?;
         match code {
+            // Said once, of all of them.
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok("null".into()),
             // Not ready has a code of its own, and words of its own.
             StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => Ok(text),
             _ => Err(format!("{path}: {code}")),
@@ -191,6 +211,13 @@ fn list(value: &Value) -> &[Value] {
 fn told(replicas: &[(String, Replica)]) -> Vec<Check> {
     let mut checks = Vec::new();
     if replicas.is_empty() {
+        return checks;
+    }
+    if replicas.iter().any(|(_, replica)| replica.sources.is_null()) {
+        checks.push(
+            Check::warn("sources, proxies, documents", "told only to those who may see them")
+                .hint("set ISTHMUS_TOKEN to a token of the server, e.g. of `isthmus token create`"),
+        );
         return checks;
     }
     for (name, replica) in replicas {

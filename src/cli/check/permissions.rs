@@ -96,10 +96,9 @@ pub(super) fn all(fleet: bool, mesh: bool) -> Vec<Permission> {
             need(Scope::Watched, group, resource, OWN);
         }
     }
-    if fleet || mesh {
-        // Of proxies of gateways, and of sidecars.
-        need(Scope::Cluster, "authentication.k8s.io", "tokenreviews", &["create"]);
-    }
+    // Of proxies of gateways, of sidecars, and of people who use the API; and what those may.
+    need(Scope::Cluster, "authentication.k8s.io", "tokenreviews", &["create"]);
+    need(Scope::Cluster, "authorization.k8s.io", "subjectaccessreviews", &["create"]);
     all
 }
 

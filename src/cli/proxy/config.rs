@@ -3,10 +3,10 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use super::config_table::{self, Section};
-use crate::client::ServerArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::io::Io;
 use crate::output::Output;
+use crate::target::ServerArgs;
 
 /// Show what a proxy is meant to have
 #[derive(Debug, clap::Args)]
@@ -54,7 +54,7 @@ impl Part {
 }
 
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
-    let client = args.server.client(args.output)?;
+    let client = args.server.client(args.output, io)?;
     let (proxy, _) = super::find(&args.id, &client)?;
     let mut query = vec![("proxy", proxy.id.as_str())];
     if let Some((word, _)) = args.part.word() {
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     let section = args.part.word().map_or(Section::All, |(_, section)| section);
     let table = || config_table::render(section, &types);
     args.output.print(io, &document, table, || resources().map(|r| r.name.clone()).collect())?;
-    if resources().next().is_none() && args.output == Output::Table {
+    if resources().next().is_none() && args.output.is_text() {
         io.note(format_args!("proxy {} has none", proxy.id));
     }
     Ok(Exit::Ok)

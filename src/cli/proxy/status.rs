@@ -3,11 +3,11 @@ use std::fmt::Write;
 use api::{Proxy, ProxyType, Time, TypeState};
 use serde_json::{Value, json};
 
-use crate::client::ServerArgs;
 use crate::exit::{Exit, Outcome};
 use crate::io::Io;
 use crate::output::Output;
 use crate::table::{Table, age};
+use crate::target::ServerArgs;
 
 /// Say which proxies have what they should have; exit code 1 if one has not
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ pub(crate) struct Args {
 const COLUMNS: [&str; 5] = ["LDS", "RDS", "CDS", "EDS", "SDS"];
 
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
-    let client = args.server.client(args.output)?;
+    let client = args.server.client(args.output, io)?;
     let (proxies, document) = match &args.id {
         Some(id) => {
             let (proxy, document) = super::find(id, &client)?;
@@ -57,7 +57,11 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
         if proxies.is_empty() {
             return String::new();
         }
-        let mut text = table(&proxies, Time::now());
+        let rows = match &args.id {
+            Some(_) => std::slice::from_ref(&document),
+            None => crate::view::items(&document),
+        };
+        let mut text = table(&proxies, rows, Time::now());
         if args.id.is_some() {
             text += &details(&proxies, Time::now());
         }
@@ -65,7 +69,7 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     };
     args.output.print(io, &document, text, || proxies.iter().map(|p| p.id.clone()).collect())?;
     let behind = proxies.iter().filter(|p| !p.in_step()).count();
-    if args.output == Output::Table {
+    if args.output.is_text() {
         io.note(match (proxies.len(), behind) {
             (0, _) => "no proxies are connected".to_owned(),
             (1, 0) => "1 proxy, in step".to_owned(),
@@ -77,27 +81,38 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     Ok(if behind == 0 { Exit::Ok } else { Exit::Negative })
 }
 
-fn table(proxies: &[Proxy], now: Time) -> String {
+/// `rows` are the proxies as the server wrote them.
+fn table(proxies: &[Proxy], rows: &[Value], now: Time) -> String {
     let headers = ["NAME", "KIND", "ENVOY", "REVISION", "LAG"];
-    let mut table = Table::new(headers.into_iter().chain(COLUMNS).chain(["SINCE", "PROBLEM"]));
-    for proxy in proxies {
+    // Only worth a column while some are served something else than the newest.
+    let editions = proxies.iter().any(|proxy| proxy.edition.is_some());
+    let last = ["SINCE", "EDITION", "PROBLEM"];
+    let last = last.into_iter().filter(|header| editions || *header != "EDITION");
+    let mut table = Table::new(headers.into_iter().chain(COLUMNS).chain(last));
+    for (proxy, row) in proxies.iter().zip(rows) {
         let sign = if proxy.held == proxy.wanted { "=" } else { "<" };
+        // Where there is a history, revisions say more than the marks of what is sent.
+        let held = row["heldRevision"].as_str().unwrap_or(&proxy.held);
+        let wanted = row["revision"].as_str().unwrap_or(&proxy.wanted);
         // Nothing acknowledged yet is shown as such, not as a gap.
-        let held = if proxy.held.is_empty() { "none" } else { &proxy.held };
-        let mut row = vec![
+        let held = if held.is_empty() { "none" } else { held };
+        let mut cells = vec![
             proxy.id.clone(),
             proxy.role.clone(),
             proxy.envoy.clone(),
-            format!("{held} {sign} {}", proxy.wanted),
+            format!("{held} {sign} {wanted}"),
             age(proxy.lag_ms),
         ];
-        row.extend(COLUMNS.map(|kind| {
+        cells.extend(COLUMNS.map(|kind| {
             let state = proxy.types.iter().find(|t| t.kind == kind).map(|t| t.state);
             state.map_or(String::new(), |s| word(s).to_owned())
         }));
-        row.push(age(proxy.connected_at.until(now)));
-        row.push(proxy.types.iter().find_map(problem).unwrap_or_default());
-        table.row(row);
+        cells.push(age(proxy.connected_at.until(now)));
+        if editions {
+            cells.push(proxy.edition.clone().unwrap_or_default());
+        }
+        cells.push(proxy.types.iter().find_map(problem).unwrap_or_default());
+        table.row(cells);
     }
     table.render()
 }

@@ -1,12 +1,11 @@
 //! A server on a free port that knows a small shop.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use api::{
-    Check, IdentityView, Nack, Options, Parts, Proxy, ProxyType, Read, Readiness, RegistryEvent,
-    RegistryInstance, RegistryProbe, RegistryService, RootView, Server, Source, Time, TypeState,
-    TypeView, XdsResource,
+    Check, IdentityView, Nack, Parts, Proxy, ProxyType, Read, Readiness, RegistryEvent,
+    RegistryInstance, RegistryProbe, RegistryService, RootView, Source, Time, TypeState, TypeView,
+    XdsResource,
 };
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -29,17 +28,12 @@ pub(super) fn url() -> &'static str {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let options = Options {
-                    listen: ([127, 0, 0, 1], 0).into(),
-                    parts: Parts::new(
-                        Arc::new(Shop),
-                        PrometheusBuilder::new().build_recorder().handle(),
-                    ),
-                    linger: Duration::ZERO,
-                };
-                let server = Server::bind(options).await.unwrap();
-                sender.send(format!("http://{}", server.address())).unwrap();
-                server.run(std::future::pending()).await.unwrap();
+                let parts =
+                    Parts::new(Arc::new(Shop), PrometheusBuilder::new().build_recorder().handle());
+                let router = super::paths::router(api::router(parts));
+                let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+                sender.send(format!("http://{}", listener.local_addr().unwrap())).unwrap();
+                axum::serve(listener, router).await.unwrap();
             });
         });
         receiver.recv().unwrap()
@@ -367,6 +361,11 @@ fn resources(kind: ResourceType) -> Vec<Value> {
     }
 }
 
+/// One document.
+pub(super) fn document(kind: Kind, namespace: &str, name: &str) -> Option<Value> {
+    Shop.object(kind, &NamespacedName::new(namespace, name))
+}
+
 struct Shop;
 
 impl Read for Shop {
@@ -385,7 +384,10 @@ impl Read for Shop {
             return Some(json!({"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
                                "metadata": {"name": *name.name, "namespace": *name.namespace}}));
         }
-        documents(kind).into_iter().find(|d| d["metadata"]["name"] == *name.name)
+        documents(kind).into_iter().find(|d| {
+            d["metadata"]["name"] == *name.name
+                && d["metadata"]["namespace"].as_str().unwrap_or_default() == &*name.namespace
+        })
     }
 
     fn proxies(&self) -> Vec<Proxy> {

@@ -9,14 +9,13 @@ use model::Severity;
 
 use super::{Said, Sink, cluster, fake, isthmus, isthmus_with};
 use crate::exit::Exit;
-use crate::io::Io;
 use crate::output::Output;
 use crate::validate;
 
-const FORMS: [&str; 4] = ["table", "yaml", "json", "name"];
+const FORMS: [&str; 6] = ["table", "wide", "yaml", "json", "jsonl", "name"];
 
 /// (name of the file, command line, exit code)
-const WITH_SERVER: &[(&str, &str, Exit)] = &[
+pub(super) const WITH_SERVER: &[(&str, &str, Exit)] = &[
     ("get-accesspolicies", "get accesspolicies", Exit::Ok),
     ("get-endpointslice", "get endpointslice s0007 -n demo", Exit::Ok),
     ("get-findings", "get findings", Exit::Ok),
@@ -57,6 +56,62 @@ const WITH_SERVER: &[(&str, &str, Exit)] = &[
     ("registry-release", "registry release main", Exit::Ok),
     ("registry-services", "registry services main", Exit::Ok),
     ("registry-test", "registry test main", Exit::Ok),
+    ("apply", "apply -f FOLDER", Exit::Ok),
+    ("apply-dry-run", "apply -f FOLDER --dry-run", Exit::Ok),
+    ("apply-slow", "apply -f SLOW --wait live --timeout 1s", Exit::Partly),
+    ("apply-live", "apply -f FOLDER --wait live --reason why", Exit::Ok),
+    ("audit", "audit", Exit::Ok),
+    ("delete", "delete httproute orders --yes", Exit::Ok),
+    ("delete-dry-run", "delete httproute orders -n demo --dry-run", Exit::Ok),
+    ("delete-files", "delete -f FOLDER --yes", Exit::Partly),
+    ("describe", "describe httproute orders", Exit::Ok),
+    ("describe-gateway", "describe gateway demo/edge", Exit::Ok),
+    ("diff", "diff -f FOLDER", Exit::Negative),
+    ("diff-refused", "diff -f REFUSED", Exit::Invalid),
+    ("diff-same", "diff -f SAME", Exit::Ok),
+    ("diff-xds", "diff -f FOLDER --xds --proxy edge-1", Exit::Negative),
+    ("events", "events", Exit::Ok),
+    ("get-problems", "get problems -n shop", Exit::Ok),
+    ("get-revision", "get revision r40", Exit::Ok),
+    ("get-rollouts", "get rollouts", Exit::Ok),
+    ("get-service", "get service orders", Exit::Ok),
+    ("get-sorted", "get httproutes --sort -name --columns name,accepted --no-headers", Exit::Ok),
+    ("get-watch", "get httproutes --watch --for 300ms", Exit::Ok),
+    ("problems", "problems", Exit::Negative),
+    ("problems-none", "problems -n nowhere", Exit::Ok),
+    ("problems-warnings", "problems -n shop --code ism1302", Exit::Ok),
+    ("proxy-diff", "proxy diff edge-1 --base r41", Exit::Negative),
+    ("proxy-drain", "proxy drain edge-1 --yes", Exit::Ok),
+    ("proxy-nacks", "proxy nacks", Exit::Negative),
+    ("proxy-nacks-all", "proxy nacks --all --proxy edge/2", Exit::Negative),
+    ("proxy-nacks-none", "proxy nacks --proxy edge-1", Exit::Ok),
+    ("requests", "requests", Exit::Ok),
+    ("requests-failed", "requests --status 5xx", Exit::Ok),
+    ("requests-follow", "requests -f --for 300ms", Exit::Ok),
+    ("revision-diff", "revision diff r41 r42", Exit::Negative),
+    ("revision-diff-same", "revision diff r42 r42", Exit::Ok),
+    ("revision-diff-xds", "revision diff r42 --xds --proxy edge-1", Exit::Negative),
+    ("revision-list", "revision list", Exit::Ok),
+    ("revision-pin", "revision pin r41", Exit::Ok),
+    ("revision-show", "revision show r42", Exit::Ok),
+    ("revision-unpin", "revision unpin r40", Exit::Ok),
+    ("rollback", "rollback r41 --reason worse --yes", Exit::Ok),
+    ("rollback-dry-run", "rollback r41 --dry-run", Exit::Ok),
+    ("rollout-abort", "rollout abort demo/edge --yes", Exit::Ok),
+    ("rollout-pause", "rollout pause demo/edge", Exit::Ok),
+    ("rollout-promote", "rollout promote demo/edge", Exit::Ok),
+    ("rollout-resume", "rollout resume demo/edge", Exit::Ok),
+    ("rollout-status", "rollout status", Exit::Negative),
+    ("rollout-status-one", "rollout status demo/edge", Exit::Ok),
+    ("token-create", "token create ci --grant editor:demo,shop-*", Exit::Ok),
+    ("token-list", "token list", Exit::Ok),
+    ("token-revoke", "token revoke ci --yes", Exit::Ok),
+    ("topology", "topology", Exit::Ok),
+    ("wait", "wait --revision r43", Exit::Ok),
+    ("wait-half", "wait --revision r44 --live 50%", Exit::Ok),
+    ("whoami", "whoami --token-file TOKEN", Exit::Ok),
+    ("why", "why --url https://shop.example.com/orders", Exit::Ok),
+    ("why-nowhere", "why --url https://shop.example.com/nowhere", Exit::Negative),
 ];
 
 type Kubeconfig = fn() -> &'static str;
@@ -82,6 +137,7 @@ const WITH_CLUSTER: &[(&str, &str, Kubeconfig, Exit)] = &[
 ];
 
 const ALONE: &[(&str, &str, Exit)] = &[
+    ("explain-field", "explain httproute.spec.rules.backendRefs", Exit::Ok),
     ("explain-one", "explain ism1201", Exit::Ok),
     ("version", "version", Exit::Ok),
     ("crds", "crds registry", Exit::Ok),
@@ -130,12 +186,18 @@ fn lines(text: &str) -> impl Iterator<Item = Option<&str>> {
 
 #[test]
 fn every_command_in_every_form() {
+    let dir = tempfile::tempdir().unwrap();
     let mut files = BTreeSet::new();
     for (name, line, exit) in WITH_SERVER {
         files.insert(compare(name, *exit, |form| {
+            let line = files_of(line, dir.path());
             let mut words: Vec<_> = line.split(' ').collect();
             words.extend(["-o", form, "--server", fake::url()]);
-            isthmus(&words)
+            let mut said = isthmus(&words);
+            let place = dir.path().to_str().unwrap();
+            said.out = said.out.replace(place, "DIR");
+            said.err = said.err.replace(place, "DIR");
+            said
         }));
     }
     for (name, line, exit) in ALONE {
@@ -169,6 +231,37 @@ fn every_command_in_every_form() {
     }
 }
 
+/// Puts names of files where their words are.
+pub(super) fn files_of(line: &str, dir: &std::path::Path) -> String {
+    let route = "kind: HTTPRoute\nmetadata: {name: orders, namespace: demo}\n";
+    let gateway = "kind: Gateway\nmetadata: {name: edge, namespace: demo}\n";
+    std::fs::create_dir_all(dir.join("folder/.hidden")).unwrap();
+    for (file, text) in [
+        ("folder/a.yaml", gateway),
+        ("folder/b.yaml", route),
+        ("folder/.hidden/c.yaml", "broken"),
+        ("folder/README.md", "broken"),
+        ("slow.yaml", "# slow\n"),
+        ("same.yaml", "# same\n"),
+        ("refused.yaml", "# refused by envoy\n"),
+        ("token", "good\n"),
+    ] {
+        std::fs::write(dir.join(file), text).unwrap();
+    }
+    let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    line.split(' ')
+        .map(|word| match word {
+            "FOLDER" => path("folder"),
+            "SLOW" => path("slow.yaml"),
+            "SAME" => path("same.yaml"),
+            "REFUSED" => path("refused.yaml"),
+            "TOKEN" => path("token"),
+            word => word.to_owned(),
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// Without the port that the cluster happens to have.
 fn portless(text: &str) -> String {
     let Some((before, rest)) = text.split_once("http://127.0.0.1:") else { return text.to_owned() };
@@ -182,7 +275,7 @@ fn validated(form: &str, count: usize, least: Severity) -> Said {
     let findings = fake::findings().into_iter().take(count).collect();
     let validation = app::Validation { documents: 7, findings };
     let (out, err) = (Sink::default(), Sink::default());
-    let mut io = Io { out: Box::new(out.clone()), err: Box::new(err.clone()) };
+    let mut io = out.io(&err, &|_| None);
     let exit = validate::report(&validation, output, least, &mut io).unwrap();
     drop(io);
     Said { exit, out: out.text(), err: err.text() }
@@ -194,7 +287,7 @@ fn fail_on_decides_which_findings_count() {
         let mut findings = fake::findings();
         findings.retain(|f| f.severity == Severity::Warning);
         let validation = app::Validation { documents: 1, findings };
-        let mut io = Io { out: Box::new(Sink::default()), err: Box::new(Sink::default()) };
+        let mut io = Sink::default().io(&Sink::default(), &|_| None);
         validate::report(&validation, Output::Table, severity, &mut io).unwrap()
     };
     assert_eq!(with(Severity::Error), Exit::Ok);
@@ -241,7 +334,7 @@ fn completion_for_each_shell() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let said = isthmus(&["completion", shell]);
         assert_eq!(said.exit, Exit::Ok);
-        assert!(said.out.contains("isthmus") && said.out.contains("xds-listen"), "{shell}");
+        assert!(said.out.contains("isthmus") && said.out.contains("ISTHMUS_COMPLETE"), "{shell}");
     }
 }
 
@@ -317,9 +410,8 @@ fn a_bootstrap_with_a_token_is_a_file_for_its_owner() {
     let text = std::fs::read_to_string(&to).unwrap();
     assert!(text.lines().nth(1).unwrap().starts_with("# SECRET"), "{text}");
     let yaml: serde_json::Value = serde_yaml::from_str(&text).unwrap();
-    let service = &yaml["dynamic_resources"]["ads_config"]["grpc_services"][0];
-    let metadata = serde_json::json!([{"key": "authorization", "value": "Bearer abc%%41"}]);
-    assert_eq!(service["initial_metadata"], metadata);
+    let secret = &yaml["static_resources"]["secrets"][0]["generic_secret"]["secret"];
+    assert_eq!(secret["inline_string"], "abc%41");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "no draft is left");
 
     let said = run("isthmus.example:18000");

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use super::{Said, cluster, fake, isthmus, isthmus_with};
+use super::{Said, cluster, fake, golden, isthmus, isthmus_with};
 use crate::exit::Exit;
 
 #[track_caller]
@@ -22,8 +22,16 @@ fn check_with_server(line: &str, exit: Exit, words: &str) {
 fn usage_is_2() {
     check("", Exit::Usage, "Usage: isthmus");
     check("fly", Exit::Usage, "unrecognized subcommand 'fly'");
-    check("get things", Exit::Usage, "known: accesspolicies, backendtlspolicies");
+    check("get things", Exit::Usage, "known: accesspolicies, audit, backendtlspolicies");
     check("get gateways -n a -A", Exit::Usage, "cannot be used with");
+    check_with_server("get gateways --columns zzz", Exit::Usage, "columns: NAMESPACE, NAME, CLASS");
+    check_with_server("get sources --watch", Exit::Usage, "sources cannot be watched");
+    check("get gateways -l =", Exit::Usage, "no rule for labels");
+    check("wait --timeout soon", Exit::Usage, "`soon` is no time");
+    check("wait --live 101%", Exit::Usage, "not between 0% and 100%");
+    check("token create ci --grant boss", Exit::Usage, "`boss` is no role");
+    check("why --url http://a -H word", Exit::Usage, "expected NAME: VALUE");
+    check("apply -f a --wait live --dry-run", Exit::Usage, "cannot be used with");
     check("proxy config edge-1 everything", Exit::Usage, "listeners, routes, clusters");
     check("bootstrap --gateway edge --xds a:1", Exit::Usage, "expected NAMESPACE/NAME");
     check("bootstrap --gateway a/b --xds a", Exit::Usage, "is not HOST:PORT");
@@ -99,6 +107,16 @@ fn not_found_is_4() {
     check_with_server("proxy status zzz", Exit::NotFound, "no proxy `zzz` is connected");
     check_with_server("proxy config zzz all", Exit::NotFound, "no proxy `zzz` is connected");
     check_with_server("proxy config edge-1 routes --name zzz", Exit::NotFound, "has no `zzz`");
+    check_with_server("get service zzz -n demo", Exit::NotFound, "(ISM9008)");
+    check_with_server("get revision r1", Exit::NotFound, "there is no revision r1");
+    check_with_server("revision show r1", Exit::NotFound, "(ISM9020)");
+    check_with_server("rollback r1 --yes", Exit::NotFound, "(ISM9020)");
+    check_with_server("rollout pause zzz", Exit::NotFound, "there is no rollout zzz");
+    check_with_server("token revoke zzz --yes", Exit::NotFound, "there is no token zzz");
+    check_with_server("describe httproute zzz", Exit::NotFound, "there is no HTTPRoute zzz");
+    check_with_server("edit httproute zzz -n demo", Exit::NotFound, "(ISM9005)");
+    check_with_server("delete httproute zzz --yes", Exit::NotFound, "there is no HTTPRoute zzz");
+    check("explain httproute.spec.rulez", Exit::NotFound, "has no field `rulez`");
     check("explain ISM0000", Exit::NotFound, "there is no code");
     check("explain words", Exit::NotFound, "there is no code");
     check("dev -f /nowhere", Exit::NotFound, "there is no /nowhere");
@@ -119,11 +137,99 @@ fn a_missing_envoy_is_7() {
 #[test]
 fn no_server_is_7() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for line in ["get gateways", "proxy status", "proxy config a all"] {
+    let dir = tempfile::tempdir().unwrap();
+    for (_, line, _) in golden::WITH_SERVER {
+        let line = golden::files_of(line, dir.path());
         let line = format!("{line} --server http://{free}");
         check(&line, Exit::Unreachable, "Connection refused");
         check(&line, Exit::Unreachable, "hint: is `isthmus serve` running there?");
     }
+}
+
+/// Whatever is asked for, and in whatever form.
+#[test]
+fn who_is_not_known_is_3() {
+    let dir = tempfile::tempdir().unwrap();
+    let forged = dir.path().join("forged");
+    std::fs::write(&forged, "forged").unwrap();
+    let shown = format!("--token-file {} --server {}", forged.display(), fake::url());
+    // `whoami` shows a token of its own.
+    let all = golden::WITH_SERVER.iter().filter(|(name, ..)| *name != "whoami");
+    for (_, line, _) in all {
+        let line = golden::files_of(line, dir.path());
+        check(&format!("{line} {shown}"), Exit::Auth, "this token is none of ours (ISM9012)");
+        let json = isthmus(&format!("{line} {shown} -o json").split(' ').collect::<Vec<_>>());
+        let problem: serde_json::Value = serde_json::from_str(&json.err).unwrap();
+        assert_eq!((json.exit, &problem["code"]), (Exit::Auth, &"ISM9012".into()), "{line}");
+    }
+}
+
+#[test]
+fn who_may_not_is_3() {
+    let dir = tempfile::tempdir().unwrap();
+    let viewer = dir.path().join("viewer");
+    std::fs::write(&viewer, "viewer").unwrap();
+    for line in [
+        "apply -f FOLDER",
+        "diff -f FOLDER",
+        "delete httproute orders -n demo --yes",
+        "rollback r41 --yes",
+        "revision pin r41",
+        "rollout pause demo/edge",
+        "proxy drain edge-1 --yes",
+        "registry hold demo/main",
+        "token create ci --grant viewer",
+    ] {
+        let line = golden::files_of(line, dir.path());
+        let line = format!("{line} --token-file {}", viewer.display());
+        check_with_server(&line, Exit::Auth, "this needs the role editor in namespace demo");
+    }
+}
+
+#[test]
+fn a_conflict_is_5() {
+    let dir = tempfile::tempdir().unwrap();
+    let overtaken = dir.path().join("overtaken.yaml");
+    std::fs::write(&overtaken, "overtaken: 1\n").unwrap();
+    let line = format!("apply -f {}", overtaken.display());
+    check_with_server(&line, Exit::Conflict, "changed by somebody else (ISM9015)");
+    check_with_server(
+        "delete gateway edge -n demo --yes",
+        Exit::Conflict,
+        "is kept in Git (ISM9017)",
+    );
+    check_with_server("rollout pause shop/edge", Exit::Conflict, "the rollout is over (ISM9011)");
+    check_with_server("proxy diff edge-1", Exit::Conflict, "which revision edge-1 has");
+}
+
+#[test]
+fn documents_that_cannot_be_used_are_6() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(path("a.yaml"), "a: 1\n").unwrap();
+    std::fs::write(path("b.yaml"), "b: 1\nbroken: 1\n").unwrap();
+    for verb in ["apply", "diff"] {
+        let place = format!("{}:2:5: error ISM1203 HTTPRoute demo/orders", path("b.yaml"));
+        check_with_server(&format!("{verb} -f {}", dir.path().display()), Exit::Invalid, &place);
+    }
+    std::fs::create_dir(path("empty")).unwrap();
+    let line = format!("apply -f {}", path("empty"));
+    check_with_server(&line, Exit::Invalid, "there are no documents in");
+    check_with_server("apply -f /nowhere", Exit::Invalid, "there is no /nowhere");
+    std::fs::write(path("c.yaml"), "kind: Thing\nmetadata: {name: a}\n").unwrap();
+    let line = format!("delete -f {} --yes", path("c.yaml"));
+    check_with_server(&line, Exit::Invalid, "there is no kind `Thing`");
+}
+
+#[test]
+fn what_is_waited_for_may_not_come() {
+    check_with_server(
+        "wait --revision r44 --timeout 300ms",
+        Exit::Unreachable,
+        "1 of 2 proxies, not within",
+    );
+    check_with_server("wait --revision r42", Exit::Negative, "refused by 1");
+    check_with_server("wait --revision r41", Exit::Negative, "r41 is not current any more");
 }
 
 /// Asks a server that gives this one answer to everything.

@@ -2,7 +2,7 @@
 //!
 //! A policy touches clusters only: routes do not know whether their back ends speak TLS.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use catalog::View;
@@ -240,12 +240,12 @@ fn finding(meta: &Meta, pointer: &str, code: model::Code, text: &str, hint: &str
 }
 
 /// What was judged for each back end of a group.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Policies {
     /// Only back ends of which something is to be said.
-    by_backend: BTreeMap<BackendKey, BackendTls>,
-    by_policy: BTreeMap<ObjectKey, BTreeSet<BackendKey>>,
-    by_secret: BTreeMap<Name, BTreeSet<BackendKey>>,
+    by_backend: OrdMap<BackendKey, BackendTls>,
+    by_policy: OrdMap<ObjectKey, BTreeSet<BackendKey>>,
+    by_secret: OrdMap<Name, BTreeSet<BackendKey>>,
 }
 
 impl Policies {
@@ -320,7 +320,11 @@ impl Policies {
 }
 
 /// Returns whether nobody is left.
-fn forget<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) -> bool {
+fn forget<K: Ord + Clone, V: Ord + Clone>(
+    index: &mut OrdMap<K, BTreeSet<V>>,
+    key: &K,
+    value: &V,
+) -> bool {
     let Some(values) = index.get_mut(key) else { return false };
     values.remove(value);
     let empty = values.is_empty();

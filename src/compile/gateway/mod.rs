@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
+use imbl::OrdMap;
 use ir::{Handler, Name, Plan, RouteTable, TlsTermination};
 use model::{Fleet, Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
@@ -88,7 +89,7 @@ impl New {
 }
 
 /// A node group: the proxies of one Gateway, which all get the same.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Group {
     name: NamespacedName,
     controller: Arc<str>,
@@ -97,11 +98,11 @@ pub(crate) struct Group {
     tracker: Tracker<Piece>,
     skeleton: Skeleton,
     fleet: Option<Arc<Fleet>>,
-    routes: BTreeMap<ObjectKey, RouteState>,
+    routes: OrdMap<ObjectKey, RouteState>,
     /// What routes lose to others.
     lost: BTreeMap<ObjectKey, Lost>,
     /// Back ends with the number of routes that use each.
-    backends: BTreeMap<BackendKey, usize>,
+    backends: OrdMap<BackendKey, usize>,
     /// Back ends whose number of users changed.
     touched: BTreeSet<BackendKey>,
     tables: Tables,
@@ -130,9 +131,9 @@ impl Group {
             tracker: Tracker::new(),
             skeleton: Skeleton::default(),
             fleet: None,
-            routes: BTreeMap::new(),
+            routes: OrdMap::new(),
             lost: BTreeMap::new(),
-            backends: BTreeMap::new(),
+            backends: OrdMap::new(),
             touched: BTreeSet::new(),
             tables: Tables::default(),
             lanes: Entry::default(),
@@ -175,6 +176,11 @@ impl Group {
     /// Whether the Gateway exists and its class is ours.
     pub(crate) fn served(&self) -> bool {
         self.skeleton.gateway.is_some()
+    }
+
+    /// Whether [`Self::update`] has anything to do.
+    pub(crate) fn concerned(&self, changed: &[Key]) -> bool {
+        !self.started || !self.statuses.is_empty() || self.tracker.concerned(changed)
     }
 
     /// Brings the plan in step with the catalog. Returns whether any piece was compiled again.
@@ -239,7 +245,7 @@ impl Group {
         }
         for key in backends
             .iter()
-            .filter(|key| self.backends.contains_key(key))
+            .filter(|key| self.backends.contains_key(*key))
             .cloned()
             .collect::<Vec<_>>()
         {

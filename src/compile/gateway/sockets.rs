@@ -64,6 +64,7 @@ impl Group {
                     matches: ChainMatch::Any,
                     tls: None,
                     access: access::connection_names(CONNECTIONS).to_vec(),
+                    reported: true,
                     handler: Handler::Tcp(forward(
                         front,
                         self.winner(index, &None, &mut out.outranked),
@@ -132,6 +133,7 @@ impl Group {
                     matches: ChainMatch::Tls(Vec::new()),
                     tls: terminate.then(|| back.tls.clone()),
                     access: access::connection_names(CONNECTIONS).to_vec(),
+                    reported: true,
                     handler: Handler::Tcp(forward),
                     origin: back.origin.clone(),
                 }
@@ -222,6 +224,7 @@ fn http_chain(front: &Front, back: &Back, table: &Name, lanes: &LaneCarrier) -> 
         },
         tls: tls.then(|| back.tls.clone()),
         access: Vec::new(),
+        reported: true,
         handler: Handler::Http(HttpConnection {
             stat_prefix: format!("{}_{name}", front.entrance.port).into(),
             side: Side::Edge,

@@ -3,9 +3,10 @@
 //! A changed route touches the virtual hosts of its own host names; only a route for a wildcard or for any host touches
 //! those beneath it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use imbl::{HashMap, OrdMap};
 use ir::{Action, Name, VirtualHost};
 use model::{HeaderEdit, Hostname, ObjectKey, ObjectRef, PathMatch, RouteMatch};
 
@@ -22,14 +23,14 @@ const FEW_PEERS: usize = 64;
 /// Routes attached to one listener, by host name.
 type ByHost = HashMap<Host, BTreeMap<ObjectKey, Arc<RouteRules>>>;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tables {
     fronts: Vec<Front>,
     /// For each of `fronts`.
     origins: Vec<ObjectRef>,
     /// For each of `fronts`.
     attached: Vec<ByHost>,
-    hosts: BTreeMap<Name, BTreeMap<Host, Arc<VirtualHost>>>,
+    hosts: BTreeMap<Name, OrdMap<Host, Arc<VirtualHost>>>,
     /// Virtual hosts to be looked at, by table.
     stale: BTreeMap<Name, BTreeSet<Host>>,
 }
@@ -93,7 +94,7 @@ impl Tables {
             for host in hosts {
                 change(&mut self.attached[*index], host, rules);
                 stale.insert(host.clone());
-                let beneath = self.hosts.get(table).into_iter().flat_map(BTreeMap::keys);
+                let beneath = self.hosts.get(table).into_iter().flat_map(OrdMap::keys);
                 match host {
                     None => stale.extend(beneath.cloned()),
                     Some(name) if name.is_wildcard() => {

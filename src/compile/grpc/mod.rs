@@ -30,7 +30,7 @@ use names::{Claim, Claims};
 const KINDS: [Kind; 2] = [Kind::MeshService, Kind::Service];
 
 /// A node group: the programs of one namespace, or those that see all of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Group {
     namespace: Option<Arc<str>>,
     started: bool,
@@ -55,6 +55,15 @@ impl Group {
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Whether [`Self::update`] has anything to do.
+    pub(crate) fn concerned(&self, changed: &[Key]) -> bool {
+        let named = |key: &Key| match key {
+            Key::Object(key) => KINDS.contains(&key.kind) && self.sees(key),
+            _ => false,
+        };
+        !self.started || self.tracker.concerned(changed) || changed.iter().any(named)
     }
 
     /// Brings the plan in step with the catalog. Returns whether any piece was compiled again.

@@ -46,7 +46,7 @@ pub(crate) enum Right {
 }
 
 /// What one object wants, and where it stands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Claims {
     pub(super) origin: ObjectRef,
     pub(super) names: Vec<(Name, Claim)>,

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use imbl::OrdMap;
+
 /// Each owner claims keys; of all claims on a key the least wins. A claim names its owner, so that no two are equal.
-#[derive(Debug)]
-pub(super) struct Claims<O, K, C> {
-    held: BTreeMap<O, BTreeMap<K, C>>,
-    all: BTreeMap<K, BTreeSet<C>>,
+#[derive(Clone, Debug)]
+pub(super) struct Claims<O: Ord, K: Ord, C> {
+    held: OrdMap<O, BTreeMap<K, C>>,
+    all: OrdMap<K, BTreeSet<C>>,
 }
 
-impl<O, K, C> Default for Claims<O, K, C> {
+impl<O: Ord, K: Ord, C> Default for Claims<O, K, C> {
     fn default() -> Self {
-        Self { held: BTreeMap::new(), all: BTreeMap::new() }
+        Self { held: OrdMap::new(), all: OrdMap::new() }
     }
 }
 

@@ -5,17 +5,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use catalog::{Catalog, Key};
+use imbl::OrdMap;
 use model::{AppProtocol, Object, ObjectKey};
 
 use super::services::KINDS;
 use super::vips::Vips;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Directory {
     started: bool,
     vips: Vips,
     /// Of each service the ports on which it may speak HTTP.
-    services: BTreeMap<ObjectKey, BTreeSet<u16>>,
+    services: OrdMap<ObjectKey, BTreeSet<u16>>,
     ports: BTreeMap<u16, usize>,
     namespaces: BTreeMap<Arc<str>, usize>,
 }
@@ -27,6 +28,12 @@ pub(crate) struct Changes {
     pub(super) addresses: BTreeSet<ObjectKey>,
     /// There are other ports or namespaces than before.
     pub(super) places: bool,
+}
+
+impl Changes {
+    pub(super) fn any(&self) -> bool {
+        self.places || !self.addresses.is_empty()
+    }
 }
 
 impl Directory {

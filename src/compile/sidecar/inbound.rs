@@ -50,7 +50,7 @@ struct Port {
     origin: ObjectRef,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Inbound {
     key: SidecarKey,
     started: bool,
@@ -78,6 +78,11 @@ impl Inbound {
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Whether [`Self::update`] has anything to do.
+    pub(crate) fn concerned(&self, changed: &[Key]) -> bool {
+        !self.started || self.tracker.concerned(changed)
     }
 
     /// Brings the plan in step with the catalog. Returns whether it may be another.
@@ -136,6 +141,11 @@ impl Inbound {
             self.tracker.set(Piece::Backend(key), view.into_reads());
         }
         looked
+    }
+
+    /// Those that lead to the workload.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.services.iter().filter(|(_, ports)| !ports.is_empty()).map(|(key, _)| key)
     }
 
     pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
@@ -290,6 +300,8 @@ fn chains_of(
             let captured = captured(Some(Transport::Tls), protocols);
             let mut chain = chain(name(what), captured, handler, origin);
             chain.tls = Some(mesh_tls(mesh));
+            // The caller's own proxy does.
+            chain.reported = false;
             out.push(chain);
         };
         match port.map(|port| port.speaks) {
@@ -386,6 +398,12 @@ pub(crate) fn members(view: &View<'_>, workload: &SidecarKey, service: &ObjectKe
     let member =
         |port: Port| Member { service: service.clone(), port_name: port.name, port: port.number };
     ports.map(member).collect()
+}
+
+/// Whether the workload is one of those that a service leads to.
+#[must_use]
+pub fn is_behind(view: &View<'_>, workload: &SidecarKey, service: &ObjectKey) -> bool {
+    ports(view, workload, service).is_some_and(|ports| !ports.is_empty())
 }
 
 /// The ports of the workload to which a service leads; `None` where there is no such service.

@@ -37,6 +37,7 @@ pub(super) fn chain(
         matches,
         tls: None,
         access: Vec::new(),
+        reported: true,
         handler,
         origin: origin.clone(),
     }
@@ -56,7 +57,8 @@ pub(super) fn stream(stat_prefix: &str, cluster: Option<&str>) -> Handler {
 pub(super) fn refused(origin: &ObjectRef) -> impl Iterator<Item = FilterChain> {
     [OUTBOUND_PORT, INBOUND_PORT].into_iter().map(|port| {
         let captured = Captured { port: Some(port), ..Captured::default() };
-        chain(format!("refused/{port}"), captured, stream("refused", None), origin)
+        let name = format!("refused/{port}");
+        FilterChain { reported: false, ..chain(name, captured, stream("refused", None), origin) }
     })
 }
 

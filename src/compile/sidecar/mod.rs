@@ -29,6 +29,7 @@ mod tests;
 mod vips;
 
 pub(crate) use directory::Directory;
+pub use inbound::is_behind;
 pub(crate) use inbound::{Inbound, members};
 pub(crate) use outbound::Outbound;
 pub(crate) use scope::of as scope_of;

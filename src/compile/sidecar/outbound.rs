@@ -86,7 +86,7 @@ struct Touched {
     any: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outbound {
     key: ScopeKey,
     tracker: Tracker<Piece>,
@@ -144,6 +144,11 @@ impl Outbound {
                 self.asked_anew |= self.asked.insert(host);
             }
         }
+    }
+
+    /// Whether [`Self::update`] has anything to do.
+    pub(crate) fn concerned(&self, changed: &[Key], changes: &Changes) -> bool {
+        self.sight.is_none() || self.asked_anew || changes.any() || self.tracker.concerned(changed)
     }
 
     pub(crate) fn asked(&self) -> impl Iterator<Item = &Name> {

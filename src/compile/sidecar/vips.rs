@@ -3,9 +3,10 @@
 //! A service asks for the addresses that its name hashes to, one after the other, and an address takes the oldest of those
 //! who ask. So who has which address depends on the services that there are, and not on the order in which they came.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use imbl::OrdMap;
 use model::ObjectKey;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -15,11 +16,11 @@ const ATTEMPTS: u32 = 250;
 /// The older first.
 type Rank = (i64, ObjectKey);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Vips {
     /// By service: how old it is, and what it has.
-    of: BTreeMap<ObjectKey, (i64, Option<u16>)>,
-    by: BTreeMap<u16, Rank>,
+    of: OrdMap<ObjectKey, (i64, Option<u16>)>,
+    by: OrdMap<u16, Rank>,
     /// Addresses that somebody asked for and did not get.
     contested: BTreeSet<u16>,
 }
@@ -101,7 +102,8 @@ impl Vips {
         let mut ranks: Vec<Rank> =
             before.iter().map(|(key, (created, _))| (*created, key.clone())).collect();
         ranks.sort();
-        self.of.values_mut().for_each(|(_, slot)| *slot = None);
+        let homeless = before.iter().map(|(key, (created, _))| (key.clone(), (*created, None)));
+        self.of = homeless.collect();
         let mut all = BTreeSet::new();
         for rank in ranks {
             self.place(rank, &mut all);

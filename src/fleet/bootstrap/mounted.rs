@@ -21,32 +21,9 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    pub(super) fn http_filters(&self) -> Option<Value> {
-        let token = self.token.as_deref()?;
-        Some(json!([
-            {
-                "name": "envoy.filters.http.credential_injector",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
-                    "overwrite": true,
-                    "credential": {
-                        "name": "envoy.http.injected_credentials.generic",
-                        "typed_config": {
-                            "@type": "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic",
-                            "header": "authorization",
-                            "header_value_prefix": "Bearer ",
-                            "credential": self.secret(TOKEN, folder(token)),
-                        },
-                    },
-                },
-            },
-            {
-                "name": "envoy.filters.http.upstream_codec",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
-                },
-            },
-        ]))
+    /// Where the token is to be found.
+    pub(super) fn token(&self) -> Option<Value> {
+        Some(self.secret(TOKEN, folder(self.token.as_deref()?)))
     }
 
     pub(super) fn validation(&self) -> Option<Value> {

@@ -263,15 +263,9 @@ fn mount(volume: &std::path::Path, version: &str, files: &[(&str, &str)]) {
     std::fs::rename(volume.join("..next"), volume.join("..data")).unwrap();
 }
 
-/// Kubernetes replaces the token of a pod about every hour.
-#[tokio::test]
-async fn a_mounted_token_is_read_again_when_it_is_replaced() {
-    let Ok(envoy) = Places::current(None).find() else {
-        eprintln!("NOT RUN: no Envoy here; `make envoy` fetches one");
-        return;
-    };
-    // It turns Envoy away each time, and so has it come again.
-    let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel::<String>();
+/// A control plane that turns Envoy away each time, and so has it come again; it tells of each token that it is shown.
+async fn turns_away() -> (std::net::SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let (heard, hears) = tokio::sync::mpsc::unbounded_channel::<String>();
     let answer = move |request: axum::extract::Request| {
         let token = request.headers().get("authorization");
         let _ = heard.send(token.map_or("", |token| token.to_str().unwrap()).to_owned());
@@ -281,7 +275,52 @@ async fn a_mounted_token_is_read_again_when_it_is_replaced() {
     let xds = listener.local_addr().unwrap();
     let app = axum::Router::new().fallback(answer);
     tokio::spawn(async move { axum::serve(listener, app).await });
+    (xds, hears)
+}
 
+fn run(envoy: &std::path::Path, bootstrap: &Bootstrap) -> tokio::process::Child {
+    let flags = ["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "off"];
+    tokio::process::Command::new(envoy)
+        .args(flags)
+        .arg("--config-yaml")
+        .arg(bootstrap.render().to_string())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+async fn hears_of(hears: &mut tokio::sync::mpsc::UnboundedReceiver<String>, wanted: &str) {
+    let wait = async { while hears.recv().await.unwrap() != wanted {} };
+    let limit = std::time::Duration::from_secs(60);
+    assert!(tokio::time::timeout(limit, wait).await.is_ok(), "never: {wanted}");
+}
+
+#[tokio::test]
+async fn a_token_in_the_bootstrap_is_shown_as_it_is() {
+    let Ok(envoy) = Places::current(None).find() else {
+        eprintln!("NOT RUN: no Envoy here; `make envoy` fetches one");
+        return;
+    };
+    let (xds, mut hears) = turns_away().await;
+    let bootstrap = Bootstrap {
+        xds_token: Some("a%b%%".parse().unwrap()),
+        admin_port: 0,
+        stats_port: 0,
+        ..gateway(&xds.to_string())
+    };
+    let mut program = run(&envoy, &bootstrap);
+    hears_of(&mut hears, "Bearer a%b%%").await;
+    program.kill().await.unwrap();
+}
+
+/// Kubernetes replaces the token of a pod about every hour.
+#[tokio::test]
+async fn a_mounted_token_is_read_again_when_it_is_replaced() {
+    let Ok(envoy) = Places::current(None).find() else {
+        eprintln!("NOT RUN: no Envoy here; `make envoy` fetches one");
+        return;
+    };
+    let (xds, mut hears) = turns_away().await;
     let dir = tempfile::tempdir().unwrap();
     let (documents, volume) = (dir.path().join("documents"), dir.path().join("volume"));
     std::fs::create_dir(&documents).unwrap();
@@ -299,27 +338,10 @@ async fn a_mounted_token_is_read_again_when_it_is_replaced() {
     for (name, document) in bootstrap.documents() {
         std::fs::write(documents.join(name), document.to_string()).unwrap();
     }
-    let mut program = tokio::process::Command::new(&envoy)
-        .args([
-            "--use-dynamic-base-id",
-            "--concurrency",
-            "1",
-            "--log-level",
-            "off",
-            "--config-yaml",
-        ])
-        .arg(bootstrap.render().to_string())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut until = async |wanted: &str| {
-        let wait = async { while hears.recv().await.unwrap() != wanted {} };
-        let limit = std::time::Duration::from_secs(60);
-        assert!(tokio::time::timeout(limit, wait).await.is_ok(), "never: {wanted}");
-    };
-    until("Bearer one").await;
+    let mut program = run(&envoy, &bootstrap);
+    hears_of(&mut hears, "Bearer one").await;
     mount(&volume, "..2", &[("token", "two")]);
-    until("Bearer two").await;
+    hears_of(&mut hears, "Bearer two").await;
     program.kill().await.unwrap();
 }
 
@@ -331,10 +353,8 @@ fn a_token_is_one_line_and_never_printed() {
     let token: BearerToken = " secret\r\n".parse().unwrap();
     let bootstrap = Bootstrap { xds_token: Some(token), ..gateway("127.0.0.1:18000") };
     assert!(!format!("{bootstrap:?}").contains("secret"));
-    let service = &bootstrap.render()["dynamic_resources"]["ads_config"]["grpc_services"][0];
-    let metadata = json!([{"key": "authorization", "value": "Bearer secret"}]);
-    assert_eq!(service["initial_metadata"], metadata);
-    let without = gateway("127.0.0.1:18000").render();
-    let service = &without["dynamic_resources"]["ads_config"]["grpc_services"][0];
-    assert_eq!(service["initial_metadata"], Value::Null);
+    let secrets = |bootstrap: Bootstrap| bootstrap.render()["static_resources"]["secrets"].clone();
+    let secret = json!({"secret": {"inline_string": "secret"}});
+    assert_eq!(secrets(bootstrap), json!([{"name": "isthmus-token", "generic_secret": secret}]));
+    assert_eq!(secrets(gateway("127.0.0.1:18000")), Value::Null);
 }

@@ -10,7 +10,7 @@ use super::open::{aside, sync_folder};
 
 /// The key that values are sealed with.
 #[derive(PartialEq, Eq)]
-pub(super) struct Key([u8; 32]);
+pub(crate) struct Key([u8; 32]);
 
 impl From<[u8; 32]> for Key {
     fn from(bytes: [u8; 32]) -> Self {
@@ -19,13 +19,13 @@ impl From<[u8; 32]> for Key {
 }
 
 impl Key {
-    pub(super) fn bytes(&self) -> &[u8; 32] {
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
     /// The user's key. A file that is not there is made, so that a first start needs no preparation; one that holds
     /// something else is an error, because the user meant something by it.
-    pub(super) fn given(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn given(path: &Path) -> Result<Self, Error> {
         match fs::read(path) {
             Ok(bytes) => {
                 Self::parse(&bytes).ok_or_else(|| Error::KeyLength { path: path.to_path_buf() })
@@ -36,7 +36,7 @@ impl Key {
     }
 
     /// Our own key, made once. One that is damaged is moved aside: the store that it sealed is lost, the start is not.
-    pub(super) fn own(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn own(path: &Path) -> Result<Self, Error> {
         match Self::given(path) {
             Err(Error::KeyLength { .. }) => {
                 let moved = aside(path)?;

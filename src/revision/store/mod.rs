@@ -2,9 +2,9 @@
 
 mod key;
 mod load;
-mod open;
+pub(crate) mod open;
 mod record;
-mod seal;
+pub(crate) mod seal;
 mod sealed;
 mod services;
 mod tables;

@@ -18,7 +18,7 @@ const KEY: &str = "key";
 const CACHE: usize = 4 << 20;
 
 /// Makes the folder where there is none; returns its key.
-pub(super) fn folder(dir: &Path, key_file: Option<&Path>) -> Result<Key, Error> {
+pub(crate) fn folder(dir: &Path, key_file: Option<&Path>) -> Result<Key, Error> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -60,7 +60,7 @@ fn attempt(path: &Path, key: &Key) -> Result<Store, Error> {
     Ok(store)
 }
 
-pub(super) fn database(path: &Path) -> Result<Database, Error> {
+pub(crate) fn database(path: &Path) -> Result<Database, Error> {
     let failed = |source: io::Error| opening(path, source.into());
     let file = OpenOptions::new()
         .read(true)
@@ -168,7 +168,7 @@ fn is_damage(error: &Error) -> bool {
 }
 
 /// Moves a file out of the way, to the first name that is free.
-pub(super) fn aside(path: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn aside(path: &Path) -> Result<PathBuf, Error> {
     let failed = |source| Error::Move { path: path.to_path_buf(), source };
     let mut number = 1;
     loop {

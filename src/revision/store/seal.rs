@@ -8,18 +8,18 @@ use super::key::Key;
 /// that was moved to another key does not open.
 ///
 /// Nonces are random: with 96 bits, 2³² values under one key stay within the bound of NIST SP 800-38D §8.3.
-pub(super) struct Seal {
+pub(crate) struct Seal {
     key: LessSafeKey,
     random: SystemRandom,
 }
 
 impl Seal {
-    pub(super) fn new(key: &Key) -> Self {
+    pub(crate) fn new(key: &Key) -> Self {
         let key = UnboundKey::new(&AES_256_GCM, key.bytes()).expect("a key of 32 bytes");
         Self { key: LessSafeKey::new(key), random: SystemRandom::new() }
     }
 
-    pub(super) fn seal(&self, place: &[&str], plain: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(crate) fn seal(&self, place: &[&str], plain: &[u8]) -> Result<Vec<u8>, Error> {
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).map_err(|_| Error::Random)?;
         let mut out = Vec::with_capacity(NONCE_LEN + plain.len() + AES_256_GCM.tag_len());
@@ -36,7 +36,7 @@ impl Seal {
     }
 
     /// `None` if the key is another one, or a byte of value or place is.
-    pub(super) fn open(&self, place: &[&str], sealed: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn open(&self, place: &[&str], sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut rest = rest.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);

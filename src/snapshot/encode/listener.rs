@@ -1,6 +1,8 @@
 use envoy_types::pb::envoy::config::core::v3::{Address, TransportSocket, transport_socket};
 use envoy_types::pb::envoy::config::listener::v3 as pb;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 use envoy_types::pb::google::protobuf::Any;
 use ir::{ChainMatch, Handler, UdpHandler};
@@ -11,13 +13,13 @@ use tls::downstream_tls_context::SessionTicketKeysType;
 
 use super::cluster::BUFFER_LIMIT;
 use super::common::{ads, any, boolean, is_laid_over, keys, socket_address, udp_address, uint32};
-use super::{access, connection, dns, intake, stream, upstream_tls};
-use crate::{Resource, ResourceType};
+use super::{access, connection, dns, intake, report, stream, upstream_tls};
+use crate::{Reports, Resource, ResourceType};
 
 /// One listener with a filter chain for each TLS identity. It holds no map and names its route tables and secrets, so
 /// that of what people edit daily only the back ends of whole connections change it ([`ir::StreamForward`]): a new
 /// listener drains all its connections, other filter chains only those of the chains that changed (law 4).
-pub(crate) fn listener(listener: &ir::Listener) -> Resource {
+pub(crate) fn listener(listener: &ir::Listener, reports: Reports) -> Resource {
     let ir::Listener { name, addresses, port, intake: _, chains, origin } = listener;
     let mut addresses = addresses.iter().map(|ip| socket_address(*ip, *port));
     let mut message = pb::Listener {
@@ -32,7 +34,7 @@ pub(crate) fn listener(listener: &ir::Listener) -> Resource {
             .then(tls_inspector)
             .into_iter()
             .collect(),
-        filter_chains: chains.iter().map(chain).collect(),
+        filter_chains: chains.iter().map(|one| chain(one, reports)).collect(),
         per_connection_buffer_limit_bytes: Some(uint32(BUFFER_LIMIT)),
         ..Default::default()
     };
@@ -129,16 +131,27 @@ pub(super) fn listener_filter(name: &str, config: Any) -> pb::ListenerFilter {
     }
 }
 
-fn chain(chain: &ir::FilterChain) -> pb::FilterChain {
-    let ir::FilterChain { name, matches, tls, access, handler, origin: _ } = chain;
+fn chain(chain: &ir::FilterChain, reports: Reports) -> pb::FilterChain {
+    let ir::FilterChain { name, matches, tls, access, reported, handler, origin: _ } = chain;
+    let reported = *reported && reports.on;
     let (filter, config, alpn): (_, _, &[&str]) = match handler {
         Handler::Http(http) => (
             "envoy.filters.network.http_connection_manager",
-            any(&connection::manager(http)),
+            any(&HttpConnectionManager {
+                access_log: reported.then(report::of_requests).into_iter().collect(),
+                ..connection::manager(http)
+            }),
             &["h2", "http/1.1"],
         ),
         // Whoever reads the bytes would have to know which protocol was chosen.
-        Handler::Tcp(to) => ("envoy.filters.network.tcp_proxy", any(&stream::tcp_proxy(to)), &[]),
+        Handler::Tcp(to) => (
+            "envoy.filters.network.tcp_proxy",
+            any(&TcpProxy {
+                access_log: reported.then(report::of_connections).into_iter().collect(),
+                ..stream::tcp_proxy(to)
+            }),
+            &[],
+        ),
     };
     let network_filter = pb::Filter {
         name: filter.to_string(),

@@ -1,6 +1,6 @@
 //! `ir` nouns to encoded xDS resources, one file per xDS type. `connection` is the HTTP part of a listener, `stream`
 //! that of whole connections; `rules` makes virtual hosts and routes from `forward`, `redirect`, `headers`, `paths` and `cors`;
-//! `access` is what policies let through, by `access_rules`. The defaults chosen here stand
+//! `access` is what policies let through, by `access_rules`, and `report` what proxies tell of requests. The defaults chosen here stand
 //! next to their reasons, because they are what a proxy does when nobody said anything.
 
 mod access;
@@ -20,6 +20,7 @@ mod lane_entry;
 mod listener;
 mod paths;
 mod redirect;
+mod report;
 mod route;
 mod rules;
 mod runtime;
@@ -36,6 +37,7 @@ pub use common::BROKEN_REFERENCE;
 pub(crate) use common::is_laid_over;
 pub(crate) use endpoint::endpoints;
 pub(crate) use listener::{api_listener, listener, udp_listener};
+pub use report::Reports;
 pub(crate) use route::TableCache;
 pub(crate) use runtime::runtime;
 pub(crate) use secret::{content_of, secret};

@@ -3,9 +3,10 @@ use envoy_types::pb::google::protobuf::{Struct, Value, value::Kind};
 use model::ObjectRef;
 use prost::Message;
 
-use crate::{Resource, ResourceKey, ResourceType, canonical};
+use super::report;
+use crate::{Reports, Resource, ResourceKey, ResourceType, canonical};
 
-pub(crate) fn runtime(layer: &ir::RuntimeLayer) -> Resource {
+pub(crate) fn runtime(layer: &ir::RuntimeLayer, reports: Reports) -> Resource {
     let ir::RuntimeLayer { name, fractions } = layer;
     let value = |kind| Value { kind: Some(kind) };
     let fraction = |parts: u32| {
@@ -15,7 +16,9 @@ pub(crate) fn runtime(layer: &ir::RuntimeLayer) -> Resource {
         ];
         value(Kind::StructValue(Struct { fields: fields.into() }))
     };
+    let share = report::share(reports).map(|(key, parts)| (key.to_string(), fraction(parts)));
     let fields = fractions.iter().map(|(key, parts)| (key.to_string(), fraction(*parts)));
+    let fields = fields.chain(share);
     let message =
         pb::Runtime { name: name.to_string(), layer: Some(Struct { fields: fields.collect() }) };
     let mut bytes = message.encode_to_vec();

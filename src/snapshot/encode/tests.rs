@@ -13,7 +13,7 @@ use crate::testing::{
     redirect, rich_plan, route, server_names, set, stream_chain, streams, table, to,
     udp_listener as a_udp_listener,
 };
-use crate::{Resource, ResourceType, dump};
+use crate::{Reports, Resource, ResourceType, dump};
 
 #[track_caller]
 fn check(resource: &Resource, expected: &Value) {
@@ -145,7 +145,7 @@ fn a_listener_is_a_skeleton_that_names_tables_and_secrets() {
         chain("any", &[], &["shop/default"], "t"),
         chain("shop", &["*.shop.example"], &["shop/ecdsa", "shop/rsa"], "t"),
     ];
-    let resource = listener(&a_listener("https-443", 10443, chains));
+    let resource = listener(&a_listener("https-443", 10443, chains), Reports::default());
     assert_eq!(refs(&resource), ["RDS t", "SDS shop/default", "SDS shop/ecdsa", "SDS shop/rsa"]);
     let json = dump::resource(&resource);
     assert_eq!(
@@ -179,7 +179,7 @@ fn a_listener_is_a_skeleton_that_names_tables_and_secrets() {
 #[test]
 fn a_clear_text_listener_has_one_plain_chain() {
     let chains = vec![chain("http", &[], &[], "http-80")];
-    let json = dump::resource(&listener(&a_listener("http-80", 80, chains)));
+    let json = dump::resource(&listener(&a_listener("http-80", 80, chains), Reports::default()));
     assert_eq!(json.get("listener_filters"), None);
     let chain = &json["filter_chains"][0];
     assert_eq!(chain.get("filter_chain_match"), None);
@@ -215,7 +215,8 @@ fn whole_connections_go_to_clusters_by_weight_and_a_broken_share_to_one_that_is_
     };
     let passed = stream_chain("passed", server_names(&["*.example"]), streams(&[("b", 1)]));
     let closed = stream_chain("closed", server_names(&[]), vec![]);
-    let resource = listener(&a_listener("tls-443", 443, vec![closed, ended, passed]));
+    let resource =
+        listener(&a_listener("tls-443", 443, vec![closed, ended, passed]), Reports::default());
     assert_eq!(refs(&resource), ["CDS a", "CDS b", "SDS shop/cert"]);
     let json = dump::resource(&resource);
     assert_eq!(json["listener_filters"][0]["name"], "envoy.filters.listener.tls_inspector");

@@ -121,6 +121,16 @@ impl Inbox {
         self.wake.notify_one();
     }
 
+    /// Somebody who knows says that the path is as it is meant to be.
+    pub(super) fn sure(&self, path: &Path) {
+        let mut state = self.lock();
+        state.waiting.remove(path);
+        if state.waiting.is_empty() {
+            state.since = None;
+        }
+        state.ready.insert(path.to_path_buf(), Mark { settled: true, lost: true });
+    }
+
     /// Everything is to be looked at: `reset` if events were lost.
     pub(super) fn everything(&self, reset: bool) {
         let mut state = self.lock();

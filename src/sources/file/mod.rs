@@ -21,6 +21,7 @@ mod claims;
 mod disk;
 mod entry;
 mod folder;
+mod gate;
 mod gauges;
 mod inbox;
 mod run;
@@ -43,6 +44,7 @@ use std::time::Duration;
 use kinds::{Limits, Parsed};
 use model::Object;
 
+pub use gate::{Gate, Turn};
 pub use run::{Source, read};
 
 /// Turns a file's bytes into documents: source name, file name, bytes, limits. [`kinds::parse`], or a test's own.
@@ -62,6 +64,8 @@ pub struct Options {
     pub recheck: Duration,
     /// What the folder said last and well, from before a restart.
     pub seed: Vec<SeedFile>,
+    /// For who writes into the folder from this process.
+    pub gate: Gate,
 }
 
 impl Options {
@@ -74,6 +78,7 @@ impl Options {
             quiet: Duration::from_millis(50),
             recheck: Duration::from_secs(30),
             seed: Vec::new(),
+            gate: Gate::default(),
         }
     }
 }

@@ -40,16 +40,18 @@ impl Source {
     pub async fn run(self, out: mpsc::Sender<Batch>, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let inbox = Arc::new(Inbox::new(self.options.quiet));
-        let recheck = self.options.recheck;
+        let (recheck, gate) = (self.options.recheck, self.options.gate.clone());
         let mut state = State::new(self.options, self.parse, Some(&inbox));
         let mut work = Work { full: true, ..Work::default() };
         let mut compared = Instant::now();
+        let mut turn = gate.turn().await;
         loop {
             if work.full {
                 compared = Instant::now();
             }
             let done = state.round(&work);
             inbox.postpone(&done.postponed, Instant::now());
+            drop(turn);
             if let Some(batch) = done.batch {
                 tokio::select! {
                     sent = out.send(batch) => if sent.is_err() { return },
@@ -58,19 +60,24 @@ impl Source {
             }
             let pause = if state.is_impatient() { IMPATIENT.min(recheck) } else { recheck };
             let again = compared + pause;
-            work = loop {
+            (work, turn) = loop {
                 let due = inbox.due().map_or(again, |due| due.min(again));
                 tokio::select! {
                     () = &mut shutdown => return,
                     () = out.closed() => return,
                     () = inbox.changed() => {}
+                    () = gate.rung() => {}
                     () = sleep_until(due.into()) => {}
+                }
+                let turn = gate.turn().await;
+                for path in gate.take() {
+                    inbox.sure(&path);
                 }
                 let now = Instant::now();
                 let mut work = inbox.take(now);
                 work.full |= now >= again;
                 if !work.is_empty() {
-                    break work;
+                    break (work, turn);
                 }
             };
         }
@@ -116,7 +123,7 @@ struct Done {
 
 impl State {
     fn new(options: Options, parse: Parse, inbox: Option<&Arc<Inbox>>) -> Self {
-        let Options { name, path, limits, quiet: _, recheck: _, seed } = options;
+        let Options { name, path, limits, quiet: _, recheck: _, seed, gate: _ } = options;
         let root = Disk::absolute(&path);
         let watch = inbox.map(|inbox| Watch::new(root.clone(), inbox.clone()));
         let gauges = Arc::new(Gauges::new(&name));

@@ -19,6 +19,7 @@ const SHORT: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(20);
 
 struct Case {
+    gate: super::Gate,
     dir: TempDir,
     batches: mpsc::Receiver<Batch>,
     stop: Option<oneshot::Sender<()>>,
@@ -44,13 +45,14 @@ fn start_with(
     prepare(dir.path());
     let options =
         Options { quiet, recheck: HOUR, seed, ..Options::new(dir.path().join(path), LIMITS) };
+    let gate = options.gate.clone();
     let (out, batches) = mpsc::channel(4);
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(Source::with_parse(options, parse).run(out, async {
         let _ = stopped.await;
     }));
     let (live, deleted) = (BTreeMap::new(), Vec::new());
-    Case { dir, batches, stop: Some(stop), task, live, health: None, deleted }
+    Case { gate, dir, batches, stop: Some(stop), task, live, health: None, deleted }
 }
 
 fn conf(dir: &Path) -> PathBuf {
@@ -207,6 +209,26 @@ async fn a_renamed_file_moves_its_documents_at_once() {
     let batch = case.next().await;
     let z = case.path("conf/z.yaml").display().to_string();
     assert_eq!(words(Some(&batch)), [format!("apply a=1 @{z}:1")]);
+}
+
+#[tokio::test]
+async fn what_one_turn_changes_is_one_batch() {
+    let mut case = start(HOUR, "conf", |dir| {
+        let conf = conf(dir);
+        for name in ["a", "b", "c"] {
+            fs::write(conf.join(format!("{name}.yaml")), format!("{name} 1")).unwrap();
+        }
+    });
+    case.until("a=1 b=1 c=1").await;
+    let turn = case.gate.turn().await;
+    case.write("conf/a.yaml", "a 2");
+    tokio::task::yield_now().await;
+    case.write("conf/b.yaml", "b 2");
+    fs::remove_file(case.path("conf/c.yaml")).unwrap();
+    let files = ["conf/a.yaml", "conf/b.yaml", "conf/c.yaml"].map(|file| case.path(file));
+    turn.changed(files.iter().map(PathBuf::as_path));
+    case.next().await;
+    assert_eq!(case.shown(), "a=2 b=2");
 }
 
 #[tokio::test]

@@ -70,12 +70,14 @@
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   verbs: [get, list, watch]
-{{- if or .Values.fleet.enabled .Values.mesh.enabled }}
-# Whether the token that an Envoy shows is real, and whose it is.
+# Whether the token that an Envoy or a person shows is real, and whose it is.
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
   verbs: [create]
-{{- end }}
+# What a person may who uses the API.
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
 {{- if include "isthmus.injection" . }}
 # Who signs the certificate of the webhook is written there.
 - apiGroups: [admissionregistration.k8s.io]

@@ -1,0 +1,189 @@
+import { useMutation, useQuery } from '@tanstack/react-query'
+import { useState } from 'react'
+import { stringify } from 'yaml'
+import { queries } from '../api/hooks'
+import { type Answer, ApiError, send } from '../api/http'
+import { useMe, usePermission, writeMode } from '../api/me'
+import type { ChangeReport, Document } from '../api/types'
+import { useTexts } from '../i18n'
+import { useCommon } from '../i18n/common'
+import { Act, CopyButton, Notice } from '../ui/basics'
+import { TextField } from '../ui/form'
+import { Dialog } from '../ui/overlays'
+import { ErrorCard, Skeleton } from '../ui/states'
+import { useToasts } from '../ui/toasts'
+import type { PreviewRequest, Write } from '.'
+import { ReportTabs, TextDiff } from './Report'
+import { T } from './texts'
+
+function ask(
+  write: Write,
+  query: Record<string, string | boolean | undefined>,
+): Promise<Answer<ChangeReport>> {
+  const { method, path, body, headers } = write
+  return send<ChangeReport>(path, { method, body, headers, query: { ...write.query, ...query } })
+}
+
+function isStale(error: unknown): error is ApiError {
+  return error instanceof ApiError && error.problem.status === 412
+}
+
+export default function PreviewDialog({ request, close }: { request: PreviewRequest; close: () => void }) {
+  const { title, cli, namespace, role = 'editor', confirm } = request
+  const t = useTexts(T)
+  const common = useCommon()
+  const me = useMe()
+  const toasts = useToasts()
+  const denied = usePermission(role, namespace, role === 'editor')
+  const [write, setWrite] = useState(request.write)
+  const [reason, setReason] = useState('')
+  const [typed, setTyped] = useState('')
+
+  const dryRun = useQuery({
+    queryKey: ['preview', write],
+    queryFn: async () => (await ask(write, { dryRun: true })).data,
+    retry: false,
+    staleTime: 0,
+    gcTime: 0,
+  })
+  const apply = useMutation({
+    mutationFn: async (force: boolean) =>
+      (await ask(write, { reason: reason.trim() || undefined, force: force || undefined })).data,
+    onSuccess: report => {
+      if (report.revision) toasts.follow(report.revision)
+      else toasts.say('note', t.appliedNothing)
+      // The watch stream would say so too, a moment later, or not while it is down.
+      void queries.invalidateQueries({ predicate: query => query.queryKey[0] !== 'me' })
+      request.done?.(report)
+      close()
+    },
+  })
+
+  const report = dryRun.data
+  const changes = report ? report.objects.some(object => object.action !== 'unchanged') : false
+  const failed = report?.gates.some(gate => gate.state === 'failed') ?? false
+  const stale = isStale(apply.error) ? apply.error : isStale(dryRun.error) ? dryRun.error : undefined
+  const propose = role === 'editor' && writeMode(me, namespace) === 'propose'
+  const why =
+    denied ??
+    (report && !changes ? t.nothing : undefined) ??
+    (me.requireReason && !reason.trim() ? t.reasonNeeded : undefined) ??
+    (confirm && typed !== confirm ? t.confirm(confirm) : undefined)
+
+  return (
+    <Dialog title={title} onClose={close} size={920}>
+      <div className="stack">
+        {stale ? (
+          <Stale
+            error={stale}
+            write={write}
+            base={request.base}
+            again={setWrite}
+            close={close}
+            reset={() => apply.reset()}
+          />
+        ) : (
+          <>
+            {dryRun.error && <ErrorCard error={dryRun.error} retry={() => void dryRun.refetch()} />}
+            {dryRun.isFetching && !report && (
+              <div>
+                <p className="dim" role="status">
+                  {t.computing}
+                </p>
+                <Skeleton rows={4} />
+              </div>
+            )}
+            {report && <ReportTabs report={report} />}
+            {apply.error && <ErrorCard error={apply.error} />}
+            {propose && <Notice tone="note">{t.proposeMode(me.owner ?? '')}</Notice>}
+            {report && !propose && (
+              <div className="row wrap top">
+                <TextField
+                  label={t.reasonLabel}
+                  value={reason}
+                  onChange={setReason}
+                  required={me.requireReason}
+                  style={{ flex: '1 1 260px' }}
+                />
+                {confirm && (
+                  <TextField
+                    label={t.confirm(confirm)}
+                    value={typed}
+                    onChange={setTyped}
+                    autoComplete="off"
+                    style={{ flex: '1 1 220px' }}
+                  />
+                )}
+              </div>
+            )}
+            {failed && !propose && <Notice tone="warn">{t.forceWhy}</Notice>}
+            <div className="row wrap spread">
+              <span className="row wrap">
+                {typeof write.body === 'string' && <CopyButton text={write.body} label={common.copyYaml} />}
+                <CopyButton text={cli} label={common.copyCli} />
+              </span>
+              <span className="row wrap">
+                <Act onClick={close}>{common.cancel}</Act>
+                {!propose && (
+                  <Act
+                    variant="filled"
+                    color={confirm || failed ? 'red.8' : undefined}
+                    why={report ? why : t.computing}
+                    loading={apply.isPending}
+                    onClick={() => apply.mutate(failed)}
+                  >
+                    {failed ? t.applyForce : t.apply}
+                  </Act>
+                )}
+              </span>
+            </div>
+          </>
+        )}
+      </div>
+    </Dialog>
+  )
+}
+
+/** What somebody else did meanwhile, and what was to be done here. */
+function Stale(props: {
+  error: ApiError
+  write: Write
+  base?: Document
+  again: (write: Write) => void
+  close: () => void
+  reset: () => void
+}) {
+  const { error, write, base, again, close, reset } = props
+  const t = useTexts(T)
+  const { current, currentEtag } = error.problem
+  const theirs = current ? plain(current) : ''
+  const before = base ? plain(base) : ''
+  const mine = typeof write.body === 'string' ? write.body : stringify(write.body ?? {})
+  return (
+    <>
+      <Notice tone="warn" title={t.stale}>
+        {t.staleText}
+      </Notice>
+      <h3>{t.theirs}</h3>
+      <TextDiff before={before} after={theirs} />
+      <h3>{t.mine}</h3>
+      <TextDiff before={before || theirs} after={mine} />
+      <div className="row wrap" style={{ justifyContent: 'flex-end' }}>
+        <Act onClick={close}>{t.takeTheirs}</Act>
+        <Act
+          variant="filled"
+          onClick={() => {
+            reset()
+            again({ ...write, headers: currentEtag ? { 'if-match': currentEtag } : { 'if-none-match': '*' } })
+          }}
+        >
+          {t.takeMine}
+        </Act>
+      </div>
+    </>
+  )
+}
+
+function plain({ status: _, ...document }: Document): string {
+  return stringify(document)
+}

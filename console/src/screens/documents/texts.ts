@@ -1,0 +1,41 @@
+import { texts } from '../../i18n'
+
+export const T = texts(
+  {
+    title: 'All documents',
+    policies: 'Policies',
+    lanes: 'Lanes',
+    name: 'Name',
+    namespace: 'Namespace',
+    labels: 'Labels',
+    age: 'Age',
+    state: 'State',
+    kind: 'Kind',
+    create: 'New document',
+    createText:
+      'Write or paste documents; several are divided by ---. They are applied together, as one revision.',
+    emptyText: 'There is no document of this kind.',
+    preview: 'Preview…',
+    apply: 'Apply documents',
+    search: 'Name, namespace',
+    documents: 'Documents',
+  },
+  {
+    title: '全部文档',
+    policies: '策略',
+    lanes: '泳道',
+    name: '名称',
+    namespace: '命名空间',
+    labels: '标签',
+    age: '时间',
+    state: '状态',
+    kind: '类型',
+    create: '新建文档',
+    createText: '编写或粘贴文档;多个文档以 --- 分隔。它们会作为一个版本一起应用。',
+    emptyText: '没有此类型的文档。',
+    preview: '预览…',
+    apply: '应用文档',
+    search: '名称、命名空间',
+    documents: '文档',
+  },
+)

@@ -1,0 +1,103 @@
+//! One-time links: whoever can read the state folder, or what the server said at its first start, gets in as admin.
+//!
+//! The digest of the link stands sealed in the state folder, so that `isthmus token admin-link` can put another one there
+//! without a word to the server, which looks only when somebody comes with one.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, bail};
+use api::Time;
+use revision::store::SealedFile;
+use serde::{Deserialize, Serialize};
+
+use super::{random, sha256};
+use crate::settings::Settings;
+
+const FILE: &str = "admin-link.sealed";
+const LIFE_MS: i64 = 600_000;
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Open {
+    digest: [u8; 32],
+    until: Time,
+}
+
+/// The link that is open, if there is one.
+pub(super) struct Link {
+    file: Option<SealedFile>,
+    /// Where there is no state folder.
+    memory: Mutex<Option<Open>>,
+}
+
+impl Link {
+    pub(super) fn new(settings: &Settings) -> Self {
+        // Why not is told where tokens are kept.
+        let file = SealedFile::new(&settings.state_dir, settings.state_key_file.as_deref(), FILE);
+        Self { file: file.ok(), memory: Mutex::default() }
+    }
+
+    /// Another link; the one before is not good any more.
+    ///
+    /// # Errors
+    /// If the system gives no random bytes.
+    pub(super) fn make(&self) -> anyhow::Result<String> {
+        let (token, open) = new()?;
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.write(Some(open)).is_err() {
+            *memory = Some(open);
+        }
+        Ok(token)
+    }
+
+    /// Whether it is that one; then it is not any more.
+    pub(super) fn take(&self, token: &str) -> bool {
+        // One at a time: of two that come with the same link, one is late.
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.file.as_ref().and_then(|file| file.read().ok()?);
+        let kept = kept.and_then(|bytes| serde_json::from_slice::<Option<Open>>(&bytes).ok()?);
+        let (digest, now) = (sha256(token), Time::now());
+        let fits = |open: &Option<Open>| open.is_some_and(|o| o.digest == digest && now < o.until);
+        if fits(&memory) {
+            *memory = None;
+            return true;
+        }
+        // A link that cannot be used up is not good.
+        fits(&kept) && self.write(None).is_ok()
+    }
+
+    fn write(&self, open: Option<Open>) -> anyhow::Result<()> {
+        let file = self.file.as_ref().context("there is no state folder")?;
+        Ok(file.write(&serde_json::to_vec(&open)?)?)
+    }
+}
+
+fn new() -> anyhow::Result<(String, Open)> {
+    let token = random().context("the system gives no random bytes")?;
+    let open = Open { digest: sha256(&token), until: Time(Time::now().0 + LIFE_MS) };
+    Ok((token, open))
+}
+
+/// Where it leads to.
+pub(super) fn url(listen: SocketAddr, token: &str) -> String {
+    let ip =
+        if listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { listen.ip() };
+    format!("http://{}/login/link?token={token}", SocketAddr::new(ip, listen.port()))
+}
+
+/// Another link for an admin, on the machine of the server and with its settings.
+///
+/// # Errors
+/// If nobody is asked who they are there, or the state folder cannot be written.
+pub fn admin_link(settings: &Settings) -> anyhow::Result<String> {
+    if !settings.auth_required() {
+        bail!("with these settings nobody is asked who they are, so there is nothing to log in to");
+    }
+    let key_file = settings.state_key_file.as_deref();
+    let file = SealedFile::new(&settings.state_dir, key_file, FILE);
+    let file =
+        file.with_context(|| format!("the state folder {}", settings.state_dir.display()))?;
+    let (token, open) = new()?;
+    file.write(&serde_json::to_vec(&Some(open))?)?;
+    Ok(url(settings.http_listen, &token))
+}

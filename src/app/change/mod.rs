@@ -1,0 +1,418 @@
+//! The write path: what is asked for, tried beside the world, then written where it belongs.
+//!
+//! ```text
+//! Change ──wishes──► rights, owners, preconditions ──shadow──► what proxies would get ──judge──► Envoy's word
+//!                                                                        │ report
+//!                     folder (files in place) ◄── write ◄── not dry ─────┘
+//!                     cluster (API server) ◄──┘
+//!                          └──► pipeline takes it ──► history: one revision ──► report
+//! ```
+//!
+//! A shadow shares all that is compiled with the world and costs what the change touches, besides the list of findings,
+//! which is made by looking at every route.
+
+mod cluster;
+mod folder;
+mod impact;
+mod judge;
+mod shadow;
+mod wishes;
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use api::change::{
+    Action, Change, ChangeReport, Changes, Edit, Gate, Live, ObjectChange, Ownership,
+    Precondition, WriteMode,
+};
+use api::problem::{INTERNAL, INVALID_DOCUMENTS, NOT_WRITABLE, REFUSED_BY_ENVOY, UNAVAILABLE};
+use api::{Caller, FindingView, ObjectName, Problem};
+use futures::future::BoxFuture;
+use model::{Kind, NamespacedName, Object, ObjectKey};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::history::{Author, History, Intent};
+use crate::pipeline::World;
+use crate::proxies::Proxies;
+pub(crate) use cluster::Cluster;
+pub(crate) use folder::Folder;
+pub(crate) use impact::field_changes;
+pub(crate) use judge::Judge;
+pub(crate) use shadow::Shadow;
+use wishes::{Wish, Wishes};
+
+/// The pipeline has this long to take in what was written.
+const TAKEN: Duration = Duration::from_secs(20);
+
+/// What the parts of a write need to know.
+pub(crate) struct Parts {
+    pub(crate) world: Arc<RwLock<World>>,
+    pub(crate) proxies: Arc<Proxies>,
+    pub(crate) history: Arc<History>,
+    /// Where files are written.
+    pub(crate) folder: Option<Folder>,
+    /// Where objects of an API server are written.
+    pub(crate) cluster: Option<Cluster>,
+    /// The Envoy that is asked before.
+    pub(crate) judge: Option<Judge>,
+    pub(crate) limits: kinds::Limits,
+    /// Whether documents may be written from here at all.
+    pub(crate) mode: WriteMode,
+}
+
+pub(crate) struct Writer {
+    parts: Arc<Parts>,
+    /// One write at a time: each is judged by what the one before left.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// A change that has been tried.
+pub(crate) struct Tried {
+    pub(crate) wishes: Vec<Wish>,
+    pub(crate) shadow: Shadow,
+    pub(crate) report: ChangeReport,
+}
+
+impl Writer {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), turn: tokio::sync::Mutex::new(()) }
+    }
+
+    /// The same way for all: what is written by an API call, and what a rollback needs.
+    pub(crate) async fn write(
+        &self,
+        caller: &Caller,
+        change: Change,
+        rollback_of: Option<String>,
+    ) -> Result<ChangeReport, Problem> {
+        let dry = change.dry_run;
+        let turn = if dry { None } else { Some(self.turn.lock().await) };
+        let change = Arc::new(change);
+        let tried = {
+            let (parts, caller, change) = (self.parts.clone(), caller.clone(), change.clone());
+            // It parses and compiles.
+            let trying = tokio::task::spawn_blocking(move || parts.attempt(&caller, &change));
+            trying.await.map_err(|_| Problem::new(INTERNAL, ""))??
+        };
+        let Tried { wishes, shadow, mut report } = tried;
+        self.parts.judge(&shadow, &wishes, &change, &mut report).await?;
+        report.dry_run = dry;
+        let wishes: Vec<Wish> = wishes.into_iter().filter(Wish::differs).collect();
+        if dry || wishes.is_empty() {
+            return Ok(report);
+        }
+        if !change.force {
+            refuse_errors(&report, &wishes)?;
+        }
+        let author = Author {
+            who: caller.subject.to_string(),
+            via: match &*caller.client {
+                "" => "api".into(),
+                client => client.into(),
+            },
+            reason: change.reason.clone(),
+            rollback_of,
+        };
+        let goal = wishes.iter().map(|wish| (wish.key.clone(), wish.document())).collect();
+        let taken = self.parts.history.expect(Intent { goal, author });
+        self.parts.put(caller, &wishes).await?;
+        let revision = tokio::time::timeout(TAKEN, taken.reached()).await.map_err(|_| {
+            let text = "it is written, and the source has not read it yet";
+            Problem::new(UNAVAILABLE, text).hint("/api/v1/sources says how the source is")
+        })?;
+        drop(turn);
+        report.revision = revision;
+        if let Some(patience) = change.wait {
+            let groups: Vec<_> =
+                report.proxies.groups.iter().map(|group| group.group.clone()).collect();
+            report.live = Some(self.parts.proxies.until_live(&groups, patience).await);
+        }
+        Ok(report)
+    }
+}
+
+impl Parts {
+    /// Everything that needs no waiting.
+    fn attempt(&self, caller: &Caller, change: &Change) -> Result<Tried, Problem> {
+        let shadow = self.world.read().unwrap_or_else(PoisonError::into_inner).shadow();
+        let Wishes { wishes, findings } =
+            wishes::read(change, shadow.catalog(), &self.limits, |key| {
+                self.ownership_in(&shadow, key)
+            })?;
+        for wish in &wishes {
+            wishes::permitted(caller, &wish.key)?;
+        }
+        for wish in wishes.iter().filter(|wish| wish.differs()) {
+            self.writable(&shadow, wish)?;
+        }
+        wishes.iter().try_for_each(|wish| wishes::in_time(wish))?;
+        let mut report = ChangeReport {
+            objects: wishes.iter().map(Wish::report).collect(),
+            gates: [("documents", "all can be read"), ("rights", ""), ("preconditions", "")]
+                .map(|(name, text)| Gate {
+                    name: name.into(),
+                    state: "passed".into(),
+                    text: text.into(),
+                })
+                .into(),
+            ..ChangeReport::default()
+        };
+        let after = shadow.with(&wishes);
+        let keys: Vec<&ObjectKey> = wishes.iter().map(|wish| &wish.key).collect();
+        let (new, resolved) = after.findings_against(&shadow, &keys);
+        report.findings = findings.iter().chain(&new).map(FindingView::from).collect();
+        report.resolved = resolved.iter().map(FindingView::from).collect();
+        report.gates.push(compile_gate(&report, &wishes));
+        report.proxies = impact::of(&after, &self.proxies.by_group());
+        Ok(Tried { wishes, shadow: after, report })
+    }
+
+    fn ownership_in(&self, shadow: &Shadow, key: &ObjectKey) -> Ownership {
+        let object = shadow.catalog().get(key);
+        let refused = || shadow.catalog().refused(key).map(|refused| &refused.object);
+        self.ownership(object.or_else(refused))
+    }
+
+    fn ownership(&self, object: Option<&Object>) -> Ownership {
+        let owned = |mode, place: &str, reason: &str| Ownership {
+            mode,
+            place: place.into(),
+            reason: reason.into(),
+        };
+        let (place, can) = match object {
+            Some(Object::MeshService(service)) if catalog::is_import(service) => {
+                let text = "nobody wrote it: it stands for a service of a registry";
+                return owned(WriteMode::Off, &service.meta.source, text);
+            }
+            Some(object) if object.meta().written() != object.meta().key => {
+                let text = format!("it is made of {}", object.meta().written());
+                return owned(WriteMode::Off, &object.meta().source, &text);
+            }
+            Some(object) if *object.meta().source == *sources::kubernetes::NAME => {
+                (sources::kubernetes::NAME.to_owned(), self.cluster.is_some())
+            }
+            Some(object) => {
+                let file = object.meta().locations.file.as_deref();
+                (file.unwrap_or(&object.meta().source).to_owned(), self.folder.is_some())
+            }
+            None if self.cluster.is_some() => (sources::kubernetes::NAME.to_owned(), true),
+            None => match &self.folder {
+                Some(folder) => (folder.shown(), true),
+                None => (String::new(), false),
+            },
+        };
+        if !can {
+            return owned(WriteMode::Off, &place, "there is nothing here to write it with");
+        }
+        if self.mode != WriteMode::Direct {
+            return owned(self.mode, &place, "the server's settings say so (write-mode)");
+        }
+        if let Some(owner) = object.and_then(gitops) {
+            let text = format!("{owner} writes it, and would undo what is written here");
+            return owned(WriteMode::Propose, &place, &text);
+        }
+        owned(WriteMode::Direct, &place, "")
+    }
+
+    fn writable(&self, shadow: &Shadow, wish: &Wish) -> Result<(), Problem> {
+        let Ownership { mode, reason, place } = self.ownership_in(shadow, &wish.key);
+        if mode == WriteMode::Direct {
+            return Ok(());
+        }
+        let hint = match mode {
+            WriteMode::Propose => "take the YAML of the report to whoever writes it",
+            _ => "",
+        };
+        Err(Problem::new(NOT_WRITABLE, format!("{}: {reason}", wish.key))
+            .hint(hint)
+            .with("ownership", serde_json::json!({"mode": mode, "place": place, "reason": reason})))
+    }
+
+    async fn judge(
+        &self,
+        shadow: &Shadow,
+        wishes: &[Wish],
+        change: &Change,
+        report: &mut ChangeReport,
+    ) -> Result<(), Problem> {
+        let gate = |state: &str, text: String| Gate {
+            name: "envoy".into(),
+            state: state.into(),
+            text,
+        };
+        let Some(judge) = &self.judge else {
+            report.gates.push(gate("skipped", "no Envoy is set (precheck-envoy)".into()));
+            return Ok(());
+        };
+        let verdict = judge.judge(shadow, wishes).await;
+        let refusals = match verdict {
+            judge::Verdict::Nothing => {
+                report.gates.push(gate("skipped", "no Envoy is sent anything else".into()));
+                return Ok(());
+            }
+            judge::Verdict::Takes => {
+                report.gates.push(gate("passed", "Envoy takes it".into()));
+                return Ok(());
+            }
+            // A judge that cannot judge holds nobody up.
+            judge::Verdict::Unknown(text) => {
+                report.gates.push(gate("skipped", text));
+                return Ok(());
+            }
+            judge::Verdict::Refuses(findings) => findings,
+        };
+        let views: Vec<FindingView> = refusals.iter().map(FindingView::from).collect();
+        let text = views.first().map(|view| view.text.clone()).unwrap_or_default();
+        if !change.force && !change.dry_run {
+            let hint = "mend it, or write it all the same with ?force=true";
+            return Err(Problem::new(REFUSED_BY_ENVOY, text).hint(hint).errors(views));
+        }
+        report.gates.push(gate("failed", text));
+        report.findings.extend(views);
+        Ok(())
+    }
+
+    async fn put(&self, caller: &Caller, wishes: &[Wish]) -> Result<(), Problem> {
+        let (cluster, files): (Vec<&Wish>, Vec<&Wish>) =
+            wishes.iter().partition(|wish| wish.in_cluster);
+        let nowhere = || Problem::new(NOT_WRITABLE, "there is nothing here to write it with");
+        if !cluster.is_empty() && !files.is_empty() {
+            let text = "objects of files and of the API server cannot be written as one change";
+            return Err(Problem::new(NOT_WRITABLE, text).hint("write them one after the other"));
+        }
+        if !files.is_empty() {
+            self.folder.as_ref().ok_or_else(nowhere)?.put(&files, &self.limits).await?;
+        }
+        if !cluster.is_empty() {
+            self.cluster.as_ref().ok_or_else(nowhere)?.put(caller, &cluster).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Changes for Writer {
+    fn apply<'a>(
+        &'a self,
+        caller: &'a Caller,
+        change: Change,
+    ) -> BoxFuture<'a, Result<ChangeReport, Problem>> {
+        Box::pin(self.write(caller, change, None))
+    }
+
+    fn etag(&self, kind: Kind, name: &NamespacedName) -> Option<String> {
+        let world = self.parts.world.read().unwrap_or_else(PoisonError::into_inner);
+        let key = ObjectKey { kind, name: name.clone() };
+        let catalog = world.catalog();
+        let refused = || catalog.refused(&key).map(|refused| &refused.object);
+        catalog.get(&key).or_else(refused).map(etag)
+    }
+
+    fn ownership(&self, kind: Kind, name: &NamespacedName) -> Ownership {
+        let world = self.parts.world.read().unwrap_or_else(PoisonError::into_inner);
+        let key = ObjectKey { kind, name: name.clone() };
+        let catalog = world.catalog();
+        let refused = || catalog.refused(&key).map(|refused| &refused.object);
+        self.parts.ownership(catalog.get(&key).or_else(refused))
+    }
+}
+
+/// Strong: of the document as it is kept, which has no status.
+pub(crate) fn etag(object: &Object) -> String {
+    match object {
+        Object::MeshService(service) if catalog::is_import(service) => {
+            etag_of(&crate::registries::show_import(service).to_string())
+        }
+        object => etag_of(&object.meta().document),
+    }
+}
+
+pub(crate) fn etag_of(document: &str) -> String {
+    format!("\"{:032x}\"", xxh3_128(document.as_bytes()))
+}
+
+/// Who else writes this object, by the marks that such programs leave.
+fn gitops(object: &Object) -> Option<&'static str> {
+    let meta = object.meta();
+    let marks = || meta.labels.iter().chain(&meta.annotations);
+    let starts = |prefix: &str| marks().any(|(name, _)| name.starts_with(prefix));
+    if starts("argocd.argoproj.io/") {
+        return Some("Argo CD");
+    }
+    if starts("kustomize.toolkit.fluxcd.io/") || starts("helm.toolkit.fluxcd.io/") {
+        return Some("Flux");
+    }
+    let managed = marks().find(|(name, _)| &**name == "app.kubernetes.io/managed-by");
+    match managed.map(|(_, by)| &**by) {
+        None | Some("isthmus" | "kubectl" | "") => None,
+        Some("Helm") => Some("Helm"),
+        Some("argocd" | "argo-cd") => Some("Argo CD"),
+        Some("flux") => Some("Flux"),
+        Some(_) => Some("another program (app.kubernetes.io/managed-by)"),
+    }
+}
+
+fn is_about(finding: &FindingView, wishes: &[Wish]) -> bool {
+    let about = |wish: &Wish| finding.object.as_ref() == Some(&ObjectName::from(&wish.key));
+    finding.severity == "error" && wishes.iter().any(about)
+}
+
+fn compile_gate(report: &ChangeReport, wishes: &[Wish]) -> Gate {
+    let errors = report.findings.iter().filter(|finding| is_about(finding, wishes)).count();
+    let elsewhere = report.findings.iter().filter(|f| f.severity == "error").count() - errors;
+    let (state, text) = match (errors, elsewhere) {
+        (0, 0) => ("passed", String::new()),
+        (0, _) => ("passed", format!("{elsewhere} errors in objects that were not sent")),
+        _ => ("failed", format!("{errors} errors in the objects that were sent")),
+    };
+    Gate { name: "compile".into(), state: state.into(), text }
+}
+
+fn refuse_errors(report: &ChangeReport, wishes: &[Wish]) -> Result<(), Problem> {
+    let errors: Vec<FindingView> =
+        report.findings.iter().filter(|f| is_about(f, wishes)).cloned().collect();
+    let Some(first) = errors.first() else { return Ok(()) };
+    let hint = "mend it, or write it all the same with ?force=true";
+    Err(Problem::new(INVALID_DOCUMENTS, first.text.clone()).hint(hint).errors(errors))
+}
+
+/// What is told of an object that is written, or was at another revision.
+pub(crate) fn object_change(
+    key: &ObjectKey,
+    before: Option<&str>,
+    after: Option<&str>,
+) -> ObjectChange {
+    let action = match (before, after) {
+        (None, None) => Action::Unchanged,
+        (None, Some(_)) => Action::Added,
+        (Some(_), None) => Action::Removed,
+        (Some(a), Some(b)) if a == b => Action::Unchanged,
+        (Some(_), Some(_)) => Action::Changed,
+    };
+    let shown = |document: Option<&str>| {
+        let mut value = serde_json::from_str(document?).ok()?;
+        kinds::redact(key.kind, &mut value);
+        Some(value)
+    };
+    let (old, new) = (shown(before), shown(after));
+    let fields = match (&old, &new) {
+        (Some(old), Some(new)) => field_changes(old, new),
+        _ => Vec::new(),
+    };
+    let yaml = |value: Option<serde_json::Value>| {
+        value.map(|value| kinds::edit::yaml(&value)).unwrap_or_default()
+    };
+    ObjectChange {
+        object: ObjectName::from(key),
+        action,
+        fields,
+        before: yaml(old),
+        after: yaml(new),
+        etag: after.map(etag_of),
+    }
+}
+
+pub(crate) use wishes::edits_to;
+
+#[allow(unused_imports)]
+use {Edit as _, Live as _, Precondition as _};

@@ -1,0 +1,178 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use catalog::{Catalog, Merger};
+use compile::{Compiler, GroupKey};
+use model::{Batch, Change, Finding, Object, ObjectKey};
+use snapshot::Snapshot;
+
+use super::wishes::Wish;
+use crate::pipeline;
+
+/// The world with something else in it, which nobody is served from. What the world and its shadow have in common is
+/// there once.
+#[derive(Clone)]
+pub(crate) struct Shadow {
+    merger: Merger,
+    compiler: Compiler,
+    /// Those of the world, if anybody has looked.
+    findings: Option<Arc<[Finding]>>,
+    /// What differs from the world that it was made of.
+    pub(crate) groups: Vec<Differs>,
+}
+
+/// What the proxies of a group would get in place of what they have.
+#[derive(Clone)]
+pub(crate) struct Differs {
+    pub(crate) key: GroupKey,
+    /// Those who get it: the group itself, or the workloads of a scope.
+    pub(crate) members: Vec<GroupKey>,
+    /// Resources as they are, of those that change or go.
+    pub(crate) before: Snapshot,
+    /// And as they would be, of those that change or come.
+    pub(crate) after: Snapshot,
+}
+
+impl Shadow {
+    pub(crate) fn new(
+        merger: Merger,
+        compiler: Compiler,
+        findings: Option<Arc<[Finding]>>,
+    ) -> Self {
+        Self { merger, compiler, findings, groups: Vec::new() }
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        self.merger.catalog()
+    }
+
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.compiler
+    }
+
+    /// What it would be like if these wishes were granted.
+    pub(crate) fn with<'w>(&self, wishes: impl IntoIterator<Item = &'w Wish>) -> Self {
+        let changes = wishes.into_iter().filter(|wish| wish.differs()).map(|wish| {
+            let source = wish.before.as_ref().map(|object| object.meta().source.clone());
+            let (source, change) = match &wish.after {
+                Some(object) => {
+                    let mut object = object.clone();
+                    if let Some(source) = source {
+                        object.meta_mut().source = source;
+                    }
+                    (object.meta().source.clone(), Change::Apply(object))
+                }
+                None => (source.unwrap_or_else(|| "file".into()), Change::Delete(wish.key.clone())),
+            };
+            (source, change)
+        });
+        self.after(changes)
+    }
+
+    /// Likewise, with other objects in the place of those that are there.
+    pub(crate) fn with_objects(
+        &self,
+        objects: impl IntoIterator<Item = (ObjectKey, Option<Object>)>,
+    ) -> Self {
+        let changes = objects.into_iter().map(|(key, object)| match object {
+            Some(object) => (object.meta().source.clone(), Change::Apply(object)),
+            None => {
+                let known = self.catalog().get(&key);
+                let source = known.map_or_else(|| "file".into(), |o| o.meta().source.clone());
+                (source, Change::Delete(key))
+            }
+        });
+        self.after(changes)
+    }
+
+    fn after(&self, changes: impl Iterator<Item = (Arc<str>, Change)>) -> Self {
+        let mut out = self.clone();
+        let mut changed = Vec::new();
+        let mut batches: Vec<Batch> = Vec::new();
+        for (source, change) in changes {
+            match batches.iter_mut().find(|batch| batch.source == source) {
+                Some(batch) => batch.changes.push(change),
+                None => batches.push(Batch { source, changes: vec![change] }),
+            }
+        }
+        for batch in batches {
+            changed.extend(out.merger.apply(batch).changed);
+        }
+        changed.sort();
+        changed.dedup();
+        let update = out.compiler.update(out.merger.catalog(), &changed);
+        out.findings = None;
+        let touched: BTreeSet<GroupKey> = update.groups.into_iter().chain(update.removed).collect();
+        out.groups = touched.into_iter().filter_map(|key| out.difference(self, key)).collect();
+        out
+    }
+
+    /// `None` where proxies would see no difference.
+    fn difference(&self, world: &Self, key: GroupKey) -> Option<Differs> {
+        let nothing = ir::Plan::default();
+        let plan = |of: &Self, key: &GroupKey| {
+            of.compiler.plan(key).filter(|_| of.compiler.served(key)).cloned()
+        };
+        let (old, new) = (plan(world, &key), plan(self, &key));
+        let (mut before, mut after) = snapshot::difference(
+            old.as_ref().unwrap_or(&nothing),
+            new.as_ref().unwrap_or(&nothing),
+        );
+        // A workload may have come under another scope.
+        let bases = (world.compiler.base(&key), self.compiler.base(&key));
+        if let (Some(a), Some(b)) = &bases
+            && a != b
+        {
+            let (a, b) = (plan(world, a).unwrap_or_default(), plan(self, b).unwrap_or_default());
+            let (a, b) = snapshot::difference(&a, &b);
+            (before, after) = (a.with(&before), b.with(&after));
+        }
+        let same = snapshot::ResourceType::ALL
+            .into_iter()
+            .all(|kind| before.set(kind).version() == after.set(kind).version());
+        if same {
+            return None;
+        }
+        let members = match &key {
+            GroupKey::Scope(scope) => {
+                let all = self.compiler.sidecars_of(scope);
+                all.map(GroupKey::Sidecar).collect()
+            }
+            key => vec![key.clone()],
+        };
+        Some(Differs { key, members, before, after })
+    }
+
+    /// All that would be sent to the proxies of a group.
+    pub(crate) fn snapshot(&self, key: &GroupKey) -> Snapshot {
+        let served = self.compiler.plan(key).filter(|_| self.compiler.served(key));
+        served.map(snapshot::encode).unwrap_or_default()
+    }
+
+    fn findings(&self) -> Arc<[Finding]> {
+        match &self.findings {
+            Some(known) => known.clone(),
+            None => pipeline::find(&self.merger, &self.compiler),
+        }
+    }
+
+    /// What would be wrong and is not, or is said of these objects; and what would not be wrong any more.
+    pub(crate) fn findings_against(
+        &self,
+        world: &Self,
+        about: &[&ObjectKey],
+    ) -> (Vec<Finding>, Vec<Finding>) {
+        let (old, new) = (world.findings(), self.findings());
+        // What moves to another line is the same.
+        let mark = |f: &Finding| {
+            (f.code, f.at.object.clone(), f.at.pointer.clone(), f.text.clone(), f.severity)
+        };
+        let marks = |all: &[Finding]| all.iter().map(mark).collect::<Vec<_>>();
+        let (was, is) = (marks(&old), marks(&new));
+        let told = |f: &Finding| f.at.object.as_ref().is_some_and(|at| about.contains(&at));
+        let (was, is): (BTreeSet<_>, BTreeSet<_>) = (was.into_iter().collect(), is.into_iter().collect());
+        let come = new.iter().filter(|f| told(f) || !was.contains(&mark(f))).cloned().collect();
+        let gone = old.iter().filter(|f| !is.contains(&mark(f))).cloned().collect();
+        (come, gone)
+    }
+}

@@ -1,0 +1,183 @@
+//! History: one revision for each step that makes documents or services others, and who it was.
+//!
+//! ```text
+//! pipeline ──steps──► follower: what differs from the newest revision? ──► ledger (disk) ──► current
+//! write path ──intent: this change will come, and is by …──┘   └──► the write that waits for its revision
+//! ```
+
+mod archive;
+mod follow;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use api::Time;
+use api::history::Refusal;
+use catalog::Catalog;
+use model::ObjectKey;
+use revision::history::{Ledger, Revision};
+use tokio::sync::{oneshot, watch};
+
+pub(crate) use archive::Archive;
+pub(crate) use follow::follow;
+
+/// Refusals of one revision that are remembered.
+const MOST_REFUSALS: usize = 50;
+
+/// The revision that is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Current {
+    /// `r42`
+    pub(crate) id: Arc<str>,
+    /// 16 hex digits.
+    pub(crate) hash: Arc<str>,
+}
+
+/// Whose doing a revision is.
+#[derive(Clone, Debug)]
+pub(crate) struct Author {
+    pub(crate) who: String,
+    pub(crate) via: String,
+    pub(crate) reason: String,
+    pub(crate) rollback_of: Option<String>,
+}
+
+/// What one object will be.
+#[derive(Clone, Debug)]
+pub(crate) struct Goal {
+    pub(crate) key: ObjectKey,
+    pub(crate) before: Option<Arc<str>>,
+    pub(crate) after: Option<Arc<str>>,
+    /// Whether the document will be `after` to the letter. An API server adds to what it is given.
+    pub(crate) exact: bool,
+}
+
+impl Goal {
+    fn document(&self, catalog: &Catalog) -> Option<Arc<str>> {
+        let refused = || catalog.refused(&self.key).map(|refused| &refused.object);
+        let object = catalog.get(&self.key).or_else(refused);
+        object.map(|object| object.meta().document.clone())
+    }
+
+    fn reached(&self, catalog: &Catalog) -> bool {
+        let now = self.document(catalog);
+        match &self.after {
+            // Another source may have it too, and stand in.
+            None => now != self.before,
+            Some(after) if self.exact => now.as_ref() == Some(after),
+            Some(_) => now.is_some() && now != self.before,
+        }
+    }
+
+    fn touched(&self, catalog: &Catalog) -> bool {
+        self.document(catalog) != self.before
+    }
+}
+
+/// A change that is about to come from a source.
+pub(crate) struct Intent {
+    pub(crate) goals: Vec<Goal>,
+    pub(crate) author: Author,
+}
+
+struct Waiting {
+    number: u64,
+    intent: Intent,
+    tell: oneshot::Sender<Option<String>>,
+}
+
+pub(crate) struct History {
+    ledger: Mutex<Ledger>,
+    intents: Mutex<(u64, Vec<Waiting>)>,
+    current: watch::Sender<Option<Current>>,
+    refusals: Mutex<BTreeMap<String, Vec<Refusal>>>,
+    /// Rings when an intent is withdrawn.
+    bell: watch::Sender<()>,
+}
+
+/// An intent, withdrawn when this goes.
+pub(crate) struct Taken {
+    history: Arc<History>,
+    number: u64,
+    told: oneshot::Receiver<Option<String>>,
+}
+
+impl Taken {
+    /// The revision that came of it; `None` where nothing became another.
+    pub(crate) async fn reached(mut self) -> Option<String> {
+        (&mut self.told).await.ok().flatten()
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut intents = lock(&self.history.intents);
+        intents.1.retain(|waiting| waiting.number != self.number);
+        drop(intents);
+        self.history.bell.send_replace(());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl History {
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        Self {
+            ledger: Mutex::new(ledger),
+            intents: Mutex::default(),
+            current: watch::Sender::new(None),
+            refusals: Mutex::default(),
+            bell: watch::Sender::new(()),
+        }
+    }
+
+    pub(crate) fn current(&self) -> watch::Receiver<Option<Current>> {
+        self.current.subscribe()
+    }
+
+    /// Says beforehand whose doing the next change of these objects is.
+    pub(crate) fn expect(self: &Arc<Self>, intent: Intent) -> Taken {
+        let (tell, told) = oneshot::channel();
+        let mut intents = lock(&self.intents);
+        intents.0 += 1;
+        let number = intents.0;
+        intents.1.push(Waiting { number, intent, tell });
+        drop(intents);
+        Taken { history: self.clone(), number, told }
+    }
+
+    /// Proxies refused something of a revision.
+    #[allow(dead_code)] // For who ties refusals to documents.
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        let mut all = lock(&self.refusals);
+        let of = all.entry(refusal.revision.clone()).or_default();
+        of.insert(0, refusal);
+        of.truncate(MOST_REFUSALS);
+    }
+
+    /// What is refused of this type with these words is over: mended, or its proxies are gone.
+    #[allow(dead_code)] // Likewise.
+    pub(crate) fn mended(&self, is: impl Fn(&Refusal) -> bool, at: Time) {
+        for refusal in lock(&self.refusals).values_mut().flatten() {
+            if refusal.until.is_none() && is(refusal) {
+                refusal.until = Some(at);
+            }
+        }
+    }
+}
+
+/// `r42`
+fn id(number: u64) -> String {
+    format!("r{number}")
+}
+
+/// Of a content, for people: 64 bits of it.
+fn short(hash: revision::history::Hash) -> String {
+    format!("{hash:032x}")[..16].to_owned()
+}
+
+fn current(revision: &Revision) -> Current {
+    Current { id: id(revision.number).into(), hash: short(revision.hash).into() }
+}

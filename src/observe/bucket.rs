@@ -1,0 +1,101 @@
+//! What happened in ten seconds, and an hour of that.
+
+use std::collections::VecDeque;
+
+use crate::histogram::Histogram;
+
+/// Seconds.
+pub(crate) const STEP: u64 = 10;
+/// So many steps are kept: an hour.
+pub(crate) const STEPS: u64 = 360;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Good,
+    Redirect,
+    /// The client's fault, or it went away: 4xx.
+    Client,
+    /// 5xx, and connections that broke.
+    Server,
+    /// A gRPC status that is the server's fault.
+    Grpc,
+}
+
+/// Steps since 1970.
+pub(crate) type Tick = u64;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Bucket {
+    pub(crate) tick: Tick,
+    counts: [u32; 5],
+    pub(crate) times: Histogram,
+}
+
+impl Bucket {
+    pub(crate) fn record(&mut self, class: Class, ms: f64) {
+        let count = &mut self.counts[class as usize];
+        *count = count.saturating_add(1);
+        self.times.record(ms);
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count = count.saturating_add(more);
+        }
+        self.times.merge(&other.times);
+    }
+
+    pub(crate) fn of(&self, class: Class) -> u64 {
+        u64::from(self.counts[class as usize])
+    }
+
+    pub(crate) fn all(&self) -> u64 {
+        self.counts.iter().map(|count| u64::from(*count)).sum()
+    }
+
+    pub(crate) fn failed(&self) -> u64 {
+        self.of(Class::Server) + self.of(Class::Grpc)
+    }
+}
+
+/// Buckets in order of time; steps in which nothing happened have none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line(VecDeque<Bucket>);
+
+impl Line {
+    /// Returns whether a bucket began.
+    pub(crate) fn record(&mut self, tick: Tick, class: Class, ms: f64) -> bool {
+        let new = self.0.back().is_none_or(|last| last.tick < tick);
+        if new {
+            self.0.push_back(Bucket { tick, ..Bucket::default() });
+        }
+        if let Some(last) = self.0.back_mut() {
+            last.record(class, ms);
+        }
+        new
+    }
+
+    /// Forgets what is older; returns how many buckets that were.
+    pub(crate) fn forget_before(&mut self, tick: Tick) -> usize {
+        let old = self.0.partition_point(|bucket| bucket.tick < tick);
+        self.0.drain(..old).count()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those of the steps from `first` to before `end`.
+    pub(crate) fn between(&self, first: Tick, end: Tick) -> impl Iterator<Item = &Bucket> {
+        let from = self.0.partition_point(|bucket| bucket.tick < first);
+        self.0.range(from..).take_while(move |bucket| bucket.tick < end)
+    }
+
+    pub(crate) fn sum(&self, first: Tick, end: Tick) -> Bucket {
+        self.between(first, end).fold(Bucket::default(), |mut sum, bucket| {
+            sum.merge(bucket);
+            sum
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! Who calls whom.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::bucket::{Bucket, Class, Line, STEPS, Tick};
+
+/// More are counted as one.
+const MOST_EDGES: usize = 20_000;
+/// Proxies of which figures are kept.
+const MOST_PROXIES: usize = 20_000;
+/// A bucket takes some 150 bytes, so that all take 45 MB at most. Where edges are many and busy, the hour becomes shorter.
+const MOST_BUCKETS: usize = 300_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    Http,
+    Grpc,
+    Tcp,
+}
+
+impl Protocol {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// Ids of nodes are those of the topology; the rest is empty where there is none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EdgeKey {
+    pub source: Arc<str>,
+    /// Empty where the request went nowhere.
+    pub target: Arc<str>,
+    /// `NAMESPACE/NAME`
+    pub route: Arc<str>,
+    pub lane: Arc<str>,
+    pub protocol: Protocol,
+    pub mtls: bool,
+}
+
+/// Where edges go for which there is no room.
+pub(crate) const OTHER: &str = "unknown/other";
+
+#[derive(Debug, Default)]
+pub(crate) struct Edges {
+    edges: HashMap<EdgeKey, Line>,
+    proxies: HashMap<Arc<str>, Line>,
+    /// Steps in which anything was reported.
+    reported: VecDeque<Tick>,
+    buckets: usize,
+    /// Steps before it are forgotten.
+    first: Tick,
+    /// Reports that count for [`OTHER`].
+    pub(crate) others: u64,
+}
+
+impl Edges {
+    pub(crate) fn len(&self) -> usize {
+        self.edges.len()
+    }
+
+    pub(crate) fn record(&mut self, tick: Tick, key: EdgeKey, class: Class, ms: f64) {
+        self.reach(tick);
+        let tick = self.reported.back().copied().unwrap_or(tick);
+        let key = if self.edges.len() < MOST_EDGES || self.edges.contains_key(&key) {
+            key
+        } else {
+            self.others += 1;
+            other()
+        };
+        self.buckets += usize::from(self.edges.entry(key).or_default().record(tick, class, ms));
+        self.shorten();
+    }
+
+    /// What a proxy has served, whatever it is an edge of.
+    pub(crate) fn record_proxy(&mut self, tick: Tick, proxy: &Arc<str>, class: Class, ms: f64) {
+        self.reach(tick);
+        let tick = self.reported.back().copied().unwrap_or(tick);
+        if self.proxies.len() >= MOST_PROXIES && !self.proxies.contains_key(proxy) {
+            return;
+        }
+        let line = self.proxies.entry(proxy.clone()).or_default();
+        self.buckets += usize::from(line.record(tick, class, ms));
+    }
+
+    /// The clock may be set back: time does not.
+    fn reach(&mut self, tick: Tick) {
+        if self.reported.back().is_some_and(|last| *last >= tick) {
+            return;
+        }
+        self.reported.push_back(tick);
+        self.forget_before(tick.saturating_sub(STEPS));
+    }
+
+    fn forget_before(&mut self, first: Tick) {
+        self.first = self.first.max(first);
+        let mut gone = 0;
+        let mut keep = |line: &mut Line| {
+            gone += line.forget_before(first);
+            !line.is_empty()
+        };
+        self.edges.retain(|_, line| keep(line));
+        self.proxies.retain(|_, line| keep(line));
+        self.buckets = self.buckets.saturating_sub(gone);
+        let old = self.reported.partition_point(|tick| *tick < first);
+        self.reported.drain(..old);
+    }
+
+    fn shorten(&mut self) {
+        while self.buckets > MOST_BUCKETS && self.reported.len() > 1 {
+            // Some at once, so that this is rare.
+            let at = (self.reported.len() / 20).max(1);
+            self.forget_before(self.reported[at]);
+        }
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&EdgeKey, &Line)> {
+        self.edges.iter()
+    }
+
+    pub(crate) fn proxy(&self, id: &str) -> Option<&Line> {
+        self.proxies.get(id)
+    }
+
+    /// Whether anything was reported in this step.
+    pub(crate) fn reported(&self, tick: Tick) -> bool {
+        self.reported.binary_search(&tick).is_ok()
+    }
+
+    /// The sums of those that are wanted, over the steps from `first` to before `end`; without those with nothing.
+    pub(crate) fn sums(&self, first: Tick, end: Tick) -> Vec<(EdgeKey, Bucket)> {
+        let sums = self.edges.iter().map(|(key, line)| (key, line.sum(first, end)));
+        sums.filter(|(_, sum)| sum.all() > 0).map(|(key, sum)| (key.clone(), sum)).collect()
+    }
+}
+
+fn other() -> EdgeKey {
+    EdgeKey {
+        source: OTHER.into(),
+        target: OTHER.into(),
+        route: "".into(),
+        lane: "".into(),
+        protocol: Protocol::Http,
+        mtls: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edge(source: &str, target: &str) -> EdgeKey {
+        EdgeKey { source: source.into(), target: target.into(), ..other() }
+    }
+
+    #[test]
+    fn an_hour_is_kept_and_what_is_older_is_forgotten() {
+        let mut edges = Edges::default();
+        edges.record(1000, edge("a", "b"), Class::Good, 1.0);
+        edges.record(1001, edge("a", "c"), Class::Server, 1.0);
+        assert_eq!(edges.sums(1000, 1001).len(), 1);
+        edges.record(1000 + STEPS + 1, edge("a", "c"), Class::Good, 1.0);
+        assert_eq!(edges.len(), 1, "the edge to b is over an hour old");
+        assert_eq!(edges.sums(0, 2000)[0].1.all(), 2);
+        assert_eq!(edges.buckets, 2);
+        assert!(!edges.reported(1000) && edges.reported(1001));
+    }
+
+    #[test]
+    fn edges_without_end_become_one() {
+        let mut edges = Edges::default();
+        for n in 0..MOST_EDGES + 500 {
+            edges.record(7, edge("a", &n.to_string()), Class::Good, 1.0);
+        }
+        assert_eq!(edges.len(), MOST_EDGES + 1);
+        assert_eq!(edges.others, 500);
+    }
+
+    #[test]
+    fn memory_has_an_end_and_the_newest_stays() {
+        let mut edges = Edges::default();
+        for tick in 0..20 {
+            for n in 0..18_000 {
+                edges.record(tick, edge("a", &n.to_string()), Class::Good, 1.0);
+            }
+        }
+        assert!(edges.buckets <= MOST_BUCKETS);
+        assert_eq!(edges.sums(19, 20).len(), 18_000);
+    }
+}
