@@ -34,7 +34,7 @@ async fn list(State(app): State<App>, caller: Caller) -> Result<Json<RolloutList
 }
 
 /// Promotes, pauses, resumes or aborts a rollout.
-#[utoipa::path(post, path = "/api/v1/rollouts/{namespace}/{name}/{verb}", tag = "rollouts",
+#[utoipa::path(post, operation_id = "steer_rollout", path = "/api/v1/rollouts/{namespace}/{name}/{verb}", tag = "rollouts",
     params(("namespace" = String, Path), ("name" = String, Path),
         ("verb" = String, Path, description = "promote, pause, resume or abort")),
     responses((status = 200, body = Rollout)))]
