@@ -42,6 +42,8 @@ const SCREENS = {
   "blue-green": "/wizards/blue-green?tab=setup",
   connect: "/wizards/registry",
 };
+// The pictures that are kept: of the others, what is said of them is enough.
+const KEPT = ["light-en", "dark-zh"];
 const VARIANTS = [
   ["light", "en"],
   ["dark", "en"],
@@ -100,7 +102,7 @@ for (const [theme, locale] of VARIANTS) {
         await tab.waitForSelector("main h1");
         await until("nothing is loading any more", async () => (await tab.locator(".bone, [data-loading=true]").count()) === 0);
         await tab.waitForFunction(() => document.fonts.status === "loaded");
-        await tab.screenshot({ path: `${SHOTS}${name}-${theme}-${locale}.png` });
+        if (KEPT.includes(`${theme}-${locale}`)) await tab.screenshot({ path: `${SHOTS}${name}-${theme}-${locale}.png` });
         assert.deepEqual(tab.troubles, []);
         assert.deepEqual(await axe(tab), []);
       });
