@@ -25,7 +25,9 @@ async function other(context, bed, dist) {
   await context.route(ours, (route) => {
     const { pathname } = new URL(route.request().url());
     const file = pathname !== "/" && existsSync(dist + pathname) ? dist + pathname : `${dist}/index.html`;
-    return route.fulfill({ body: readFileSync(file), headers: { ...headers, "content-type": types[file.split(".").at(-1)] ?? "text/html" } });
+    const nonce = /'nonce-([^']+)'/.exec(headers["content-security-policy"])?.[1] ?? "";
+    const body = file.endsWith(".html") ? readFileSync(file, "utf8").replaceAll("__CSP_NONCE__", nonce) : readFileSync(file);
+    return route.fulfill({ body, headers: { ...headers, "content-type": types[file.split(".").at(-1)] ?? "text/html" } });
   });
 }
 
