@@ -19,7 +19,9 @@ use crate::io::Io;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  isthmus certificate --secret isthmus-system/isthmus-xds --dns isthmus-xds.isthmus-system.svc")]
+  isthmus certificate --secret isthmus-system/isthmus-xds --dns isthmus-xds.isthmus-system.svc
+  isthmus certificate --secret mesh/xds --dns xds.mesh.svc --dns xds.example.com
+  isthmus certificate --secret mesh/xds --dns xds.mesh.svc --kubeconfig ~/.kube/config")]
 pub(crate) struct Args {
     /// Where it is kept
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = secret_name)]

@@ -169,13 +169,15 @@ fn tell(object: &Object, whole: &Value) -> String {
         let revision = &change["revision"];
         let _ = writeln!(
             out,
-            "  {} by {} ({}) at {}: {}",
+            "  {} by {} ({}) at {}",
             text(&revision["id"]),
             text(&revision["author"]),
             text(&revision["via"]),
-            text(&revision["time"]),
-            text(&revision["reason"])
+            text(&revision["time"])
         );
+        if let Some(reason) = revision["reason"].as_str().filter(|reason| !reason.is_empty()) {
+            let _ = writeln!(out, "    {reason}");
+        }
         for field in change["change"]["fields"].as_array().into_iter().flatten() {
             let side = |value: &Value| {
                 if value.is_null() { "(none)".into() } else { report::short(value) }
@@ -239,7 +241,8 @@ fn conditions(out: &mut String, place: &str, status: &Value) {
             if let Some(members) = own.as_object_mut() {
                 members.retain(|name, _| matches!(name.as_str(), "conditions" | "attachedRoutes"));
             }
-            conditions(out, &format!("{name} {whose}: "), &own);
+            let place = format!("{name} {whose}");
+            conditions(out, &format!("{}: ", place.trim_end()), &own);
         }
     }
 }

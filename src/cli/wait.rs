@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
 }
 
 /// Fixed before anything is waited for: the next one is not what was meant.
-fn current(client: &Client) -> Result<String, Failure> {
+pub(crate) fn current(client: &Client) -> Result<String, Failure> {
     let list = client.list(&["revisions"])?;
     let all = crate::view::items(&list);
     let current = all.iter().find(|revision| revision["current"] == true);

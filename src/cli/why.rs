@@ -82,8 +82,8 @@ fn tell(answer: &WhyAnswer) -> String {
     for (at, step) in answer.steps.iter().enumerate() {
         // Writing into a String cannot fail.
         let guess = if step.sure { "" } else { " (not certain)" };
-        let said = place(step.object.as_ref(), &step.pointer, &step.text);
-        let _ = writeln!(out, "{} {}: {}{guess}{said}", at + 1, step.stage, step.text);
+        let its = place(step.object.as_ref(), &step.pointer, &step.text);
+        let _ = writeln!(out, "{} {}: {}{guess}{its}", at + 1, step.stage, step.text);
         for near in &step.near {
             let _ = writeln!(
                 out,

@@ -88,7 +88,7 @@ impl Writer {
         &self,
         caller: &Caller,
         change: Change,
-        rollback_of: Option<String>,
+        rollback_of: Option<u64>,
     ) -> Result<ChangeReport, Problem> {
         let dry = change.dry_run;
         let turn = if dry { None } else { Some(self.turn.lock().await) };

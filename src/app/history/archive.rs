@@ -314,7 +314,7 @@ impl Shown for Archive {
             };
             // What was served before is not judged again: a way back must not be barred.
             let change = Change { reason, dry_run, force: true, ..change };
-            let mut report = self.writer.write(caller, change, Some(id(number))).await?;
+            let mut report = self.writer.write(caller, change, Some(number)).await?;
             if left > 0 {
                 report.gates.push(Gate {
                     name: "documents".into(),

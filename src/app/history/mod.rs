@@ -39,7 +39,7 @@ pub(crate) struct Author {
     pub(crate) who: String,
     pub(crate) via: String,
     pub(crate) reason: String,
-    pub(crate) rollback_of: Option<String>,
+    pub(crate) rollback_of: Option<u64>,
 }
 
 /// What one object will be.

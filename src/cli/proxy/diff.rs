@@ -6,6 +6,7 @@ use crate::output::Output;
 use crate::revision::print_diff;
 use crate::target::ServerArgs;
 use crate::view::text;
+use crate::wait::current;
 
 /// Show what differs between what a proxy has and what it should have; exit code 1 if anything
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     let client = args.server.client(args.output, io)?;
     let (proxy, view) = super::find(&args.id, &client)?;
-    let should = text(&view["revision"]);
+    let should = match view["revision"].as_str() {
+        Some(revision) => revision.to_owned(),
+        // What it should have is then what everybody should.
+        None => current(&client)?,
+    };
     let base = args.base.clone().unwrap_or_else(|| text(&view["heldRevision"]));
     if should.is_empty() || base.is_empty() {
         let text = format!("it is not known which revision {} has", proxy.id);

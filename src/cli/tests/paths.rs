@@ -377,6 +377,7 @@ async fn act_on_revision(
 fn rollouts() -> Vec<Rollout> {
     vec![
         Rollout {
+            gateway: "demo/edge".into(),
             namespace: "demo".into(),
             name: "edge".into(),
             state: "progressing".into(),
@@ -397,6 +398,7 @@ fn rollouts() -> Vec<Rollout> {
             }],
         },
         Rollout {
+            gateway: "demo/edge".into(),
             namespace: "shop".into(),
             name: "edge".into(),
             state: "returned".into(),

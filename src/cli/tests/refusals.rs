@@ -69,7 +69,7 @@ fn usage_is_2() {
     check("completion tcsh", Exit::Usage, "possible values");
     check("get gateways --server mailto:x", Exit::Usage, "is not a server's URL");
     check_with_server("proxy status edge", Exit::Usage, "is the beginning of edge-1, edge/2");
-    check_with_server("get findings -n a", Exit::Usage, "no name, no namespace");
+    check_with_server("get findings ISM1201", Exit::Usage, "findings have no names");
 }
 
 #[test]

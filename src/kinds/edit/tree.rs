@@ -143,7 +143,11 @@ impl Builder<'_> {
                 let content = Content::Map { entries: Vec::new(), key: None };
                 self.open(start, span.start.col(), shared, content)?;
             }
-            Event::SequenceEnd | Event::MappingEnd => self.close(end)?,
+            Event::SequenceEnd | Event::MappingEnd => {
+                // The scanner counts what follows a bracket to it.
+                let bracket = self.text[start..].starts_with(['}', ']']);
+                self.close(if bracket { start + 1 } else { end })?;
+            }
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
         }
         Some(())

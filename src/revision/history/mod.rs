@@ -92,6 +92,8 @@ pub struct Note {
     pub via: String,
     pub reason: String,
     pub errors: usize,
+    /// The one that it is to be like, where that is known and not by its content alone.
+    pub rollback_of: Option<u64>,
 }
 
 pub struct Ledger {
@@ -249,7 +251,7 @@ impl Ledger {
             reason: note.reason,
             pinned: false,
             errors: note.errors,
-            rollback_of: same.map(|old| old.number),
+            rollback_of: same.map(|old| old.number).or(note.rollback_of),
             steps,
         };
         self.revisions.insert(number, revision.clone());
