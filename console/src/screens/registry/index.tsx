@@ -90,7 +90,9 @@ function Summary({ namespace, name }: { namespace: string; name: string }) {
               rowKey={service => `${service.group}@@${service.name}`}
               empty={
                 <span className="dim">
-                  {source && source.state !== 'live' && !source.freshAt ? common.emptyFailed(full) : t.noServices}
+                  {source && source.state !== 'live' && !source.freshAt
+                    ? common.emptyFailed(full)
+                    : t.noServices}
                 </span>
               }
               columns={[

@@ -66,7 +66,11 @@ function useColumns(): Column<RequestRow>[] {
         ),
       },
       { id: 'source', title: t.source, cell: row => <Place of={row.source} /> },
-      { id: 'target', title: t.target, cell: row => <Place of={row.target} none={row.route && t.noBackend} /> },
+      {
+        id: 'target',
+        title: t.target,
+        cell: row => <Place of={row.target} none={row.route && t.noBackend} />,
+      },
       { id: 'route', title: t.route, cell: row => <span className="mono">{row.route}</span> },
       {
         id: 'duration',
