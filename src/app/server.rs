@@ -301,6 +301,7 @@ impl Server {
             proxies.clone(),
             shown(settings.source_dir.as_deref()),
             writer.clone(),
+            editions.refusals(),
         );
         let observed = Arc::new(Observed::new(collector));
         let service_model = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
