@@ -755,8 +755,8 @@ spec:
 
         let page = bed.model.service(&Caller::anybody(), "shop", "orders").unwrap();
         assert_eq!(page.instances.len(), 5);
-        assert_eq!(page.callers, [("shop-web".to_owned(), "declared".to_owned())]);
-        assert_eq!(page.routes, ["HTTPRoute shop/r rule 1"]);
+        assert_eq!(page.caller_names, [("shop-web".to_owned(), "declared".to_owned())]);
+        assert_eq!(page.route_names, ["HTTPRoute shop/r rule 1"]);
 
         let key = ObjectKey::new(Kind::HttpRoute, "shop", "r");
         bed.apply("file", vec![Change::Delete(key)]);
