@@ -204,8 +204,10 @@ export function load(port, host, rate, path = "/") {
   const one = () =>
     new Promise((done) => {
       report.sent += 1;
+      const [number, from] = [report.sent, performance.now()];
+      const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
       const bad = (why) => {
-        report.failed.push(`${report.sent}: ${why}`);
+        report.failed.push(`request ${number}, ${seconds(begun)} after the start, ${seconds(from)} old, port ${asked.socket?.localPort}: ${why}`);
         done();
       };
       const asked = request({ host: "127.0.0.1", port, path, agent, headers: { host }, timeout: 20_000 }, (answer) => {

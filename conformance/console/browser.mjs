@@ -1,5 +1,5 @@
 // A browser for the stories, from console's own development dependencies.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
@@ -16,6 +16,21 @@ export async function browser() {
   return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 }
 
+/** While one works on the console: its files from a folder instead of from the program, with the program's headers. */
+async function other(context, bed, dist) {
+  const types = { js: "text/javascript", css: "text/css", svg: "image/svg+xml", woff2: "font/woff2" };
+  const ours = (url) => url.origin === bed.url && !/^\/(api|login|errors|metrics)(\/|$)/.test(url.pathname);
+  const headers = Object.fromEntries((await fetch(`${bed.url}/`)).headers);
+  for (const name of ["content-encoding", "content-length", "etag", "transfer-encoding"]) delete headers[name];
+  await context.route(ours, (route) => {
+    const { pathname } = new URL(route.request().url());
+    const file = pathname !== "/" && existsSync(dist + pathname) ? dist + pathname : `${dist}/index.html`;
+    const nonce = /'nonce-([^']+)'/.exec(headers["content-security-policy"])?.[1] ?? "";
+    const body = file.endsWith(".html") ? readFileSync(file, "utf8").replaceAll("__CSP_NONCE__", nonce) : readFileSync(file);
+    return route.fulfill({ body, headers: { ...headers, "content-type": types[file.split(".").at(-1)] ?? "text/html" } });
+  });
+}
+
 /** A page with a language and a theme. What it logs as an error, and requests that leave this machine, are kept. */
 export async function page(browser, bed, { locale = "en", theme = "light", width = 1440, height = 900 } = {}) {
   const context = await browser.newContext({
@@ -25,6 +40,8 @@ export async function page(browser, bed, { locale = "en", theme = "light", width
     reducedMotion: "reduce",
   });
   const page = await context.newPage();
+  const dist = process.env.ISTHMUS_CONSOLE_DIST;
+  if (dist) await other(context, bed, dist);
   page.troubles = [];
   page.on("console", (message) => {
     if (message.type() === "error") page.troubles.push(message.text());

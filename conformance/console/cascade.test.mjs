@@ -45,7 +45,7 @@ test("set up in the wizard, flipped twice there and back at 300 requests a secon
   await tab.getByLabel("Addresses of the green gateway").fill(`127.0.0.1:${ports.green}`);
   await choose(tab, "Edge gateway", "shop/edge");
   await tab.getByLabel("Hosts").fill("shop.test");
-  await tab.getByLabel("Namespace", { exact: false }).last().fill("shop");
+  await tab.locator("main").getByRole("textbox", { name: "Namespace" }).fill("shop");
   await tab.getByLabel("Name of the route").fill("shop");
   await tab.getByRole("button", { name: "Preview" }).click();
   await apply(tab, /shop-green/);

@@ -80,7 +80,7 @@ test("the whole story of a refusal", async () => {
 test("a bad revision is taken back from the command line, under load", async () => {
   const requests = load(web, "r1.test", 100, "/v1");
   const good = (await bed.api("/api/v1/revisions")).body.items[0].id;
-  await push(route("r1", "r1.test", ["nobody"], { path: "/v1" }), "?reason=a+mistake");
+  await push(route("r1", "r1.test", ["nobody"], { path: "/v1" }), "?force=true&reason=a+mistake");
   await until("requests fail", async () => requests.report.failed.length > 0);
   const back = await bed.cli("rollback", good, "--yes", "--reason", "that was wrong");
   assert.equal(back.code, 0, back.stderr);

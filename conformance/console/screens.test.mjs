@@ -42,6 +42,8 @@ const SCREENS = {
   "blue-green": "/wizards/blue-green?tab=setup",
   connect: "/wizards/registry",
 };
+// The pictures that are kept: of the others, what is said of them is enough.
+const KEPT = ["light-en", "dark-zh"];
 const VARIANTS = [
   ["light", "en"],
   ["dark", "en"],
@@ -72,7 +74,8 @@ spec: {type: Nacos, addresses: ['127.0.0.1:${await freePort()}']}
     route("gone", "shop.test", ["nobody"], { path: "/gone" }),
     registry,
   );
-  const made = await bed.api("/api/v1/apply?reason=the+shop+opens", {
+  // One back end is missing, so that problems have something to show.
+  const made = await bed.api("/api/v1/apply?force=true&reason=the+shop+opens", {
     method: "POST",
     body: text,
     headers: { "content-type": "application/yaml" },
@@ -81,7 +84,7 @@ spec: {type: Nacos, addresses: ['127.0.0.1:${await freePort()}']}
   await bed.envoy("shop/edge", "shop-edge-0");
   await bed.proxiesInStep(1);
   for (let n = 0; n < 40; n += 1) await bed.curl(web, "shop.test", n % 8 === 0 ? "/gone" : `/orders/${n}`);
-  await until("the proxy has reported its requests", async () => (await bed.api("/api/v1/requests")).body.total >= 40);
+  await until("the proxy has reported its requests", async () => (await bed.api("/api/v1/requests?limit=100")).body.items.length >= 40);
   chrome = await browser();
 });
 
@@ -92,15 +95,20 @@ after(async () => {
 
 for (const [theme, locale] of VARIANTS) {
   test(`${theme}, ${locale}`, async (t) => {
-    const tab = await page(chrome, bed, { theme, locale });
+    const tab = await page(chrome, bed, { theme, locale, width: 1280, height: 800 });
     for (const [name, path] of Object.entries(SCREENS)) {
       await t.test(name, async () => {
         tab.troubles.length = 0;
         await tab.open(path);
         await tab.waitForSelector("main h1");
-        await until("nothing is loading any more", async () => (await tab.locator(".bone, [data-loading=true]").count()) === 0);
+        // One thing that has come may ask for the next: an editor, a picture.
+        let still = 0;
+        await until("nothing is loading any more", async () => {
+          still = (await tab.locator(".bone, [data-loading=true]").count()) === 0 ? still + 1 : 0;
+          return still === 5;
+        });
         await tab.waitForFunction(() => document.fonts.status === "loaded");
-        await tab.screenshot({ path: `${SHOTS}${name}-${theme}-${locale}.png` });
+        if (KEPT.includes(`${theme}-${locale}`)) await tab.screenshot({ path: `${SHOTS}${name}-${theme}-${locale}.png` });
         assert.deepEqual(tab.troubles, []);
         assert.deepEqual(await axe(tab), []);
       });

@@ -29,6 +29,7 @@ mod read;
 mod registries;
 mod revisions;
 pub mod rollout;
+mod rollouts;
 mod router;
 mod schemas;
 mod server;

@@ -14,7 +14,7 @@ use crate::router::App;
 use crate::{Caller, FindingView, Role, Time};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(problems)).routes(routes!(events))
+    OpenApiRouter::new().routes(routes!(problems)).routes(routes!(recent_events))
 }
 
 /// A finding, or what proxies refused, with its history.
@@ -124,7 +124,7 @@ async fn problems(
 /// What happened of late, the newest first
 #[utoipa::path(get, path = "/api/v1/events", tag = "problems", params(Lists<EventView>),
     responses((status = 200, body = List<EventView>)))]
-async fn events(
+async fn recent_events(
     State(app): State<App>,
     caller: Caller,
     listing: Listing,

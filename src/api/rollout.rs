@@ -36,10 +36,13 @@ pub enum Act {
 pub struct Rollout {
     pub namespace: String,
     pub name: String,
+    /// `NAMESPACE/NAME` of the Gateway whose proxies these are: a ConfigRollout for several has an entry for each.
+    #[serde(default)]
+    pub gateway: String,
     /// `waiting` (for a change), `progressing`, `paused`, `returned` (by a gate), `aborted`, `done`
     pub state: String,
     pub reason: String,
-    /// Hashes of revisions.
+    /// What is served to those whom it has not reached, and to those whom it has.
     pub from: String,
     pub to: String,
     pub started: Option<Time>,

@@ -24,7 +24,7 @@ use crate::watch::Hub;
 use crate::why::Why;
 use crate::{
     Read, Time, ask, console, documents, identity, live, openapi, ops, problems, registries,
-    revisions, schemas, services, traffic_paths, watch, writes,
+    revisions, rollouts, schemas, services, traffic_paths, watch, writes,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -113,6 +113,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(problems::routes())
         .merge(registries::routes())
         .merge(revisions::routes())
+        .merge(rollouts::routes())
         .merge(schemas::routes())
         .merge(services::routes())
         .merge(traffic_paths::routes())

@@ -132,7 +132,7 @@ async fn apply(
         let edit = || Edit::Put { text, file, before: Precondition::None };
         if nothing { Vec::new() } else { vec![edit()] }
     };
-    run(&app, &caller, query.change(edits)?).await
+    run(&app, &caller, query.change(edits)?, false).await
 }
 
 /// Makes or replaces a document.
@@ -264,7 +264,7 @@ async fn put(
     is_json(&headers)?;
     named(&text, kind, name)?;
     let edit = Edit::Put { text, file: query.file.clone(), before };
-    run(app, caller, query.change(vec![edit])?).await
+    run(app, caller, query.change(vec![edit])?, true).await
 }
 
 async fn delete(
@@ -277,14 +277,19 @@ async fn delete(
 ) -> Result<Response, Problem> {
     let before = precondition(headers, query.dry_run)?;
     let edit = Edit::Delete { kind, name, before };
-    run(app, caller, query.change(vec![edit])?).await
+    run(app, caller, query.change(vec![edit])?, true).await
 }
 
-async fn run(app: &App, caller: &Caller, change: Change) -> Result<Response, Problem> {
+/// `single`: of the object of the path.
+async fn run(
+    app: &App,
+    caller: &Caller,
+    change: Change,
+    single: bool,
+) -> Result<Response, Problem> {
     let changes = app.changes.as_ref();
     let changes =
         changes.ok_or_else(|| Problem::new(UNAVAILABLE, "nothing can be written here"))?;
-    let single = change.edits.len() == 1;
     let report = changes.apply(caller, change).await?;
     let made = single
         && report.revision.is_some()

@@ -264,7 +264,7 @@ impl Groups {
     /// Where this client of a group is served from.
     fn seat(&self, group: &Arc<str>, client: &Client, identity: Option<Identity>) -> Option<Group> {
         let moves = self.editions.moves(group);
-        let name = self.editions.place(group, &client.node.id).unwrap_or_else(|| group.clone());
+        let name = self.editions.place(group, client).unwrap_or_else(|| group.clone());
         let updates = self.subscribe(&name, identity)?;
         Some(Group { name, updates, moves: Some(moves) })
     }

@@ -37,6 +37,7 @@ mod read;
 mod registries;
 mod reload;
 mod report;
+mod rollouts;
 mod server;
 mod services;
 pub mod settings;

@@ -27,6 +27,7 @@ use crate::layers::Layers;
 use crate::news::News;
 use crate::programmed::Programmed;
 use crate::registries::{self, Feed};
+use crate::rollouts::{self, Figures, Rolls};
 
 /// What the pipeline knows, for those who read: the API takes a read lock, the pipeline a write lock while it compiles.
 /// Streams never touch it.
@@ -211,6 +212,9 @@ pub(crate) struct Pipeline {
     pub(crate) lag: Arc<Lag>,
     pub(crate) programmed: Arc<Programmed>,
     pub(crate) editions: Arc<Editions>,
+    pub(crate) rollouts: watch::Sender<Arc<[api::rollout::Rollout]>>,
+    /// Who counts requests; `None` where nobody does.
+    pub(crate) figures: Option<Arc<dyn Figures>>,
     /// Told of which objects the status may differ, where statuses are written.
     pub(crate) statuses: Option<status::Table>,
     /// Told the same, always.
@@ -235,22 +239,36 @@ pub(crate) struct Pipeline {
 struct Made {
     layers: Layers,
     keeper: Keeper,
+    rolls: Rolls,
+    /// What both had to say last.
+    refused: Outcome,
 }
+
+/// How often a rollout that is under way is looked at.
+const TICK: Duration = Duration::from_millis(250);
 
 /// How long the sources may take for their first listing before the state from before the restart is served.
 pub(crate) const FIRST_LISTING: Duration = Duration::from_secs(5);
 
 impl Pipeline {
     /// Runs until all senders of batches are gone.
-    pub(crate) async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
-        let mut made = Made { layers: Layers::new(self.reports), keeper: self.keeper() };
+    pub(crate) async fn run(
+        mut self,
+        mut batches: mpsc::Receiver<Batch>,
+        mut asks: mpsc::Receiver<rollouts::Ask>,
+    ) {
+        let keeper = Keeper::new(self.editions.clone(), self.groups.clone(), self.reports);
+        let rolls = Rolls::new(self.figures.clone(), self.rollouts.clone());
+        let (layers, refused) = (Layers::new(self.reports), Outcome::default());
+        let mut made = Made { layers, keeper, rolls, refused };
         let mut refusals = self.editions.bell();
         let mut pending: Vec<Key> = Vec::new();
         let mut wanted = self.groups.wanted();
         let mut last: Option<Instant> = None;
         let patience = tokio::time::Instant::now() + FIRST_LISTING;
         loop {
-            let next = next(&mut batches, &mut wanted, &mut refusals);
+            let ticking = made.rolls.is_under_way();
+            let next = next(&mut batches, &mut wanted, &mut refusals, &mut asks, ticking);
             let first = if self.fallback.is_empty() {
                 next.await
             } else {
@@ -268,6 +286,15 @@ impl Pipeline {
                     // A client that waits for its first answer is not held up, and opens no window that holds up changes.
                     wanted.mark_unchanged();
                     self.step(Vec::new(), &mut pending, &mut made, Instant::now());
+                    continue;
+                }
+                Next::Asked(ask) => {
+                    let world =
+                        self.world.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let catalog = world.catalog().clone();
+                    drop(world);
+                    made.rolls.act(ask, &catalog, &mut made.keeper);
+                    self.keep(&mut made, &catalog, &[], &[], Instant::now());
                     continue;
                 }
                 Next::Refused => {
@@ -333,7 +360,7 @@ impl Pipeline {
         made: &mut Made,
         started: Instant,
     ) {
-        let Made { layers, keeper } = made;
+        let Made { layers, keeper, rolls, .. } = &mut *made;
         // A poisoned lock means that a reader panicked; the data is the writer's and whole.
         let mut world = self.world.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = SystemTime::now();
@@ -361,7 +388,7 @@ impl Pipeline {
         if pending.is_empty() && new.is_empty() && seekers.is_empty() {
             let catalog = catalog.clone();
             drop(world);
-            self.keep(keeper, &catalog, &[], &[], started);
+            self.keep(made, &catalog, &[], &[], started);
             return;
         }
         let changed = !pending.is_empty();
@@ -393,6 +420,7 @@ impl Pipeline {
             snapshots.insert(name.clone(), Snapshot::default());
         }
         let catalog = catalog.clone();
+        rolls.before(&catalog, &keys, &snapshots, compiler, keeper, started);
         drop(world);
         let published = snapshots.len();
         if published > 0 {
@@ -410,7 +438,7 @@ impl Pipeline {
             self.groups.publish(&name, published, Some(state));
         }
         let removed: Vec<_> = update.removed.iter().map(group_name).collect();
-        self.keep(keeper, &catalog, &keys, &removed, started);
+        self.keep(made, &catalog, &keys, &removed, started);
         for key in &update.removed {
             self.programmed.removed(&group_name(key));
         }
@@ -440,23 +468,27 @@ impl Pipeline {
         }
     }
 
-    fn keeper(&self) -> Keeper {
-        Keeper::new(self.editions.clone(), self.groups.clone(), self.reports)
-    }
-
     /// Brings the editions in step with the newest.
     fn keep(
         &self,
-        keeper: &mut Keeper,
+        made: &mut Made,
         catalog: &Catalog,
         changed: &[Key],
         removed: &[Arc<str>],
         at: Instant,
     ) {
+        let Made { keeper, rolls, refused, .. } = made;
         let world = self.world.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let told = keeper.step(catalog, changed, removed, &world.compiler, at);
+        if let Some(told) = keeper.step(catalog, changed, removed, &world.compiler, at) {
+            *refused = told;
+        }
+        let mut told = refused.clone();
+        told.findings.extend(rolls.tick(catalog, keeper));
+        let same = world.refused == told;
         drop(world);
-        let Some(told) = told else { return };
+        if same {
+            return;
+        }
         let mut world = self.world.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let touched = world.set_refused(told);
         drop(world);
@@ -515,8 +547,10 @@ enum Next {
     Batch(Batch),
     /// Other groups are wanted than before.
     Wanted,
-    /// Proxies have refused something, or taken what it was waited for.
+    /// Proxies have refused something, or taken what it was waited for, or time has passed that a rollout counts.
     Refused,
+    /// A person steers a rollout.
+    Asked(rollouts::Ask),
     /// All senders of batches are gone.
     End,
 }
@@ -525,11 +559,15 @@ async fn next(
     batches: &mut mpsc::Receiver<Batch>,
     wanted: &mut watch::Receiver<BTreeSet<GroupKey>>,
     refusals: &mut watch::Receiver<u64>,
+    asks: &mut mpsc::Receiver<rollouts::Ask>,
+    ticking: bool,
 ) -> Next {
     tokio::select! {
         batch = batches.recv() => batch.map_or(Next::End, Next::Batch),
         Ok(()) = wanted.changed() => Next::Wanted,
         Ok(()) = refusals.changed() => Next::Refused,
+        Some(ask) = asks.recv() => Next::Asked(ask),
+        () = tokio::time::sleep(TICK), if ticking => Next::Refused,
     }
 }
 

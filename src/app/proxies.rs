@@ -12,7 +12,7 @@ use serve::{Acked, Client, Nacked, Observer, Sent};
 use snapshot::{ResourceType, Version};
 use tokio::sync::watch;
 
-use crate::editions::Editions;
+use crate::editions::{self, Editions};
 use crate::groups::Groups;
 use crate::history::Current;
 use crate::lag::Lag;
@@ -276,18 +276,18 @@ impl Proxies {
     ) -> Option<Arc<str>> {
         let entry = self.streams.get(&client.stream)?;
         let mut stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = stream.entry == stream.group;
-        f(stream.types.entry(kind).or_default(), newest);
+        let refused = editions::is_for_refusals(&stream.entry);
+        f(stream.types.entry(kind).or_default(), !refused);
         Some(stream.group.clone())
     }
 
     /// The client has this version of a type.
     fn holds(&self, client: &Client, kind: ResourceType, version: Version) {
         let mut mended = false;
-        let group = self.with(client, kind, |state, newest| {
+        let group = self.with(client, kind, |state, over| {
             state.acked = Some(version);
             // On an edition it has all but what it refused: that stays to be seen until it is over.
-            if newest {
+            if over {
                 mended = state.nack.take().is_some();
             }
         });
@@ -373,8 +373,8 @@ impl Observer for Proxies {
         let Some(known) = self.streams.get(&client.stream) else { return };
         let mut stream = known.value().lock().unwrap_or_else(PoisonError::into_inner);
         stream.entry = to.clone();
-        if stream.entry == stream.group {
-            // Mended. Who still refuses says so again.
+        if !editions::is_for_refusals(to) {
+            // Mended, or gone back. Who still refuses says so again.
             stream.types.values_mut().for_each(|state| state.nack = None);
         }
         self.news.proxy(&client.node.id, &stream.group, true);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
@@ -40,6 +40,7 @@ use crate::read::Reader;
 use crate::registries::{self, Controller, Feed, Sources};
 use crate::reload::{self, Contents, Watched};
 use crate::report;
+use crate::rollouts;
 use crate::services;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
@@ -138,6 +139,8 @@ impl Server {
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
         let (wanted_fleets, fleets_wanted) = watch::channel(None);
+        let (rollouts_told, rollouts_seen) = watch::channel(Arc::default());
+        let (rollout_asks, rollouts_asked) = mpsc::channel(1);
         let (stopping, stopping_seen) = watch::channel(false);
         let issuer = match &reviews {
             Some(reviews) => reviews.issuer(),
@@ -165,6 +168,8 @@ impl Server {
         });
         let file_name = files.iter().map(|options| options.name.clone());
         let names = file_name.chain(objects.iter().map(|options| options.name.clone())).collect();
+        let sampling = settings.observe_sampling.fraction();
+        let collector = Arc::new(observe::Collector::new(settings.observe, sampling));
         let pipeline = Pipeline {
             world: world.clone(),
             groups: groups.clone(),
@@ -173,6 +178,8 @@ impl Server {
             lag,
             programmed: programmed.clone(),
             editions: editions.clone(),
+            rollouts: rollouts_told,
+            figures: Some(collector.clone()),
             statuses: table.clone(),
             news: news.clone(),
             steps,
@@ -185,8 +192,6 @@ impl Server {
         };
         let mut options_of_xds = xds_options(&settings);
         options_of_xds.tls = tls(&settings, &certificates);
-        let sampling = settings.observe_sampling.fraction();
-        let collector = Arc::new(observe::Collector::new(settings.observe, sampling));
         options_of_xds.services = observe::routes(collector.clone(), groups.clone());
         let xds = options_of_xds.bind(groups.clone(), proxies.clone()).await?;
         let xds_handle = xds.handle();
@@ -296,6 +301,7 @@ impl Server {
             proxies.clone(),
             shown(settings.source_dir.as_deref()),
             writer.clone(),
+            editions.refusals(),
         );
         let observed = Arc::new(Observed::new(collector));
         let service_model = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
@@ -308,10 +314,12 @@ impl Server {
             news,
             seen: world_seen.clone(),
         };
+        let rollouts = rollouts::Handle { view: rollouts_seen, asks: rollout_asks, editions };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts {
                 changes: Some(writer),
+                rollouts: Some(Arc::new(rollouts)),
                 history: Some(Arc::new(archive)),
                 traffic: Some(observed.clone()),
                 services: Some(service_model),
@@ -354,7 +362,7 @@ impl Server {
         let naming = observed.name(world.clone(), proxies.clone(), steps_seen.clone());
         let mut rest = vec![
             // A long compile must not hold up streams that share a worker with it.
-            on_a_thread("pipeline", pipeline.run(incoming))?,
+            on_a_thread("pipeline", pipeline.run(incoming, rollouts_asked))?,
             tokio::spawn(report::run(world.clone(), world_seen)),
             tokio::spawn(history::follow(history.clone(), world.clone(), steps_of_content.clone())),
             tokio::spawn(teller.run()),
@@ -754,12 +762,14 @@ fn unless_zero(time: Duration) -> Option<Duration> {
 
 /// The process has one recorder; a second server in it (tests) shares it.
 fn metrics() -> anyhow::Result<PrometheusHandle> {
-    static RECORDER: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
-    if let Some(handle) = RECORDER.get() {
+    static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut recorder = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*recorder {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
-    Ok(RECORDER.get_or_init(|| handle).clone())
+    *recorder = Some(handle.clone());
+    Ok(handle)
 }
 
 #[cfg(test)]

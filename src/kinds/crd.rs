@@ -77,6 +77,13 @@ fn face(kind: Kind) -> Face {
                 ("Addresses", ".spec.addresses", "string"),
             ],
         },
+        Kind::ConfigRollout => Face {
+            short: &["rollout"],
+            columns: &[
+                ("Gateways", ".spec.targetRefs[*].name", "string"),
+                ("Percent", ".spec.steps[*].percent", "string"),
+            ],
+        },
         Kind::SidecarScope => Face {
             short: &["scope"],
             columns: &[

@@ -9,7 +9,7 @@ use crate::report::{Place, Report, distance, nearest};
 use crate::schema::Schema;
 use crate::{
     core, gateway, gateway_config, grpc_route, http_route, ingress, lane, mesh, mesh_config,
-    mesh_policy, pod, policy, registry, secret, stream_route, time,
+    mesh_policy, pod, policy, registry, rollout, secret, stream_route, time,
 };
 
 const DEFAULT_NAMESPACE: &str = "default";
@@ -26,6 +26,7 @@ static SCHEMAS: LazyLock<Vec<(Kind, Schema)>> =
 pub fn schema_json(kind: Kind) -> serde_json::Value {
     let own = match kind {
         Kind::AccessPolicy => include_str!("schemas/isthmus.dev/AccessPolicy.json"),
+        Kind::ConfigRollout => include_str!("schemas/isthmus.dev/ConfigRollout.json"),
         Kind::GatewayConfig => include_str!("schemas/isthmus.dev/GatewayConfig.json"),
         Kind::LaneGroup => include_str!("schemas/isthmus.dev/LaneGroup.json"),
         Kind::MeshConfig => include_str!("schemas/isthmus.dev/MeshConfig.json"),
@@ -191,6 +192,9 @@ fn convert(kind: Kind, meta: Meta, at: At<'_>, report: &mut Report) -> Object {
         Kind::Registry => Object::Registry(Arc::new(registry::registry(meta, at, report))),
         Kind::Secret => Object::Secret(Arc::new(secret::secret(meta, at, report))),
         Kind::Service => Object::Service(Arc::new(core::service(meta, at, report))),
+        Kind::ConfigRollout => {
+            Object::ConfigRollout(Arc::new(rollout::config_rollout(meta, at, report)))
+        }
         Kind::SidecarScope => {
             Object::SidecarScope(Arc::new(mesh_config::sidecar_scope(meta, at, report)))
         }
@@ -210,6 +214,7 @@ pub(crate) fn versions(kind: Kind) -> &'static [&'static str] {
         Kind::TcpRoute | Kind::UdpRoute => &["v1", "v1alpha2"],
         Kind::TlsRoute => &["v1", "v1alpha3", "v1alpha2"],
         Kind::AccessPolicy
+        | Kind::ConfigRollout
         | Kind::GatewayConfig
         | Kind::LaneGroup
         | Kind::MeshConfig

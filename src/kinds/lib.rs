@@ -41,6 +41,7 @@ mod re2_classes;
 mod register;
 mod registry;
 mod report;
+mod rollout;
 mod scalar;
 mod schema;
 mod secret;

@@ -218,6 +218,12 @@ codes! {
     /// A proxy refused something, and it is not known of what that was made. It keeps what it had of this type.
     PROXY_REFUSED_UNKNOWN = 2403, "a proxy refused something";
 
+    /// A ConfigRollout names a Gateway that is not there.
+    ROLLOUT_TARGET = 2411, "Gateway of a rollout not found";
+    /// A change did not get past the gates of its rollout, or a person has stopped it. Until the documents are edited or the
+    /// rollout is steered, proxies are served what the text says.
+    ROLLOUT_STOPPED = 2412, "rollout stopped";
+
     /// A service of a LaneGroup has no endpoint in a lane that runs. Its requests go to the base there, or fail with
     /// `onMissing: Fail`; further on they are in their lane again, if the apps on the way carry the lane's header or
     /// `baggage` from the call that they take to those that they make. No proxy can do that for them.

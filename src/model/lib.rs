@@ -21,6 +21,7 @@ mod mesh;
 mod object;
 mod policy;
 mod registry;
+mod rollout;
 mod route;
 mod service;
 mod workload;
@@ -53,6 +54,9 @@ pub use registry::{
     Ask, ConsulOptions, EurekaOptions, GuardRules, Host, Import, ImportNamespace, Instance, Login,
     NacosOptions, Probe, Registry, RegistryKind, RegistryService, RegistryServiceId, RegistryTls,
     Report, ServiceGuard, Steer, Steering, ZooKeeperOptions,
+};
+pub use rollout::{
+    ConfigRollout, OnFailure, RolloutGates, RolloutPause, RolloutStep, RolloutTarget,
 };
 pub use route::{
     Backend, BackendRef, Cors, Filter, Fraction, HeaderEdit, HeaderMatch, HeaderValue, ParentRef,

@@ -2,9 +2,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    AccessPolicy, BackendTlsPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayConfig,
-    Ingress, IngressClass, LaneGroup, ListenerSet, MeshConfig, MeshService, Namespace, Node,
-    PeerPolicy, Pod, ReferenceGrant, Registry, Route, Secret, Service, SidecarScope,
+    AccessPolicy, BackendTlsPolicy, ConfigMap, ConfigRollout, EndpointSlice, Gateway, GatewayClass,
+    GatewayConfig, Ingress, IngressClass, LaneGroup, ListenerSet, MeshConfig, MeshService,
+    Namespace, Node, PeerPolicy, Pod, ReferenceGrant, Registry, Route, Secret, Service,
+    SidecarScope,
 };
 
 const CORE: &str = "";
@@ -71,6 +72,7 @@ kinds! {
     AccessPolicy(AccessPolicy) = "AccessPolicy", ISTHMUS, "accesspolicies", true;
     BackendTlsPolicy(BackendTlsPolicy) = "BackendTLSPolicy", GATEWAY_API, "backendtlspolicies", true;
     ConfigMap(ConfigMap) = "ConfigMap", CORE, "configmaps", true;
+    ConfigRollout(ConfigRollout) = "ConfigRollout", ISTHMUS, "configrollouts", true;
     EndpointSlice(EndpointSlice) = "EndpointSlice", "discovery.k8s.io", "endpointslices", true;
     Gateway(Gateway) = "Gateway", GATEWAY_API, "gateways", true;
     GatewayClass(GatewayClass) = "GatewayClass", GATEWAY_API, "gatewayclasses", false;

@@ -18,6 +18,7 @@
 //! SDS resources hold private keys.
 //!
 //! [`history`] is a file of the same make beside it: the documents of each revision.
+//! `rollout/` says which proxies a change reaches first, and when it goes on or back: pure.
 //!
 //! Beside it, small files of other rooms are sealed with the same key.
 //!
@@ -25,4 +26,5 @@
 //! sealed, decide what is good, or know gRPC.
 
 pub mod history;
+pub mod rollout;
 pub mod store;

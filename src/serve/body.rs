@@ -329,6 +329,14 @@ impl StreamBody {
                 Ok(newer) => newer,
                 Err(status) => return Poll::Ready(Err(status)),
             };
+            // Whoever is moved was told before the group's next snapshot was there: that one is not for him.
+            let newer = match newer {
+                Some(_) if self.move_on(cx) => {
+                    self.idle = false;
+                    None
+                }
+                newer => newer,
+            };
             if self.idle && newer.is_none() && !self.is_due(cx) {
                 return Poll::Pending;
             }

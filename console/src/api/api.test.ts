@@ -30,6 +30,7 @@ describe('paths', () => {
   it('of origins are read', () => {
     const found = { kind: 'HTTPRoute', namespace: 'shop', name: 'a', pointer: '/spec/rules/2' }
     expect(parseOrigin('HTTPRoute shop/a /spec/rules/2')).toEqual(found)
+    expect(parseOrigin('HTTPRoute shop/a rule 2')).toEqual(found)
     expect(parseOrigin('GatewayClass x')).toEqual({
       kind: 'GatewayClass',
       namespace: '',

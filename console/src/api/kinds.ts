@@ -71,11 +71,12 @@ export function objectHref(object: { kind: string; namespace: string; name: stri
   return `/documents/${info.plural}/${encodeURIComponent(namespace || '-')}/${encodeURIComponent(object.name)}`
 }
 
-/** `HTTPRoute demo/shop /spec/rules/0`, as origins of resources and refusals are written. */
+/** `HTTPRoute demo/shop /spec/rules/0` or `HTTPRoute demo/shop rule 0`, as origins and routes of a service are written. */
 export function parseOrigin(
   text: string,
 ): { kind: string; namespace: string; name: string; pointer: string } | undefined {
-  const found = /^(\w+) (?:([^/\s]+)\/)?(\S+?)(?: (\/\S*))?$/.exec(text)
+  const found = /^(\w+) (?:([^/\s]+)\/)?(\S+?)(?: (\/\S*)| rule (\d+))?$/.exec(text)
   if (!found) return undefined
-  return { kind: found[1] ?? '', namespace: found[2] ?? '', name: found[3] ?? '', pointer: found[4] ?? '' }
+  const pointer = found[4] ?? (found[5] ? `/spec/rules/${found[5]}` : '')
+  return { kind: found[1] ?? '', namespace: found[2] ?? '', name: found[3] ?? '', pointer }
 }

@@ -1,10 +1,12 @@
 // The page of one document, the same for all kinds; a kind adds its own summary, form and traffic.
 
+import { useQueries } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { useDocument, useList } from '../api/hooks'
+import { get } from '../api/http'
 import type { KindInfo } from '../api/kinds'
 import { usePermission } from '../api/me'
-import type { Document, EventView, FindingView, Revision } from '../api/types'
+import type { Document, EventView, FindingView, ObjectName, Revision, RevisionDiff } from '../api/types'
 import { useAddress, useGo } from '../app/location'
 import { useTexts } from '../i18n'
 import { useCommon } from '../i18n/common'
@@ -14,7 +16,7 @@ import { Act, Chips, CliButton, Facts, Notice, Page, Panel } from '../ui/basics'
 import { CodeEditor } from '../ui/CodeEditor'
 import { FindingList } from '../ui/findings'
 import { StateOf } from '../ui/Status'
-import { Empty, Loaded } from '../ui/states'
+import { Empty, Loaded, Skeleton } from '../ui/states'
 import { Table } from '../ui/Table'
 import { type Tab, Tabs } from '../ui/Tabs'
 import { Conditions, conditionsOf, ObjectState } from './conditions'
@@ -284,38 +286,79 @@ function Yaml({ info, draft, readOnly }: { info: KindInfo; draft: Draft; readOnl
   )
 }
 
-function History({ object }: { object: { kind: string; namespace: string; name: string } }) {
+/** How many of the newest revisions are looked through. */
+const LOOKED_AT = 20
+
+function History({ object }: { object: ObjectName }) {
   const t = useTexts(T)
   const common = useCommon()
-  const full = object.namespace ? `${object.namespace}/${object.name}` : object.name
-  const revisions = useList<Revision>('/revisions', { object: `${object.kind} ${full}`, limit: 50 })
+  const revisions = useList<Revision>('/revisions', { limit: LOOKED_AT })
+  const all = revisions.data?.items ?? []
+  const differences = useQueries({
+    queries: all.map(({ id, hash }) => ({
+      queryKey: ['revision-objects', hash],
+      queryFn: ({ signal }: { signal: AbortSignal }) =>
+        get<RevisionDiff>(`/revisions/${id}/diff`, {}, signal),
+      // A revision never becomes another one.
+      staleTime: Number.POSITIVE_INFINITY,
+      retry: false,
+    })),
+  })
+  if (differences.some(each => each.isPending)) return <Skeleton />
+  const isIt = (of: ObjectName) =>
+    of.kind === object.kind && of.namespace === object.namespace && of.name === object.name
+  const rows = all.flatMap((revision, index) => {
+    const change = differences[index]?.data?.objects.find(isIt)
+    return change ? [{ revision, change }] : []
+  })
   return (
     <Loaded query={revisions}>
-      {({ items }) =>
-        items.length === 0 ? (
-          <Empty why="nothing" text={t.noHistory} />
+      {() =>
+        rows.length === 0 ? (
+          <Empty why="nothing" text={t.noHistory(LOOKED_AT)} />
         ) : (
           <Panel flush>
             <Table
               label={t.history}
-              rows={items}
-              rowKey={revision => revision.id}
+              rows={rows}
+              rowKey={({ revision }) => revision.id}
               columns={[
                 {
                   id: 'revision',
                   title: t.revision,
                   tight: true,
-                  cell: revision => (
-                    <A
-                      to={`/revisions/${revision.id}?object=${encodeURIComponent(`${object.kind} ${full}`)}`}
-                    >
-                      {revision.id}
-                    </A>
+                  cell: ({ revision }) => <A to={`/revisions/${revision.id}`}>{revision.id}</A>,
+                },
+                {
+                  id: 'time',
+                  title: t.since,
+                  tight: true,
+                  cell: ({ revision }) => <Age at={revision.time} ago />,
+                },
+                {
+                  id: 'what',
+                  title: t.state,
+                  tight: true,
+                  cell: ({ change }) => <StateOf state={change.action} />,
+                },
+                {
+                  id: 'fields',
+                  title: t.fields,
+                  cell: ({ change }) => (
+                    <span className="mono" style={{ overflowWrap: 'anywhere' }}>
+                      {change.fields
+                        .slice(0, 4)
+                        .map(field => field.pointer)
+                        .join(', ') || '–'}
+                    </span>
                   ),
                 },
-                { id: 'time', title: t.since, tight: true, cell: revision => <Age at={revision.time} ago /> },
-                { id: 'author', title: t.author, cell: revision => `${revision.author} · ${revision.via}` },
-                { id: 'reason', title: common.reason, cell: revision => revision.reason },
+                {
+                  id: 'author',
+                  title: t.author,
+                  cell: ({ revision }) => `${revision.author} · ${revision.via}`,
+                },
+                { id: 'reason', title: common.reason, cell: ({ revision }) => revision.reason },
               ]}
             />
           </Panel>

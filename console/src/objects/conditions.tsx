@@ -26,7 +26,7 @@ export function Conditions({ of }: { of: readonly Condition[] }) {
       columns={[
         {
           id: 'type',
-          title: t.conditions,
+          title: t.condition,
           tight: true,
           cell: condition => <Status tone={conditionTone(condition)}>{condition.type}</Status>,
         },

@@ -54,7 +54,9 @@ export default function PreviewDialog({ request, close }: { request: PreviewRequ
       if (report.revision) toasts.follow(report.revision)
       else toasts.say('note', t.appliedNothing)
       // The watch stream would say so too, a moment later, or not while it is down.
-      void queries.invalidateQueries({ predicate: query => query.queryKey[0] !== 'me' })
+      void queries.invalidateQueries({
+        predicate: query => !['me', 'preview'].includes(String(query.queryKey[0])),
+      })
       request.done?.(report)
       close()
     },

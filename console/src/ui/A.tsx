@@ -23,6 +23,7 @@ export function A(props: {
       className={className}
       aria-current={current ? 'page' : undefined}
       activeProps={{}}
+      activeOptions={{ exact: true }}
       {...rest}
     >
       {children}

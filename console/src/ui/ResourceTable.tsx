@@ -53,6 +53,8 @@ interface Props<T> {
   cli?: string
   /** What to do where there is nothing at all. */
   empty?: { text?: ReactNode; action?: ReactNode }
+  /** Where the rows come from: an empty list means little while one of these cannot be read. Without it, from the server itself. */
+  from?: 'documents' | 'registries'
   /** Beside the filters. */
   actions?: ReactNode
   /** Milliseconds, for lists that the watch stream does not carry. */
@@ -149,7 +151,14 @@ export function ResourceTable<T>(props: Props<T>) {
       )}
       {!data && !list.error && <Skeleton rows={8} />}
       {data && data.items.length === 0 && !list.error && (
-        <EmptyList list={data} filtered={filtered} clear={clear} ns={ns} empty={props.empty} />
+        <EmptyList
+          list={data}
+          filtered={filtered}
+          clear={clear}
+          ns={ns}
+          empty={props.empty}
+          from={props.from}
+        />
       )}
       {data && data.items.length > 0 && (
         <div
@@ -368,13 +377,18 @@ function EmptyList<T>(props: {
   clear: () => void
   ns: string
   empty?: { text?: ReactNode; action?: ReactNode }
+  from?: 'documents' | 'registries'
 }) {
-  const { filtered, clear, ns, empty } = props
+  const { filtered, clear, ns, empty, from } = props
   const t = useCommon()
   const me = useMe()
   const sources = useList<Source>('/sources')
-  const syncing = sources.data?.items.find(source => source.state === 'syncing')
-  const failed = sources.data?.items.find(source => source.state === 'lost' || source.state === 'stale')
+  const read = (sources.data?.items ?? []).filter(
+    ({ kind }) =>
+      from === 'registries' || (from === 'documents' && (kind === 'file' || kind === 'kubernetes')),
+  )
+  const syncing = read.find(source => source.state === 'syncing')
+  const failed = read.find(source => source.state === 'lost' || source.state === 'stale')
   const why: Emptiness = filtered
     ? 'filter'
     : !may(me, 'viewer', ns || undefined) && !me.roles.some(grant => grant.namespaces.length > 0 && !ns)

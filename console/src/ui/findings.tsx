@@ -49,7 +49,7 @@ export function FindingList({ findings }: { findings: readonly FindingView[] }) 
           <span className="grow">
             <FindingCode code={finding.code} />{' '}
             {finding.object && <ObjectLink object={finding.object} pointer={finding.pointer || undefined} />}
-            {finding.line !== undefined && <span className="dim"> :{finding.line}</span>}
+            {finding.line !== undefined && <span className="dim"> {t.line(finding.line)}</span>}
             <br />
             <span lang="en">{finding.text}</span>
             {finding.hint && (

@@ -38,7 +38,8 @@ const OPEN: &[&str] = &[
 const METRICS: &str = "/metrics";
 
 /// Questions that are too long for a URL: they change nothing.
-pub(super) const QUESTIONS: &[&str] = &["/api/v1/validate", "/api/v1/why"];
+pub(super) const QUESTIONS: &[&str] =
+    &["/api/v1/import/{format}", "/api/v1/validate", "/api/v1/why"];
 
 /// Bad credentials from one address: so many at once, then one in this time.
 const FAILURES: f64 = 20.0;
@@ -372,7 +373,9 @@ fn record(
     // That a browser asks before anybody has logged in is no try of anything.
     let first_look = caller.is_none() && bearer(headers).is_none();
     let tried = outcome == Outcome::Denied && !(is_safe(&place.method) && first_look);
-    if !write && !tried && !(link && status.is_redirection()) || status.as_u16() == 429 {
+    let logged_in = link && status.is_redirection();
+    let wanted = write || tried || logged_in;
+    if !wanted || status.as_u16() == 429 {
         return None;
     }
     let Audited { objects, namespaces, revision, changes } = audited.unwrap_or_else(|| Audited {

@@ -30,7 +30,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::change::WriteMode;
-use crate::problem::{FORBIDDEN, NOT_WRITABLE, Problem};
+use crate::problem::{FORBIDDEN, Problem};
 use crate::router::{App, Parts};
 use crate::{Bearer, Caller, Role};
 
@@ -192,30 +192,7 @@ pub struct Binding {
 }
 
 impl Parts {
-    /// Whether documents of this namespace may be written, in the mode that is set for it; `None` for what has no
-    /// namespace. The one place where that is decided.
-    ///
-    /// # Errors
-    /// With the answer for whoever tries.
-    pub fn writable(&self, namespace: Option<&str>, dry_run: bool) -> Result<(), Problem> {
-        let mode = self.write_mode(namespace);
-        let hint = match mode {
-            WriteMode::Direct => return Ok(()),
-            WriteMode::Propose if dry_run => return Ok(()),
-            WriteMode::Propose => {
-                "take the document from the preview to the place where it is kept, e.g. a Git repository"
-            }
-            WriteMode::Off => "the setting write-mode says who may change that",
-        };
-        let at =
-            namespace.map_or("what has no namespace".into(), |name| format!("namespace {name}"));
-        let text = match mode {
-            WriteMode::Off => format!("documents of {at} cannot be written here"),
-            _ => format!("documents of {at} can be proposed here, and not written"),
-        };
-        Err(Problem::new(NOT_WRITABLE, text).hint(hint))
-    }
-
+    /// How documents of this namespace may be written; `None` for what has no namespace. Whoever writes keeps to it.
     #[must_use]
     pub fn write_mode(&self, namespace: Option<&str>) -> WriteMode {
         self.access.as_ref().map_or(WriteMode::Direct, |access| access.write_mode(namespace))

@@ -1,6 +1,5 @@
 //! The layer on the router, with people made up.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -23,7 +22,6 @@ struct People {
     ended: Mutex<Vec<String>>,
     bindings: Mutex<Vec<Binding>>,
     records: Mutex<Vec<Arc<Record>>>,
-    modes: HashMap<&'static str, WriteMode>,
     changes: watch::Sender<u64>,
 }
 
@@ -129,8 +127,8 @@ impl Access for People {
         Ok(())
     }
 
-    fn write_mode(&self, namespace: Option<&str>) -> WriteMode {
-        self.modes.get(namespace.unwrap_or_default()).copied().unwrap_or(WriteMode::Direct)
+    fn write_mode(&self, _: Option<&str>) -> WriteMode {
+        WriteMode::Direct
     }
 
     fn record(&self, record: Record) {
@@ -152,7 +150,6 @@ fn people(about: About) -> Arc<People> {
         ended: Mutex::default(),
         bindings: Mutex::default(),
         records: Mutex::default(),
-        modes: [("shop", WriteMode::Propose), ("base", WriteMode::Off)].into(),
         changes: watch::Sender::new(0),
     })
 }
@@ -534,24 +531,6 @@ async fn who_am_i() {
         (&open["subject"], &open["via"], &open["loginNeeded"]),
         (&json!("anybody"), &json!("nobody"), &json!(false))
     );
-}
-
-#[tokio::test]
-async fn write_modes_are_decided_in_one_place() {
-    let world = World::new();
-    let metrics = PrometheusBuilder::new().build_recorder().handle();
-    let mut parts = Parts::new(Arc::new(Fake { ready: true }), metrics);
-    assert!(parts.writable(Some("shop"), false).is_ok());
-    parts.access = Some(world.people.clone());
-    for (namespace, dry, write) in
-        [("demo", true, true), ("shop", true, false), ("base", false, false)]
-    {
-        assert_eq!(parts.writable(Some(namespace), true).is_ok(), dry, "{namespace}");
-        let written =
-            parts.writable(Some(namespace), false).map_err(|p| p.kind().code().to_string());
-        assert_eq!(written.is_ok(), write, "{namespace}");
-        assert!(write || written == Err("ISM9017".into()));
-    }
 }
 
 #[tokio::test]

@@ -62,8 +62,11 @@ pub(crate) struct Parts {
     pub(crate) judge: Option<Judge>,
     pub(crate) limits: kinds::Limits,
     /// Whether documents of a namespace may be written from here at all.
-    pub(crate) mode: Box<dyn Fn(Option<&str>) -> WriteMode + Send + Sync>,
+    pub(crate) mode: Mode,
 }
+
+/// By namespace; `None` for what has none.
+pub(crate) type Mode = Box<dyn Fn(Option<&str>) -> WriteMode + Send + Sync>;
 
 pub(crate) struct Writer {
     parts: Arc<Parts>,
@@ -88,7 +91,7 @@ impl Writer {
         &self,
         caller: &Caller,
         change: Change,
-        rollback_of: Option<String>,
+        rollback_of: Option<u64>,
     ) -> Result<ChangeReport, Problem> {
         let dry = change.dry_run;
         let turn = if dry { None } else { Some(self.turn.lock().await) };

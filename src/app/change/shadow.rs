@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use catalog::{Catalog, Merger};
+use catalog::{Catalog, Key, Merger};
 use compile::{Compiler, GroupKey};
 use model::{Batch, Change, Finding, Object, ObjectKey};
 use snapshot::Snapshot;
@@ -102,6 +102,11 @@ impl Shadow {
         }
         changed.sort();
         changed.dedup();
+        // What proxies said of one form of an object says nothing of another.
+        out.refused.retain(|finding| {
+            let object = finding.at.object.clone();
+            object.is_none_or(|object| changed.binary_search(&Key::Object(object)).is_err())
+        });
         let update = out.compiler.update(out.merger.catalog(), &changed);
         out.findings = None;
         let touched: BTreeSet<GroupKey> = update.groups.into_iter().chain(update.removed).collect();

@@ -11,7 +11,21 @@ use super::Refused;
 
 /// Whether what proxies are sent is made from these documents. Facts are not held back: endpoints, pods and machines.
 pub(super) fn may_be_held(kind: Kind) -> bool {
-    !matches!(kind, Kind::EndpointSlice | Kind::Pod | Kind::Node | Kind::Namespace | Kind::Registry)
+    !matches!(
+        kind,
+        Kind::ConfigRollout
+            | Kind::EndpointSlice
+            | Kind::Pod
+            | Kind::Node
+            | Kind::Namespace
+            | Kind::Registry
+    )
+}
+
+/// Whether a change of such a document goes to some proxies first. What certificates are made of goes to all at once.
+pub(crate) fn may_be_rolled(kind: Kind) -> bool {
+    may_be_held(kind)
+        && !matches!(kind, Kind::Secret | Kind::ConfigMap | Kind::ConfigRollout | Kind::MeshConfig)
 }
 
 /// Whether a group can do without it: what everything else stands on is served in an earlier form, or as it is.

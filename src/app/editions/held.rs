@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use catalog::Catalog;
+use revision::rollout::{Cover, Member};
 use snapshot::{ResourceType, Snapshot, Version};
 use tokio::sync::watch;
 
@@ -48,6 +49,7 @@ struct Record {
     versions: Versions,
     empty: [bool; KINDS.len()],
     state: Arc<State>,
+    snapshot: Snapshot,
 }
 
 #[derive(Debug)]
@@ -59,12 +61,15 @@ pub(crate) struct Group {
     seats: BTreeMap<Arc<str>, Arc<str>>,
     /// Editions of which it is waited that their proxies take them.
     searching: BTreeSet<Arc<str>>,
+    /// Who has the newest while it is rolled out, and the edition of all others.
+    rule: Option<(Arc<str>, Cover)>,
     newest: Arc<str>,
     moves: watch::Sender<u64>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Proxy {
+    member: Member,
     streams: BTreeSet<u64>,
     held: [Option<Version>; KINDS.len()],
     /// What it has taken in full last.
@@ -106,6 +111,7 @@ impl Group {
             proxies: BTreeMap::new(),
             seats: BTreeMap::new(),
             searching: BTreeSet::new(),
+            rule: None,
             newest: name.clone(),
             moves: watch::Sender::new(0),
         }
@@ -115,8 +121,50 @@ impl Group {
         self.moves.subscribe()
     }
 
-    pub(super) fn place(&self, node: &str) -> Option<Arc<str>> {
-        self.seats.get(node).cloned()
+    /// The edition that this proxy is served; `None` for the newest. What a rollout has not reached comes first.
+    pub(super) fn place(&self, member: &Member) -> Option<Arc<str>> {
+        match &self.rule {
+            Some((edition, cover)) if !cover.has(member) => Some(edition.clone()),
+            _ => self.seats.get(&member.id).cloned(),
+        }
+    }
+
+    pub(super) fn place_of(&self, node: &str) -> Option<Arc<str>> {
+        self.place(&self.proxies.get(node)?.member)
+    }
+
+    pub(super) fn set_rule(&mut self, rule: Option<(Arc<str>, Cover)>) {
+        if self.rule == rule {
+            return;
+        }
+        self.rule = rule;
+        let nodes: Vec<_> = self.proxies.keys().cloned().collect();
+        nodes.iter().for_each(|node| self.look(node));
+        self.wake();
+    }
+
+    /// Those that are connected.
+    pub(super) fn members(&self) -> Vec<Member> {
+        let connected = self.proxies.values().filter(|proxy| proxy.is_connected());
+        connected.map(|proxy| proxy.member.clone()).collect()
+    }
+
+    /// How many of these have the newest in full.
+    pub(super) fn taken(&self, nodes: &BTreeSet<Arc<str>>) -> usize {
+        let Some(last) = self.last(&self.newest) else { return 0 };
+        let has = |proxy: &&Proxy| {
+            let good = proxy.good.as_ref().filter(|_| proxy.good_of == self.newest);
+            good.is_some_and(|good| good.number >= last.number)
+        };
+        nodes.iter().filter_map(|node| self.proxies.get(node)).filter(has).count()
+    }
+
+    pub(super) fn versions<const N: usize>(
+        &self,
+        kinds: [ResourceType; N],
+    ) -> Option<[Version; N]> {
+        let last = self.records.get(&self.newest)?.back()?;
+        Some(kinds.map(|kind| last.snapshot.set(kind).version()))
     }
 
     pub(super) fn any_seated(&self) -> bool {
@@ -140,22 +188,30 @@ impl Group {
         let versions = KINDS.map(|kind| snapshot.set(kind).version());
         let empty = KINDS.map(|kind| snapshot.set(kind).is_empty());
         let records = self.records.entry(entry.clone()).or_default();
-        if records.back().is_some_and(|last| last.versions == versions) {
-            records.pop_back();
+        if let Some(last) = records.back_mut()
+            && last.versions == versions
+        {
+            last.state.extend(&state.catalog());
+            last.snapshot = snapshot.clone();
+            return self.searching.contains(entry);
         }
+        // Whoever had it before and is not sent it again does not acknowledge it again.
+        let known = records.iter().any(|record| record.versions == versions);
         if records.len() == STATES {
             records.pop_front();
         }
-        records.push_back(Record { versions, empty, state });
-        let nodes: Vec<_> = self.proxies.keys().cloned().collect();
-        for node in nodes {
-            self.look(&node);
+        records.push_back(Record { versions, empty, state, snapshot: snapshot.clone() });
+        if known {
+            let nodes: Vec<_> = self.proxies.keys().cloned().collect();
+            nodes.iter().for_each(|node| self.look(node));
         }
         self.searching.contains(entry)
     }
 
-    pub(super) fn opened(&mut self, node: &str, stream: u64) {
-        let proxy = self.proxies.entry(node.into()).or_insert_with(|| Proxy {
+    pub(super) fn opened(&mut self, member: Member, stream: u64) {
+        let node = &member.id;
+        let proxy = self.proxies.entry(node.clone()).or_insert_with(|| Proxy {
+            member: member.clone(),
             streams: BTreeSet::new(),
             held: [None; KINDS.len()],
             good: None,
@@ -165,6 +221,7 @@ impl Group {
             // It may have begun anew.
             proxy.held = [None; KINDS.len()];
         }
+        proxy.member = member;
         proxy.streams.insert(stream);
     }
 
@@ -180,17 +237,17 @@ impl Group {
         let Some(proxy) = self.proxies.get_mut(node) else { return false };
         proxy.held[place] = Some(version);
         self.look(node);
-        self.seats.get(node).is_some_and(|entry| self.searching.contains(entry))
+        self.place_of(node).is_some_and(|entry| self.searching.contains(&entry))
     }
 
     /// Finds the state that the proxy has, of those that it is served.
     fn look(&mut self, node: &str) {
-        let entry = self.seats.get(node).unwrap_or(&self.newest);
+        let entry = self.place_of(node).unwrap_or_else(|| self.newest.clone());
         let Some(proxy) = self.proxies.get_mut(node) else { return };
-        let records = self.records.get(entry).into_iter().flatten().rev();
+        let records = self.records.get(&entry).into_iter().flatten().rev();
         if let Some(record) = records.into_iter().find(|record| proxy.has(record)) {
             proxy.good = Some(record.state.clone());
-            proxy.good_of = entry.clone();
+            proxy.good_of = entry;
         }
     }
 
@@ -234,13 +291,13 @@ impl Group {
         self.searching.remove(entry);
     }
 
-    /// Whether each of these that is connected has this state, or a later one of the same edition.
+    /// Whether each of these that is connected has the last state of this edition.
     pub(super) fn all_have<'a>(
         &self,
         nodes: impl IntoIterator<Item = &'a Arc<str>>,
         entry: &Arc<str>,
-        number: u64,
     ) -> bool {
+        let Some(number) = self.last(entry).map(|last| last.number) else { return false };
         let mut any = false;
         let all = nodes.into_iter().filter_map(|node| self.proxies.get(node)).all(|proxy| {
             let connected = proxy.is_connected();

@@ -7,20 +7,23 @@ use std::time::{Instant, SystemTime};
 use catalog::{Catalog, Key};
 use compile::{Compiler, GroupKey};
 use model::{Code, Finding, Object, ObjectKey, ObjectRef, Severity, codes};
+use revision::rollout::{Cover, Member};
 use serve::Published;
-use snapshot::{Reports, ResourceType};
+use snapshot::{Reports, ResourceType, Snapshot, Version};
 
 use super::edition::Forms;
 use super::forms;
 use super::mark::Mark;
 use super::search::Search;
-use super::{Edition, Editions, Refused, State};
+use super::{Edition, Editions, HELD, Refused, State};
 use crate::groups::{Groups, group_name};
 
 /// Refusals that are over and remembered.
 const MOST_PAST: usize = 100;
 /// Of a proxy's words, in findings and conditions.
 const MOST_TEXT: usize = 600;
+/// Of more proxies than these, those that are gone are not waited for to come back.
+const MOST_GONE: usize = 1000;
 /// Proxies that a text names.
 const MOST_NAMES: usize = 3;
 
@@ -47,8 +50,6 @@ struct Case {
     search: Search,
     held: BTreeMap<ObjectKey, Held>,
     members: BTreeSet<Arc<str>>,
-    /// Of the state that was published last.
-    number: u64,
 }
 
 struct Held {
@@ -63,8 +64,19 @@ struct Held {
     proxies: BTreeSet<Arc<str>>,
 }
 
+/// A proxy that refused something.
+struct Seen {
+    /// What it is served, and the documents that this was made from.
+    entry: Arc<str>,
+    served: Catalog,
+    /// Those that are new to it.
+    new: BTreeSet<ObjectKey>,
+    /// What it has taken before.
+    good: Option<Catalog>,
+}
+
 /// What one step changed, for those who tell it.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) findings: Vec<Finding>,
     /// Of each document that is held back, what its status is to say.
@@ -101,6 +113,86 @@ impl Keeper {
         }
         self.numbers += 1;
         State::new(self.numbers, catalog.clone())
+    }
+
+    /// The newest of the step before.
+    pub(crate) fn before(&self) -> &Catalog {
+        &self.before
+    }
+
+    /// Versions of what a group was last served as its newest.
+    pub(crate) fn config_of<const N: usize>(
+        &self,
+        group: &Arc<str>,
+        kinds: [ResourceType; N],
+    ) -> Option<[Version; N]> {
+        self.editions.groups.get(group)?.versions(kinds)
+    }
+
+    pub(crate) fn members(&self, group: &Arc<str>) -> Vec<Member> {
+        self.editions.groups.get(group).map(|group| group.members()).unwrap_or_default()
+    }
+
+    pub(crate) fn taken(&self, group: &Arc<str>, nodes: &BTreeSet<Arc<str>>) -> usize {
+        self.editions.groups.get(group).map_or(0, |group| group.taken(nodes))
+    }
+
+    /// What one of these proxies refused and has not taken since.
+    pub(crate) fn refused(&self, group: &Arc<str>, nodes: &BTreeSet<Arc<str>>) -> Option<String> {
+        let cases = self.cases.iter().filter(|((of, _), _)| of == group);
+        let mut held = cases.flat_map(|(_, case)| &case.held);
+        let by = |held: &Held| held.proxies.iter().find(|node| nodes.contains(*node)).cloned();
+        let of_document = held.find_map(|(doc, held)| {
+            Some(format!("{} refused {doc}: {}", by(held)?, cut(&held.text)))
+        });
+        of_document.or_else(|| {
+            let mut all = self.unexplained.iter();
+            let found = all.find(|((of, node, _), _)| of == group && nodes.contains(node));
+            found.map(|((_, node, kind), refused)| {
+                format!("{node} refused {}: {}", kind.short(), cut(&refused.text))
+            })
+        })
+    }
+
+    /// An edition of a group, that nobody is served yet.
+    pub(crate) fn edition(
+        &mut self,
+        name: &Arc<str>,
+        what: &str,
+        of: GroupKey,
+        compiler: &Compiler,
+    ) -> Edition {
+        self.names += 1;
+        let edition: Arc<str> = format!("{name}@{what}-{}", self.names).into();
+        let compiler = compiler.beside(&of);
+        Edition::new(edition, name.clone(), of, compiler, self.reports)
+    }
+
+    pub(crate) fn publish(
+        &mut self,
+        edition: &Edition,
+        catalog: Catalog,
+        snapshot: Snapshot,
+        at: Instant,
+    ) {
+        self.numbers += 1;
+        let state = State::new(self.numbers, catalog);
+        let published = Published { snapshot: Arc::new(snapshot), at };
+        self.groups.publish_edition(&edition.name, &edition.group, published, state);
+    }
+
+    /// Who has the newest of a group from now on; all others have this edition. `None`: everybody has the newest.
+    pub(crate) fn cover(&self, group: &Arc<str>, rule: Option<(&Arc<str>, Option<Cover>)>) {
+        let rule = rule.and_then(|(edition, cover)| Some((edition.clone(), cover?)));
+        self.editions.group(group).set_rule(rule);
+    }
+
+    /// Nobody is served this edition any more.
+    pub(crate) fn end(&mut self, edition: &Edition) {
+        if let Some(mut group) = self.editions.groups.get_mut(&edition.group) {
+            group.forget(&edition.name);
+        }
+        self.leaving.push(edition.name.clone());
     }
 
     /// After the newest was published, made from `newest`, in which these keys changed. `None` where nothing is to be told
@@ -201,19 +293,22 @@ impl Keeper {
     /// Finds the documents that a refusal is about, and holds them back for the proxy that refused.
     fn blame(&mut self, refused: Refused, newest: &Catalog, compiler: &Compiler) {
         let Refused { group: name, node, build, kind, .. } = &refused;
-        let Some((entry, new, good)) = self.look(&refused) else { return };
+        let Some(Seen { entry, served, new, good }) = self.look(&refused) else { return };
         let key = (name.clone(), build.clone());
         let known = self.cases.get(&key);
         let seated = known.is_some_and(|case| case.edition.name == entry);
-        let is_guilty = |doc: &&ObjectKey| known.is_some_and(|case| case.search.is_guilty(doc));
-        let again: Vec<_> = new.iter().filter(is_guilty).cloned().collect();
-        // Others of its build have refused this before it: what it is about is known.
-        let docs = if !seated && !again.is_empty() {
+        let held = |doc: &&ObjectKey| known.is_some_and(|case| case.search.holds(doc));
+        let again: Vec<_> = new.iter().filter(held).cloned().collect();
+        // Others of its build have refused this before it.
+        let joins = !seated && !again.is_empty();
+        let docs = if joins {
             again
         } else {
             let new = new
                 .iter()
-                .filter(|doc| !known.is_some_and(|case| case.search.holds(doc)))
+                .filter(|doc| !held(doc))
+                // Edited since.
+                .filter(|doc| forms::same(newest.get(doc), served.get(doc)))
                 .filter(|doc| {
                     let form = good.as_ref().and_then(|good| good.get(doc));
                     form.is_some() || forms::can_be_missing(doc.kind)
@@ -254,7 +349,9 @@ impl Keeper {
             });
             held.proxies.insert(node.clone());
         }
-        case.search.refused(docs);
+        if !joins {
+            case.search.refused(docs);
+        }
         case.members.insert(node.clone());
         if !seated && let Some(mut group) = self.editions.groups.get_mut(name) {
             group.seat(node, Some(&case.edition.name));
@@ -262,31 +359,17 @@ impl Keeper {
     }
 
     fn case(&mut self, name: &Arc<str>, of: GroupKey, compiler: &Compiler) -> Case {
-        self.names += 1;
-        let edition: Arc<str> = format!("{name}@{}", self.names).into();
-        tracing::info!(group = %name, %edition, "proxies that refused something are served this meanwhile");
-        Case {
-            edition: Edition::new(
-                edition,
-                name.clone(),
-                of.clone(),
-                compiler.beside(&of),
-                self.reports,
-            ),
-            search: Search::default(),
-            held: BTreeMap::new(),
-            members: BTreeSet::new(),
-            number: 0,
-        }
+        let edition = self.edition(name, HELD, of, compiler);
+        tracing::info!(group = %name, edition = %edition.name, "proxies that refused something are served this meanwhile");
+        Case { edition, search: Search::default(), held: BTreeMap::new(), members: BTreeSet::new() }
     }
 
-    /// What the proxy is served, which documents of that are new to it, and what it has taken before. `None` where it
-    /// refused what it is not served any more.
-    fn look(&self, refused: &Refused) -> Option<(Arc<str>, BTreeSet<ObjectKey>, Option<Catalog>)> {
+    /// `None` where it refused what it is not served any more.
+    fn look(&self, refused: &Refused) -> Option<Seen> {
         let group = self.editions.groups.get(&refused.group)?;
         let proxy = group.proxy(&refused.node)?;
-        let entry = group.place(&refused.node).unwrap_or_else(|| refused.group.clone());
-        let state = group.last(&entry)?.catalog();
+        let entry = group.place_of(&refused.node).unwrap_or_else(|| refused.group.clone());
+        let served = group.last(&entry)?.catalog();
         let good = proxy.good_for(refused.kind).map(|good| good.catalog());
         drop(group);
         let current = self.groups.current(&entry)?;
@@ -298,16 +381,32 @@ impl Keeper {
             return None;
         }
         let new = match &good {
-            Some(good) => state.changed_since(good),
-            None => state.changed_since(&Catalog::default()),
+            Some(good) => served.changed_since(good),
+            None => served.changed_since(&Catalog::default()),
         };
         let new = new.into_iter().filter(|doc| forms::may_be_held(doc.kind)).collect();
-        Some((entry, new, good))
+        Some(Seen { entry, served, new, good })
+    }
+
+    /// Proxies come and go under ever new names while nobody mends it: those that are gone are forgotten.
+    fn let_go(&self, case: &mut Case) {
+        if case.members.len() <= MOST_GONE {
+            return;
+        }
+        let Some(mut group) = self.editions.groups.get_mut(&case.edition.group) else { return };
+        case.members.retain(|node| {
+            let here = group.proxy(node).is_some_and(super::held::Proxy::is_connected);
+            if !here {
+                group.seat(node, None);
+            }
+            here
+        });
     }
 
     /// Brings an edition in step, and lets in again what may be innocent.
     fn run(&mut self, case: &mut Case, newest: &Catalog, changed: &[Key], at: Instant) {
         let mut changed = changed;
+        self.let_go(case);
         loop {
             let served = |doc: &ObjectKey| case.search.holds(doc);
             let forms: Forms = case
@@ -320,16 +419,12 @@ impl Keeper {
             changed = &[];
             let (group, name) = (case.edition.group.clone(), case.edition.name.clone());
             if let Some(snapshot) = snapshot {
-                self.numbers += 1;
-                case.number = self.numbers;
-                let state = State::new(case.number, catalog);
-                let published = Published { snapshot: Arc::new(snapshot), at };
-                self.groups.publish_edition(&name, &group, published, state);
+                self.publish(&case.edition, catalog, snapshot, at);
             }
             let Some(mut known) = self.editions.groups.get_mut(&group) else { return };
             known.search(&name, case.search.is_open());
             known.wake();
-            if !known.all_have(&case.members, &name, case.number) {
+            if !known.all_have(&case.members, &name) {
                 return;
             }
             drop(known);
@@ -358,8 +453,8 @@ impl Keeper {
     }
 
     fn tell(&self, newest: &Catalog) -> Outcome {
-        let mut by_document: BTreeMap<&ObjectKey, Vec<(&(Arc<str>, Arc<str>), &Case, &Held)>> =
-            BTreeMap::new();
+        type At<'c> = (&'c (Arc<str>, Arc<str>), &'c Case, &'c Held);
+        let mut by_document: BTreeMap<&ObjectKey, Vec<At<'_>>> = BTreeMap::new();
         for (key, case) in &self.cases {
             for (doc, held) in &case.held {
                 by_document.entry(doc).or_default().push((key, case, held));
@@ -444,7 +539,7 @@ impl Keeper {
             };
             outcome.findings.push(finding);
         }
-        refusals.sort_by(|a, b| b.at.cmp(&a.at));
+        refusals.sort_by_key(|refusal| std::cmp::Reverse(refusal.at));
         refusals.extend(self.past.iter().cloned());
         let refusals: Arc<[_]> = refusals.into();
         self.editions.refusals.send_if_modified(|told| {

@@ -8,7 +8,8 @@
 //!
 //! An edition is the newest catalog with some documents in an earlier form, or without them. It belongs to one group and is
 //! shared by all who need the same: a thousand proxies that refuse one route cost one compile of their group, and after
-//! that what each change costs, once more. Without refusals and rollouts there are none.
+//! that what each change costs, once more. Without refusals and rollouts there are none. The group is then `gateway/demo/edge@held-1`
+//! (or `@before-1`, for those whom a rollout has not reached).
 
 mod edition;
 mod forms;
@@ -16,6 +17,8 @@ mod held;
 mod keeper;
 mod mark;
 mod search;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,18 +26,26 @@ use std::time::SystemTime;
 
 use dashmap::DashMap;
 use dashmap::mapref::one::RefMut;
+use revision::rollout::Member;
 use serve::{Client, Nacked};
 use snapshot::{Resource, ResourceType, Snapshot, Version};
 use tokio::sync::watch;
 
-pub(crate) use edition::Edition;
+pub(crate) use edition::{Edition, Forms};
+pub(crate) use forms::may_be_rolled;
 pub(crate) use held::State;
 pub(crate) use keeper::{Keeper, Outcome};
 
 use held::Group;
 
+/// In the names of editions for proxies that refused something.
+const HELD: &str = "held";
+
 /// NACKs that may wait for the pipeline.
 const MOST_REFUSALS: usize = 10_000;
+
+/// By group, node and type.
+type Inbox = BTreeMap<(Arc<str>, Arc<str>, ResourceType), Refused>;
 
 /// What proxies have said, and where they are served from. Shared with the streams: every call is short.
 #[derive(Debug, Default)]
@@ -42,7 +53,7 @@ pub(crate) struct Editions {
     /// By the name of the group, without that of an edition.
     groups: DashMap<Arc<str>, Group>,
     /// The latest of each proxy and type.
-    inbox: Mutex<BTreeMap<(Arc<str>, Arc<str>, ResourceType), Refused>>,
+    inbox: Mutex<Inbox>,
     /// Rings when the keeper has something to look at.
     bell: watch::Sender<u64>,
     refusals: watch::Sender<Arc<[api::history::Refusal]>>,
@@ -60,6 +71,11 @@ pub(crate) struct Refused {
     pub(crate) refused: Vec<(Option<Arc<Resource>>, Arc<Resource>)>,
     pub(crate) brought: bool,
     pub(crate) text: String,
+}
+
+/// Whether this is an edition for proxies that refused something.
+pub(crate) fn is_for_refusals(entry: &str) -> bool {
+    entry.rsplit_once('@').is_some_and(|(_, edition)| edition.starts_with(HELD))
 }
 
 impl Editions {
@@ -86,8 +102,13 @@ impl Editions {
     }
 
     /// The edition that this proxy is served; `None` for the newest.
-    pub(crate) fn place(&self, group: &str, node: &str) -> Option<Arc<str>> {
-        self.groups.get(group)?.place(node)
+    pub(crate) fn place(&self, group: &str, client: &Client) -> Option<Arc<str>> {
+        self.groups.get(group)?.place(&member(client))
+    }
+
+    /// The proxies of a group that are connected.
+    pub(crate) fn members(&self, group: &str) -> Vec<Member> {
+        self.groups.get(group).map(|group| group.members()).unwrap_or_default()
     }
 
     /// Whether anybody of this group is served an edition.
@@ -111,7 +132,7 @@ impl Editions {
 
     pub(crate) fn opened(&self, group: &Arc<str>, client: &Client) {
         let mut group = self.group(group);
-        group.opened(&client.node.id, client.stream);
+        group.opened(member(client), client.stream);
     }
 
     pub(crate) fn closed(&self, name: &Arc<str>, client: &Client) {
@@ -161,6 +182,14 @@ impl Editions {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *inbox).into_values().collect()
     }
+}
+
+/// Labels stand in the node's metadata: `{isthmus: {labels: {tier: canary}}}`.
+fn member(client: &Client) -> Member {
+    let labels = client.node.metadata.get("isthmus").and_then(|own| own.get("labels"));
+    let labels = labels.and_then(serde_json::Value::as_object).into_iter().flatten();
+    let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+    Member { id: client.node.id.as_str().into(), labels: Arc::new(labels.collect()) }
 }
 
 fn build(client: &Client) -> Arc<str> {

@@ -83,8 +83,8 @@ impl Follower {
             let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
             world.findings().iter().filter(|f| f.severity == Severity::Error).count()
         };
-        let Author { who, via, reason, rollback_of: _ } = author;
-        let note = Note { time: Time::now().0, author: who, via, reason, errors };
+        let Author { who, via, reason, rollback_of } = author;
+        let note = Note { time: Time::now().0, author: who, via, reason, errors, rollback_of };
         let mut ledger = lock(&self.history.ledger);
         let (number, written) = ledger.record(changes, note);
         let newest = ledger.newest().map(current);

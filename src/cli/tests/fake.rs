@@ -193,6 +193,7 @@ fn documents(kind: Kind) -> Vec<Value> {
         | Kind::TlsRoute
         | Kind::UdpRoute => Vec::new(),
         Kind::AccessPolicy
+        | Kind::ConfigRollout
         | Kind::LaneGroup
         | Kind::MeshConfig
         | Kind::PeerPolicy

@@ -15,9 +15,9 @@ spec:
   hostnames: [shop.example.com]
   rules:
   - matches:
-    - path: {type: PathPrefix, value: /pay}
+    - path: {type: PathPrefix, value: /pay} # the till
     backendRefs:
-    - name: \"pay\"
+    - name: \"pay\" # who
       port: 80
       weight: 90 # nearly all
     # The canary.
@@ -78,7 +78,7 @@ fn quotes_stay_and_are_added_where_they_are_needed() {
         new["spec"]["rules"][0]["backendRefs"][0]["name"] = json!("till");
         new["spec"]["rules"][0]["backendRefs"][1]["name"] = json!("true");
     });
-    assert_eq!(come, ["    - name: \"till\"", "    - name: \"true\""]);
+    assert_eq!(come, ["    - name: \"till\" # who", "    - name: \"true\""]);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn what_stands_in_brackets_stays_there() {
         come,
         [
             "  hostnames: [shop.example.com, \"*.shop.example.com\"]",
-            "    - path: {type: PathPrefix, value: /paying}"
+            "    - path: {type: PathPrefix, value: /paying} # the till"
         ]
     );
 }
@@ -220,6 +220,7 @@ mod properties {
         })
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "as json! gives it")]
     fn document(spec: Value) -> Value {
         json!({
             "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",

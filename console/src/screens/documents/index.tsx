@@ -81,6 +81,7 @@ export default function Documents() {
     >
       <ResourceTable
         key={plural}
+        from="documents"
         label={info.kind}
         path={ns =>
           ns && info.namespaced ? `/namespaces/${encodeURIComponent(ns)}/${info.plural}` : `/${info.plural}`

@@ -84,6 +84,7 @@ export default function Gateways() {
   return (
     <Page title={t.title} actions={<Act onClick={() => go('/wizards/publish')}>{t.create}</Act>}>
       <ResourceTable
+        from="documents"
         label={t.title}
         path={ns => (ns ? `/namespaces/${encodeURIComponent(ns)}/gateways` : '/gateways')}
         columns={columns}

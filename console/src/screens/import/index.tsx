@@ -1,5 +1,5 @@
 import { useMutation } from '@tanstack/react-query'
-import { useState } from 'react'
+import { useRef, useState } from 'react'
 import { send } from '../../api/http'
 import { usePermission } from '../../api/me'
 import { useAddress, useScope } from '../../app/location'
@@ -39,6 +39,7 @@ export default function ImportScreen() {
     ? (search.format ?? 'httpproxy')
     : 'httpproxy'
   const [text, setText] = useState('')
+  const file = useRef<HTMLInputElement>(null)
   const [yaml, setYaml] = useState('')
   const apply = useApply()
   const denied = usePermission('editor', scope || undefined, true)
@@ -58,14 +59,17 @@ export default function ImportScreen() {
               data={FORMATS}
               onChange={next => setSearch({ format: next })}
             />
-            <label className="file">
-              <span className="dim">{t.file}</span>
-              <input
-                type="file"
-                accept=".yaml,.yml,.json"
-                onChange={async event => setText((await event.currentTarget.files?.[0]?.text()) ?? '')}
-              />
-            </label>
+            <Act style={{ alignSelf: 'flex-end' }} onClick={() => file.current?.click()}>
+              {t.file}
+            </Act>
+            <input
+              ref={file}
+              hidden
+              type="file"
+              accept=".yaml,.yml,.json"
+              aria-label={t.file}
+              onChange={async event => setText((await event.currentTarget.files?.[0]?.text()) ?? '')}
+            />
           </div>
           <AreaField
             label={t.source}

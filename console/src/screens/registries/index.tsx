@@ -67,6 +67,7 @@ export default function Registries() {
   return (
     <Page title={t.title} actions={<Act onClick={() => go('/wizards/registry')}>{t.connect}</Act>}>
       <ResourceTable
+        from="documents"
         label={t.title}
         path={ns => (ns ? `/namespaces/${encodeURIComponent(ns)}/registries` : '/registries')}
         columns={columns}

@@ -45,6 +45,7 @@ function pathOf(namespace: string, name: string): string {
 
 function Summary({ namespace, name }: { namespace: string; name: string }) {
   const t = useTexts(T)
+  const common = useCommon()
   const full = `${namespace}/${name}`
   const sources = useList<Source>('/sources', {}, { every: 10_000 })
   const source = sources.data?.items.find(each => each.name === full || each.name === `registry:${full}`)
@@ -87,7 +88,13 @@ function Summary({ namespace, name }: { namespace: string; name: string }) {
               label={t.services}
               rows={items}
               rowKey={service => `${service.group}@@${service.name}`}
-              empty={<span className="dim">{t.noServices}</span>}
+              empty={
+                <span className="dim">
+                  {source && source.state !== 'live' && !source.freshAt
+                    ? common.emptyFailed(full)
+                    : t.noServices}
+                </span>
+              }
               columns={[
                 {
                   id: 'name',

@@ -22,10 +22,10 @@ export function statusTone(status: number): Tone {
 }
 
 /** `service/shop/orders` → `shop/orders`, with a way there. */
-function Place({ of }: { of: string }) {
+function Place({ of, none }: { of: string; none?: string }) {
   const t = useTexts(T)
   const [kind, namespace, name] = of.split('/')
-  if (!of) return <span className="dim">{t.none}</span>
+  if (!of) return <span className="dim">{none || t.none}</span>
   if (!name || (kind !== 'service' && kind !== 'gateway')) return <span className="mono">{of}</span>
   return (
     <A to={`/${kind}s/${namespace}/${name}`} className="link mono">
@@ -66,7 +66,11 @@ function useColumns(): Column<RequestRow>[] {
         ),
       },
       { id: 'source', title: t.source, cell: row => <Place of={row.source} /> },
-      { id: 'target', title: t.target, cell: row => <Place of={row.target} /> },
+      {
+        id: 'target',
+        title: t.target,
+        cell: row => <Place of={row.target} none={row.route && t.noBackend} />,
+      },
       { id: 'route', title: t.route, cell: row => <span className="mono">{row.route}</span> },
       {
         id: 'duration',
@@ -247,7 +251,7 @@ function Detail({ row, close }: { row: RequestRow; close: () => void }) {
           of={[
             [t.at, format.dateTime(row.at)],
             [t.source, <Place key="source" of={row.source} />],
-            [t.target, <Place key="target" of={row.target} />],
+            [t.target, <Place key="target" of={row.target} none={row.route && t.noBackend} />],
             [t.route, row.route && `${row.route}${row.rule === undefined ? '' : ` #${row.rule}`}`],
             [t.duration, format.ms(row.duration)],
             [

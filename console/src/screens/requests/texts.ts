@@ -40,6 +40,7 @@ export const T = texts(
     dropped: (count: string) => `${count} reports were dropped, as there were too many at once.`,
     empty: 'No proxy has reported a request yet.',
     none: 'nothing matched',
+    noBackend: 'no back end',
     any: 'any',
   },
   {
@@ -81,6 +82,7 @@ export const T = texts(
     dropped: count => `因同时过多,丢弃了 ${count} 条上报。`,
     empty: '尚无代理上报请求。',
     none: '没有匹配',
+    noBackend: '没有后端',
     any: '任意',
   },
 )

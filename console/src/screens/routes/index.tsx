@@ -87,6 +87,7 @@ export default function Routes() {
     <Page title={t.title} actions={<Act onClick={() => go('/wizards/publish')}>{t.create}</Act>}>
       <ResourceTable
         key={plural}
+        from="documents"
         label={t.title}
         path={ns => (ns ? `/namespaces/${encodeURIComponent(ns)}/${plural}` : `/${plural}`)}
         columns={columns}

@@ -97,6 +97,7 @@ export default function Services() {
   return (
     <Page title={t.title} actions={<Act onClick={() => go('/wizards/publish')}>{t.publish}</Act>}>
       <ResourceTable
+        from="registries"
         label={t.title}
         path="/services"
         columns={columns}

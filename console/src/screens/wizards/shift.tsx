@@ -185,7 +185,11 @@ function Shift(props: {
         </div>
       </div>
       <Panel title={t.result}>
-        <CodeEditor label={t.result} value={toYaml(draft)} original={toYaml(document)} readOnly />
+        {unchanged ? (
+          <Notice tone="note">{t.unchanged}</Notice>
+        ) : (
+          <CodeEditor label={t.result} value={toYaml(draft)} original={toYaml(document)} readOnly />
+        )}
       </Panel>
     </div>
   )

@@ -5,7 +5,7 @@
   resources: [backendtlspolicies, gateways, grpcroutes, httproutes, listenersets, referencegrants, tcproutes, tlsroutes, udproutes]
   verbs: [get, list, watch]
 - apiGroups: [isthmus.dev]
-  resources: [accesspolicies, gatewayconfigs, lanegroups, meshservices, peerpolicies, registries, sidecarscopes]
+  resources: [accesspolicies, configrollouts, gatewayconfigs, lanegroups, meshservices, peerpolicies, registries, sidecarscopes]
   verbs: [get, list, watch]
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]

@@ -1,0 +1,500 @@
+//! The pipeline with proxies that say what a real one would: they refuse what they are told to, and take the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use api::Caller;
+use api::rollout::{Act, Rollout, Rollouts};
+use compile::Bind;
+use model::{Batch, Change, Finding, Health};
+use revision::rollout as machine;
+use serde_json::json;
+use serve::{Acked, Client, Form, Nacked, Node, Observer, Snapshots};
+use snapshot::{Resource, ResourceType, Snapshot};
+use tokio::sync::{mpsc, watch};
+
+use crate::groups::Groups;
+use crate::lag::Lag;
+use crate::pipeline::{Pipeline, World};
+use crate::programmed::Programmed;
+use crate::proxies::Proxies;
+use crate::registries::Feed;
+use crate::rollouts::{Figures, Handle};
+
+use super::Editions;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+struct Bench {
+    batches: mpsc::Sender<Batch>,
+    world: Arc<RwLock<World>>,
+    groups: Arc<Groups>,
+    proxies: Arc<Proxies>,
+    editions: Arc<Editions>,
+    rollouts: Handle,
+    figures: Arc<Fake>,
+    seen: Arc<Mutex<BTreeMap<String, Snapshot>>>,
+    pushes: Arc<Mutex<usize>>,
+}
+
+#[derive(Default)]
+struct Fake(Mutex<Option<machine::Figures>>);
+
+impl Figures for Fake {
+    fn of(&self, _: &[Arc<str>], _: SystemTime) -> Option<machine::Figures> {
+        *self.0.lock().unwrap()
+    }
+}
+
+impl Bench {
+    async fn start(documents: &str) -> Self {
+        let (feed, _wants) = Feed::new();
+        let world = World::new(
+            "isthmus.dev/gateway-controller".into(),
+            Bind::Given,
+            BTreeMap::new(),
+            vec![],
+            feed,
+        );
+        let world = Arc::new(RwLock::new(world));
+        let (programmed, lag) = (Arc::new(Programmed::default()), Arc::new(Lag::default()));
+        let editions = Arc::new(Editions::default());
+        let groups =
+            Groups::new(Default::default(), Arc::default(), programmed.clone(), editions.clone());
+        let groups = Arc::new(groups);
+        let proxies = Proxies::new(
+            groups.clone(),
+            world.clone(),
+            lag.clone(),
+            programmed.clone(),
+            editions.clone(),
+            watch::channel(None).1,
+        );
+        let (view_sender, view) = watch::channel(Arc::default());
+        let (asks, asked) = mpsc::channel(1);
+        let figures = Arc::new(Fake::default());
+        let pipeline = Pipeline {
+            world: world.clone(),
+            groups: groups.clone(),
+            merge_window: Duration::from_millis(1),
+            reports: snapshot::Reports::default(),
+            lag,
+            programmed,
+            editions: editions.clone(),
+            rollouts: view_sender,
+            figures: Some(figures.clone()),
+            statuses: None,
+            news: Default::default(),
+            steps: watch::channel(None).0,
+            fleets: watch::channel(None).0,
+            seen: watch::channel(0).0,
+            sources: vec!["file".into()],
+            fallback: BTreeMap::new(),
+            open: true.into(),
+            started: Instant::now(),
+        };
+        let (batches, incoming) = mpsc::channel(8);
+        tokio::spawn(pipeline.run(incoming, asked));
+        let bench = Self {
+            batches,
+            world,
+            groups,
+            proxies: Arc::new(proxies),
+            rollouts: Handle { view, asks, editions: editions.clone() },
+            editions,
+            figures,
+            seen: Arc::default(),
+            pushes: Arc::default(),
+        };
+        bench.write(documents).await;
+        bench
+    }
+
+    /// All documents there are.
+    async fn write(&self, documents: &str) {
+        let parsed = kinds::parse(
+            &"file".into(),
+            &"a.yaml".into(),
+            documents.as_bytes(),
+            kinds::Limits::default(),
+        );
+        assert!(parsed.findings.is_empty(), "{:?}", parsed.findings);
+        let mut changes = vec![Change::Init];
+        changes.extend(parsed.objects.into_iter().map(Change::InitApply));
+        changes.extend([Change::InitDone, Change::Health(Health::Live)]);
+        self.batches.send(Batch { source: "file".into(), changes }).await.unwrap();
+    }
+
+    /// A proxy that refuses every resource with this in it, in these words.
+    fn proxy(&self, id: &str, refuses: &'static str, words: &'static str) {
+        let isthmus = json!({"role": "gateway", "gateway": "shop/edge"});
+        let client = Arc::new(Client {
+            stream: id.bytes().fold(7, |sum, byte| sum * 31 + u64::from(byte)),
+            form: Form::Delta,
+            only: None,
+            node: Node {
+                id: id.into(),
+                version: "1.40.0".into(),
+                metadata: [("isthmus".to_owned(), isthmus)].into_iter().collect(),
+                ..Node::default()
+            },
+            peer: None,
+            token: None,
+            certificates: [].into(),
+            opened: Instant::now(),
+        });
+        let (groups, proxies) = (self.groups.clone(), self.proxies.clone());
+        let (seen, pushes) = (self.seen.clone(), self.pushes.clone());
+        tokio::spawn(async move {
+            let mut group = groups.group(&client).unwrap();
+            proxies.opened(&client, &group.name);
+            let mut has = Snapshot::default();
+            let mut answered = BTreeSet::new();
+            loop {
+                let current = group.updates.borrow_and_update().clone();
+                if let Some(published) = current {
+                    for kind in ResourceType::ALL {
+                        let to = published.snapshot.set(kind);
+                        if has.set(kind).version() == to.version() {
+                            proxies.settled(&client, kind, to.version());
+                            continue;
+                        }
+                        *pushes.lock().unwrap() += 1;
+                        let changed: Vec<_> = to
+                            .iter()
+                            .map(|new| (has.get(kind, new.name()).cloned(), new.clone()))
+                            .filter(|(old, new)| {
+                                old.as_ref().map(|o| o.version()) != Some(new.version())
+                            })
+                            .collect();
+                        let bad = |r: &Resource| !refuses.is_empty() && contains(r.body(), refuses);
+                        if changed.iter().any(|(_, new)| bad(new)) {
+                            if answered.insert(to.version()) {
+                                let nacked = nacked(kind, to.version(), changed, words);
+                                proxies.nacked(&client, &nacked);
+                            }
+                            continue;
+                        }
+                        answered.clear();
+                        *has.set_mut(kind) = to.clone();
+                        let version = to.version();
+                        proxies
+                            .acked(&client, &Acked { kind, version, took: None, published: None });
+                    }
+                    seen.lock().unwrap().insert(client.node.id.clone(), has.clone());
+                }
+                let moves = group.moves.as_mut().unwrap();
+                tokio::select! {
+                    changed = group.updates.changed() => if changed.is_err() { return },
+                    changed = moves.changed() => {
+                        if changed.is_err() { return }
+                        if let Some(to) = groups.moved(&client, &group.name) {
+                            proxies.moved(&client, &to.name);
+                            group = to;
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// Whether the routes that this proxy has say this.
+    fn has(&self, id: &str, text: &str) -> bool {
+        let seen = self.seen.lock().unwrap();
+        seen.get(id).is_some_and(|has| {
+            has.set(ResourceType::Route).iter().any(|table| contains(table.body(), text))
+        })
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let all = self.world.read().unwrap().findings();
+        all.iter().filter(|finding| finding.code.0 / 100 == 24).cloned().collect()
+    }
+
+    async fn until(&self, what: &str, probe: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !probe() {
+            assert!(
+                start.elapsed() < LIMIT,
+                "not seen: {what}\n{:#?}\n{:#?}",
+                self.findings(),
+                self.proxies.list()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn in_step(&self, count: usize) {
+        self.until("all proxies are in step with the newest", || {
+            let all = self.proxies.list();
+            all.len() == count && all.iter().all(|one| one.in_step() && one.edition.is_none())
+        })
+        .await;
+    }
+
+    fn rollout(&self) -> Rollout {
+        self.rollouts.rollouts().into_iter().next().unwrap()
+    }
+}
+
+fn contains(body: &[u8], text: &str) -> bool {
+    body.windows(text.len()).any(|part| part == text.as_bytes())
+}
+
+fn nacked(
+    kind: ResourceType,
+    version: snapshot::Version,
+    refused: Vec<(Option<Arc<Resource>>, Arc<Resource>)>,
+    words: &str,
+) -> Nacked {
+    Nacked {
+        kind,
+        version,
+        nonce: "1".into(),
+        names: refused.iter().map(|(_, new)| new.name().clone()).collect(),
+        refused,
+        brought: false,
+        error: words.into(),
+    }
+}
+
+const GATEWAY: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: isthmus}
+spec: {controllerName: isthmus.dev/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec:
+  gatewayClassName: isthmus
+  listeners: [{name: web, port: 80, protocol: HTTP}]
+---
+apiVersion: isthmus.dev/v1alpha1
+kind: MeshService
+metadata: {name: shop, namespace: shop}
+spec:
+  ports: [{name: http, port: 80}]
+  sources: [{static: {endpoints: [{address: 127.0.0.1, port: 8080}]}}]
+";
+
+fn route(n: usize, path: &str) -> String {
+    format!(
+        "\
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: r{n:02}, namespace: shop}}
+spec:
+  parentRefs: [{{name: edge}}]
+  hostnames: [r{n:02}.example]
+  rules:
+  - matches: [{{path: {{type: RegularExpression, value: '{path}'}}}}]
+    backendRefs: [{{group: isthmus.dev, kind: MeshService, name: shop}}]
+"
+    )
+}
+
+/// So many routes, of which some have another path.
+fn documents(count: usize, path: &str, others: &[(usize, &str)]) -> String {
+    let path_of = |n| others.iter().find(|(other, _)| *other == n).map_or(path, |(_, path)| *path);
+    let routes = (0..count).map(|n| route(n, path_of(n)));
+    std::iter::once(GATEWAY.to_owned()).chain(routes).collect()
+}
+
+const NO_IDEA: &str = "something is wrong";
+
+#[tokio::test]
+async fn of_many_documents_the_refused_one_is_found_and_the_others_arrive() {
+    let bench = Bench::start(&documents(16, "/old-way", &[])).await;
+    bench.proxy("a", "refuse-me", NO_IDEA);
+    bench.proxy("b", "refuse-me", NO_IDEA);
+    bench.proxy("good", "", "");
+    bench.in_step(3).await;
+    bench.write(&documents(16, "/new-way", &[(5, "/refuse-me-.*")])).await;
+    bench
+        .until("only the bad one is held", || {
+            let found = bench.findings();
+            found.len() == 1 && found[0].code.0 == 2401
+        })
+        .await;
+    let found = bench.findings().remove(0);
+    assert_eq!(found.at.to_string(), "HTTPRoute shop/r05 /spec/rules/0");
+    assert!(found.text.contains("proxy a, b (Envoy 1.40.0) refused RDS"), "{}", found.text);
+    bench
+        .until("both have the rest", || bench.has("a", "/new-way") && bench.has("b", "/new-way"))
+        .await;
+    assert!(bench.has("a", "/old-way") && !bench.has("a", "refuse-me"), "its last good form");
+    assert!(bench.has("good", "refuse-me"), "who takes it has it");
+    let editions: BTreeSet<_> = bench.proxies.list().into_iter().map(|row| row.edition).collect();
+    assert_eq!(editions.len(), 2, "one for both, none for the good: {editions:?}");
+    let refusals = bench.editions.refusals();
+    assert_eq!(refusals.borrow()[0].proxies, ["a", "b"]);
+    assert_eq!(refusals.borrow()[0].until, None);
+
+    // Others go on being edited, also in what they stand beside.
+    bench.write(&documents(17, "/third-way", &[(5, "/refuse-me-.*")])).await;
+    bench.until("the edit arrives", || bench.has("a", "/third-way") && bench.has("a", "r16")).await;
+    assert!(bench.has("a", "/old-way") && !bench.has("a", "/new-way"));
+
+    bench.write(&documents(17, "/third-way", &[(5, "/mended")])).await;
+    bench.in_step(3).await;
+    assert!(bench.has("a", "/mended") && bench.has("b", "/mended"));
+    bench.until("nothing is said any more", || bench.findings().is_empty()).await;
+    assert!(refusals.borrow()[0].until.is_some());
+}
+
+#[tokio::test]
+async fn a_proxy_that_has_never_had_it_gets_everything_else() {
+    let words = "regex '/refuse-me-.*' is too large";
+    let bench = Bench::start(&documents(8, "/good", &[(3, "/refuse-me-.*")])).await;
+    bench.proxy("a", "refuse-me", words);
+    bench.until("it has the others", || bench.has("a", "/good")).await;
+    bench
+        .until("the route is named", || {
+            let found = bench.findings();
+            found.len() == 1 && found[0].at.to_string().contains("HTTPRoute shop/r03")
+        })
+        .await;
+    assert!(!bench.has("a", "r03.example"));
+    // One of the same build that comes later takes one refusal, and no search.
+    bench.proxy("b", "refuse-me", NO_IDEA);
+    bench.until("so has the second", || bench.has("b", "/good")).await;
+    assert_eq!(bench.findings().len(), 1);
+    // Taken away, it is over.
+    bench.write(&documents(3, "/good", &[])).await;
+    bench.in_step(2).await;
+}
+
+#[tokio::test]
+async fn two_bad_ones_are_both_found_when_each_is_named_only_once_the_other_is_gone() {
+    let bench = Bench::start(&documents(6, "/old-way", &[])).await;
+    bench.proxy("a", "refuse-me", NO_IDEA);
+    bench.in_step(1).await;
+    bench.write(&documents(6, "/new-way", &[(0, "/refuse-me-1"), (5, "/refuse-me-2")])).await;
+    bench
+        .until("both are held", || {
+            let found = bench.findings();
+            found.len() == 2 && found.iter().all(|finding| finding.code.0 == 2401)
+        })
+        .await;
+    assert!(bench.has("a", "/new-way"));
+    // One is mended: it arrives, the other stays out.
+    bench.write(&documents(6, "/new-way", &[(0, "/mended"), (5, "/refuse-me-2")])).await;
+    bench.until("the mended arrives", || bench.has("a", "/mended")).await;
+    assert_eq!(bench.findings().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_cluster_costs_its_service_and_no_other() {
+    let service = "---\napiVersion: isthmus.dev/v1alpha1\nkind: MeshService\n\
+        metadata: {name: refuse-me, namespace: shop}\nspec:\n  ports: [{name: http, port: 80}]\n  \
+        sources: [{static: {endpoints: [{address: 127.0.0.1, port: 8080}]}}]\n";
+    let to_it = route(9, "/x").replace("name: shop}]", "name: refuse-me}]");
+    let bench = Bench::start(&documents(4, "/old-way", &[])).await;
+    bench.proxy("a", "refuse-me", NO_IDEA);
+    bench.in_step(1).await;
+    bench.write(&(documents(4, "/new-way", &[]) + service + &to_it)).await;
+    bench
+        .until("one document is held", || {
+            let found = bench.findings();
+            found.len() == 1 && found[0].code.0 == 2401
+        })
+        .await;
+    assert!(bench.has("a", "/new-way"));
+    let held = bench.findings()[0].at.to_string();
+    assert!(held.contains("refuse-me") || held.contains("r09"), "{held}");
+}
+
+const ROLLOUT: &str = "\
+---
+apiVersion: isthmus.dev/v1alpha1
+kind: ConfigRollout
+metadata: {name: careful, namespace: shop}
+spec:
+  targetRefs: [{name: edge}]
+  steps: [{percent: 10}, {percent: 50}]
+  gates: {maxErrorRatio: 0.01, minRequests: 100, window: 50ms}
+";
+
+fn rolled(path: &str, others: &[(usize, &str)]) -> String {
+    documents(4, path, others) + ROLLOUT
+}
+
+#[tokio::test]
+async fn a_change_reaches_some_first_and_returns_by_itself_when_half_of_the_requests_fail() {
+    let bench = Bench::start(&rolled("/old-way", &[])).await;
+    let ids: Vec<String> = (0..10).map(|n| format!("edge-{n}")).collect();
+    for id in &ids {
+        bench.proxy(id, "", "");
+    }
+    bench.in_step(10).await;
+    let with = |text: &str| ids.iter().filter(|id| bench.has(id, text)).count();
+    assert_eq!((bench.rollout().state.as_str(), bench.rollout().total), ("waiting", 10));
+
+    // Half of what the first gets fails.
+    *bench.figures.0.lock().unwrap() =
+        Some(machine::Figures { requests: 20, errors: 10, p99: None });
+    bench.write(&rolled("/bad-way", &[])).await;
+    bench.until("one has it", || with("/bad-way") == 1).await;
+    bench.until("it is waited for requests", || bench.rollout().reason.contains("20 of 100")).await;
+    assert_eq!(with("/old-way"), 9, "nobody else");
+    *bench.figures.0.lock().unwrap() =
+        Some(machine::Figures { requests: 200, errors: 100, p99: None });
+    bench.until("it returns", || bench.rollout().state == "returned").await;
+    bench.until("nobody has it", || with("/bad-way") == 0 && with("/old-way") == 10).await;
+    assert_eq!(bench.rollout().reason, "errorRatio: 50.00 % of the requests failed");
+    assert!(bench.findings().iter().any(|finding| finding.code.0 == 2412));
+    // One that comes now gets what the others have.
+    bench.proxy("late", "", "");
+    bench.until("the late one", || bench.has("late", "/old-way")).await;
+
+    // Edited: from the start again, and this time it is good.
+    *bench.figures.0.lock().unwrap() =
+        Some(machine::Figures { requests: 200, errors: 0, p99: None });
+    bench.write(&rolled("/good-way", &[])).await;
+    bench.until("all have it", || with("/good-way") == 10).await;
+    bench.in_step(11).await;
+    assert_eq!(bench.rollout().state, "done");
+    bench.until("nothing is said any more", || bench.findings().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_person_steers_a_rollout_and_what_was_before_is_always_at_hand() {
+    let bench = Bench::start(&rolled("/old-way", &[])).await;
+    let ids = ["a", "b", "c", "d"];
+    ids.iter().for_each(|id| bench.proxy(id, "", ""));
+    bench.in_step(4).await;
+    let with = |text: &str| ids.iter().filter(|id| bench.has(id, text)).count();
+    let act = async |act| bench.rollouts.act(&Caller::anybody(), "shop", "careful", act).await;
+    assert!(act(Act::Promote).await.is_err(), "nothing is under way");
+    // Nobody counts requests: it waits.
+    bench.write(&rolled("/new-way", &[])).await;
+    bench.until("one has it", || with("/new-way") == 1).await;
+    assert_eq!(act(Act::Promote).await.unwrap().step, 1);
+    bench.until("half of them", || with("/new-way") == 2).await;
+    assert_eq!(act(Act::Pause).await.unwrap().state, "paused");
+    assert_eq!(act(Act::Abort).await.unwrap().state, "aborted");
+    bench.until("nobody", || with("/old-way") == 4).await;
+    assert_eq!(act(Act::Resume).await.unwrap().state, "progressing");
+    bench.until("one again", || with("/new-way") == 1).await;
+    // What was before is written again: there is nothing to roll out.
+    bench.write(&rolled("/old-way", &[])).await;
+    bench.in_step(4).await;
+    assert_eq!(with("/old-way"), 4);
+}
+
+#[tokio::test]
+async fn what_a_proxy_of_the_first_step_refuses_returns_the_change() {
+    let bench = Bench::start(&rolled("/old-way", &[])).await;
+    let ids = ["a", "b", "c", "d"];
+    ids.iter().for_each(|id| bench.proxy(id, "refuse-me", "regex '/refuse-me' is too large"));
+    bench.in_step(4).await;
+    bench.write(&rolled("/new-way", &[(2, "/refuse-me")])).await;
+    bench.until("it returns", || bench.rollout().state == "returned").await;
+    let with = |text: &str| ids.iter().filter(|id| bench.has(id, text)).count();
+    bench.until("nobody has anything of it", || with("/new-way") == 0).await;
+    assert!(bench.rollout().reason.contains("HTTPRoute shop/r02"), "{}", bench.rollout().reason);
+}

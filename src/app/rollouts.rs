@@ -1,0 +1,435 @@
+//! Staged rollouts: who of a Gateway's proxies has the newest, and who still has what was before.
+//!
+//! ```text
+//! newest compiled ─► Rolls: what was before as an edition, proxies seated there ─► newest published
+//!                      │ ACKs, refusals, figures, time, a person's word
+//!                      └──► revision::rollout::Machine ──► Cover ──► more proxies to the newest, or all back
+//! ```
+//!
+//! What was before is the newest catalog with all documents in their earlier form: endpoints, pods and certificates go to
+//! everybody at once. Nothing of a rollout is kept over a restart: after one, everybody is served the newest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use api::problem::{FORBIDDEN, NOT_NOW, OBJECT_NOT_FOUND, UNAVAILABLE};
+use api::rollout::{Act, GateState, Rollout};
+use api::{Caller, Problem, Role};
+use catalog::{Catalog, Key};
+use compile::{Compiler, GroupKey};
+use futures::future::BoxFuture;
+use model::{ConfigRollout, Finding, Kind, NamespacedName, Object, Severity, codes};
+use revision::rollout::{self as machine, Facts, Machine, Member, Phase};
+use snapshot::{ResourceType, Snapshot, Version};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::editions::{Edition, Editions, Forms, Keeper, may_be_rolled};
+use crate::groups::group_name;
+
+/// Types that tell whether a change is one to be rolled out.
+const CONFIG: [ResourceType; 4] =
+    [ResourceType::Cluster, ResourceType::Listener, ResourceType::Route, ResourceType::Extension];
+
+/// Who counts the requests of proxies.
+pub(crate) trait Figures: Send + Sync {
+    /// Of the requests that these proxies took since then; `None` where it is not known.
+    fn of(&self, proxies: &[Arc<str>], since: SystemTime) -> Option<machine::Figures>;
+}
+
+impl Figures for observe::Collector {
+    fn of(&self, proxies: &[Arc<str>], since: SystemTime) -> Option<machine::Figures> {
+        if !self.observation().on {
+            return None;
+        }
+        let ids: Vec<String> = proxies.iter().map(ToString::to_string).collect();
+        let observe::Figures { requests, errors, p99 } = self.figures(&ids, since);
+        let p99 = p99.map(|millis| Duration::from_secs_f64(millis.max(0.0) / 1000.0));
+        Some(machine::Figures { requests, errors, p99 })
+    }
+}
+
+/// A person's word, and where the answer goes.
+pub(crate) struct Ask {
+    name: NamespacedName,
+    act: Act,
+    answer: oneshot::Sender<Result<Vec<Rollout>, String>>,
+}
+
+pub(crate) struct Rolls {
+    /// By the name of the group.
+    rolls: BTreeMap<Arc<str>, Roll>,
+    /// Of each group with a rollout, what its newest is made of.
+    versions: BTreeMap<Arc<str>, [Version; CONFIG.len()]>,
+    figures: Option<Arc<dyn Figures>>,
+    view: watch::Sender<Arc<[Rollout]>>,
+}
+
+struct Roll {
+    edition: Edition,
+    gateway: NamespacedName,
+    /// What those have that the rollout has not reached.
+    from: Catalog,
+    machine: Machine,
+    to: u64,
+}
+
+impl Rolls {
+    pub(crate) fn new(
+        figures: Option<Arc<dyn Figures>>,
+        view: watch::Sender<Arc<[Rollout]>>,
+    ) -> Self {
+        Self { rolls: BTreeMap::new(), versions: BTreeMap::new(), figures, view }
+    }
+
+    /// Whether time alone may change something.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.rolls.values().any(|roll| *roll.machine.phase() == Phase::Progressing)
+    }
+
+    /// Before the newest snapshots are published: whoever is not to have them yet is served what was before.
+    pub(crate) fn before(
+        &mut self,
+        newest: &Catalog,
+        changed: &[Key],
+        snapshots: &BTreeMap<GroupKey, Snapshot>,
+        compiler: &Compiler,
+        keeper: &mut Keeper,
+        at: Instant,
+    ) {
+        if self.rolls.is_empty() && newest.count(Kind::ConfigRollout) == 0 {
+            self.versions.clear();
+            return;
+        }
+        let documents = targets(newest);
+        let over: Vec<_> = self
+            .rolls
+            .iter()
+            .filter(|(_, roll)| !documents.contains_key(&roll.gateway))
+            .map(|(name, _)| name.clone())
+            .collect();
+        over.iter().for_each(|name| self.close(name, keeper));
+        // What was before is back.
+        let back: Vec<_> = self
+            .rolls
+            .iter()
+            .filter(|(_, roll)| roll.forms(newest).is_empty())
+            .map(|(name, _)| name.clone())
+            .collect();
+        back.iter().for_each(|name| self.close(name, keeper));
+        let now = now();
+        for (gateway, document) in &documents {
+            let key = GroupKey::Gateway(gateway.clone());
+            let name = group_name(&key);
+            if let Some(roll) = self.rolls.get_mut(&name) {
+                roll.machine.set(document);
+            }
+            let Some(snapshot) = snapshots.get(&key) else { continue };
+            let versions = CONFIG.map(|kind| snapshot.set(kind).version());
+            let before = self.versions.insert(name.clone(), versions);
+            let Some(before) = before.or_else(|| keeper.config_of(&name, CONFIG)) else { continue };
+            if before == versions || back.contains(&name) {
+                continue;
+            }
+            let members = keeper.members(&name);
+            let roll = self.rolls.entry(name.clone()).or_insert_with(|| Roll {
+                edition: keeper.edition(&name, "before", key.clone(), compiler),
+                gateway: gateway.clone(),
+                from: keeper.before().clone(),
+                machine: Machine::new(document),
+                to: 0,
+            });
+            roll.machine.change(&members, now);
+            roll.to = newest.generation;
+            tracing::info!(rollout = %document.meta.key, %gateway, "a change goes to some proxies first");
+        }
+        for (name, roll) in &mut self.rolls {
+            let forms = roll.forms(newest);
+            let (catalog, snapshot) = roll.edition.update(newest, changed, forms);
+            if let Some(snapshot) = snapshot {
+                keeper.publish(&roll.edition, catalog, snapshot, at);
+            }
+            keeper.cover(name, Some((&roll.edition.name, roll.machine.cover())));
+        }
+    }
+
+    /// Looks what the proxies say of it, and goes on or back.
+    pub(crate) fn tick(&mut self, newest: &Catalog, keeper: &mut Keeper) -> Vec<Finding> {
+        let now = now();
+        let mut done = Vec::new();
+        for (name, roll) in &mut self.rolls {
+            let members = keeper.members(name);
+            let facts = facts(name, roll, &members, keeper, self.figures.as_deref());
+            let before = roll.machine.phase().clone();
+            if roll.machine.advance(&facts, &members, now) {
+                keeper.cover(name, Some((&roll.edition.name, roll.machine.cover())));
+            }
+            let after = roll.machine.phase();
+            if before != *after {
+                let (document, reason) = (&roll.machine.rollout().meta.key, roll.machine.reason());
+                tracing::info!(rollout = %document, gateway = %roll.gateway, state = after.as_str(), reason);
+            }
+            if *after == Phase::Done {
+                done.push(name.clone());
+            }
+        }
+        self.tell(newest, keeper);
+        done.iter().for_each(|name| self.close(name, keeper));
+        self.findings(newest)
+    }
+
+    pub(crate) fn act(&mut self, ask: Ask, newest: &Catalog, keeper: &mut Keeper) {
+        let mut said = Err("there is no change under way".to_owned());
+        for (name, roll) in &mut self.rolls {
+            if *roll.machine.rollout().meta.name() != ask.name {
+                continue;
+            }
+            let act = match ask.act {
+                Act::Promote => machine::Act::Promote,
+                Act::Pause => machine::Act::Pause,
+                Act::Resume => machine::Act::Resume,
+                Act::Abort => machine::Act::Abort,
+            };
+            match roll.machine.act(act, &keeper.members(name)) {
+                Ok(()) => {
+                    said = Ok(());
+                    keeper.cover(name, Some((&roll.edition.name, roll.machine.cover())));
+                }
+                Err(why) if said.is_err() => said = Err(why),
+                Err(_) => {}
+            }
+        }
+        self.tell(newest, keeper);
+        let of = |rollout: &&Rollout| {
+            (&*rollout.namespace, &*rollout.name) == (&*ask.name.namespace, &*ask.name.name)
+        };
+        let shown = self.view.borrow().iter().filter(of).cloned().collect();
+        // Whoever asked may be gone.
+        let _ = ask.answer.send(said.map(|()| shown));
+    }
+
+    fn close(&mut self, name: &Arc<str>, keeper: &mut Keeper) {
+        if let Some(roll) = self.rolls.remove(name) {
+            keeper.cover(name, None);
+            keeper.end(&roll.edition);
+        }
+    }
+
+    fn findings(&self, newest: &Catalog) -> Vec<Finding> {
+        let mut out = Vec::new();
+        for rollout in documents(newest) {
+            for target in &rollout.gateways {
+                if newest.gateway(&target.name).is_none() {
+                    out.push(Finding {
+                        at: rollout.meta.at(&target.pointer),
+                        code: codes::ROLLOUT_TARGET,
+                        severity: Severity::Warning,
+                        text: format!("Gateway {} does not exist", target.name),
+                        hint: "nothing is rolled out in steps there".into(),
+                    });
+                }
+            }
+        }
+        for roll in self.rolls.values() {
+            let machine = &roll.machine;
+            let hint = match machine.phase() {
+                Phase::Returned | Phase::Aborted => {
+                    "all proxies are served what was before; edit the documents, or resume it to try once more"
+                }
+                Phase::Paused => "promote, resume or abort it",
+                Phase::Waiting | Phase::Progressing | Phase::Done => continue,
+            };
+            out.push(Finding {
+                at: machine.rollout().meta.at(""),
+                code: codes::ROLLOUT_STOPPED,
+                severity: Severity::Warning,
+                text: format!(
+                    "the change of Gateway {} is {}: {}",
+                    roll.gateway,
+                    machine.phase().as_str(),
+                    machine.reason()
+                ),
+                hint: hint.into(),
+            });
+        }
+        out
+    }
+
+    fn tell(&self, newest: &Catalog, keeper: &Keeper) {
+        let mut all = Vec::new();
+        let known = self.view.borrow().clone();
+        for (gateway, document) in targets(newest) {
+            let name = group_name(&GroupKey::Gateway(gateway.clone()));
+            let members = keeper.members(&name);
+            let row = match self.rolls.get(&name) {
+                Some(roll) => roll.view(&members),
+                None => {
+                    // The last one that is over is shown until there is another.
+                    let own = |row: &&Rollout| {
+                        row.gateway == gateway.to_string()
+                            && row.name == *document.meta.name().name
+                            && row.state == "done"
+                    };
+                    let done = known.iter().find(own).cloned();
+                    done.unwrap_or_else(|| waiting(&document, &gateway, members.len()))
+                }
+            };
+            all.push(row);
+        }
+        all.sort_by_key(|row| std::cmp::Reverse(row.started));
+        self.view.send_if_modified(|told| {
+            let differs = **told != *all;
+            *told = all.into();
+            differs
+        });
+    }
+}
+
+impl Roll {
+    /// All documents that are others by now, as they were.
+    fn forms(&self, newest: &Catalog) -> Forms {
+        let changed = newest.changed_since(&self.from).into_iter();
+        let changed = changed.filter(|doc| may_be_rolled(doc.kind));
+        changed.map(|doc| (doc.clone(), self.from.get(&doc).cloned())).collect()
+    }
+
+    fn view(&self, members: &[Member]) -> Rollout {
+        let document = self.machine.rollout();
+        let cover = self.machine.cover();
+        let has = |member: &&Member| cover.as_ref().is_none_or(|cover| cover.has(member));
+        let gate = |gate: &machine::Gate| GateState {
+            name: gate.name.into(),
+            state: gate.verdict.as_str().into(),
+            text: gate.text.clone(),
+            value: gate.value,
+            limit: gate.limit,
+        };
+        Rollout {
+            namespace: document.meta.namespace().to_string(),
+            name: document.meta.name().name.to_string(),
+            gateway: self.gateway.to_string(),
+            state: self.machine.phase().as_str().into(),
+            reason: self.machine.reason().into(),
+            from: self.from.generation.to_string(),
+            to: self.to.to_string(),
+            started: Some((SystemTime::UNIX_EPOCH + self.machine.started()).into()),
+            step: self.machine.step(),
+            steps: document.steps.len(),
+            proxies: members.iter().filter(has).map(|member| member.id.to_string()).collect(),
+            total: members.len(),
+            gates: self.machine.gates().iter().map(gate).collect(),
+        }
+    }
+}
+
+fn facts(
+    name: &Arc<str>,
+    roll: &Roll,
+    members: &[Member],
+    keeper: &Keeper,
+    figures: Option<&dyn Figures>,
+) -> Facts {
+    let cover = roll.machine.cover();
+    let has = |member: &&Member| cover.as_ref().is_none_or(|cover| cover.has(member));
+    let step: BTreeSet<Arc<str>> =
+        members.iter().filter(has).map(|member| member.id.clone()).collect();
+    let ids: Vec<_> = step.iter().cloned().collect();
+    let figures = figures
+        .zip(roll.machine.taken())
+        .and_then(|(figures, since)| figures.of(&ids, SystemTime::UNIX_EPOCH + since));
+    Facts {
+        proxies: step.len(),
+        taken: keeper.taken(name, &step),
+        refused: keeper.refused(name, &step),
+        figures,
+    }
+}
+
+fn waiting(document: &ConfigRollout, gateway: &NamespacedName, total: usize) -> Rollout {
+    Rollout {
+        namespace: document.meta.namespace().to_string(),
+        name: document.meta.name().name.to_string(),
+        gateway: gateway.to_string(),
+        state: Phase::Waiting.as_str().into(),
+        reason: "all proxies have the same".into(),
+        from: String::new(),
+        to: String::new(),
+        started: None,
+        step: 0,
+        steps: document.steps.len(),
+        proxies: Vec::new(),
+        total,
+        gates: Vec::new(),
+    }
+}
+
+fn documents(catalog: &Catalog) -> impl Iterator<Item = &Arc<ConfigRollout>> {
+    catalog.list(Kind::ConfigRollout).filter_map(|object| match object {
+        Object::ConfigRollout(rollout) => Some(rollout),
+        _ => None,
+    })
+}
+
+/// The rollout of each Gateway: of several the first by name.
+fn targets(catalog: &Catalog) -> BTreeMap<NamespacedName, Arc<ConfigRollout>> {
+    let mut out = BTreeMap::new();
+    for rollout in documents(catalog) {
+        for target in &rollout.gateways {
+            out.entry(target.name.clone()).or_insert_with(|| rollout.clone());
+        }
+    }
+    out
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// For the API.
+pub(crate) struct Handle {
+    pub(crate) view: watch::Receiver<Arc<[Rollout]>>,
+    pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) editions: Arc<Editions>,
+}
+
+impl api::rollout::Rollouts for Handle {
+    fn rollouts(&self) -> Vec<Rollout> {
+        let mut all = self.view.borrow().to_vec();
+        for row in &mut all {
+            // They come and go between the looks of the pipeline.
+            let members = self.editions.members(&format!("gateway/{}", row.gateway));
+            row.total = members.len();
+            if matches!(&*row.state, "done" | "waiting") {
+                row.proxies = members.iter().map(|member| member.id.to_string()).collect();
+            }
+        }
+        all
+    }
+
+    fn act<'a>(
+        &'a self,
+        caller: &'a Caller,
+        namespace: &'a str,
+        name: &'a str,
+        act: Act,
+    ) -> BoxFuture<'a, Result<Rollout, Problem>> {
+        Box::pin(async move {
+            if !caller.may(Role::Operator, Some(namespace)) {
+                let text = format!("this needs the role operator in namespace {namespace}");
+                return Err(Problem::new(FORBIDDEN, text));
+            }
+            let of = |row: &Rollout| row.namespace == namespace && row.name == name;
+            if !self.view.borrow().iter().any(of) {
+                let text = format!("there is no ConfigRollout {namespace}/{name} for a Gateway");
+                return Err(Problem::new(OBJECT_NOT_FOUND, text));
+            }
+            let (answer, answered) = oneshot::channel();
+            let ask = Ask { name: NamespacedName::new(namespace, name), act, answer };
+            let off = || Problem::new(UNAVAILABLE, "the server is on its way out");
+            self.asks.send(ask).await.map_err(|_| off())?;
+            let rows = answered.await.map_err(|_| off())?;
+            let rows = rows.map_err(|why| Problem::new(NOT_NOW, why))?;
+            rows.into_iter().next().ok_or_else(off)
+        })
+    }
+}
