@@ -231,11 +231,7 @@ fn services() -> Vec<Column> {
         column("HELD", |s, _| plain(&s["held"])),
         column("PORTS", |s, _| join(&s["ports"], plain)),
         column("PROTOCOLS", |s, _| join(&s["protocols"], text)),
-        column("ROUTES", |s, _| match &s["routes"] {
-            // The page of one service names them.
-            Value::Array(all) => all.len().to_string(),
-            other => plain(other),
-        }),
+        column("ROUTES", |s, _| plain(&s["routes"])),
         column("RATE", |s, _| number(&s["rate"])),
         column("ERRORS", |s, _| percent(&s["errors"])),
         column("P99", |s, _| number(&s["p99"])),
