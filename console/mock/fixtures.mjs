@@ -267,13 +267,13 @@ export function servicePage(row) {
   return {
     ...row,
     instances,
-    callers: [
+    callerNames: [
       ['shop/web', 'observed'],
       ['shop/carts', 'observed'],
       ['report', 'declared'],
     ].slice(0, row.callers),
-    routes: ['HTTPRoute shop/orders /spec/rules/0', 'HTTPRoute shop/pay /spec/rules/0'].slice(0, row.routes),
-    policies: ['AccessPolicy shop/orders-callers'].slice(0, row.policies),
+    routeNames: ['HTTPRoute shop/orders /spec/rules/0', 'HTTPRoute shop/pay /spec/rules/0'].slice(0, row.routes),
+    policyNames: ['AccessPolicy shop/orders-callers'].slice(0, row.policies),
   }
 }
 

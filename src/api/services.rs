@@ -72,10 +72,10 @@ pub struct ServicePage {
     pub row: ServiceRow,
     pub instances: Vec<ServiceInstance>,
     /// `NAMESPACE/NAME` or an application's name, with who says so: `observed`, `declared`.
-    pub callers: Vec<(String, String)>,
+    pub caller_names: Vec<(String, String)>,
     /// `HTTPRoute shop/orders` and its rule.
-    pub routes: Vec<String>,
-    pub policies: Vec<String>,
+    pub route_names: Vec<String>,
+    pub policy_names: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

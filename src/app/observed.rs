@@ -59,9 +59,8 @@ impl Observed {
                 tracing::error!(%error, "cannot name what is observed");
             }
             tokio::time::sleep(QUIET.max(started.elapsed() * SHARE)).await;
-            match tokio::time::timeout(AT_LEAST, steps.changed()).await {
-                Ok(Err(_)) => break,
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(_)) = tokio::time::timeout(AT_LEAST, steps.changed()).await {
+                break;
             }
         }
     }

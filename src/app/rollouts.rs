@@ -276,7 +276,7 @@ impl Rolls {
             };
             all.push(row);
         }
-        all.sort_by(|a, b| b.started.cmp(&a.started));
+        all.sort_by_key(|row| std::cmp::Reverse(row.started));
         self.view.send_if_modified(|told| {
             let differs = **told != *all;
             *told = all.into();

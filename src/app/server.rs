@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
@@ -301,6 +301,7 @@ impl Server {
             proxies.clone(),
             shown(settings.source_dir.as_deref()),
             writer.clone(),
+            editions.refusals(),
         );
         let observed = Arc::new(Observed::new(collector));
         let service_model = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
@@ -761,12 +762,14 @@ fn unless_zero(time: Duration) -> Option<Duration> {
 
 /// The process has one recorder; a second server in it (tests) shares it.
 fn metrics() -> anyhow::Result<PrometheusHandle> {
-    static RECORDER: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
-    if let Some(handle) = RECORDER.get() {
+    static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut recorder = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*recorder {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
-    Ok(RECORDER.get_or_init(|| handle).clone())
+    *recorder = Some(handle.clone());
+    Ok(handle)
 }
 
 #[cfg(test)]

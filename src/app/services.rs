@@ -605,7 +605,13 @@ impl Services for Model {
         }
         row.callers = callers.len();
         let callers = callers.into_iter().map(|(name, how)| (name, how.to_owned())).collect();
-        Some(ServicePage { row, instances, callers, routes, policies })
+        Some(ServicePage {
+            row,
+            instances,
+            caller_names: callers,
+            route_names: routes,
+            policy_names: policies,
+        })
     }
 }
 

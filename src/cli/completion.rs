@@ -54,11 +54,7 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
 pub(crate) fn answer(arguments: impl IntoIterator<Item = OsString>) -> bool {
     let folder = std::env::current_dir().ok();
     let complete = CompleteEnv::with_factory(Cli::command).var(VARIABLE);
-    match complete.try_complete(arguments, folder.as_deref()) {
-        Ok(answered) => answered,
-        // A shell that asks wrongly gets no words, and no message in the middle of a line.
-        Err(_) => true,
-    }
+    complete.try_complete(arguments, folder.as_deref()).unwrap_or(true)
 }
 
 pub(crate) fn kinds() -> ArgValueCompleter {

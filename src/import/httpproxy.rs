@@ -218,7 +218,7 @@ impl<'a> Reader<'a> {
             report.refused(&tls.pointer, "neither a Secret nor passthrough");
             return;
         }
-        let set = site.head.listener_set(gateway, listeners);
+        let set = site.head.listener_set(gateway, &listeners);
         self.out.push(set);
         report.changed(
             &tls.pointer,
@@ -260,7 +260,7 @@ impl<'a> Reader<'a> {
         let rules = json!([{"backendRefs": services.backends}]);
         let spec =
             json!({"parentRefs": site.head.parents, "hostnames": site.head.hosts, "rules": rules});
-        let route = site.head.document("gateway.networking.k8s.io/v1", "TLSRoute", spec);
+        let route = site.head.document("gateway.networking.k8s.io/v1", "TLSRoute", &spec);
         self.out.push(route);
         report.mapped(&tcp.pointer, "a TLSRoute");
     }
@@ -315,7 +315,8 @@ impl<'a> Reader<'a> {
         for part in includes {
             let child = included(part.value, name);
             let mut fields = part.fields();
-            (fields.take("name"), fields.take("namespace"));
+            fields.take("name");
+            fields.take("namespace");
             let conditions = Conditions::read(&fields.list("conditions"), report);
             fields.finish(report);
             let Some(conditions) = conditions else {

@@ -317,7 +317,7 @@ fn write(site: Site, out: &mut Vec<Value>) {
             output::http_listener("http", host),
             output::https_listener("https", host, secret),
         ];
-        out.push(head.listener_set(&gateway, listeners));
+        out.push(head.listener_set(&gateway, &listeners));
         let section = |name: &str| output::of_set(&head.namespace, &head.name, name);
         let (plain, secure) = (section("http"), section("https"));
         if redirect {

@@ -112,7 +112,8 @@ fn servers(fields: &mut Fields<'_>, report: &mut Report) -> (Vec<String>, String
     for part in fields.list("servers") {
         let mut server = part.fields();
         let url = server.text("url").unwrap_or_default();
-        (server.take("description"), server.take("name"));
+        server.take("description");
+        server.take("name");
         let variables = server.take("variables");
         server.finish(report);
         let mut url = url.to_string();

@@ -28,7 +28,7 @@ impl Head {
     }
 
     /// A document of one of our kinds with this name.
-    pub(crate) fn document(&self, api: &str, kind: &str, spec: Value) -> Value {
+    pub(crate) fn document(&self, api: &str, kind: &str, spec: &Value) -> Value {
         let mut meta = json!({"name": self.name, "namespace": self.namespace});
         if !self.labels.is_empty() {
             meta["labels"] = Value::Object(self.labels.clone());
@@ -54,7 +54,7 @@ impl Head {
             if !self.hosts.is_empty() {
                 spec["hostnames"] = json!(self.hosts);
             }
-            self.named(name).document(GATEWAY_API, "HTTPRoute", spec)
+            self.named(name).document(GATEWAY_API, "HTTPRoute", &spec)
         };
         chunks.map(route).collect()
     }
@@ -69,9 +69,9 @@ impl Head {
         self.routes(&rules).remove(0)
     }
 
-    pub(crate) fn listener_set(&self, gateway: &Value, listeners: Vec<Value>) -> Value {
+    pub(crate) fn listener_set(&self, gateway: &Value, listeners: &[Value]) -> Value {
         let spec = json!({"parentRef": gateway, "listeners": listeners});
-        self.document(GATEWAY_API, "ListenerSet", spec)
+        self.document(GATEWAY_API, "ListenerSet", &spec)
     }
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn access(head: &Head, target: &Value, action: &str, blocks: &[String
     let spec = json!({
         "targetRefs": [target], "action": action, "rules": [{"from": [{"ipBlocks": blocks}]}],
     });
-    head.document("isthmus.dev/v1alpha1", "AccessPolicy", spec)
+    head.document("isthmus.dev/v1alpha1", "AccessPolicy", &spec)
 }
 
 /// `1h30m`, `15s`, `infinity` → what Gateway API takes; `None` for anything else.

@@ -50,11 +50,12 @@ fn handle(
     request: &Request,
     mut draft: Draft,
 ) -> Answer {
-    if let Some(client) = chain.tls.as_ref().and_then(|tls| tls.client.as_ref()) {
-        if client.required && request.identity.is_none() {
-            let text = "the client must show a certificate of a known authority";
-            draft.step(Step::new(Stage::FilterChain, text).of(&chain.origin).unsure());
-        }
+    if let Some(client) = chain.tls.as_ref().and_then(|tls| tls.client.as_ref())
+        && client.required
+        && request.identity.is_none()
+    {
+        let text = "the client must show a certificate of a known authority";
+        draft.step(Step::new(Stage::FilterChain, text).of(&chain.origin).unsure());
     }
     match &chain.handler {
         Handler::Http(_) if request.tls && chain.tls.is_none() => {

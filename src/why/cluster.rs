@@ -47,7 +47,7 @@ pub(crate) fn look(plan: &Plan, choice: &mut Choice, lane: &Lane, draft: &mut Dr
     let lanes = matches!(cluster.choice, Way::Lane { .. });
     match (there, well) {
         (0, _) => {
-            text = format!("{name}{}: there are no endpoints, so it is answered 503", crowd.words)
+            text = format!("{name}{}: there are no endpoints, so it is answered 503", crowd.words);
         }
         (_, 0) if lanes => text += ", so it is answered 503",
         (_, 0) => text += ", so it goes to any of them",

@@ -6,8 +6,8 @@ use crate::request::Seen;
 
 /// A host header has exactly one value, so adding is setting, and a removal has no meaning.
 pub(crate) fn host(edit: &HeaderEdit) -> Option<String> {
-    let all = edit.set.iter().chain(&edit.add);
-    all.filter(|header| is_host(&header.name)).last().map(|header| header.value.to_string())
+    let mut all = edit.set.iter().chain(&edit.add);
+    all.rfind(|header| is_host(&header.name)).map(|header| header.value.to_string())
 }
 
 /// Removes, sets, adds, in this order; returns the names that were looked at.

@@ -37,7 +37,7 @@ pub(super) async fn compare(bed: &Bed, request: &Request) -> Result<String, Stri
         "forwarded" => forwarded(request, outcome, &came)?,
         "redirected" => {
             let location = came.header("location").unwrap_or_default();
-            if outcome["location"] != Value::from(&*location) {
+            if outcome["location"] != *location {
                 return differs("location", &outcome["location"], &location);
             }
         }

@@ -284,7 +284,7 @@ fn edit(random: &mut Rng) -> Value {
             _ if name == "Host" => out[list] = json!([{"name": name, "value": "edited.example"}]),
             _ => {
                 out[list] =
-                    json!([{"name": name, "value": one(random, &["1", "new", "50%", "a b"])}])
+                    json!([{"name": name, "value": one(random, &["1", "new", "50%", "a b"])}]);
             }
         }
     }

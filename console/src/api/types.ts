@@ -303,12 +303,12 @@ export interface ServiceRow {
   changed?: Time
 }
 
-export interface ServicePage extends Omit<ServiceRow, 'callers' | 'routes' | 'policies'> {
+export interface ServicePage extends ServiceRow {
   instances: ServiceInstance[]
   /** Who, and who says so: `observed`, `declared`. */
-  callers: [string, string][]
-  routes: string[]
-  policies: string[]
+  callerNames: [string, string][]
+  routeNames: string[]
+  policyNames: string[]
 }
 
 export interface RegistryInstance {

@@ -419,6 +419,7 @@ fn no_random() -> Unknown {
     Unknown::Unavailable("the system gives no random bytes".to_owned())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn not_kept(error: anyhow::Error) -> Problem {
     let error = format!("{error:#}");
     tracing::error!(error, "tokens and bindings could not be kept");

@@ -207,7 +207,7 @@ impl Oidc {
                 request = request.header("authorization", format!("Basic {pair}"));
             }
             Some(secret) => {
-                fields.extend([("client_id", &*self.client_id), ("client_secret", secret)])
+                fields.extend([("client_id", &*self.client_id), ("client_secret", secret)]);
             }
             None => fields.push(("client_id", &self.client_id)),
         }
@@ -276,6 +276,7 @@ impl Oidc {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn away(error: anyhow::Error) -> Problem {
     let error = format!("{error:#}");
     tracing::warn!(error, "the OIDC issuer cannot be used");

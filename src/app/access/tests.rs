@@ -308,7 +308,8 @@ async fn a_person_of_an_issuer_has_the_rights_of_their_groups() {
             claims
         }
     };
-    let cases: [(&str, &dyn Fn(&str) -> Value); 7] = [
+    type Claims<'c> = &'c dyn Fn(&str) -> Value;
+    let cases: [(&str, Claims<'_>); 7] = [
         ("nonce", &|_| claims("another")),
         ("audience", &changed(|c| c["aud"] = json!("other"))),
         ("party", &changed(|c| c["azp"] = json!("other"))),

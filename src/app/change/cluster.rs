@@ -96,8 +96,7 @@ async fn write(
     if let Some(live) = &live {
         in_step(wish, live)?;
     }
-    let params =
-        PostParams { dry_run, field_manager: Some(MANAGER.into()), ..PostParams::default() };
+    let params = PostParams { dry_run, field_manager: Some(MANAGER.into()) };
     match (&wish.after, &live) {
         (Some(_), None) if wish.before.is_some() => return Err(stale(wish)),
         (Some(_), None) => {

@@ -75,8 +75,8 @@ pub(crate) fn samples<'a>(
     before: &'a Snapshot,
     after: &'a Snapshot,
 ) -> impl Iterator<Item = ResourceDiff> + 'a {
-    let mut all: BTreeMap<(bool, usize, &str), (Option<&Resource>, Option<&Resource>)> =
-        BTreeMap::new();
+    type Pair<'r> = (Option<&'r Resource>, Option<&'r Resource>);
+    let mut all: BTreeMap<(bool, usize, &str), Pair<'_>> = BTreeMap::new();
     for kind in ResourceType::ALL {
         let (old, new) = (before.set(kind), after.set(kind));
         for resource in new.iter() {

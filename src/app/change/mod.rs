@@ -62,8 +62,11 @@ pub(crate) struct Parts {
     pub(crate) judge: Option<Judge>,
     pub(crate) limits: kinds::Limits,
     /// Whether documents of a namespace may be written from here at all.
-    pub(crate) mode: Box<dyn Fn(Option<&str>) -> WriteMode + Send + Sync>,
+    pub(crate) mode: Mode,
 }
+
+/// By namespace; `None` for what has none.
+pub(crate) type Mode = Box<dyn Fn(Option<&str>) -> WriteMode + Send + Sync>;
 
 pub(crate) struct Writer {
     parts: Arc<Parts>,

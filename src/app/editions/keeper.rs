@@ -395,7 +395,7 @@ impl Keeper {
         }
         let Some(mut group) = self.editions.groups.get_mut(&case.edition.group) else { return };
         case.members.retain(|node| {
-            let here = group.proxy(node).is_some_and(|proxy| proxy.is_connected());
+            let here = group.proxy(node).is_some_and(super::held::Proxy::is_connected);
             if !here {
                 group.seat(node, None);
             }
@@ -453,8 +453,8 @@ impl Keeper {
     }
 
     fn tell(&self, newest: &Catalog) -> Outcome {
-        let mut by_document: BTreeMap<&ObjectKey, Vec<(&(Arc<str>, Arc<str>), &Case, &Held)>> =
-            BTreeMap::new();
+        type At<'c> = (&'c (Arc<str>, Arc<str>), &'c Case, &'c Held);
+        let mut by_document: BTreeMap<&ObjectKey, Vec<At<'_>>> = BTreeMap::new();
         for (key, case) in &self.cases {
             for (doc, held) in &case.held {
                 by_document.entry(doc).or_default().push((key, case, held));
@@ -539,7 +539,7 @@ impl Keeper {
             };
             outcome.findings.push(finding);
         }
-        refusals.sort_by(|a, b| b.at.cmp(&a.at));
+        refusals.sort_by_key(|refusal| std::cmp::Reverse(refusal.at));
         refusals.extend(self.past.iter().cloned());
         let refusals: Arc<[_]> = refusals.into();
         self.editions.refusals.send_if_modified(|told| {

@@ -44,13 +44,16 @@ const HELD: &str = "held";
 /// NACKs that may wait for the pipeline.
 const MOST_REFUSALS: usize = 10_000;
 
+/// By group, node and type.
+type Inbox = BTreeMap<(Arc<str>, Arc<str>, ResourceType), Refused>;
+
 /// What proxies have said, and where they are served from. Shared with the streams: every call is short.
 #[derive(Debug, Default)]
 pub(crate) struct Editions {
     /// By the name of the group, without that of an edition.
     groups: DashMap<Arc<str>, Group>,
     /// The latest of each proxy and type.
-    inbox: Mutex<BTreeMap<(Arc<str>, Arc<str>, ResourceType), Refused>>,
+    inbox: Mutex<Inbox>,
     /// Rings when the keeper has something to look at.
     bell: watch::Sender<u64>,
     refusals: watch::Sender<Arc<[api::history::Refusal]>>,

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use api::change::{Change, ChangeReport, Gate, ObjectChange};
-use api::history::{Counts, DiffScope, History as Shown, Revision, RevisionDiff};
+use api::history::{Counts, DiffScope, History as Shown, Refusal, Revision, RevisionDiff};
 use api::problem::{FORBIDDEN, INTERNAL, PROXY_NOT_FOUND, REVISION_NOT_FOUND, UNAVAILABLE};
 use api::{Caller, ObjectName, Problem, Role, Time};
 use compile::GroupKey;
 use futures::future::BoxFuture;
 use model::{Kind, Object, ObjectKey};
 use revision::history::{Content, Document, Hash, Ledger, difference};
+use tokio::sync::watch;
 
 use super::follow::key_of;
 use super::{History, id, lock, short};
@@ -19,6 +20,8 @@ use crate::groups::group_name;
 use crate::pipeline::World;
 use crate::proxies::Proxies;
 
+/// Milliseconds from when a change is served until its revision is written, at most.
+const WRITTEN_WITHIN: i64 = 500;
 const MOST_SAMPLES: usize = 100;
 
 pub(crate) struct Archive {
@@ -31,6 +34,8 @@ struct Parts {
     world: Arc<RwLock<World>>,
     proxies: Arc<Proxies>,
     folder: String,
+    /// What proxies refuse, and have refused a while ago.
+    refusals: watch::Receiver<Arc<[Refusal]>>,
 }
 
 impl Archive {
@@ -40,8 +45,9 @@ impl Archive {
         proxies: Arc<Proxies>,
         folder: String,
         writer: Arc<Writer>,
+        refusals: watch::Receiver<Arc<[Refusal]>>,
     ) -> Self {
-        Self { parts: Arc::new(Parts { history, world, proxies, folder }), writer }
+        Self { parts: Arc::new(Parts { history, world, proxies, folder, refusals }), writer }
     }
 }
 
@@ -66,12 +72,21 @@ fn find(ledger: &Ledger, name: &str) -> Option<u64> {
 }
 
 impl Parts {
-    fn shown(&self, revision: &revision::history::Revision, newest: bool) -> Revision {
+    fn shown(&self, ledger: &Ledger, revision: &revision::history::Revision) -> Revision {
+        let next = ledger.revisions().find(|later| later.number > revision.number);
+        let newest = next.is_none();
         let count = |fits: fn(&revision::history::Step) -> bool| {
             revision.steps.iter().filter(|step| fits(step)).count()
         };
         let name = id(revision.number);
-        let refusals = lock(&self.history.refusals).get(&name).cloned().unwrap_or_default();
+        // A revision is dated when it is written, which may be a moment after proxies have it.
+        let of = |refusal: &&Refusal| {
+            let at = refusal.at.0 + WRITTEN_WITHIN;
+            at >= revision.time && next.is_none_or(|next| at < next.time)
+        };
+        let refused = self.refusals.borrow();
+        let refusals = refused.iter().filter(of);
+        let refusals = refusals.map(|r| Refusal { revision: name.clone(), ..r.clone() }).collect();
         Revision {
             hash: short(revision.hash),
             parent: revision.parent.map(short),
@@ -270,16 +285,13 @@ fn objects(ledger: &Ledger, from: &Content, to: &Content) -> Vec<(ObjectKey, Opt
 impl Shown for Archive {
     fn revisions(&self) -> Vec<Revision> {
         let ledger = lock(&self.parts.history.ledger);
-        let newest = ledger.newest().map(|newest| newest.number);
-        let all = ledger.revisions().rev();
-        all.map(|revision| self.parts.shown(revision, Some(revision.number) == newest)).collect()
+        ledger.revisions().rev().map(|revision| self.parts.shown(&ledger, revision)).collect()
     }
 
     fn revision(&self, name: &str) -> Option<Revision> {
         let ledger = lock(&self.parts.history.ledger);
         let number = find(&ledger, name)?;
-        let newest = ledger.newest().map(|newest| newest.number);
-        Some(self.parts.shown(ledger.get(number)?, Some(number) == newest))
+        Some(self.parts.shown(&ledger, ledger.get(number)?))
     }
 
     fn diff<'a>(
@@ -344,9 +356,8 @@ impl Shown for Archive {
                 let done = ledger.pin(number, pinned).map_err(|error| {
                     Problem::new(UNAVAILABLE, format!("the history cannot be written: {error}"))
                 })?;
-                let newest = ledger.newest().map(|newest| newest.number) == Some(number);
                 let revision = done.ok_or_else(|| unknown(&name))?;
-                Ok(parts.shown(&revision, newest))
+                Ok(parts.shown(&ledger, &revision))
             });
             work.await.map_err(|_| Problem::new(INTERNAL, ""))?
         })

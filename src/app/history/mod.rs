@@ -8,11 +8,8 @@
 mod archive;
 mod follow;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api::Time;
-use api::history::Refusal;
 use catalog::Catalog;
 use model::ObjectKey;
 use revision::history::{Ledger, Revision};
@@ -20,9 +17,6 @@ use tokio::sync::{oneshot, watch};
 
 pub(crate) use archive::Archive;
 pub(crate) use follow::follow;
-
-/// Refusals of one revision that are remembered.
-const MOST_REFUSALS: usize = 50;
 
 /// The revision that is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +84,6 @@ pub(crate) struct History {
     ledger: Mutex<Ledger>,
     intents: Mutex<(u64, Vec<Waiting>)>,
     current: watch::Sender<Option<Current>>,
-    refusals: Mutex<BTreeMap<String, Vec<Refusal>>>,
     /// Rings when an intent is withdrawn.
     bell: watch::Sender<()>,
 }
@@ -128,7 +121,6 @@ impl History {
             ledger: Mutex::new(ledger),
             intents: Mutex::default(),
             current: watch::Sender::new(None),
-            refusals: Mutex::default(),
             bell: watch::Sender::new(()),
         }
     }
@@ -146,25 +138,6 @@ impl History {
         intents.1.push(Waiting { number, intent, tell });
         drop(intents);
         Taken { history: self.clone(), number, told }
-    }
-
-    /// Proxies refused something of a revision.
-    #[allow(dead_code)] // For who ties refusals to documents.
-    pub(crate) fn refused(&self, refusal: Refusal) {
-        let mut all = lock(&self.refusals);
-        let of = all.entry(refusal.revision.clone()).or_default();
-        of.insert(0, refusal);
-        of.truncate(MOST_REFUSALS);
-    }
-
-    /// What is refused of this type with these words is over: mended, or its proxies are gone.
-    #[allow(dead_code)] // Likewise.
-    pub(crate) fn mended(&self, is: impl Fn(&Refusal) -> bool, at: Time) {
-        for refusal in lock(&self.refusals).values_mut().flatten() {
-            if refusal.until.is_none() && is(refusal) {
-                refusal.until = Some(at);
-            }
-        }
     }
 }
 

@@ -134,7 +134,7 @@ fn limits(fields: &mut Fields<'_>, rule: &mut Value, report: &mut Report) {
             "retriable-4xx" => codes.push(409),
             "reset" | "connect-failure" | "refused-stream" | "retriable-status-codes" => {}
             other => {
-                report.refused(&part.pointer, format!("`{other}` is no reason to try again here"))
+                report.refused(&part.pointer, format!("`{other}` is no reason to try again here"));
             }
         }
     }
@@ -172,7 +172,7 @@ fn balance(fields: &mut Fields<'_>, rule: &mut Value, report: &mut Report) {
             report.changed(&at, "a session with a cookie of the proxy; sessions begin anew once");
         }
         other => {
-            report.refused(&at, format!("{other} cannot be said: endpoints get requests in turn"))
+            report.refused(&at, format!("{other} cannot be said: endpoints get requests in turn"));
         }
     }
     fields.refuse(&[("requestHashPolicies", "requests are not given out by a hash")], report);
@@ -221,10 +221,11 @@ fn redirects(part: &Part<'_>, prefix: Option<&str>, report: &mut Report) -> Valu
     if let Some(part) = fields.take("prefix") {
         match prefix {
             Some(_) => {
-                to["path"] = json!({"type": "ReplacePrefixMatch", "replacePrefixMatch": part.value})
+                to["path"] =
+                    json!({"type": "ReplacePrefixMatch", "replacePrefixMatch": part.value});
             }
             None => {
-                report.refused(&part.pointer, "a prefix is replaced only where routes match one")
+                report.refused(&part.pointer, "a prefix is replaced only where routes match one");
             }
         }
     }

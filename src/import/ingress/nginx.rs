@@ -390,7 +390,7 @@ impl Policy {
             match filters.iter_mut().find(|filter| filter["type"] == "URLRewrite") {
                 Some(filter) => filter["urlRewrite"]["path"] = modifier,
                 None => {
-                    filters.push(json!({"type": "URLRewrite", "urlRewrite": {"path": modifier}}))
+                    filters.push(json!({"type": "URLRewrite", "urlRewrite": {"path": modifier}}));
                 }
             }
         }

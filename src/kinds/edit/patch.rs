@@ -115,12 +115,12 @@ impl<'a> Patches<'a> {
         for index in 0..both {
             self.change(&items[head + index], &from[index], &to[index], Place::Free);
         }
-        for index in head + both..old.len() - tail {
-            let Some(dash) = self.dash(&items[index]) else { return false };
+        for item in &items[head + both..old.len() - tail] {
+            let Some(dash) = self.dash(item) else { return false };
             if !self.starts_line(dash) {
                 return false;
             }
-            self.cut(dash, items[index].end.max(dash + 1));
+            self.cut(dash, item.end.max(dash + 1));
         }
         if to.len() == both {
             return true;

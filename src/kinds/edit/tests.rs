@@ -220,6 +220,7 @@ mod properties {
         })
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "as json! gives it")]
     fn document(spec: Value) -> Value {
         json!({
             "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",

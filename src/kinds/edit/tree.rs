@@ -109,6 +109,7 @@ impl Builder<'_> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let shared = *anchor != 0 || tag.is_some();
+                let end = quoted_end(self.text, start, *style).unwrap_or(end);
                 if self.wants_key() {
                     let key = self.key(text, start, end, span.start.col(), shared)?;
                     if let Some(Frame { content: Content::Map { key: slot, .. }, .. }) =
@@ -211,6 +212,26 @@ impl Builder<'_> {
         }
         Some(())
     }
+}
+
+/// After the closing quote; the scanner counts what follows it to the text.
+fn quoted_end(text: &str, start: usize, style: ScalarStyle) -> Option<usize> {
+    let quote = match style {
+        ScalarStyle::SingleQuoted => '\'',
+        ScalarStyle::DoubleQuoted => '"',
+        ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => return None,
+    };
+    let mut letters = text.get(start..)?.strip_prefix(quote)?.char_indices().peekable();
+    while let Some((at, letter)) = letters.next() {
+        if letter == '\\' && quote == '"' {
+            letters.next();
+        } else if letter == quote {
+            if quote == '"' || letters.next_if(|(_, next)| *next == quote).is_none() {
+                return Some(start + 1 + at + 1);
+            }
+        }
+    }
+    None
 }
 
 /// Where the line of this place begins.

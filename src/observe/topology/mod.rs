@@ -111,7 +111,7 @@ pub fn topology(
         (node.x, node.y) = (*x, *y);
     }
     out.edges =
-        links.into_iter().map(|((source, target), link)| edge(source, target, link)).collect();
+        links.into_iter().map(|((source, target), link)| edge(&source, &target, link)).collect();
     out
 }
 
@@ -260,7 +260,7 @@ fn merge(into: &mut Link, from: Link) {
     }
 }
 
-fn edge(source: Arc<str>, target: Arc<str>, link: Link) -> Edge {
+fn edge(source: &str, target: &str, link: Link) -> Edge {
     let Link { observed, declared, configured: _, routes, lanes } = link;
     let kind = match (&observed, declared) {
         (Some(_), _) => "observed",

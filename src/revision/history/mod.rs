@@ -39,6 +39,9 @@ pub type Hash = u128;
 /// What there is at a revision: names of entries, sorted, with the hash of what each holds.
 pub type Content = OrdMap<Arc<str>, Hash>;
 
+/// An entry by name, and what it holds now; `None` where it is gone.
+pub type Changed = (Arc<str>, Option<(Hash, Document)>);
+
 /// What an entry holds.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
@@ -203,7 +206,7 @@ impl Ledger {
     /// If it cannot be written to disk. It is known in memory all the same.
     pub fn record(
         &mut self,
-        changes: Vec<(Arc<str>, Option<(Hash, Document)>)>,
+        changes: Vec<Changed>,
         note: Note,
     ) -> (Option<u64>, Result<(), Error>) {
         let mut steps = Vec::new();

@@ -123,19 +123,19 @@ function Summary({ service }: { service: ServicePage }) {
       </Panel>
       <div className="grid">
         <Panel title={t.routes}>
-          {service.routes.length === 0 ? (
+          {service.routeNames.length === 0 ? (
             <span className="dim">{t.noRoutes}</span>
           ) : (
-            service.routes.map(route => (
+            service.routeNames.map(route => (
               <div key={route}>
                 <Origin text={route} />
               </div>
             ))
           )}
         </Panel>
-        {service.policies.length > 0 && (
+        {service.policyNames.length > 0 && (
           <Panel title={t.policies}>
-            {service.policies.map(policy => (
+            {service.policyNames.map(policy => (
               <div key={policy}>
                 <Origin text={policy} />
               </div>
@@ -233,12 +233,12 @@ function Instances({ service }: { service: ServicePage }) {
 
 function Callers({ service }: { service: ServicePage }) {
   const t = useTexts(T)
-  if (service.callers.length === 0) return <Empty why="nothing" text={t.noCallers} />
+  if (service.callerNames.length === 0) return <Empty why="nothing" text={t.noCallers} />
   return (
     <Panel flush>
       <Table
         label={t.callers}
-        rows={service.callers}
+        rows={service.callerNames}
         rowKey={([who, how]) => `${who} ${how}`}
         columns={[
           {
