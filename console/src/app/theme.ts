@@ -15,7 +15,8 @@ const tide: MantineColorsTuple = [
 
 export const theme = createTheme({
   primaryColor: 'tide',
-  primaryShade: { light: 8, dark: 4 },
+  // White on it can be read in both.
+  primaryShade: { light: 8, dark: 7 },
   autoContrast: true,
   colors: { tide },
   // Nothing is fetched: what the system has, Chinese included.
@@ -45,6 +46,8 @@ export const resolver: CSSVariablesResolver = () => ({
     '--mantine-color-error': '#ff8d88',
     '--mantine-color-text': '#dde4e8',
     '--mantine-color-dimmed': '#9aa8b1',
+    '--mantine-color-dark-5': '#2b363d',
+    '--mantine-color-dark-6': '#1d252b',
     '--mantine-color-default': '#1d252b',
     '--mantine-color-default-hover': '#253038',
     '--mantine-color-default-border': '#3a474f',

@@ -124,7 +124,12 @@ function Shift(props: {
             {refs.length === 1 && <Notice tone="note">{t.oneBackend}</Notice>}
             {refs.map((ref, index) => (
               <div key={title(ref)} className="row wrap">
-                <strong className="mono grow">{title(ref)}</strong>
+                <strong
+                  className="mono"
+                  style={{ flex: '1 0 auto', maxWidth: '100%', overflowWrap: 'anywhere' }}
+                >
+                  {title(ref)}
+                </strong>
                 <ShareSlider
                   label={t.share(title(ref))}
                   value={shares[index] ?? 0}
