@@ -16,7 +16,7 @@ pub(crate) struct RolloutList {
 }
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(act))
+    OpenApiRouter::new().routes(routes!(list_rollouts)).routes(routes!(steer_rollout))
 }
 
 fn rollouts(app: &App) -> Result<&dyn Rollouts, Problem> {
@@ -27,7 +27,10 @@ fn rollouts(app: &App) -> Result<&dyn Rollouts, Problem> {
 /// Rollouts of the namespaces that the caller may look at, the newest first.
 #[utoipa::path(get, path = "/api/v1/rollouts", tag = "rollouts",
     responses((status = 200, body = RolloutList)))]
-async fn list(State(app): State<App>, caller: Caller) -> Result<Json<RolloutList>, Problem> {
+async fn list_rollouts(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Json<RolloutList>, Problem> {
     let mut items = rollouts(&app)?.rollouts();
     items.retain(|rollout| caller.may(Role::Viewer, Some(&rollout.namespace)));
     Ok(Json(RolloutList { items }))
@@ -38,7 +41,7 @@ async fn list(State(app): State<App>, caller: Caller) -> Result<Json<RolloutList
     params(("namespace" = String, Path), ("name" = String, Path),
         ("verb" = String, Path, description = "promote, pause, resume or abort")),
     responses((status = 200, body = Rollout)))]
-async fn act(
+async fn steer_rollout(
     State(app): State<App>,
     caller: Caller,
     Path((namespace, name, verb)): Path<(String, String, String)>,
