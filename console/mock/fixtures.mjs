@@ -272,7 +272,10 @@ export function servicePage(row) {
       ['shop/carts', 'observed'],
       ['report', 'declared'],
     ].slice(0, row.callers),
-    routeNames: ['HTTPRoute shop/orders /spec/rules/0', 'HTTPRoute shop/pay /spec/rules/0'].slice(0, row.routes),
+    routeNames: ['HTTPRoute shop/orders /spec/rules/0', 'HTTPRoute shop/pay /spec/rules/0'].slice(
+      0,
+      row.routes,
+    ),
     policyNames: ['AccessPolicy shop/orders-callers'].slice(0, row.policies),
   }
 }
