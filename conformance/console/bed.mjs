@@ -196,9 +196,9 @@ export async function start({ files = {}, gateways = ["demo/edge"], flags = [], 
   }
 }
 
-/** Requests at a fixed rate, whatever happens to the ones before; none is tried again. */
-export function load(port, host, rate, path = "/") {
-  const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+/** Requests at a fixed rate, whatever happens to the ones before; none is tried again. `fresh`: each on a connection of its own. */
+export function load(port, host, rate, path = "/", { fresh = false } = {}) {
+  const agent = new Agent({ keepAlive: !fresh, maxSockets: 64 });
   const report = { sent: 0, failed: [], by: {} };
   const open = new Set();
   const one = () =>
