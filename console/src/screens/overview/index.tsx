@@ -41,7 +41,7 @@ export default function Overview() {
         </div>
         <div className="stack">
           <Sources />
-          <Services title={t.worst} sort="-errors" />
+          <Services title={t.worst} sort="-errors" failing />
         </div>
       </div>
     </Page>
@@ -261,12 +261,12 @@ function Revisions() {
   )
 }
 
-function Services({ title, sort }: { title: string; sort: string }) {
+function Services({ title, sort, failing }: { title: string; sort: string; failing?: boolean }) {
   const t = useTexts(T)
   const format = useFormat()
   const ns = useScope()
   const services = useList<ServiceRow>('/services', { namespace: ns, sort, limit: 6 }, { every: 15_000 })
-  const seen = ({ items }: List<ServiceRow>) => items.filter(row => row.rate !== undefined)
+  const seen = ({ items }: List<ServiceRow>) => items.filter(row => (failing ? (row.errors ?? 0) > 0 : row.rate !== undefined))
   return (
     <Panel title={title} actions={<A to={`/services?sort=${sort}`}>{t.all}</A>} flush>
       <Loaded query={services}>
@@ -275,7 +275,7 @@ function Services({ title, sort }: { title: string; sort: string }) {
             label={title}
             rows={seen(data)}
             rowKey={row => `${row.namespace}/${row.name}`}
-            empty={<span className="dim">{t.noTraffic}</span>}
+            empty={<span className="dim">{failing ? t.noErrors : t.noTraffic}</span>}
             columns={[
               {
                 id: 'name',
