@@ -225,10 +225,10 @@ fn quoted_end(text: &str, start: usize, style: ScalarStyle) -> Option<usize> {
     while let Some((at, letter)) = letters.next() {
         if letter == '\\' && quote == '"' {
             letters.next();
-        } else if letter == quote {
-            if quote == '"' || letters.next_if(|(_, next)| *next == quote).is_none() {
-                return Some(start + 1 + at + 1);
-            }
+        } else if letter == quote
+            && (quote == '"' || letters.next_if(|(_, next)| *next == quote).is_none())
+        {
+            return Some(start + 1 + at + 1);
         }
     }
     None
