@@ -63,7 +63,7 @@ if [[ "${1:-}" != --lists ]]; then
   cp "$root"/deploy/quickstart/*.yaml "$work/demo"
   start "$work/demo"
   # What never ends cannot be asked like the rest: the streams.
-  PYTHONDONTWRITEBYTECODE=1 "$python/bin/schemathesis" --config-file "$here/schemathesis.toml" run \
+  PYTHONDONTWRITEBYTECODE=1 "$python/bin/python" -m schemathesis.cli --config-file "$here/schemathesis.toml" run \
     "$url/api/v1/openapi.json" --max-examples "${EXAMPLES:-20}" --generation-deterministic \
     --exclude-path /api/v1/watch --exclude-path /api/v1/requests/follow || status=1
   stop

@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Response as Answer};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::{
     Components, ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema,
 };
@@ -128,10 +128,28 @@ pub(crate) fn complete(mut router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         }
         let all = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
         for operation in all.into_iter().flatten() {
+            may_be_yaml(operation);
             may_fail(operation);
         }
     }
     router
+}
+
+/// Where there is a `format`, answers come as YAML too.
+fn may_be_yaml(operation: &mut Operation) {
+    let is_format = |parameter: &RefOr<Parameter>| match parameter {
+        RefOr::T(parameter) => parameter.name == "format",
+        RefOr::Ref(_) => false,
+    };
+    let chosen = operation.parameters.iter().flatten().any(is_format);
+    let responses = operation.responses.responses.values_mut();
+    for response in responses.filter(|_| chosen) {
+        if let RefOr::T(Response { content, .. }) = response
+            && let Some(json) = content.get("application/json").cloned()
+        {
+            content.entry("application/yaml".into()).or_insert(json);
+        }
+    }
 }
 
 fn may_fail(operation: &mut Operation) {

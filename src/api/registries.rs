@@ -126,8 +126,6 @@ struct Steered {
     as_of: Time,
 }
 
-type Name = Path<(String, String)>;
-
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(registry))
@@ -148,7 +146,7 @@ fn may_see(caller: &Caller, namespace: &str, name: &str) -> Result<(), Problem> 
 async fn registry(
     State(app): State<App>,
     caller: Caller,
-    Path((namespace, name)): Name,
+    Path((namespace, name)): Path<(String, String)>,
     headers: HeaderMap,
     query: Checked<FormatQuery>,
 ) -> Result<Response, Problem> {
@@ -188,7 +186,7 @@ impl Row for RegistryService {
 async fn services(
     State(app): State<App>,
     caller: Caller,
-    Path((namespace, name)): Name,
+    Path((namespace, name)): Path<(String, String)>,
     listing: Listing,
 ) -> Result<Response, Problem> {
     may_see(&caller, &namespace, &name)?;
@@ -262,7 +260,7 @@ impl Row for RegistryEvent {
 async fn events(
     State(app): State<App>,
     caller: Caller,
-    Path((namespace, name)): Name,
+    Path((namespace, name)): Path<(String, String)>,
     listing: Listing,
 ) -> Result<Response, Problem> {
     may_see(&caller, &namespace, &name)?;

@@ -54,6 +54,7 @@ pub struct Record {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditOutcome)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     Done,

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::layer::{cookie, unknown};
 use super::{NewSession, OidcAnswer, SESSION};
 use crate::change::WriteMode;
-use crate::problem::{BODY, Problem, UNAUTHENTICATED, UNAVAILABLE};
+use crate::problem::{BODY, NO_SUCH_PATH, Problem, UNAUTHENTICATED, UNAVAILABLE};
 use crate::router::App;
 use crate::{Bearer, Caller, Grant, Via};
 
@@ -158,7 +158,7 @@ pub(crate) async fn begin_oidc(
 ) -> Result<Response, Problem> {
     let access = app.access.as_ref().ok_or_else(no_login)?;
     let journey = access.begin_oidc(own_page(&query.to)).await.ok_or_else(|| {
-        Problem::new(UNAVAILABLE, "there is no OIDC issuer")
+        Problem::new(NO_SUCH_PATH, "there is no OIDC issuer")
             .hint("oidc-issuer and the settings beside it name one")
     })??;
     let mut response = Redirect::to(&journey.location).into_response();

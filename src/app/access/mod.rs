@@ -30,7 +30,7 @@ use api::auth::{
     TokenView, Unknown, etag,
 };
 use api::change::WriteMode;
-use api::problem::{INTERNAL, Problem, STALE, UNAVAILABLE};
+use api::problem::{INTERNAL, NO_SUCH_PATH, Problem, STALE, UNAVAILABLE};
 use api::{Bearer, Caller, Grant, Role, Time, Via};
 use arc_swap::ArcSwap;
 use base64::Engine as _;
@@ -331,7 +331,7 @@ impl Access for Doors {
     ) -> BoxFuture<'a, Result<(NewSession, String), Problem>> {
         Box::pin(async move {
             let oidc = self.oidc.as_ref();
-            let oidc = oidc.ok_or_else(|| Problem::new(UNAVAILABLE, "there is no OIDC issuer"))?;
+            let oidc = oidc.ok_or_else(|| Problem::new(NO_SUCH_PATH, "there is no OIDC issuer"))?;
             let (person, to) = oidc.end(cookie, answer, Instant::now()).await?;
             let origin = Origin::Oidc { user: person.user.into(), groups: person.groups.into() };
             let begun = self.begin(origin, None).await;
