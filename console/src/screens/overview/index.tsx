@@ -266,7 +266,8 @@ function Services({ title, sort, failing }: { title: string; sort: string; faili
   const format = useFormat()
   const ns = useScope()
   const services = useList<ServiceRow>('/services', { namespace: ns, sort, limit: 6 }, { every: 15_000 })
-  const seen = ({ items }: List<ServiceRow>) => items.filter(row => (failing ? (row.errors ?? 0) > 0 : row.rate !== undefined))
+  const seen = ({ items }: List<ServiceRow>) =>
+    items.filter(row => (failing ? (row.errors ?? 0) > 0 : row.rate !== undefined))
   return (
     <Panel title={title} actions={<A to={`/services?sort=${sort}`}>{t.all}</A>} flush>
       <Loaded query={services}>

@@ -147,50 +147,36 @@ function Actions({ proxy }: { proxy: Proxy }) {
   const toasts = useToasts()
   const namespace = proxy.scope.split('/')[0]
   const denied = usePermission('operator', namespace)
-  const [asking, setAsking] = useState<'drain' | 'loglevel'>()
-  const [level, setLevel] = useState('info')
-  const path = `/proxies/${encodeURIComponent(proxy.id)}/${asking}`
-  const act = useMutation({
-    mutationFn: () => send(path, { method: 'POST', query: asking === 'loglevel' ? { level } : {} }),
+  const [asking, setAsking] = useState(false)
+  const drain = useMutation({
+    mutationFn: () => send(`/proxies/${encodeURIComponent(proxy.id)}/drain`, { method: 'POST' }),
     onSuccess: () => {
-      toasts.say('good', asking === 'drain' ? t.drained : t.logged(level))
-      setAsking(undefined)
+      toasts.say('good', t.drained)
+      setAsking(false)
     },
   })
   return (
     <>
       <CliButton command={`isthmus proxy config ${proxy.id} all`} />
-      <Act why={denied} onClick={() => setAsking('loglevel')}>
-        {t.loglevel}
-      </Act>
-      <Act why={denied} onClick={() => setAsking('drain')}>
+      <Act why={denied} onClick={() => setAsking(true)}>
         {t.drain}
       </Act>
       {asking && (
         <Dialog
-          title={asking === 'drain' ? t.drainTitle(proxy.id) : t.loglevel}
+          title={t.drainTitle(proxy.id)}
           size="md"
           onClose={() => {
-            act.reset()
-            setAsking(undefined)
+            drain.reset()
+            setAsking(false)
           }}
         >
           <div className="stack">
-            {asking === 'drain' ? (
-              <span>{t.drainText}</span>
-            ) : (
-              <SelectField
-                label={t.loglevel}
-                value={level}
-                data={['trace', 'debug', 'info', 'warning', 'error']}
-                onChange={setLevel}
-              />
-            )}
-            {act.error && <ErrorCard error={act.error} />}
+            <span>{t.drainText}</span>
+            {drain.error && <ErrorCard error={drain.error} />}
             <div className="row" style={{ justifyContent: 'flex-end' }}>
-              <Act onClick={() => setAsking(undefined)}>{common.cancel}</Act>
-              <Act variant="filled" loading={act.isPending} onClick={() => act.mutate()}>
-                {asking === 'drain' ? t.drain : common.apply}
+              <Act onClick={() => setAsking(false)}>{common.cancel}</Act>
+              <Act variant="filled" loading={drain.isPending} onClick={() => drain.mutate()}>
+                {t.drain}
               </Act>
             </div>
           </div>
