@@ -447,5 +447,6 @@ mod tests {
     #[test]
     fn listeners_report_to_the_cluster_that_bootstraps_have() {
         assert_eq!(ir::CONTROL_PLANE, fleet::bootstrap::XDS_CLUSTER);
+        assert_eq!(ir::MOST_RE2, fleet::bootstrap::MOST_RE2);
     }
 }

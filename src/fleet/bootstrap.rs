@@ -26,6 +26,9 @@ pub use sidecar::{PROBE_PORT, READY_PORT, Sidecar, Workload};
 
 /// The static cluster of the control plane.
 pub const XDS_CLUSTER: &str = "isthmus";
+
+/// Larger regular expressions, in RE2 instructions, are refused.
+pub const MOST_RE2: u32 = 32_768;
 /// The secret with the token that a bootstrap itself holds.
 const TOKEN: &str = "isthmus-token";
 

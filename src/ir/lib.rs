@@ -65,6 +65,9 @@ pub const RUNTIME: &str = "isthmus";
 /// What bootstraps call the cluster of the control plane.
 pub const CONTROL_PLANE: &str = "isthmus";
 
+/// Bootstraps have proxies refuse regular expressions of more RE2 instructions.
+pub const MOST_RE2: u32 = 32_768;
+
 /// Values that proxies look up with each request, so that they change without anything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeLayer {

@@ -63,10 +63,10 @@ fn control_plane() -> Cluster {
     }
 }
 
-/// Envoy refuses regular expressions of more than 100 RE2 instructions unless its bootstrap says otherwise; patterns
-/// are judged by the control plane, so a gateway's bootstrap lifts the limit, and so must this one.
+/// Envoy refuses regular expressions of more than 100 RE2 instructions unless its bootstrap says otherwise; the limit here is
+/// that of a gateway's bootstrap, so that what is refused here is refused there.
 fn runtime() -> RuntimeLayer {
-    let lifted = protobuf::Value { kind: Some(Kind::NumberValue(f64::from(u32::MAX))) };
+    let lifted = protobuf::Value { kind: Some(Kind::NumberValue(f64::from(ir::MOST_RE2))) };
     RuntimeLayer {
         name: "static".to_string(),
         layer_specifier: Some(runtime_layer::LayerSpecifier::StaticLayer(protobuf::Struct {

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::MOST_RE2;
+
 /// The runtime layer that the control plane serves: what changes by the second, such as the share of a lane.
 const RUNTIME: &str = "isthmus";
 
@@ -12,7 +14,7 @@ pub(super) fn runtime() -> Value {
         {"name": "static", "static_layer": {
             // Envoy refuses regexes above 100 RE2 instructions unless told otherwise, which an ordinary alternation of
             // hosts exceeds. RE2 runs in linear time, so the limit is there for memory only.
-            "re2": {"max_program_size": {"error_level": 32768, "warn_level": 1000}},
+            "re2": {"max_program_size": {"error_level": MOST_RE2, "warn_level": 1000}},
         }},
         {"name": RUNTIME, "rtds_layer": {"name": RUNTIME, "rtds_config": {
             "ads": {},
