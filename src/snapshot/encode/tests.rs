@@ -228,6 +228,8 @@ fn whole_connections_go_to_clusters_by_weight_and_a_broken_share_to_one_that_is_
     let proxy = |chain: &Value| {
         assert_eq!(chain["filters"][0]["name"], "envoy.filters.network.tcp_proxy");
         let mut proxy = chain["filters"][0]["typed_config"].clone();
+        let log = proxy.as_object_mut().unwrap().remove("access_log").unwrap();
+        assert_eq!(log[0]["name"], "envoy.access_loggers.tcp_grpc");
         proxy.as_object_mut().unwrap().remove("@type");
         proxy
     };
