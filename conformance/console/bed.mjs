@@ -234,6 +234,8 @@ export function load(port, host, rate, path = "/", { fresh = false } = {}) {
       open.add(promise);
     }
   }, 5);
+  // A story that has failed must not be kept alive by it.
+  timer.unref();
   return {
     report,
     stop: async () => {

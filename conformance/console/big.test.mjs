@@ -47,7 +47,7 @@ test("the screen shows a page of them, finds one, and opens it", async () => {
   await tab.open("/services");
   await tab.getByText(/10,000/).first().waitFor();
   await tab.getByLabel("Name, host, IP, label").fill("s09999");
-  await tab.getByText("s09999").first().waitFor();
+  await tab.locator("tbody").getByText("s09999").first().waitFor();
   await until("only that one is left", async () => (await tab.locator("tbody tr").count()) === 1);
   await tab.getByRole("link", { name: "s09999" }).click();
   await tab.waitForURL(/services\/shop\/s09999/);

@@ -277,10 +277,11 @@ impl Collector {
         edges.map(|(key, _)| key.source.clone()).collect()
     }
 
-    /// What these proxies served since then.
+    /// What these proxies served since then: of whole steps, so that nothing from before is in it, which for up to a step and
+    /// the time that reports are on their way is nothing.
     #[must_use]
     pub fn figures(&self, proxies: &[String], since: SystemTime) -> Figures {
-        let (first, end) = (tick(since), Tick::MAX);
+        let (first, end) = (tick(since + LATE) + 1, Tick::MAX);
         let state = self.state();
         let lines = proxies.iter().filter_map(|id| state.edges.proxy(id));
         let sum = lines.fold(Bucket::default(), |mut sum, line| {
@@ -435,6 +436,9 @@ fn sees(caller: &Caller, key: &EdgeKey) -> bool {
 fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
+
+/// How long a proxy keeps what it has to report.
+const LATE: Duration = Duration::from_secs(1);
 
 fn tick(at: SystemTime) -> Tick {
     seconds(at) / STEP

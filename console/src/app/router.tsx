@@ -9,7 +9,11 @@ const root = createRootRoute({
   component: Root,
   notFoundComponent: NotFound,
   validateSearch: (search: Record<string, unknown>): Search =>
-    Object.fromEntries(Object.entries(search).map(([name, value]) => [name, String(value)])),
+    Object.fromEntries(
+      Object.entries(search)
+        .filter(([, value]) => value !== undefined && value !== '')
+        .map(([name, value]) => [name, String(value)]),
+    ),
 })
 
 type Load = () => Promise<{ default: ComponentType }>
