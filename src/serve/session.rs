@@ -291,7 +291,6 @@ impl Session {
                     nonce: nonce.to_string(),
                     names: Vec::new(),
                     refused: Vec::new(),
-                    brought: state.brought,
                     error: cut(error.message),
                 });
             } else if self.asks_again(kind, state, request) {
@@ -591,7 +590,6 @@ fn nacked(state: &TypeState, out: &Outstanding, error: ErrorDetail) -> Nacked {
         nonce: out.nonce.to_string(),
         names: out.names().cloned().collect(),
         refused: out.refused(),
-        brought: state.brought,
         error: cut(error.message),
     }
 }

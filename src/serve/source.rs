@@ -178,8 +178,6 @@ pub struct Nacked {
     pub names: Vec<Arc<str>>,
     /// What was refused, each with what the client had before.
     pub refused: Vec<(Option<Arc<Resource>>, Arc<Resource>)>,
-    /// Whether the client had something of this type before this stream began: what it holds is then not all known here.
-    pub brought: bool,
     /// The client's words, cut to [`crate::session::MAX_ERROR_TEXT`]. Not stable across client versions.
     pub error: String,
 }

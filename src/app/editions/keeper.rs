@@ -315,9 +315,9 @@ impl Keeper {
                 })
                 .cloned()
                 .collect();
-            // Of a proxy that came with what it has, it is not known what that was made from: only what it names itself can
-            // be taken from it.
-            let quoted = good.is_none() && refused.brought;
+            // Of a proxy that has not had a good form here, it is not known what it has, or that it would take anything: only
+            // what it names itself can be taken from it.
+            let quoted = good.is_none();
             forms::suspects(&refused, &new, newest, quoted)
         };
         if docs.is_empty() {

@@ -69,7 +69,6 @@ pub(crate) struct Refused {
     pub(crate) build: Arc<str>,
     pub(crate) kind: ResourceType,
     pub(crate) refused: Vec<(Option<Arc<Resource>>, Arc<Resource>)>,
-    pub(crate) brought: bool,
     pub(crate) text: String,
 }
 
@@ -153,8 +152,9 @@ impl Editions {
     }
 
     pub(crate) fn nacked(&self, group: &Arc<str>, client: &Client, nacked: &Nacked) {
-        // Refused twice, or a type in which nothing is made from documents that could be held back.
-        if nacked.refused.is_empty() {
+        // Refused twice, or a type in which nothing is made from documents that could be held back. An assignment is refused
+        // by itself; the next one is sent like any other.
+        if nacked.refused.is_empty() || nacked.kind == ResourceType::Endpoint {
             return;
         }
         let node: Arc<str> = client.node.id.as_str().into();
@@ -170,7 +170,6 @@ impl Editions {
             build: build(client),
             kind: nacked.kind,
             refused: nacked.refused.clone(),
-            brought: nacked.brought,
             text: nacked.error.clone(),
         };
         inbox.insert(key, refused);

@@ -254,7 +254,6 @@ fn nacked(
         nonce: "1".into(),
         names: refused.iter().map(|(_, new)| new.name().clone()).collect(),
         refused,
-        brought: false,
         error: words.into(),
     }
 }

@@ -205,7 +205,11 @@ fn figures_are_of_the_proxies_that_are_asked_for() {
     let figures = all.figures(&["a".into()], at(50));
     assert_eq!((figures.requests, figures.errors), (1, 1));
     assert_eq!(all.figures(&["a".into(), "b".into()], at(50)).requests, 2);
-    assert_eq!(all.figures(&["a".into()], at(0)).requests, 1, "what may be from before is left out");
+    assert_eq!(
+        all.figures(&["a".into()], at(0)).requests,
+        1,
+        "what may be from before is left out"
+    );
     assert_eq!(all.figures(&["a".into()], at(100)), Figures::default());
     assert_eq!(all.figures(&["c".into()], at(0)), Figures::default());
 }
