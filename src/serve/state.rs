@@ -39,8 +39,6 @@ pub(crate) struct TypeState {
     pub(crate) names_key: Option<Version>,
     /// The client brought state from another stream.
     pub(crate) resumed: bool,
-    /// The same, of either form.
-    pub(crate) brought: bool,
     /// Names to be sent on this stream even if the client says that it has them (rule 49).
     pub(crate) must_resend: Vec<Arc<str>>,
     /// When to look again though nothing happened.
@@ -97,7 +95,6 @@ impl TypeState {
             answer: false,
             names_key: None,
             resumed: first.initial_len() > 0,
-            brought: first.initial_len() > 0 || first.is_versioned(),
             must_resend: Vec::new(),
             wake: None,
             sought: BTreeMap::new(),
