@@ -85,6 +85,7 @@ class Isthmus:
 
     def start(self) -> None:
         # The HTTP port is not on loopback, so whoever asks must say who they are.
+        (WORK / "api-token").write_text(TOKEN)
         api_tokens = WORK / "api-tokens"
         api_tokens.write_text(f"sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()} admin *\n")
         arguments: dict[str, object] = {
@@ -145,7 +146,7 @@ class Isthmus:
         return sum(self.metrics("isthmus_file_reloads_total").values())
 
     def cli(self, *words: object) -> str:
-        return run(PROGRAM, *words, "--server", f"http://{BRIDGE4}:{HTTP_PORT}")
+        return run(PROGRAM, *words, "--server", f"http://{BRIDGE4}:{HTTP_PORT}", "--token-file", WORK / "api-token")
 
     @property
     def pid(self) -> int:
