@@ -288,6 +288,7 @@ impl Server {
             history: history.clone(),
             folder: settings.source_dir.as_deref().map(|root| change::Folder::new(root, gate)),
             cluster: kubernetes::writes(&settings).await?,
+            owner: settings.write_mode_owner.clone(),
             judge: judge(&settings)?,
             limits: limits(&settings),
             mode: {

@@ -66,6 +66,8 @@ pub(crate) struct Parts {
     pub(crate) limits: kinds::Limits,
     /// Whether documents of a namespace may be written from here at all.
     pub(crate) mode: Mode,
+    /// Who writes them then.
+    pub(crate) owner: Option<String>,
 }
 
 /// By namespace; `None` for what has none.
@@ -292,32 +294,33 @@ impl Parts {
                 None => (String::new(), false),
             },
         };
+        let unread = self.cluster.as_ref().is_some_and(|cluster| !cluster.reads(key));
+        if unread && place == sources::kubernetes::NAME {
+            let text = "objects of this namespace are not read here (kubernetes-namespaces)";
+            return owned(WriteMode::Off, &place, text);
+        }
         if !can {
             return owned(WriteMode::Off, &place, "there is nothing here to write it with");
         }
         let mode = (self.mode)(key.kind.namespaced().then_some(&*key.name.namespace));
         if mode != WriteMode::Direct {
-            return owned(mode, &place, "the server's settings say so (write-mode)");
+            let owner = self.owner.as_ref().map(|owner| format!("; {owner} writes it"));
+            let text =
+                format!("the server's settings say so (write-mode){}", owner.unwrap_or_default());
+            return owned(mode, &place, &text);
         }
         if let Some(owner) = object.and_then(gitops) {
-            let text = format!("{owner} writes it, and would undo what is written here");
-            return owned(WriteMode::Propose, &place, &text);
+            return of_another(owner, &place);
         }
         owned(WriteMode::Direct, &place, "")
     }
 
     fn writable(&self, shadow: &Shadow, wish: &Wish) -> Result<(), Problem> {
-        let Ownership { mode, reason, place } = self.ownership_in(shadow, &wish.key);
-        if mode == WriteMode::Direct {
+        let owned = self.ownership_in(shadow, &wish.key);
+        if owned.mode == WriteMode::Direct {
             return Ok(());
         }
-        let hint = match mode {
-            WriteMode::Propose => "take the YAML of the report to whoever writes it",
-            _ => "",
-        };
-        Err(Problem::new(NOT_WRITABLE, format!("{}: {reason}", wish.key))
-            .hint(hint)
-            .with("ownership", serde_json::json!({"mode": mode, "place": place, "reason": reason})))
+        Err(not_writable(wish, &owned))
     }
 
     async fn judge(
@@ -401,6 +404,22 @@ impl Changes for Writer {
         let refused = || catalog.refused(&key).map(|refused| &refused.object);
         self.parts.ownership(&key, catalog.get(&key).or_else(refused))
     }
+}
+
+fn not_writable(wish: &Wish, owned: &Ownership) -> Problem {
+    let hint = match owned.mode {
+        WriteMode::Propose => "take the YAML of a dry run (`after`) to whoever writes it",
+        _ => "",
+    };
+    Problem::new(NOT_WRITABLE, format!("{}: {}", wish.key, owned.reason))
+        .hint(hint)
+        .with("ownership", serde_json::json!(owned))
+}
+
+/// What is told of objects that another program writes.
+fn of_another(owner: &str, place: &str) -> Ownership {
+    let reason = format!("{owner} writes it, and would undo what is written here");
+    Ownership { mode: WriteMode::Propose, place: place.into(), reason }
 }
 
 fn is_about_rights(problem: &Problem) -> bool {
