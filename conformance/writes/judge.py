@@ -177,6 +177,12 @@ def many_documents(p: People) -> None:
     check("and it says so", "HTTPRoute shop/a" in said.detail and "HTTPRoute shop/new" in said.detail, said.detail)
     record = p.audit(w.subject)[0]
     check("the audit has the try", record["result"] in ("refused", "denied") and record["code"] == said.body["code"], record)
+    ours = {"labels": {"isthmus.dev/owner": "sticky"}}
+    w.apply(*(route(name, f"/{name}", **ours) for name in ("kept", "sticky")))
+    spec = (live("kept") or {})["spec"]
+    said = w.apply(query="?prune=sticky")
+    found = live("kept") or {}
+    check("what was deleted before is put back, too", said.status in (403, 422) and found.get("spec") == spec and found["metadata"]["labels"] == ours["labels"] and "HTTPRoute shop/kept" in said.detail, (said, found))
     # All are asked about before the first is written.
     before = {name: version(name) for name in ("a", "b")}
     said = w.apply(route("a", "/a3"), route("witness", "/w"))
@@ -211,7 +217,7 @@ def many_documents(p: People) -> None:
     check("the audit knows the program", record["client"] == "cli" and record["verb"] == "delete", record)
 
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "fresh"}}
-    said = p.chief.apply(route("first", "/first", "fresh"), namespace)
+    said = p.chief.apply(route("first", "/first", "fresh"), namespace, query="?force=true")
     check("a namespace and what is in it, at once", said.status == 200 and live("first", "fresh"), said)
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "quiet", "namespace": "shop"}, "stringData": {"key": "hush-hush"}}
     began = time.monotonic()
