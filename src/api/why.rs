@@ -44,7 +44,7 @@ pub struct WhyAnswer {
     pub summary: String,
     pub outcome: Outcome,
     pub steps: Vec<WhyStep>,
-    /// The revision that it was asked of.
+    /// Hash of the newest revision that is in what it was asked of; empty where no history is kept.
     pub revision: String,
 }
 

@@ -10,12 +10,14 @@ use compile::GroupKey;
 use model::{Kind, NamespacedName, ObjectKey, ObjectRef};
 use why::{Answer, End, Request};
 
+use crate::history::History;
 use crate::pipeline::World;
 use crate::proxies::Proxies;
 
 pub(crate) struct Asked {
     pub(crate) world: Arc<RwLock<World>>,
     pub(crate) proxies: Arc<Proxies>,
+    pub(crate) history: Arc<History>,
 }
 
 impl Asked {
@@ -137,7 +139,10 @@ impl Why for Asked {
             let text = "this proxy is none whose requests can be followed";
             return Err(Problem::new(PROXY_NOT_FOUND, text));
         };
-        Ok(show(caller, key, answer))
+        let generation = world.catalog().generation;
+        let revision = self.history.of(generation).or_else(|| self.history.at(generation));
+        let revision = revision.map(|revision| revision.hash.to_string()).unwrap_or_default();
+        Ok(WhyAnswer { revision, ..show(caller, key, answer) })
     }
 }
 
