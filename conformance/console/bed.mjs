@@ -49,6 +49,24 @@ export async function freePort() {
   return port;
 }
 
+/** A Eureka with instances of applications, as far as its clients can tell: application → ports. */
+export async function eurekaServer(ports) {
+  const instance = (app, port) => ({
+    instanceId: `host:${app}:${port}`, hostName: "127.0.0.1", app: app.toUpperCase(), ipAddr: "127.0.0.1", status: "UP",
+    overriddenStatus: "UNKNOWN", port: { $: port, "@enabled": "true" }, securePort: { $: 443, "@enabled": "false" }, countryId: 1,
+    vipAddress: app, dataCenterInfo: { "@class": "x", name: "MyOwn" }, metadata: { version: "v1" }, lastUpdatedTimestamp: "1", actionType: "ADDED",
+  });
+  const application = Object.entries(ports).map(([app, all]) => ({ name: app.toUpperCase(), instance: all.map((port) => instance(app, port)) }));
+  const count = Object.values(ports).flat().length;
+  const text = JSON.stringify({ applications: { versions__delta: "1", apps__hashcode: `UP_${count}_`, application } });
+  const server = createServer((asked, answer) => {
+    if (asked.url !== "/eureka/apps") return answer.writeHead(asked.url === "/eureka/apps/delta" ? 403 : 404).end();
+    answer.writeHead(200, { "content-type": "application/json" }).end(text);
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  return server;
+}
+
 function program(home, name, command, args, environment = {}) {
   const log = join(home, `${name}.log`);
   const out = openSync(log, "a");
