@@ -6,7 +6,7 @@
 //      └─ clicks    └─ folder of YAML     └──► Echo (own thread)   Whatever was started is ended by its own pid.
 import { execFile, spawn } from "node:child_process";
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { Agent, request } from "node:http";
+import { Agent, createServer, request } from "node:http";
 import { createServer as listenOn } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
