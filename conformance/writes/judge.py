@@ -183,6 +183,13 @@ def many_documents(p: People) -> None:
     said = w.apply(query="?prune=sticky")
     found = live("kept") or {}
     check("what was deleted before is put back, too", said.status in (403, 422) and found.get("spec") == spec and found["metadata"]["labels"] == ours["labels"] and "HTTPRoute shop/kept" in said.detail, (said, found))
+    # Whoever asked hangs up half way.
+    many = [route(f"h{n:02}", f"/h{n}", labels={"hung": "up"}) for n in range(60)]
+    there = lambda: len(kubectl("-n", "shop", "get", "httproutes", "-l", "hung=up", "-o", "name").split())
+    connection = w.begin("POST", "/api/v1/apply", {"apiVersion": "v1", "kind": "List", "items": many})
+    eventually("the first of many is written", there)
+    connection.close()
+    check("a change whose caller is gone is written to its end", eventually("all of it", lambda: there() == len(many)))
     # All are asked about before the first is written.
     before = {name: version(name) for name in ("a", "b")}
     said = w.apply(route("a", "/a3"), route("witness", "/w"))

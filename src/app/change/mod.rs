@@ -76,7 +76,7 @@ pub(crate) type Mode = Box<dyn Fn(Option<&str>) -> WriteMode + Send + Sync>;
 pub(crate) struct Writer {
     parts: Arc<Parts>,
     /// One write at a time: each is judged by what the one before left.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A change that has been read.
@@ -97,7 +97,7 @@ pub(crate) struct Tried {
 
 impl Writer {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), turn: tokio::sync::Mutex::new(()) }
+        Self { parts: Arc::new(parts), turn: Arc::default() }
     }
 
     /// The same way for all: what is written by an API call, and what a rollback needs.
@@ -108,7 +108,7 @@ impl Writer {
         rollback_of: Option<u64>,
     ) -> Result<ChangeReport, Problem> {
         let dry = change.dry_run;
-        let turn = if dry { None } else { Some(self.turn.lock().await) };
+        let turn = if dry { None } else { Some(self.turn.clone().lock_owned().await) };
         let change = Arc::new(change);
         let mut asked = {
             let (parts, caller, change) = (self.parts.clone(), caller.clone(), change.clone());
@@ -165,7 +165,13 @@ impl Writer {
             .collect();
         let unseen = goals.is_empty();
         let taken = self.parts.history.expect(Intent { goals, author });
-        self.parts.put(caller, &mut wishes).await?;
+        // Whoever asked may hang up, and half of a change must not stay.
+        let (parts, caller) = (self.parts.clone(), caller.clone());
+        let putting = tokio::spawn(async move {
+            let done = parts.put(&caller, &mut wishes).await;
+            done.map(|()| (wishes, turn))
+        });
+        let (wishes, turn) = putting.await.map_err(|_| Problem::new(INTERNAL, ""))??;
         if wishes.iter().any(|wish| wish.in_cluster) {
             // As the API server has them now.
             let known = |change: &ObjectChange| {
