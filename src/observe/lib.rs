@@ -24,7 +24,7 @@ mod series;
 mod service;
 pub mod topology;
 
-pub use collector::{Collector, Figures};
+pub use collector::{Collector, Figures, Sum};
 pub use directory::{Directory, Place};
 pub use edges::{EdgeKey, Protocol};
 pub use service::{Reporter, Reporters, Side, routes};
