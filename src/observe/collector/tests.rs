@@ -169,6 +169,7 @@ fn rates_are_over_the_time_that_is_known() {
     let callers = all.callers("service/shop/orders");
     assert_eq!(callers.len(), 1);
     assert!(callers.contains("gateway/demo/edge"));
+    assert_eq!(all.caller_counts()["service/shop/orders"], 1);
 }
 
 #[test]
