@@ -16,6 +16,7 @@ mod observe;
 mod quickstart;
 mod refused_route;
 mod restart;
+mod restart_held;
 mod routing;
 mod streams;
 mod testbed;

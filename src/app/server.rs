@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Doors;
 use crate::auth::{Auth, Reviews};
 use crate::change::{self, Writer};
-use crate::editions::Editions;
+use crate::editions::{Editions, Memory};
 use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
@@ -179,6 +179,7 @@ impl Server {
             programmed: programmed.clone(),
             editions: editions.clone(),
             rollouts: rollouts_told,
+            memory: Memory::open(&settings),
             figures: Some(collector.clone()),
             statuses: table.clone(),
             news: news.clone(),

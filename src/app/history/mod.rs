@@ -16,7 +16,7 @@ use revision::history::{Ledger, Revision};
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use archive::Archive;
-pub(crate) use follow::follow;
+pub(crate) use follow::{follow, key_of, read_again};
 
 /// The revision that is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
