@@ -24,6 +24,20 @@ spec:
   sources: [{static: {endpoints: [${ports.map((port) => `{address: 127.0.0.1, port: ${port}}`).join(", ")}]}}]
 `;
 
+/** Kubernetes' own, with its endpoints. */
+export const coreService = (name, port) => `apiVersion: v1
+kind: Service
+metadata: {name: ${name}, namespace: shop}
+spec: {ports: [{name: http, port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: ${name}-1, namespace: shop, labels: {kubernetes.io/service-name: ${name}}}
+addressType: IPv4
+ports: [{name: http, port: ${port}}]
+endpoints: [{addresses: [127.0.0.1]}]
+`;
+
 const ref = (name, weight) =>
   `{group: isthmus.dev, kind: MeshService, name: ${name}, port: 80${weight === undefined ? "" : `, weight: ${weight}`}}`;
 

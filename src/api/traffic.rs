@@ -112,7 +112,13 @@ pub struct Edge {
     pub rate: f64,
     /// Part of them that failed, 0 to 1: 5xx, or broken.
     pub errors: f64,
-    /// Milliseconds; absent without requests.
+    /// How many were under way on average, as far as load reports say.
+    #[serde(default)]
+    pub in_progress: f64,
+    /// Who tells of them: `accessLog` a proxy, of each; `loadReport` a gRPC program, which counts its calls and times none.
+    #[serde(default)]
+    pub reported_by: Vec<String>,
+    /// Milliseconds; absent where no request was timed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p50: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

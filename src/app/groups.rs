@@ -330,8 +330,21 @@ impl Reporters for Groups {
                 let fallback = format!("workload/{}/{name}", workload.namespace).into();
                 Side::Sidecar { group: group_name(&key), fallback }
             }
-            GroupKey::Grpc { .. } | GroupKey::Scope(_) => {
-                return Err(Refusal::InvalidArgument("only Envoys report requests".into()));
+            GroupKey::Grpc { namespace } => {
+                // As a node of the topology has it: a part of a path.
+                let id = client.node.id.replace(|c: char| c == '/' || c.is_control(), "-");
+                let fallback = match namespace {
+                    Some(namespace) => format!("workload/{namespace}/{id}"),
+                    None => format!("unknown/{id}"),
+                };
+                Side::Program {
+                    namespace: namespace.clone(),
+                    address: client.peer.map(|peer| peer.ip().to_canonical()),
+                    fallback: fallback.into(),
+                }
+            }
+            GroupKey::Scope(_) => {
+                return Err(Refusal::InvalidArgument("nobody is of such a group".into()));
             }
         };
         Ok(Reporter { node: client.node.id.as_str().into(), side })

@@ -81,9 +81,11 @@ impl Observed {
         let near = connected.iter().filter(|proxy| proxy.role == "sidecar");
         let addresses = near.filter_map(|proxy| proxy.address.parse::<SocketAddr>().ok());
         look.sidecars(addresses.map(|address| address.ip()).filter(|ip| !ip.is_loopback()));
+        let services = look.guarded();
         let Look { map, places, .. } = look;
         self.collector.set_directory(Directory {
             places,
+            services,
             workloads: said.workloads,
             lane_label: catalog.mesh().lane.label,
         });
@@ -423,6 +425,16 @@ impl<'a> Look<'a> {
         declared.sort();
         declared.dedup();
         self.map.declared = declared;
+    }
+
+    /// Services, and whether a sidecar that is connected or to come stands before each of their endpoints.
+    fn guarded(&self) -> HashMap<Arc<str>, bool> {
+        let mut open: HashMap<&Arc<str>, bool> = HashMap::new();
+        for place in self.places.values() {
+            *open.entry(&place.node).or_default() |= !place.sidecar;
+        }
+        let services = self.map.nodes.keys().filter(|id| id.starts_with("service/"));
+        services.map(|id| (id.clone(), open.get(id).is_some_and(|open| !open))).collect()
     }
 
     /// Those that are connected report the calls that they make, wherever they run.

@@ -315,7 +315,12 @@ impl Server {
             news,
             seen: world_seen.clone(),
         };
-        let rollouts = rollouts::Handle { view: rollouts_seen, asks: rollout_asks, editions };
+        let rollouts = rollouts::Handle {
+            view: rollouts_seen,
+            asks: rollout_asks,
+            editions,
+            history: history.clone(),
+        };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts {
@@ -325,7 +330,11 @@ impl Server {
                 traffic: Some(observed.clone()),
                 services: Some(service_model),
                 watch: Some(hub),
-                why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
+                why: Some(Arc::new(Asked {
+                    world: world.clone(),
+                    proxies: proxies.clone(),
+                    history: history.clone(),
+                })),
                 access: Some(doors.clone()),
                 ..api::Parts::new(reader, recorder)
             },

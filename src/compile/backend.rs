@@ -396,6 +396,8 @@ fn cluster(
         choice: lanes.map(ServiceLanes::choice).unwrap_or_default(),
         connect_timeout: CONNECT_TIMEOUT,
         discovery,
+        // Envoys tell more by their access logs, and what both told would count twice.
+        load_reports: caller == Caller::Program,
         origin,
     })
 }

@@ -20,6 +20,8 @@ pub struct Cluster {
     pub choice: Choice,
     pub connect_timeout: Duration,
     pub discovery: Discovery,
+    /// Whether the caller is to report how many calls it made: for those that write no access logs.
+    pub load_reports: bool,
     pub origin: ObjectRef,
 }
 

@@ -22,6 +22,15 @@ pub(crate) enum Class {
     Grpc,
 }
 
+/// What a program reports of its calls to one cluster, made since its last report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Calls {
+    pub(crate) good: u32,
+    pub(crate) failed: u32,
+    /// Under way at the moment of the report.
+    pub(crate) open: u32,
+}
+
 /// Steps since 1970.
 pub(crate) type Tick = u64;
 
@@ -29,6 +38,8 @@ pub(crate) type Tick = u64;
 pub(crate) struct Bucket {
     pub(crate) tick: Tick,
     counts: [u32; 5],
+    /// Requests under way, of all that was reported of them.
+    open: u32,
     pub(crate) times: Histogram,
 }
 
@@ -39,7 +50,18 @@ impl Bucket {
         self.times.record(ms);
     }
 
+    /// Of requests that nobody timed.
+    pub(crate) fn add(&mut self, calls: Calls) {
+        let Calls { good, failed, open } = calls;
+        for (class, more) in [(Class::Good, good), (Class::Grpc, failed)] {
+            let count = &mut self.counts[class as usize];
+            *count = count.saturating_add(more);
+        }
+        self.open = self.open.saturating_add(open);
+    }
+
     pub(crate) fn merge(&mut self, other: &Self) {
+        self.open = self.open.saturating_add(other.open);
         for (count, more) in self.counts.iter_mut().zip(other.counts) {
             *count = count.saturating_add(more);
         }
@@ -48,6 +70,10 @@ impl Bucket {
 
     pub(crate) fn of(&self, class: Class) -> u64 {
         u64::from(self.counts[class as usize])
+    }
+
+    pub(crate) fn open(&self) -> u64 {
+        u64::from(self.open)
     }
 
     pub(crate) fn all(&self) -> u64 {
@@ -65,13 +91,13 @@ pub(crate) struct Line(VecDeque<Bucket>);
 
 impl Line {
     /// Returns whether a bucket began.
-    pub(crate) fn record(&mut self, tick: Tick, class: Class, ms: f64) -> bool {
+    pub(crate) fn write(&mut self, tick: Tick, write: impl FnOnce(&mut Bucket)) -> bool {
         let new = self.0.back().is_none_or(|last| last.tick < tick);
         if new {
             self.0.push_back(Bucket { tick, ..Bucket::default() });
         }
         if let Some(last) = self.0.back_mut() {
-            last.record(class, ms);
+            write(last);
         }
         new
     }

@@ -8,19 +8,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::Caller;
 use api::traffic::{Observation, RequestRow, RequestsQuery, Series, SeriesQuery};
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterStats;
 use envoy_types::pb::envoy::data::accesslog::v3::{HttpAccessLogEntry, TcpAccessLogEntry};
 use tokio::sync::broadcast;
 
-use crate::bucket::{Bucket, Class, STEP, STEPS, Tick};
+use crate::bucket::{Bucket, Calls, Class, STEP, STEPS, Tick};
 use crate::directory::{self, Directory};
-use crate::edges::{EdgeKey, Edges, OTHER};
+use crate::edges::{By, EdgeKey, Edges, OTHER, Protocol};
 use crate::entry::{self, Entry};
+use crate::load;
+use crate::reporter::{Reporter, Side};
 use crate::ring::{self, Ring};
 use crate::series::series;
-use crate::service::{Reporter, Side};
 
 /// More in a second are dropped, and counted: reports must not take the time that proxies' configuration needs.
 const MOST_A_SECOND: u64 = 50_000;
+/// Clusters of load reports, likewise.
+const MOST_LOADS_A_SECOND: u64 = 20_000;
 /// Rows that a follower may be behind.
 const FOLLOWERS_MAY_LAG: usize = 1024;
 /// Pairs of which requests are counted for Prometheus; the rest is `other`.
@@ -57,6 +61,7 @@ struct State {
     since: Option<u64>,
     /// How many there were in this second.
     second: (u64, u64),
+    loads: (u64, u64),
     /// By source and target, in order of class.
     counters: HashMap<(Arc<str>, Arc<str>), [metrics::Counter; 5]>,
 }
@@ -123,6 +128,14 @@ impl Collector {
         }
     }
 
+    pub(crate) fn discard_loads(&self, reason: &'static str, count: u64) {
+        if count > 0 {
+            self.dropped.fetch_add(count, Relaxed);
+            metrics::counter!("isthmus_load_report_dropped_total", "reason" => reason)
+                .increment(count);
+        }
+    }
+
     pub(crate) fn requests_seen(
         &self,
         from: &Reporter,
@@ -157,12 +170,7 @@ impl Collector {
         let (seconds, tick) = (seconds(now), tick(now));
         let room = {
             let mut state = self.state();
-            if state.second.0 != seconds {
-                state.second = (seconds, 0);
-            }
-            let room = MOST_A_SECOND.saturating_sub(state.second.1).min(entries.len() as u64);
-            state.second.1 += room;
-            room
+            room(&mut state.second, seconds, MOST_A_SECOND, entries.len())
         };
         self.discard("rate", entries.len() as u64 - room);
         let followed = self.followers.receiver_count() > 0;
@@ -188,11 +196,13 @@ impl Collector {
                     lane: "".into(),
                     protocol,
                     mtls: false,
+                    by: By::AccessLog,
                 };
                 state.edges.record(tick, key, class, row.duration);
             }
-            state.count(&source, &target, class);
-            let key = EdgeKey { source, target, route, lane, protocol, mtls };
+            state.count(&source, &target, class, 1);
+            let by = By::AccessLog;
+            let key = EdgeKey { source, target, route, lane, protocol, mtls, by };
             state.edges.record(tick, key, class, row.duration);
             state.edges.record_proxy(tick, &from.node, class, row.duration);
             state.requests += 1;
@@ -202,6 +212,54 @@ impl Collector {
                 let _ = self.followers.send(row.clone());
             }
             state.ring.push(row);
+        }
+        metrics::gauge!("isthmus_observed_edges").set(state.edges.len() as f64);
+    }
+
+    /// What a program says of its calls since its last report.
+    pub(crate) fn loads_seen(&self, from: &Reporter, clusters: Vec<ClusterStats>, now: SystemTime) {
+        let Side::Program { namespace, address, fallback } = &from.side else { return };
+        let directory = self.directory();
+        let Some(source) = directory.program(*address, fallback) else { return };
+        let (seconds, tick) = (seconds(now), tick(now));
+        let room = room(&mut self.state().loads, seconds, MOST_LOADS_A_SECOND, clusters.len());
+        self.discard_loads("rate", clusters.len() as u64 - room);
+        let (mut unknown, mut implausible) = (0, 0);
+        let mut read = Vec::new();
+        for stats in clusters.iter().take(usize::try_from(room).unwrap_or(usize::MAX)) {
+            let target = load::target(&stats.cluster_name, namespace.as_deref());
+            // A made-up name must not become a node.
+            let known = target.and_then(|target| directory.services.get_key_value(&*target));
+            match (known, load::calls(stats)) {
+                (None, _) => unknown += 1,
+                (_, None) => implausible += 1,
+                // Each of its sidecars tells of the calls of those who have none.
+                (Some((_, true)), _) => {}
+                (Some((target, false)), Some(calls)) => read.push((target.clone(), calls)),
+            }
+        }
+        self.discard_loads("unknown", unknown);
+        self.discard_loads("implausible", implausible);
+        let mut state = self.state();
+        for (target, calls) in read {
+            if calls == Calls::default() {
+                continue;
+            }
+            state.since.get_or_insert(seconds);
+            state.count(&source, &target, Class::Good, calls.good.into());
+            state.count(&source, &target, Class::Grpc, calls.failed.into());
+            state.requests += u64::from(calls.good) + u64::from(calls.failed);
+            let key = EdgeKey {
+                source: source.clone(),
+                target,
+                route: "".into(),
+                lane: "".into(),
+                protocol: Protocol::Grpc,
+                mtls: false,
+                by: By::LoadReport,
+            };
+            // Figures of single proxies are not for it: they are of what was after a moment, which a sum does not say.
+            state.edges.add(tick, key, calls);
         }
         metrics::gauge!("isthmus_observed_edges").set(state.edges.len() as f64);
     }
@@ -242,7 +300,7 @@ impl Collector {
                     },
                 }
         };
-        series(&self.state().edges, wanted, (first, end), self.scale)
+        series(&self.state().edges, wanted, (first, end), |key| self.scale_of(key))
     }
 
     /// The sums of all edges over some seconds before `end`. Rates are over as much of that as is known.
@@ -255,8 +313,19 @@ impl Collector {
             (state.edges.sums(first, after), state.since.unwrap_or_default())
         };
         let known = to.saturating_sub(since.max(first * STEP)).max(STEP);
-        let per_second = self.scale / known as f64;
-        sums.into_iter().map(|(key, bucket)| (key, Sum { bucket, per_second })).collect()
+        let sum = |(key, bucket): (EdgeKey, Bucket)| {
+            let sum = Sum::new(bucket, self.scale_of(&key), known);
+            (key, sum)
+        };
+        sums.into_iter().map(sum).collect()
+    }
+
+    /// Only part of the requests is logged, but a load report counts all calls.
+    fn scale_of(&self, key: &EdgeKey) -> f64 {
+        match key.by {
+            By::AccessLog => self.scale,
+            By::LoadReport => 1.0,
+        }
     }
 
     /// What each node is asked, over the last minute: by its id.
@@ -310,13 +379,30 @@ impl Collector {
 #[derive(Clone, Debug, Default)]
 pub struct Sum {
     bucket: Bucket,
-    per_second: f64,
+    /// Requests a second, and those of them that failed.
+    rate: f64,
+    failed: f64,
+    open: f64,
 }
 
 impl Sum {
+    /// Over so many seconds.
+    fn new(bucket: Bucket, scale: f64, seconds: u64) -> Self {
+        let per_second = scale / seconds as f64;
+        Self {
+            rate: bucket.all() as f64 * per_second,
+            failed: bucket.failed() as f64 * per_second,
+            // Reported once a step.
+            open: bucket.open() as f64 * STEP as f64 / seconds as f64,
+            bucket,
+        }
+    }
+
     pub(crate) fn merge(&mut self, other: &Self) {
         self.bucket.merge(&other.bucket);
-        self.per_second = other.per_second;
+        self.rate += other.rate;
+        self.failed += other.failed;
+        self.open += other.open;
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -325,13 +411,19 @@ impl Sum {
 
     #[must_use]
     pub fn rate(&self) -> f64 {
-        self.bucket.all() as f64 * self.per_second
+        self.rate
     }
 
     /// Part of them that failed.
     #[must_use]
     pub fn errors(&self) -> f64 {
-        self.bucket.failed() as f64 / (self.bucket.all().max(1)) as f64
+        if self.rate > 0.0 { self.failed / self.rate } else { 0.0 }
+    }
+
+    /// How many were under way on average, as far as that is reported.
+    #[must_use]
+    pub fn open(&self) -> f64 {
+        self.open
     }
 
     #[must_use]
@@ -342,7 +434,7 @@ impl Sum {
 
 impl State {
     /// By gateway and service only: their number has an end that people know.
-    fn count(&mut self, source: &Arc<str>, target: &Arc<str>, class: Class) {
+    fn count(&mut self, source: &Arc<str>, target: &Arc<str>, class: Class, requests: u64) {
         let full = self.counters.len() >= MOST_SERVICES;
         let of = |id: &Arc<str>, kind: &str| {
             if id.starts_with(kind) { id.clone() } else { "".into() }
@@ -372,7 +464,7 @@ impl State {
                 self.counters.entry(key).or_insert(new)
             }
         };
-        counters[class as usize].increment(1);
+        counters[class as usize].increment(requests);
     }
 }
 
@@ -391,6 +483,7 @@ fn named(from: &Reporter, directory: &Directory, mut entry: Entry) -> Option<(En
             caller: Some(directory.caller(ip(entry.remote))),
             mtls: directory.has_sidecar(upstream),
         },
+        Side::Program { .. } => return None,
         Side::Sidecar { group, fallback } => {
             let own = directory.workloads.get(group).unwrap_or(fallback).clone();
             if inbound(&row.cluster) || inbound(&entry.route) {
@@ -431,6 +524,16 @@ fn sees(caller: &Caller, key: &EdgeKey) -> bool {
         }
     }
     !any && caller.may(api::Role::Viewer, None)
+}
+
+/// For how many of so many there is room in this second.
+fn room(second: &mut (u64, u64), now: u64, most: u64, wanted: usize) -> u64 {
+    if second.0 != now {
+        *second = (now, 0);
+    }
+    let room = most.saturating_sub(second.1).min(wanted as u64);
+    second.1 += room;
+    room
 }
 
 fn seconds(at: SystemTime) -> u64 {

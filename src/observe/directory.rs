@@ -19,6 +19,8 @@ pub struct Directory {
     pub places: HashMap<IpAddr, Place>,
     /// By the name of a group: the node that its proxies stand beside.
     pub workloads: HashMap<Arc<str>, Arc<str>>,
+    /// Those there are, by their nodes, with whether a sidecar of ours stands before each endpoint.
+    pub services: HashMap<Arc<str>, bool>,
     /// Label of endpoints by which lanes choose; what proxies call the lane of a request.
     pub lane_label: Arc<str>,
 }
@@ -35,6 +37,14 @@ impl Directory {
     pub(crate) fn callee(&self, address: IpAddr) -> Arc<str> {
         let known = self.places.get(&address).map(|place| place.node.clone());
         known.unwrap_or_else(|| format!("unknown/{address}").into())
+    }
+
+    /// The node of a program, if nobody beside it tells of its calls.
+    pub(crate) fn program(&self, address: Option<IpAddr>, fallback: &Arc<str>) -> Option<Arc<str>> {
+        match address.and_then(|address| self.places.get(&address)) {
+            Some(place) => (!place.sidecar).then(|| place.node.clone()),
+            None => Some(fallback.clone()),
+        }
     }
 
     pub(crate) fn has_sidecar(&self, address: Option<IpAddr>) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::bucket::{Bucket, Class, Line, STEPS, Tick};
+use crate::bucket::{Bucket, Calls, Class, Line, STEPS, Tick};
 
 /// More are counted as one.
 const MOST_EDGES: usize = 20_000;
@@ -30,6 +30,25 @@ impl Protocol {
     }
 }
 
+/// How it is known what an edge carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum By {
+    /// A proxy told of each request, or of the part that it is to tell of.
+    AccessLog,
+    /// A program counted its calls.
+    LoadReport,
+}
+
+impl By {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessLog => "accessLog",
+            Self::LoadReport => "loadReport",
+        }
+    }
+}
+
 /// Ids of nodes are those of the topology; the rest is empty where there is none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EdgeKey {
@@ -41,6 +60,7 @@ pub struct EdgeKey {
     pub lane: Arc<str>,
     pub protocol: Protocol,
     pub mtls: bool,
+    pub by: By,
 }
 
 /// Where edges go for which there is no room.
@@ -65,15 +85,23 @@ impl Edges {
     }
 
     pub(crate) fn record(&mut self, tick: Tick, key: EdgeKey, class: Class, ms: f64) {
+        self.write(tick, key, |bucket| bucket.record(class, ms));
+    }
+
+    pub(crate) fn add(&mut self, tick: Tick, key: EdgeKey, calls: Calls) {
+        self.write(tick, key, |bucket| bucket.add(calls));
+    }
+
+    fn write(&mut self, tick: Tick, key: EdgeKey, write: impl FnOnce(&mut Bucket)) {
         self.reach(tick);
         let tick = self.reported.back().copied().unwrap_or(tick);
         let key = if self.edges.len() < MOST_EDGES || self.edges.contains_key(&key) {
             key
         } else {
             self.others += 1;
-            other()
+            EdgeKey { by: key.by, ..other() }
         };
-        self.buckets += usize::from(self.edges.entry(key).or_default().record(tick, class, ms));
+        self.buckets += usize::from(self.edges.entry(key).or_default().write(tick, write));
         self.shorten();
     }
 
@@ -85,7 +113,7 @@ impl Edges {
             return;
         }
         let line = self.proxies.entry(proxy.clone()).or_default();
-        self.buckets += usize::from(line.record(tick, class, ms));
+        self.buckets += usize::from(line.write(tick, |bucket| bucket.record(class, ms)));
     }
 
     /// The clock may be set back: time does not.
@@ -135,7 +163,9 @@ impl Edges {
     /// The sums of those that are wanted, over the steps from `first` to before `end`; without those with nothing.
     pub(crate) fn sums(&self, first: Tick, end: Tick) -> Vec<(EdgeKey, Bucket)> {
         let sums = self.edges.iter().map(|(key, line)| (key, line.sum(first, end)));
-        sums.filter(|(_, sum)| sum.all() > 0).map(|(key, sum)| (key.clone(), sum)).collect()
+        sums.filter(|(_, sum)| sum.all() + sum.open() > 0)
+            .map(|(key, sum)| (key.clone(), sum))
+            .collect()
     }
 }
 
@@ -147,6 +177,7 @@ fn other() -> EdgeKey {
         lane: "".into(),
         protocol: Protocol::Http,
         mtls: false,
+        by: By::AccessLog,
     }
 }
 

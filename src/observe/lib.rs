@@ -4,11 +4,12 @@
 //! Envoy ──access logs (gRPC)──► service ─► entry ──┬─► edges    who calls whom: 10 s buckets of an hour
 //!                                                  ├─► ring     the newest requests, and who follows them
 //!                                                  └─► figures  of single proxies
+//! gRPC program ──load reports──► load ──────────────► edges
 //! catalog (by app) ──names──► directory                 │
 //!                  ──nodes, configured, declared──► topology ─► layout ─► api
 //! ```
 //!
-//! In: access logs of proxies that have shown who they are, and names from the catalog. Out: series, requests and a drawing.
+//! In: access logs of proxies and load reports of programs that have shown who they are, and names from the catalog. Out: series, requests and a drawing.
 //! Everything is bounded: what does not fit is counted and dropped, and no proxy and no request waits for it.
 //! It must never keep a query string or a header that was not asked for, nor feed back into what proxies are sent.
 
@@ -19,6 +20,8 @@ mod edges;
 mod entry;
 mod flags;
 mod histogram;
+mod load;
+mod reporter;
 mod ring;
 mod series;
 mod service;
@@ -26,5 +29,6 @@ pub mod topology;
 
 pub use collector::{Collector, Figures};
 pub use directory::{Directory, Place};
-pub use edges::{EdgeKey, Protocol};
-pub use service::{Reporter, Reporters, Side, routes};
+pub use edges::{By, EdgeKey, Protocol};
+pub use reporter::{Reporter, Reporters, Side};
+pub use service::routes;

@@ -1,9 +1,10 @@
-//! The gRPC service that proxies send their access logs to.
+//! The gRPC service that proxies send their access logs to, and what stands beside it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use envoy_types::pb::envoy::service::accesslog::v3 as pb;
+use envoy_types::pb::envoy::service::load_stats::v3::load_reporting_service_server::LoadReportingServiceServer;
 use pb::access_log_service_server::{AccessLogService, AccessLogServiceServer};
 use pb::stream_access_logs_message::LogEntries;
 use serve::{Client, Node, Refusal};
@@ -13,56 +14,25 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Collector;
+use crate::load::Loads;
+use crate::reporter::{Reporter, Reporters, Side, named};
 
 /// A proxy has one for each of its threads and each sort of log.
 const MOST_STREAMS: usize = 50_000;
 /// Envoy sends 16 KiB and what one more entry has.
 const LARGEST_MESSAGE: usize = 1 << 20;
 
-const LONGEST_ID: usize = 512;
-
-/// Who reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reporter {
-    /// The node id.
-    pub node: Arc<str>,
-    pub side: Side,
-}
-
-/// What its requests are edges of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// `gateway/NAMESPACE/NAME`
-    Gateway(Arc<str>),
-    Sidecar {
-        /// The name of its group.
-        group: Arc<str>,
-        /// The node that it stands beside where no service leads there: `workload/NAMESPACE/NAME`.
-        fallback: Arc<str>,
-    },
-}
-
-impl Side {
-    pub(crate) fn role(&self) -> &'static str {
-        match self {
-            Self::Gateway(_) => "gateway",
-            Self::Sidecar { .. } => "sidecar",
-        }
-    }
-}
-
-/// Says who a client is, by the same rules as for its configuration.
-pub trait Reporters: Send + Sync + 'static {
-    /// # Errors
-    /// When it is nobody, or not who it says.
-    fn identify(&self, client: &Client) -> Result<Reporter, Refusal>;
-}
-
 /// For the port that proxies connect to.
 pub fn routes(collector: Arc<Collector>, reporters: Arc<dyn Reporters>) -> Routes {
     let streams = Arc::new(Semaphore::new(MOST_STREAMS));
-    let service = AccessLogServiceServer::new(Logs { collector, reporters, streams });
-    Routes::new(service.max_decoding_message_size(LARGEST_MESSAGE))
+    let loads = LoadReportingServiceServer::new(Loads {
+        collector: collector.clone(),
+        reporters: reporters.clone(),
+        streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+    });
+    let logs = AccessLogServiceServer::new(Logs { collector, reporters, streams });
+    Routes::new(logs.max_decoding_message_size(LARGEST_MESSAGE))
+        .add_service(loads.max_decoding_message_size(LARGEST_MESSAGE))
 }
 
 struct Logs {
@@ -72,21 +42,33 @@ struct Logs {
 }
 
 /// An open stream.
-struct Open<'a> {
-    collector: &'a Collector,
-    reporter: Reporter,
+pub(crate) struct Open {
+    pub(crate) collector: Arc<Collector>,
+    pub(crate) reporter: Reporter,
 }
 
-impl<'a> Open<'a> {
-    fn new(collector: &'a Collector, reporter: Reporter) -> Self {
+impl Open {
+    pub(crate) fn new(collector: Arc<Collector>, reporter: Reporter) -> Self {
         collector.opened(&reporter.node);
         Self { collector, reporter }
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
         self.collector.closed(&self.reporter.node);
+    }
+}
+
+impl Logs {
+    fn identify(&self, client: &Client, node: Option<Node>) -> Result<Reporter, Refusal> {
+        let reporter = self.reporters.identify(&named(client, node)?)?;
+        match &reporter.side {
+            Side::Gateway(_) | Side::Sidecar { .. } => Ok(reporter),
+            Side::Program { .. } => {
+                Err(Refusal::InvalidArgument("only Envoys report requests".into()))
+            }
+        }
     }
 }
 
@@ -104,22 +86,19 @@ impl AccessLogService for Logs {
             return Err(Status::internal("who reports is not known"));
         };
         let mut messages = request.into_inner();
-        let mut open: Option<Open<'_>> = None;
+        let mut open: Option<Open> = None;
         while let Some(message) = messages.next().await {
             let pb::StreamAccessLogsMessage { identifier, log_entries } = message?;
             if open.is_none() {
                 // The first message says who it is.
                 let node = identifier.and_then(|identifier| identifier.node);
-                let client =
-                    Client { node: node.map(Node::from).unwrap_or_default(), ..(*client).clone() };
-                if client.node.id.len() > LONGEST_ID {
-                    return Err(Status::invalid_argument("the node's id is too long"));
-                }
-                let reporter = self.reporters.identify(&client).inspect_err(|refusal| {
+                let node = node.map(Node::from);
+                let id = node.as_ref().map(|node| node.id.clone()).unwrap_or_default();
+                let reporter = self.identify(&client, node).inspect_err(|refusal| {
                     self.collector.discard("refused", count(log_entries.as_ref()));
-                    tracing::debug!(node = client.node.id, %refusal, "access log refused");
+                    tracing::debug!(node = id, %refusal, "access log refused");
                 })?;
-                open = Some(Open::new(&self.collector, reporter));
+                open = Some(Open::new(self.collector.clone(), reporter));
             }
             let Some(Open { reporter, .. }) = &open else { continue };
             let now = SystemTime::now();

@@ -32,7 +32,7 @@ impl Encoder {
         let mut step = false;
         let clusters = snapshot.set_mut(ResourceType::Cluster);
         step |= apply(&last.clusters, &plan.clusters, clusters, |_, new| {
-            new.map(|cluster| encode::cluster(cluster))
+            new.map(|cluster| encode::cluster(cluster, reports))
         });
         let endpoints = snapshot.set_mut(ResourceType::Endpoint);
         step |= apply(&last.endpoints, &plan.endpoints, endpoints, |_, new| {

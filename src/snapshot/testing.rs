@@ -35,6 +35,7 @@ pub(crate) fn cluster(name: &str) -> Cluster {
         choice: ir::Choice::Turn,
         connect_timeout: Duration::from_secs(5),
         discovery: ir::Discovery::Endpoints,
+        load_reports: false,
         origin: origin(name),
     }
 }

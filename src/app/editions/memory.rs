@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use catalog::{Catalog, Merger};
 use model::{
@@ -111,8 +112,8 @@ pub(crate) fn before<'e>(
 pub(crate) struct Rolled<Documents = Arc<[Earlier]>> {
     pub(crate) namespace: String,
     pub(crate) gateway: String,
-    pub(crate) from: u64,
-    pub(crate) to: u64,
+    /// Since 1970.
+    pub(crate) since: Duration,
     pub(crate) machine: Saved,
     /// The proxies that were connected when it went on last.
     pub(crate) proxies: Vec<String>,
@@ -283,9 +284,9 @@ fn lost(why: &str) -> Finding {
 fn encode(kept: &Kept) -> Vec<u8> {
     let mut texts = Texts::default();
     let rollouts = kept.rolls.iter().cloned().map(|rolled| {
-        let Rolled { namespace, gateway, from, to, machine, proxies, documents } = rolled;
+        let Rolled { namespace, gateway, since, machine, proxies, documents } = rolled;
         let documents = documents.iter().map(|document| texts.line(document)).collect();
-        Rolled { namespace, gateway, from, to, machine, proxies, documents }
+        Rolled { namespace, gateway, since, machine, proxies, documents }
     });
     let rollouts = rollouts.collect();
     let refusals = kept.cases.iter().cloned().map(|case| {
@@ -350,9 +351,9 @@ fn decode(bytes: &[u8]) -> Option<Kept> {
         Some(Earlier { key: key_of(key)?, was: text(*was)?, now: text(*now)? })
     };
     let rolls = rollouts.into_iter().map(|rolled| {
-        let Rolled { namespace, gateway, from, to, machine, proxies, documents } = rolled;
+        let Rolled { namespace, gateway, since, machine, proxies, documents } = rolled;
         let documents = documents.iter().map(earlier).collect::<Option<Arc<[_]>>>()?;
-        Some(Rolled { namespace, gateway, from, to, machine, proxies, documents })
+        Some(Rolled { namespace, gateway, since, machine, proxies, documents })
     });
     let cases = refusals.into_iter().map(|case| {
         let Case { group, build, proxies, held } = case;

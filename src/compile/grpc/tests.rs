@@ -251,6 +251,7 @@ fn a_port_of_a_service_is_two_names_a_table_a_cluster_and_its_endpoints() {
         choice: ir::Choice::Turn,
         connect_timeout: Duration::from_secs(5),
         discovery: Discovery::Endpoints,
+        load_reports: true,
         origin,
     };
     let clusters: Vec<_> = plan.clusters.values().map(|c| (**c).clone()).collect();

@@ -600,6 +600,7 @@ impl Outbound {
                 choice: Choice::Turn,
                 connect_timeout: CONNECT_TIMEOUT,
                 discovery,
+                load_reports: false,
                 origin: origin.clone(),
             };
             put(&mut self.plan.clusters, &name.into(), cluster);

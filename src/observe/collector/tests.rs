@@ -65,6 +65,9 @@ fn collector() -> Collector {
             ("10.0.0.2".parse().unwrap(), place("orders", true)),
             ("10.0.0.3".parse().unwrap(), place("old", false)),
         ]),
+        services: [("web", true), ("orders", true), ("old", false), ("pay", false)]
+            .map(|(name, guarded)| (format!("service/shop/{name}").into(), guarded))
+            .into(),
         workloads: HashMap::from([("sidecar/shop/web".into(), "service/shop/web".into())]),
         lane_label: "lane".into(),
     });
@@ -225,4 +228,92 @@ fn who_follows_gets_each_new_request() {
     );
     assert_eq!(rows.try_recv().unwrap().target, "service/shop/orders");
     assert_eq!(Protocol::Http.as_str(), "http");
+}
+
+fn program(address: &str, namespace: Option<&str>) -> Reporter {
+    Reporter {
+        node: "report-1".into(),
+        side: Side::Program {
+            namespace: namespace.map(Into::into),
+            address: address.parse().ok(),
+            fallback: "workload/shop/report-1".into(),
+        },
+    }
+}
+
+/// Good, failed, dropped, under way.
+fn load(cluster: &str, [good, failed, dropped, open]: [u64; 4]) -> ClusterStats {
+    use envoy_types::pb::envoy::config::endpoint::v3::UpstreamLocalityStats;
+    let locality = |total_successful_requests, total_error_requests| UpstreamLocalityStats {
+        total_successful_requests,
+        total_error_requests,
+        total_requests_in_progress: open,
+        ..Default::default()
+    };
+    ClusterStats {
+        cluster_name: cluster.into(),
+        upstream_locality_stats: vec![locality(good, failed), UpstreamLocalityStats::default()],
+        total_dropped_requests: dropped,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_program_that_counts_its_calls_is_an_edge() {
+    let all = collector();
+    let told = vec![load("service/shop/old/80", [6, 1, 1, 5])];
+    all.loads_seen(&program("10.0.0.9", None), told, at(10));
+    let found = all.edges(60, at(30));
+    let (key, sum) = &found[0];
+    assert_eq!((&*key.source, &*key.target), ("workload/shop/report-1", "service/shop/old"));
+    assert_eq!((key.protocol, key.by), (Protocol::Grpc, By::LoadReport));
+    assert_eq!((sum.count(), sum.errors(), sum.percentile(0.5)), (8, 0.25, None));
+    assert_eq!((sum.rate(), sum.open()), (8.0 / 20.0, 50.0 / 20.0));
+    assert_eq!(
+        all.series(&Caller::anybody(), &SeriesQuery::default(), at(30)).p99.last(),
+        Some(&None)
+    );
+    // Whoever runs at a known address has its name.
+    all.loads_seen(&program("10.0.0.3", None), vec![load("service/shop/pay/80", [1; 4])], at(10));
+    assert!(edges(&all).contains(&edge("service/shop/old", "service/shop/pay", false)));
+}
+
+#[test]
+fn load_reports_are_not_scaled_by_what_access_logs_leave_out() {
+    let all = Collector::new(true, 0.1);
+    all.set_directory((*collector().directory()).clone());
+    all.loads_seen(&program("", None), vec![load("service/shop/old/80", [10, 0, 0, 0])], at(0));
+    all.requests_seen(&gateway(), vec![request("shop.old.80", "9.9.9.9", "10.0.0.3", 200)], at(0));
+    let rates: Vec<_> =
+        all.edges(60, at(9)).into_iter().map(|(key, sum)| (key.by, sum.rate())).collect();
+    assert_eq!(rates.iter().filter(|edge| **edge == (By::LoadReport, 1.0)).count(), 1);
+    assert_eq!(rates.iter().filter(|edge| **edge == (By::AccessLog, 1.0)).count(), 2);
+    let series = all.series(&Caller::anybody(), &SeriesQuery::default(), at(10));
+    // One edge of the gateway is to it, and is not asked for.
+    assert_eq!(series.rate.last(), Some(&Some(2.0)));
+}
+
+#[test]
+fn what_a_program_cannot_know_or_a_sidecar_tells_is_no_edge() {
+    let all = collector();
+    let tell = |from: &Reporter, cluster: &str, counts: [u64; 4]| {
+        all.loads_seen(from, vec![load(cluster, counts)], at(0));
+    };
+    let anybody = program("", None);
+    // Made up; of another namespace than it sees; more than anybody could call.
+    tell(&anybody, "service/shop/nosuch/80", [1; 4]);
+    tell(&anybody, "\u{0}", [1; 4]);
+    tell(&program("", Some("pay")), "service/shop/old/80", [1; 4]);
+    tell(&anybody, "service/shop/old/80", [u64::MAX, 1, 1, 1]);
+    assert_eq!(all.observation().dropped, 4);
+    // Sidecars in front of all that is called, or beside the program; a report of nothing.
+    tell(&anybody, "service/shop/orders/80", [1; 4]);
+    tell(&program("10.0.0.1", None), "service/shop/old/80", [1; 4]);
+    tell(&anybody, "service/shop/old/80", [0; 4]);
+    assert_eq!(all.observation().dropped, 4);
+    assert_eq!(edges(&all), []);
+    let many = (0..MOST_LOADS_A_SECOND + 5).map(|_| load("service/shop/old/80", [1, 0, 0, 0]));
+    all.loads_seen(&anybody, many.collect(), at(1));
+    assert_eq!(all.observation().dropped, 9);
+    assert_eq!(all.edges(60, at(1))[0].1.count(), MOST_LOADS_A_SECOND);
 }

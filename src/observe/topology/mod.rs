@@ -14,7 +14,7 @@ use api::{Caller, Role, Time};
 
 use crate::collector::Sum;
 use crate::directory::OUTSIDE;
-use crate::edges::{EdgeKey, OTHER, Protocol};
+use crate::edges::{By, EdgeKey, OTHER, Protocol};
 use crate::ring::namespace;
 
 /// More nodes are put together by namespace.
@@ -61,6 +61,7 @@ struct Seen {
     sum: Sum,
     protocols: BTreeMap<Protocol, u64>,
     mtls: bool,
+    by: BTreeSet<By>,
 }
 
 type Links = BTreeMap<(Arc<str>, Arc<str>), Link>;
@@ -118,7 +119,7 @@ pub fn topology(
 fn links(map: &Map, observed: Vec<(EdgeKey, Sum)>) -> Links {
     let mut links = Links::new();
     for (key, sum) in observed {
-        let EdgeKey { source, target, route, lane, protocol, mtls } = key;
+        let EdgeKey { source, target, route, lane, protocol, mtls, by } = key;
         // Requests that went nowhere are no edge, and what had no room has no ends.
         if target.is_empty() || *target == *OTHER || source == target {
             continue;
@@ -135,10 +136,12 @@ fn links(map: &Map, observed: Vec<(EdgeKey, Sum)>) -> Links {
             sum: Sum::default(),
             protocols: BTreeMap::new(),
             mtls: true,
+            by: BTreeSet::new(),
         });
         seen.sum.merge(&sum);
         *seen.protocols.entry(protocol).or_default() += count;
         seen.mtls &= mtls;
+        seen.by.insert(by);
     }
     for (source, target, route) in &map.configured {
         let link = links.entry((source.clone(), target.clone())).or_default();
@@ -251,6 +254,7 @@ fn merge(into: &mut Link, from: Link) {
         (Some(all), Some(more)) => {
             all.sum.merge(&more.sum);
             all.mtls &= more.mtls;
+            all.by.extend(more.by);
             for (protocol, count) in more.protocols {
                 *all.protocols.entry(protocol).or_default() += count;
             }
@@ -278,12 +282,14 @@ fn edge(source: &str, target: &str, link: Link) -> Edge {
         lanes: lanes.into_iter().map(|lane| lane.to_string()).collect(),
         ..Edge::default()
     };
-    if let Some(Seen { sum, protocols, mtls }) = observed {
+    if let Some(Seen { sum, protocols, mtls, by }) = observed {
         let most = protocols.into_iter().max_by_key(|(protocol, count)| (*count, *protocol));
         if let Some((protocol, _)) = most {
             out.protocol = protocol.as_str().to_owned();
         }
         out.mtls = mtls;
+        out.reported_by = by.into_iter().map(|by| by.as_str().to_owned()).collect();
+        out.in_progress = sum.open();
         out.rate = sum.rate();
         out.errors = sum.errors();
         out.p50 = sum.percentile(0.5);

@@ -9,8 +9,8 @@ use ir::{Choice, Discovery, UpstreamProtocol};
 use prost::Message;
 
 use super::common::{ads, any, duration, keys, uint32};
-use super::{choice, upstream_tls};
-use crate::{Resource, ResourceType};
+use super::{choice, report, upstream_tls};
+use crate::{Reports, Resource, ResourceType};
 
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
@@ -20,7 +20,7 @@ pub(super) const BUFFER_LIMIT: u32 = 32 * 1024;
 pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
 pub(super) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
+pub(crate) fn cluster(cluster: &ir::Cluster, reports: Reports) -> Resource {
     let ir::Cluster {
         name,
         stat_name,
@@ -30,6 +30,7 @@ pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
         choice,
         connect_timeout,
         discovery,
+        load_reports,
         origin,
     } = cluster;
     // Hosts of an original destination come without metadata that anything could be matched by.
@@ -49,6 +50,7 @@ pub(crate) fn cluster(cluster: &ir::Cluster) -> Resource {
         load_balancing_policy: choice::policy(choice),
         transport_socket: always.or_else(|| tls.as_ref().map(upstream_tls::transport_socket)),
         transport_socket_matches: by_metadata.into_iter().collect(),
+        lrs_server: (*load_reports && reports.on).then(report::of_load),
         ..Default::default()
     };
     let refers_to = discover(&mut message, name, discovery);

@@ -49,6 +49,17 @@ pub(super) fn of_connections() -> log::AccessLog {
     access_log("envoy.access_loggers.tcp_grpc", any(&config))
 }
 
+/// To whom the cluster came from: gRPC programs know no other place (gRFC A27).
+pub(super) fn of_load() -> core::ConfigSource {
+    core::ConfigSource {
+        resource_api_version: core::ApiVersion::V3 as i32,
+        config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Self_(
+            core::SelfConfigSource::default(),
+        )),
+        ..Default::default()
+    }
+}
+
 /// Buffers are Envoy's: 16 KiB, sent once a second.
 fn common() -> grpc::CommonGrpcAccessLogConfig {
     let control_plane = core::grpc_service::EnvoyGrpc {

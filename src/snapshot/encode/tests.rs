@@ -45,7 +45,10 @@ fn ads() -> Value {
 
 #[test]
 fn a_cluster_gets_its_endpoints_by_ads_and_no_limits_that_nobody_set() {
-    let resource = cluster(&ir::Cluster { stat_name: "Orders".into(), ..a_cluster("orders") });
+    let resource = cluster(
+        &ir::Cluster { stat_name: "Orders".into(), ..a_cluster("orders") },
+        Reports::default(),
+    );
     let expected = json!({
         "name": "orders",
         "alt_stat_name": "Orders",
@@ -69,7 +72,7 @@ fn a_cluster_gets_its_endpoints_by_ads_and_no_limits_that_nobody_set() {
 #[test]
 fn http2_by_prior_knowledge_is_said_in_the_protocol_options() {
     let h2 = ir::Cluster { protocol: UpstreamProtocol::Http2, ..a_cluster("greeter") };
-    let json = dump::resource(&cluster(&h2));
+    let json = dump::resource(&cluster(&h2, Reports::default()));
     let options = &json["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
     assert_eq!(
         options["explicit_http_config"],
