@@ -14,6 +14,7 @@ mod mistakes;
 mod nack_isolation;
 mod observe;
 mod quickstart;
+mod refused_kinds;
 mod refused_route;
 mod restart;
 mod restart_held;
