@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, Reviews};
-use crate::editions::Editions;
+use crate::editions::{Editions, Memory};
 use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
@@ -172,6 +172,7 @@ impl Server {
             programmed: programmed.clone(),
             editions: editions.clone(),
             rollouts: rollouts_told,
+            memory: Memory::open(&settings),
             figures: Some(collector.clone()),
             statuses: table.clone(),
             news: news.clone(),
