@@ -3,7 +3,7 @@
 //
 //   browser ──► isthmus (HTTP) ──ADS──► Envoy ◄── curl, load      Everything is on loopback, on ports that were free a moment
 //      │            ▲                     │                       ago. Waiting is for something to be seen, with a limit.
-//      └─ clicks    └─ folder of YAML     └──► Echo (this process) Whatever was started is ended by its own pid.
+//      └─ clicks    └─ folder of YAML     └──► Echo (own thread)   Whatever was started is ended by its own pid.
 import { execFile, spawn } from "node:child_process";
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, createServer, request } from "node:http";
@@ -11,9 +11,14 @@ import { createServer as listenOn } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { echo } from "./echo.mjs";
 
 const run = promisify(execFile);
 export const LIMIT = 30_000;
+/** A request that takes longer has failed, */
+const TOO_LONG = 20_000;
+/** and where one is that takes longer than this is noted. */
+const LONG = 5_000;
 
 const need = (name) => process.env[name] ?? fail(`${name} is not set: start this with conformance/console/run.sh`);
 const fail = (text) => {
@@ -44,28 +49,22 @@ export async function freePort() {
   return port;
 }
 
-/** A back end that says who it is and what reached it. */
-export async function echo(name) {
-  let count = 0;
-  const server = createServer((incoming, answer) => {
-    count += 1;
-    incoming.resume();
-    incoming.on("end", () => {
-      answer.setHeader("content-type", "application/json");
-      answer.end(JSON.stringify({ service: name, method: incoming.method, path: incoming.url, headers: incoming.headers }));
-    });
+/** A Eureka with instances of applications, as far as its clients can tell: application → ports. */
+export async function eurekaServer(ports) {
+  const instance = (app, port) => ({
+    instanceId: `host:${app}:${port}`, hostName: "127.0.0.1", app: app.toUpperCase(), ipAddr: "127.0.0.1", status: "UP",
+    overriddenStatus: "UNKNOWN", port: { $: port, "@enabled": "true" }, securePort: { $: 443, "@enabled": "false" }, countryId: 1,
+    vipAddress: app, dataCenterInfo: { "@class": "x", name: "MyOwn" }, metadata: { version: "v1" }, lastUpdatedTimestamp: "1", actionType: "ADDED",
   });
-  server.keepAliveTimeout = 60_000;
+  const application = Object.entries(ports).map(([app, all]) => ({ name: app.toUpperCase(), instance: all.map((port) => instance(app, port)) }));
+  const count = Object.values(ports).flat().length;
+  const text = JSON.stringify({ applications: { versions__delta: "1", apps__hashcode: `UP_${count}_`, application } });
+  const server = createServer((asked, answer) => {
+    if (asked.url !== "/eureka/apps") return answer.writeHead(asked.url === "/eureka/apps/delta" ? 403 : 404).end();
+    answer.writeHead(200, { "content-type": "application/json" }).end(text);
+  });
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  return {
-    name,
-    port: server.address().port,
-    count: () => count,
-    close: () => {
-      server.closeAllConnections();
-      return new Promise((done) => server.close(done));
-    },
-  };
+  return server;
 }
 
 function program(home, name, command, args, environment = {}) {
@@ -174,6 +173,17 @@ export async function start({ files = {}, gateways = ["demo/edge"], flags = [], 
     }
     return { status, body };
   };
+  /** Where a request from this port of ours may be: what the kernel and each Envoy say. */
+  bed.where = async (port) => {
+    const sockets = run("ss", ["-Htn", `( sport = :${port} or dport = :${port} )`]).then(({ stdout }) => stdout.trim());
+    const counts = async ({ node, admin }) => {
+      const about = "^(http|cluster)\\..*(stream_(rq|cx)_active|drain_close)$|^listener_manager\\.listener_(added|modified|removed)$";
+      const answer = await fetch(`http://127.0.0.1:${admin}/stats?usedonly&filter=${encodeURIComponent(about)}`);
+      return `${node}: ${(await answer.text()).trim().replaceAll("\n", ", ")}`;
+    };
+    const said = await Promise.allSettled([sockets, ...bed.envoys.map(counts)]);
+    return said.map(({ value, reason }) => value ?? String(reason)).join("\n");
+  };
   bed.close = async () => {
     for (const envoy of bed.envoys) await envoy.process.end("SIGKILL");
     await bed.isthmus.end();
@@ -196,21 +206,40 @@ export async function start({ files = {}, gateways = ["demo/edge"], flags = [], 
   }
 }
 
-/** Requests at a fixed rate, whatever happens to the ones before; none is tried again. `fresh`: each on a connection of its own. */
-export function load(port, host, rate, path = "/", { fresh = false } = {}) {
+/**
+ * Requests at a fixed rate, whatever happens to the ones before; none is tried again. `fresh`: each on a connection of its own.
+ * With a `bed`, it is noted where the first few were that took long.
+ */
+export function load(port, host, rate, path = "/", { fresh = false, bed } = {}) {
   const agent = new Agent({ keepAlive: !fresh, maxSockets: 64 });
-  const report = { sent: 0, failed: [], by: {} };
+  const report = { sent: 0, failed: [], by: {}, slow: [] };
+  let phase = "the start";
   const open = new Set();
   const one = () =>
     new Promise((done) => {
       report.sent += 1;
-      const [number, from] = [report.sent, performance.now()];
-      const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
-      const bad = (why) => {
-        report.failed.push(`request ${number}, ${seconds(begun)} after the start, ${seconds(from)} old, port ${asked.socket?.localPort}: ${why}`);
+      const [number, from, during] = [report.sent, performance.now(), phase];
+      const seconds = (since, to = performance.now()) => `${((to - since) / 1000).toFixed(1)} s`;
+      let own;
+      let watch;
+      const say = (what) => {
+        const connection = `${asked.reusedSocket ? "used" : "new"} connection from port ${own}`;
+        return `request ${number}, ${seconds(begun, from)} after the start, during ${during}, ${seconds(from)} old, ${connection}: ${what}`;
+      };
+      const over = () => {
+        clearTimeout(watch);
         done();
       };
-      const asked = request({ host: "127.0.0.1", port, path, agent, headers: { host }, timeout: 20_000 }, (answer) => {
+      const bad = (why) => {
+        report.failed.push(say(why));
+        over();
+      };
+      const look = async () => {
+        if (report.slow.length >= 3) return;
+        const place = report.slow.push("") - 1;
+        report.slow[place] = `${say("no answer yet")}\n${await bed.where(own)}`;
+      };
+      const asked = request({ host: "127.0.0.1", port, path, agent, headers: { host }, timeout: TOO_LONG }, (answer) => {
         let text = "";
         answer.setEncoding("utf8");
         answer.on("data", (part) => (text += part));
@@ -219,8 +248,12 @@ export function load(port, host, rate, path = "/", { fresh = false } = {}) {
           if (answer.statusCode !== 200) return bad(`${answer.statusCode} ${text.slice(0, 200)}`);
           const { service } = JSON.parse(text);
           report.by[service] = (report.by[service] ?? 0) + 1;
-          done();
+          over();
         });
+      });
+      asked.on("finish", () => {
+        own = asked.socket.localPort;
+        if (bed) watch = setTimeout(look, LONG).unref();
       });
       asked.on("timeout", () => asked.destroy(new Error("no answer in time")));
       asked.on("error", (error) => bad(error.message));
@@ -238,6 +271,9 @@ export function load(port, host, rate, path = "/", { fresh = false } = {}) {
   timer.unref();
   return {
     report,
+    during: (what) => {
+      phase = what;
+    },
     stop: async () => {
       clearInterval(timer);
       await Promise.all(open);

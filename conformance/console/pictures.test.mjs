@@ -2,11 +2,10 @@
 // route, and a registry that is lost while its instances are held.
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
-import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { browser, page } from "./browser.mjs";
-import { freePort, start, until } from "./bed.mjs";
+import { eurekaServer, freePort, start, until } from "./bed.mjs";
 import { all, CLASS, gateway, route, service } from "./documents.mjs";
 
 const PICTURES = fileURLToPath(new URL("../../docs/pictures/", import.meta.url));
@@ -16,31 +15,13 @@ let bed;
 let chrome;
 let eureka;
 
-/** A Eureka with some instances of two applications, as far as its clients can tell. */
-async function registry(ports) {
-  const instance = (app, port) => ({
-    instanceId: `host:${app}:${port}`, hostName: "127.0.0.1", app: app.toUpperCase(), ipAddr: "127.0.0.1", status: "UP",
-    overriddenStatus: "UNKNOWN", port: { $: port, "@enabled": "true" }, securePort: { $: 443, "@enabled": "false" }, countryId: 1,
-    vipAddress: app, dataCenterInfo: { "@class": "x", name: "MyOwn" }, metadata: { version: "v1" }, lastUpdatedTimestamp: "1", actionType: "ADDED",
-  });
-  const application = Object.entries(ports).map(([app, all]) => ({ name: app.toUpperCase(), instance: all.map((port) => instance(app, port)) }));
-  const count = Object.values(ports).flat().length;
-  const text = JSON.stringify({ applications: { versions__delta: "1", apps__hashcode: `UP_${count}_`, application } });
-  const server = createServer((asked, answer) => {
-    if (asked.url !== "/eureka/apps") return answer.writeHead(asked.url === "/eureka/apps/delta" ? 403 : 404).end();
-    answer.writeHead(200, { "content-type": "application/json" }).end(text);
-  });
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  return server;
-}
-
 before(async () => {
   mkdirSync(PICTURES, { recursive: true });
   const web = await freePort();
   bed = await start({ files: { "class.yaml": CLASS }, gateways: [] });
   const names = ["orders", "users", "pay", "legacy-stock", "legacy-mail"];
   const backs = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await bed.echo(name)])));
-  eureka = await registry({ stock: [backs["legacy-stock"].port], mail: [backs["legacy-mail"].port] });
+  eureka = await eurekaServer({ stock: [backs["legacy-stock"].port], mail: [backs["legacy-mail"].port] });
   const text = all(
     gateway("edge", web),
     ...["orders", "users", "pay"].map((name) => service(name, backs[name].port)),

@@ -41,7 +41,7 @@ struct ImportQuery {
     /// Where routes of an OpenAPI document are put.
     #[serde(default)]
     namespace: Option<String>,
-    /// What requests of an OpenAPI document go to, `NAME:PORT`.
+    /// What requests of an OpenAPI document go to: `NAME:PORT`, `NAMESPACE/NAME:PORT` or `MeshService/NAMESPACE/NAME:PORT`.
     #[serde(default)]
     service: Option<String>,
 }

@@ -126,6 +126,13 @@ impl Problem {
         self
     }
 
+    /// With more to its detail.
+    #[must_use]
+    pub fn and(mut self, text: &str) -> Self {
+        self.detail.push_str(text);
+        self
+    }
+
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail

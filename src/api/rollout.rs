@@ -42,7 +42,8 @@ pub struct Rollout {
     /// `waiting` (for a change), `progressing`, `paused`, `returned` (by a gate), `aborted`, `done`
     pub state: String,
     pub reason: String,
-    /// What is served to those whom it has not reached, and to those whom it has.
+    /// Hashes of the revisions that are served to those whom it has not reached, and to those whom it has; empty while
+    /// there is no change, or for the moment until it is written as a revision.
     pub from: String,
     pub to: String,
     pub started: Option<Time>,

@@ -19,6 +19,10 @@ pub struct WhyQuestion {
     /// `outside` (through a gateway), `NAMESPACE/NAME` of a service with sidecars, or the id of a proxy. Empty: `outside`.
     #[serde(default)]
     pub from: String,
+    /// `NAMESPACE/NAME` of a service with sidecars, or the id of a proxy: what the sidecar beside it does with the request as
+    /// it comes in. Empty: the way out of `from`.
+    #[serde(default)]
+    pub to: String,
     /// Which Gateway, `NAMESPACE/NAME`, where there are several.
     #[serde(default)]
     pub gateway: Option<String>,
@@ -44,7 +48,7 @@ pub struct WhyAnswer {
     pub summary: String,
     pub outcome: Outcome,
     pub steps: Vec<WhyStep>,
-    /// The revision that it was asked of.
+    /// Hash of the newest revision that is in what it was asked of; empty where no history is kept.
     pub revision: String,
 }
 

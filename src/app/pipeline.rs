@@ -212,7 +212,7 @@ pub(crate) struct Pipeline {
     pub(crate) lag: Arc<Lag>,
     pub(crate) programmed: Arc<Programmed>,
     pub(crate) editions: Arc<Editions>,
-    pub(crate) rollouts: watch::Sender<Arc<[api::rollout::Rollout]>>,
+    pub(crate) rollouts: watch::Sender<Arc<[rollouts::Told]>>,
     /// Who counts requests; `None` where nobody does.
     pub(crate) figures: Option<Arc<dyn Figures>>,
     /// Told of which objects the status may differ, where statuses are written.

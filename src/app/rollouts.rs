@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::editions::{Edition, Editions, Forms, Keeper, may_be_rolled};
 use crate::groups::group_name;
+use crate::history::{Current, History};
 
 /// Types that tell whether a change is one to be rolled out.
 const CONFIG: [ResourceType; 4] =
@@ -53,7 +54,20 @@ impl Figures for observe::Collector {
 pub(crate) struct Ask {
     name: NamespacedName,
     act: Act,
-    answer: oneshot::Sender<Result<Vec<Rollout>, String>>,
+    answer: oneshot::Sender<Result<Vec<Told>, String>>,
+}
+
+/// A row without its revisions, which are written a moment later.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Told {
+    row: Rollout,
+    generations: Option<Generations>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Generations {
+    from: u64,
+    to: u64,
 }
 
 pub(crate) struct Rolls {
@@ -62,7 +76,7 @@ pub(crate) struct Rolls {
     /// Of each group with a rollout, what its newest is made of.
     versions: BTreeMap<Arc<str>, [Version; CONFIG.len()]>,
     figures: Option<Arc<dyn Figures>>,
-    view: watch::Sender<Arc<[Rollout]>>,
+    view: watch::Sender<Arc<[Told]>>,
 }
 
 struct Roll {
@@ -75,10 +89,7 @@ struct Roll {
 }
 
 impl Rolls {
-    pub(crate) fn new(
-        figures: Option<Arc<dyn Figures>>,
-        view: watch::Sender<Arc<[Rollout]>>,
-    ) -> Self {
+    pub(crate) fn new(figures: Option<Arc<dyn Figures>>, view: watch::Sender<Arc<[Told]>>) -> Self {
         Self { rolls: BTreeMap::new(), versions: BTreeMap::new(), figures, view }
     }
 
@@ -200,8 +211,8 @@ impl Rolls {
             }
         }
         self.tell(newest, keeper);
-        let of = |rollout: &&Rollout| {
-            (&*rollout.namespace, &*rollout.name) == (&*ask.name.namespace, &*ask.name.name)
+        let of = |told: &&Told| {
+            (&*told.row.namespace, &*told.row.name) == (&*ask.name.namespace, &*ask.name.name)
         };
         let shown = self.view.borrow().iter().filter(of).cloned().collect();
         // Whoever asked may be gone.
@@ -261,22 +272,25 @@ impl Rolls {
         for (gateway, document) in targets(newest) {
             let name = group_name(&GroupKey::Gateway(gateway.clone()));
             let members = keeper.members(&name);
-            let row = match self.rolls.get(&name) {
+            let told = match self.rolls.get(&name) {
                 Some(roll) => roll.view(&members),
                 None => {
                     // The last one that is over is shown until there is another.
-                    let own = |row: &&Rollout| {
-                        row.gateway == gateway.to_string()
-                            && row.name == *document.meta.name().name
-                            && row.state == "done"
+                    let own = |told: &&Told| {
+                        told.row.gateway == gateway.to_string()
+                            && told.row.name == *document.meta.name().name
+                            && told.row.state == "done"
                     };
                     let done = known.iter().find(own).cloned();
-                    done.unwrap_or_else(|| waiting(&document, &gateway, members.len()))
+                    done.unwrap_or_else(|| Told {
+                        row: waiting(&document, &gateway, members.len()),
+                        generations: None,
+                    })
                 }
             };
-            all.push(row);
+            all.push(told);
         }
-        all.sort_by_key(|row| std::cmp::Reverse(row.started));
+        all.sort_by_key(|told| std::cmp::Reverse(told.row.started));
         self.view.send_if_modified(|told| {
             let differs = **told != *all;
             *told = all.into();
@@ -293,7 +307,7 @@ impl Roll {
         changed.map(|doc| (doc.clone(), self.from.get(&doc).cloned())).collect()
     }
 
-    fn view(&self, members: &[Member]) -> Rollout {
+    fn view(&self, members: &[Member]) -> Told {
         let document = self.machine.rollout();
         let cover = self.machine.cover();
         let has = |member: &&Member| cover.as_ref().is_none_or(|cover| cover.has(member));
@@ -304,21 +318,23 @@ impl Roll {
             value: gate.value,
             limit: gate.limit,
         };
-        Rollout {
+        let generations = Generations { from: self.from.generation, to: self.to };
+        let row = Rollout {
             namespace: document.meta.namespace().to_string(),
             name: document.meta.name().name.to_string(),
             gateway: self.gateway.to_string(),
             state: self.machine.phase().as_str().into(),
             reason: self.machine.reason().into(),
-            from: self.from.generation.to_string(),
-            to: self.to.to_string(),
+            from: String::new(),
+            to: String::new(),
             started: Some((SystemTime::UNIX_EPOCH + self.machine.started()).into()),
             step: self.machine.step(),
             steps: document.steps.len(),
             proxies: members.iter().filter(has).map(|member| member.id.to_string()).collect(),
             total: members.len(),
             gates: self.machine.gates().iter().map(gate).collect(),
-        }
+        };
+        Told { row, generations: Some(generations) }
     }
 }
 
@@ -387,23 +403,34 @@ fn now() -> Duration {
 
 /// For the API.
 pub(crate) struct Handle {
-    pub(crate) view: watch::Receiver<Arc<[Rollout]>>,
+    pub(crate) view: watch::Receiver<Arc<[Told]>>,
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) editions: Arc<Editions>,
+    pub(crate) history: Arc<History>,
+}
+
+impl Handle {
+    fn row(&self, told: Told) -> Rollout {
+        let Told { mut row, generations } = told;
+        let hash = |revision: Option<Current>| revision.map(|r| r.hash.to_string());
+        if let Some(Generations { from, to }) = generations {
+            row.from = hash(self.history.at(from)).unwrap_or_default();
+            row.to = hash(self.history.of(to)).unwrap_or_default();
+        }
+        // They come and go between the looks of the pipeline.
+        let members = self.editions.members(&format!("gateway/{}", row.gateway));
+        row.total = members.len();
+        if matches!(&*row.state, "done" | "waiting") {
+            row.proxies = members.iter().map(|member| member.id.to_string()).collect();
+        }
+        row
+    }
 }
 
 impl api::rollout::Rollouts for Handle {
     fn rollouts(&self) -> Vec<Rollout> {
-        let mut all = self.view.borrow().to_vec();
-        for row in &mut all {
-            // They come and go between the looks of the pipeline.
-            let members = self.editions.members(&format!("gateway/{}", row.gateway));
-            row.total = members.len();
-            if matches!(&*row.state, "done" | "waiting") {
-                row.proxies = members.iter().map(|member| member.id.to_string()).collect();
-            }
-        }
-        all
+        let all = self.view.borrow().clone();
+        all.iter().map(|told| self.row(told.clone())).collect()
     }
 
     fn act<'a>(
@@ -418,7 +445,7 @@ impl api::rollout::Rollouts for Handle {
                 let text = format!("this needs the role operator in namespace {namespace}");
                 return Err(Problem::new(FORBIDDEN, text));
             }
-            let of = |row: &Rollout| row.namespace == namespace && row.name == name;
+            let of = |told: &Told| told.row.namespace == namespace && told.row.name == name;
             if !self.view.borrow().iter().any(of) {
                 let text = format!("there is no ConfigRollout {namespace}/{name} for a Gateway");
                 return Err(Problem::new(OBJECT_NOT_FOUND, text));
@@ -429,7 +456,7 @@ impl api::rollout::Rollouts for Handle {
             self.asks.send(ask).await.map_err(|_| off())?;
             let rows = answered.await.map_err(|_| off())?;
             let rows = rows.map_err(|why| Problem::new(NOT_NOW, why))?;
-            rows.into_iter().next().ok_or_else(off)
+            rows.into_iter().next().map(|told| self.row(told)).ok_or_else(off)
         })
     }
 }

@@ -290,6 +290,7 @@ impl Server {
             history: history.clone(),
             folder: settings.source_dir.as_deref().map(|root| change::Folder::new(root, gate)),
             cluster: kubernetes::writes(&settings).await?,
+            owner: settings.write_mode_owner.clone(),
             judge: judge(&settings)?,
             limits: limits(&settings),
             mode: {
@@ -316,7 +317,12 @@ impl Server {
             news,
             seen: world_seen.clone(),
         };
-        let rollouts = rollouts::Handle { view: rollouts_seen, asks: rollout_asks, editions };
+        let rollouts = rollouts::Handle {
+            view: rollouts_seen,
+            asks: rollout_asks,
+            editions,
+            history: history.clone(),
+        };
         let http = api::Server::bind(api::Options {
             listen: settings.http_listen,
             parts: api::Parts {
@@ -326,7 +332,11 @@ impl Server {
                 traffic: Some(observed.clone()),
                 services: Some(service_model),
                 watch: Some(hub),
-                why: Some(Arc::new(Asked { world: world.clone(), proxies: proxies.clone() })),
+                why: Some(Arc::new(Asked {
+                    world: world.clone(),
+                    proxies: proxies.clone(),
+                    history: history.clone(),
+                })),
                 access: Some(doors.clone()),
                 ..api::Parts::new(reader, recorder)
             },

@@ -133,6 +133,9 @@ spec::settings! {
     /// Namespaces where that is another one, as NAMESPACE=MODE with commas between them; a name may end with `*`, and the
     /// first that fits counts.
     write_mode_namespaces: Names = Fixed("");
+    /// Who writes documents where they are only proposed or nothing is written, for people to read: `the Git repository of the
+    /// shop`.
+    write_mode_owner: Option<String> = Fixed("");
     /// URL that every record of the audit is sent to (POST, JSON), besides audit.jsonl in the state folder.
     audit_webhook: Option<String> = Fixed("");
     /// Whether /metrics is for everybody; else it needs the role viewer.

@@ -10,12 +10,14 @@ use compile::GroupKey;
 use model::{Kind, NamespacedName, ObjectKey, ObjectRef};
 use why::{Answer, End, Request};
 
+use crate::history::History;
 use crate::pipeline::World;
 use crate::proxies::Proxies;
 
 pub(crate) struct Asked {
     pub(crate) world: Arc<RwLock<World>>,
     pub(crate) proxies: Arc<Proxies>,
+    pub(crate) history: Arc<History>,
 }
 
 impl Asked {
@@ -49,27 +51,29 @@ impl Asked {
                 }
                 Ok(gateways)
             }
-            from => {
-                if let Some(group) = self.proxies.group_of(from) {
-                    let key = all().find(|key| key.to_string() == *group);
-                    if let Some(key) = key.filter(|key| sees(namespace(key))) {
-                        return Ok(vec![key]);
-                    }
-                }
-                if !from.contains('/') {
-                    return Err(Problem::new(PROXY_NOT_FOUND, format!("no proxy {from}")));
-                }
-                let service = name(from)?;
-                let key = all().find(|key| stands_beside(world, key, &service));
-                key.filter(|_| sees(&service.namespace)).map(|key| vec![key]).ok_or_else(|| {
-                    Problem::new(
-                        OBJECT_NOT_FOUND,
-                        format!("no sidecar of a service {from} is connected"),
-                    )
-                    .hint("ask from `outside`, or by the id of a proxy")
-                })
+            from => self.workload(world, caller, from).map(|key| vec![key]),
+        }
+    }
+
+    /// By the id of a proxy, or by a service that it stands beside.
+    fn workload(&self, world: &World, caller: &Caller, text: &str) -> Result<GroupKey, Problem> {
+        let sees = |namespace: &str| caller.may(Role::Viewer, Some(namespace));
+        let all = || world.compiler.groups().filter(|key| world.compiler.served(key));
+        if let Some(group) = self.proxies.group_of(text) {
+            let key = all().find(|key| key.to_string() == *group);
+            if let Some(key) = key.filter(|key| sees(namespace(key))) {
+                return Ok(key);
             }
         }
+        if !text.contains('/') {
+            return Err(Problem::new(PROXY_NOT_FOUND, format!("no proxy {text}")));
+        }
+        let service = name(text)?;
+        let key = all().find(|key| stands_beside(world, key, &service));
+        key.filter(|_| sees(&service.namespace)).ok_or_else(|| {
+            let text = format!("no sidecar of a service {text} is connected");
+            Problem::new(OBJECT_NOT_FOUND, text).hint("ask from `outside`, or by the id of a proxy")
+        })
     }
 }
 
@@ -111,6 +115,12 @@ fn ask(world: &World, key: &GroupKey, request: &Request) -> Option<Answer> {
     }
 }
 
+fn ask_in(world: &World, key: &GroupKey, request: &Request) -> Option<Answer> {
+    let scope = world.compiler.base(key)?;
+    let (own, scope) = (world.compiler.plan(key)?, world.compiler.plan(&scope)?);
+    Some(why::inbound(own, scope, request))
+}
+
 /// Of several Gateways the one that does most for the request has it.
 fn rank(end: End) -> u8 {
     match end {
@@ -125,10 +135,17 @@ fn rank(end: End) -> u8 {
 
 impl Why for Asked {
     fn why(&self, caller: &Caller, question: &WhyQuestion) -> Result<WhyAnswer, Problem> {
-        let WhyQuestion { from: _, gateway: _, method, url, headers, ip, identity } = question;
+        let WhyQuestion { from: _, to, gateway: _, method, url, headers, ip, identity } = question;
         let request = Request::parse(method, url, headers, ip.as_deref(), identity.as_deref());
         let request = request.map_err(|e| Problem::new(BODY, e.to_string()))?;
         let world = self.world();
+        if !to.is_empty() {
+            let key = self.workload(&world, caller, to)?;
+            let answer = ask_in(&world, &key, &request);
+            return answer
+                .map(|answer| show(caller, &key, answer))
+                .ok_or_else(|| Problem::new(PROXY_NOT_FOUND, "this proxy stands beside no app"));
+        }
         let groups = self.groups(&world, caller, question)?;
         let answers = groups.iter().filter_map(|key| Some((key, ask(&world, key, &request)?)));
         let sure = |answer: &Answer| answer.steps.iter().all(|step| step.sure);
@@ -137,7 +154,10 @@ impl Why for Asked {
             let text = "this proxy is none whose requests can be followed";
             return Err(Problem::new(PROXY_NOT_FOUND, text));
         };
-        Ok(show(caller, key, answer))
+        let generation = world.catalog().generation;
+        let revision = self.history.of(generation).or_else(|| self.history.at(generation));
+        let revision = revision.map(|revision| revision.hash.to_string()).unwrap_or_default();
+        Ok(WhyAnswer { revision, ..show(caller, key, answer) })
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
     /// What requests of an OpenAPI document go to
-    #[arg(long, value_name = "NAME:PORT")]
+    #[arg(long, value_name = "[[KIND/]NAMESPACE/]NAME:PORT")]
     service: Option<String>,
     /// Write the report there, not to stderr
     #[arg(long, value_name = "FILE")]

@@ -19,6 +19,7 @@ use crate::target::ServerArgs;
 Examples:
   isthmus why --url https://shop.example.com/pay
   isthmus why --url http://orders/v1 --from shop/web -H 'x-user: tester'
+  isthmus why --url http://10.0.0.9:8080/v1 --to shop/orders --identity spiffe://cluster.local/ns/shop/sa/web
   isthmus why --url https://shop.example.com/pay --gateway demo/edge -X POST --ip 203.0.113.9")]
 pub(crate) struct Args {
     /// Where the request goes
@@ -27,6 +28,9 @@ pub(crate) struct Args {
     /// Where it comes from: outside, NAMESPACE/NAME of a service, or the id of a proxy
     #[arg(long, value_name = "WHERE", default_value = "outside")]
     from: String,
+    /// What the sidecar does that it comes in by: of NAMESPACE/NAME, a service, or the id of a proxy
+    #[arg(long, value_name = "WHERE", conflicts_with = "gateway")]
+    to: Option<String>,
     /// Which Gateway, where there are several
     #[arg(long, value_name = "NS/NAME")]
     gateway: Option<String>,
@@ -58,6 +62,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     let question = WhyQuestion {
         from: args.from.clone(),
+        to: args.to.clone().unwrap_or_default(),
         gateway: args.gateway.clone(),
         method: args.method.clone(),
         url: args.url.clone(),

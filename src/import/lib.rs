@@ -55,7 +55,8 @@ pub struct Options {
     pub gateway: Option<String>,
     /// Where routes of an OpenAPI document are put; `default` where not given.
     pub namespace: Option<String>,
-    /// What requests of an OpenAPI document go to, `NAME:PORT` or `NAMESPACE/NAME:PORT`.
+    /// What requests of an OpenAPI document go to, `NAME:PORT`, `NAMESPACE/NAME:PORT` or
+    /// `KIND/NAMESPACE/NAME:PORT`, where the kind is `Service` or `MeshService`.
     pub service: Option<String>,
 }
 

@@ -31,7 +31,7 @@ fn read(document: &Value, options: &Options, report: &mut Report) -> Vec<Value> 
     if gateway.is_none() {
         report.changed("", "Gateway `gateway` of the same namespace: say another with --gateway");
     }
-    let backend = backend(options, &slug(title), report);
+    let backend = backend(options, namespace, &slug(title), report);
     let mut rules = Vec::new();
     let paths = fields.take("paths");
     for (path, item) in paths.iter().flat_map(|part| part.value.as_object()).flatten() {
@@ -77,7 +77,7 @@ fn read(document: &Value, options: &Options, report: &mut Report) -> Vec<Value> 
     head.routes(&rules)
 }
 
-fn backend(options: &Options, title: &str, report: &mut Report) -> Value {
+fn backend(options: &Options, namespace: &str, title: &str, report: &mut Report) -> Value {
     let Some(service) = &options.service else {
         report.changed(
             "/info/title",
@@ -87,10 +87,22 @@ fn backend(options: &Options, title: &str, report: &mut Report) -> Value {
     };
     let (place, port) = service.rsplit_once(':').unwrap_or((service, "80"));
     let port: u16 = port.parse().unwrap_or(80);
-    match place.split_once('/') {
-        Some((namespace, name)) => json!({"name": name, "namespace": namespace, "port": port}),
-        None => json!({"name": place, "port": port}),
+    let mut backend = json!({"port": port});
+    // `KIND/NAMESPACE/NAME`; what stands before the name may be left out.
+    let mut parts = place.rsplitn(3, '/');
+    backend["name"] = json!(parts.next().unwrap_or_default());
+    if let Some(other) = parts.next().filter(|other| *other != namespace) {
+        backend["namespace"] = json!(other);
+        report.changed(
+            "",
+            format!("a ReferenceGrant in namespace {other} must permit its routes to use {place}"),
+        );
     }
+    if let Some("MeshService") = parts.next() {
+        backend["group"] = json!("isthmus.dev");
+        backend["kind"] = json!("MeshService");
+    }
+    backend
 }
 
 /// Of version 2.

@@ -129,6 +129,9 @@ codes! {
     KUBERNETES_REFUSED = 1503, "API server does not list a kind";
     /// The API server cannot be reached. Everything that is known of it stays in use.
     KUBERNETES_UNREACHABLE = 1504, "API server cannot be reached";
+    /// The API server does not take a document: its schema, a rule of it, or an admission policy is against it. The text is the
+    /// API server's own.
+    KUBERNETES_INVALID = 1505, "refused by the API server";
     /// The API server does not take a status that was computed. What is served does not depend on it.
     STATUS_REFUSED = 1521, "status refused by the API server";
     /// Somebody else writes the same fields of an object's status again and again. It is left alone for longer and longer,

@@ -36,6 +36,20 @@ pub fn outbound(plan: &Plan, request: &Request) -> Answer {
     }
 }
 
+/// What the sidecar of a workload does with what others send to the app. `scope` is the plan of all sidecars that see the
+/// same: what leads to the app is there.
+#[must_use]
+pub fn inbound(own: &Plan, scope: &Plan, request: &Request) -> Answer {
+    let mut plan = own.clone();
+    plan.clusters = scope.clusters.clone();
+    plan.clusters.extend(own.clusters.iter().map(|(name, one)| (name.clone(), one.clone())));
+    let mut draft = Draft::default();
+    match listener::of_app(&plan, request, &mut draft) {
+        Some((_, chain)) => handle(&plan, chain, request.port, request, draft),
+        None => nobody(draft, request),
+    }
+}
+
 fn nobody(draft: Draft, request: &Request) -> Answer {
     let scheme = if request.tls { "https" } else { "http" };
     let text =
@@ -112,7 +126,7 @@ fn whole(
     }
     let text = format!("whole connections, which nobody looks into: {}", place(origin));
     draft.step(Step::new(Stage::Route, text).of(origin));
-    let shares = to.targets.iter().map(|one| (&one.target, one.weight));
+    let shares = to.targets.iter().map(|one| (&one.target, one.weight, String::new()));
     let (clusters, _) = shares_of(plan, shares, &Lane::default(), "is closed", &mut draft);
     let summary = format!("the connection goes to {}", say(&clusters));
     draft.with(Outcome { end: End::Forwarded, clusters, ..Outcome::default() }, summary)
@@ -349,7 +363,10 @@ fn send(
         let text = "back ends see different headers; shown is what the first sees";
         draft.step(Step::new(Stage::Cluster, text).of(&route.origin));
     }
-    let shares = forward.targets.iter().map(|one| (&one.target, one.weight));
+    let shares = forward.targets.iter().map(|one| {
+        let host = upstream(route, forward, one, request).host;
+        (&one.target, one.weight, host)
+    });
     let word = format!("is answered {broken}");
     let (clusters, somebody) = shares_of(plan, shares, lane, &word, &mut draft);
     let mirrors: Vec<_> = forward.mirrors.iter().map(|one| one.cluster.clone()).collect();
@@ -385,15 +402,15 @@ fn send(
 /// What each target gets, and whether there may be somebody behind any of them.
 fn shares_of<'a>(
     plan: &Plan,
-    targets: impl Iterator<Item = (&'a Target, u32)> + Clone,
+    targets: impl Iterator<Item = (&'a Target, u32, String)> + Clone,
     lane: &Lane,
     broken: &str,
     draft: &mut Draft,
 ) -> (Vec<Choice>, bool) {
-    let sum: f64 = targets.clone().map(|(_, weight)| f64::from(weight)).sum();
+    let sum: f64 = targets.clone().map(|(_, weight, _)| f64::from(weight)).sum();
     let mut out = Vec::new();
     let mut somebody = false;
-    for (target, weight) in targets.filter(|(_, weight)| *weight > 0) {
+    for (target, weight, host) in targets.filter(|(_, weight, _)| *weight > 0) {
         let part = f64::from(weight) / sum;
         let mut choice = Choice {
             cluster: "".into(),
@@ -413,7 +430,7 @@ fn shares_of<'a>(
                     Some(found) => step.of(&found.origin),
                     None => step,
                 });
-                somebody |= cluster::look(plan, &mut choice, lane, draft);
+                somebody |= cluster::look(plan, &mut choice, (lane, &host), draft);
             }
             Target::Host => {
                 choice.service = "whoever the host names".into();

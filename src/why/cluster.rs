@@ -1,5 +1,6 @@
 //! Who is behind a cluster.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ir::{Choice as Way, Cluster, Discovery, LaneFallback, LbEndpoint, Plan};
@@ -15,8 +16,13 @@ struct Crowd<'a> {
     sure: bool,
 }
 
-/// Fills in the endpoints; returns whether somebody may be there.
-pub(crate) fn look(plan: &Plan, choice: &mut Choice, lane: &Lane, draft: &mut Draft) -> bool {
+/// Fills in the endpoints; returns whether somebody may be there. `host` is the one that the back end would see.
+pub(crate) fn look(
+    plan: &Plan,
+    choice: &mut Choice,
+    (lane, host): (&Lane, &str),
+    draft: &mut Draft,
+) -> bool {
     let name = &choice.service;
     let Some(cluster) = plan.clusters.get(&choice.cluster) else {
         draft.step(Step::new(Stage::Endpoints, format!("{name} is not there")));
@@ -38,7 +44,7 @@ pub(crate) fn look(plan: &Plan, choice: &mut Choice, lane: &Lane, draft: &mut Dr
     };
     let all = plan.endpoints.get(set).into_iter().flat_map(|set| &set.localities);
     let all: Vec<_> = all.flat_map(|locality| &locality.endpoints).collect();
-    let crowd = chosen(cluster, all, lane);
+    let crowd = chosen(cluster, all, lane, host);
     choice.endpoints = crowd.endpoints.len();
     let well = crowd.endpoints.iter().filter(|one| one.health == EndpointHealth::Healthy);
     choice.healthy = well.count();
@@ -58,9 +64,19 @@ pub(crate) fn look(plan: &Plan, choice: &mut Choice, lane: &Lane, draft: &mut Dr
     there > 0 && (well > 0 || !lanes) || !crowd.sure
 }
 
-fn chosen<'a>(cluster: &Cluster, all: Vec<&'a LbEndpoint>, lane: &Lane) -> Crowd<'a> {
-    let Way::Lane { label, fallback } = &cluster.choice else {
-        return Crowd { endpoints: all, words: String::new(), sure: true };
+fn chosen<'a>(cluster: &Cluster, all: Vec<&'a LbEndpoint>, lane: &Lane, host: &str) -> Crowd<'a> {
+    let (label, fallback) = match &cluster.choice {
+        Way::Turn => return Crowd { endpoints: all, words: String::new(), sure: true },
+        Way::Host => {
+            let wanted = host.parse::<SocketAddr>().ok();
+            let its = |one: &&&LbEndpoint| Some((one.address, one.port).into()) == wanted;
+            let picked: Vec<_> = all.iter().filter(its).copied().collect();
+            return match picked.is_empty() {
+                true => Crowd { endpoints: all, words: String::new(), sure: true },
+                false => Crowd { endpoints: picked, words: ", as picked".into(), sure: true },
+            };
+        }
+        Way::Lane { label, fallback } => (label, fallback),
     };
     let of = |name: &Arc<str>| -> Vec<_> {
         let fits = |one: &&&LbEndpoint| one.labels.iter().any(|(k, v)| k == label && v == name);

@@ -30,7 +30,9 @@ mod redirect;
 mod request;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_sidecar;
 
 pub use answer::{Answer, Choice, End, Near, Outcome, Stage, Step, Upstream};
-pub use choose::{gateway, outbound};
+pub use choose::{gateway, inbound, outbound};
 pub use request::{Invalid, Request};

@@ -1,6 +1,7 @@
 //! Which socket and filter chain take the connection.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use ir::{ChainMatch, FilterChain, Intake, Listener, Plan, Transport, UdpHandler};
 use model::Hostname;
@@ -156,6 +157,39 @@ pub(crate) fn of_sidecar<'a>(
     Some((listener, chain))
 }
 
+/// To an app with a sidecar: by port, then by what is spoken. Who says who he is has a sidecar too.
+pub(crate) fn of_app<'a>(
+    plan: &'a Plan,
+    request: &Request,
+    draft: &mut Draft,
+) -> Option<(&'a Listener, &'a FilterChain)> {
+    let Request { port, tls, identity, .. } = request;
+    let taker = |one: &&Arc<Listener>| one.intake == Intake::Captured { hand_over: false };
+    let Some(listener) = plan.listeners.values().find(taker) else {
+        draft.step(Step::new(Stage::Listener, "no sidecar takes what comes to the app"));
+        return None;
+    };
+    let text = format!("port {port} of the app is dialled; listener {} takes it", listener.name);
+    draft.step(Step::new(Stage::Listener, text));
+    let (tls, spoken, words) = match (identity.is_some(), tls) {
+        (true, _) => (true, ir::MESH_ALPN, "TLS of the mesh"),
+        (false, true) => (true, "http/1.1", "TLS of the client's own"),
+        (false, false) => (false, "http/1.1", "no TLS"),
+    };
+    match captured(&listener.chains, *port, tls, spoken) {
+        Some(chain) => {
+            let text = format!("{words}: filter chain {}", chain.name);
+            draft.step(Step::new(Stage::FilterChain, text).of(&chain.origin));
+            Some((listener, chain))
+        }
+        None => {
+            let text = format!("{words}, which is not let in there: the connection is closed");
+            draft.step(Step::new(Stage::FilterChain, text));
+            None
+        }
+    }
+}
+
 /// What the sidecar's own DNS says.
 fn known(plan: &Plan, host: &str) -> Option<IpAddr> {
     let tables = plan.udp_listeners.values().filter_map(|one| match &one.handler {
@@ -166,14 +200,17 @@ fn known(plan: &Plan, host: &str) -> Option<IpAddr> {
     names.find(|(name, _)| **name == *host).and_then(|(_, ips)| ips.first().copied())
 }
 
-/// The port says more than the transport, and that more than the protocol.
+/// The port says more than the transport, and that more than the protocol. A port with chains of its own has no others.
 fn captured<'a>(
     chains: &'a [FilterChain],
     port: u16,
     tls: bool,
     spoken: &str,
 ) -> Option<&'a FilterChain> {
-    let fitting = chains.iter().filter_map(|chain| match &chain.matches {
+    let of_port = |chain: &&FilterChain| matches!(&chain.matches, ChainMatch::Captured(wanted) if wanted.port == Some(port));
+    let own = chains.iter().any(|chain| of_port(&chain));
+    let considered = chains.iter().filter(|chain| !own || of_port(chain));
+    let fitting = considered.filter_map(|chain| match &chain.matches {
         ChainMatch::Any => Some(((false, false, false), chain)),
         ChainMatch::Tls(_) => None,
         ChainMatch::Captured(wanted) => {

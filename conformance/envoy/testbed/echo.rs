@@ -57,6 +57,10 @@ impl Echo {
         Self::speaking(service, true, None, loopback(0)).await
     }
 
+    pub(crate) async fn h2c_on(address: SocketAddr, service: &str) -> Self {
+        Self::speaking(service, true, None, address).await
+    }
+
     async fn speaking(
         service: &str,
         http2: bool,

@@ -1,15 +1,21 @@
 //! A real Envoy with the bootstrap that `isthmus bootstrap` prints.
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use fleet::capture::PROXY_UID;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::isthmus::{output, program};
 use super::{GATEWAY, LIMIT, NODE, Process, ask_once, free_port, get, loopback, say, until};
+
+const SIDECAR_ADMIN: u16 = 15000;
 
 pub(crate) struct Envoy {
     pub(crate) process: Process,
@@ -46,15 +52,49 @@ impl Envoy {
         Self::with(&bootstrap, admin, home)
     }
 
+    /// Starts one beside an app on this machine, whose connections are captured from then on. It runs as the user that
+    /// capture lets out; `words` say whose it is.
+    pub(crate) fn sidecar(xds: SocketAddr, words: &[&str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = program("bootstrap");
+        command.args(["--role", "sidecar", "--xds", &xds.to_string()]).args(words);
+        let said = output(&mut command);
+        let trouble = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.status.success(), "isthmus bootstrap: {trouble}");
+        // He may not be able to read where the program is.
+        let program_of_its_own = home.path().join("envoy");
+        if std::fs::hard_link(binary(), &program_of_its_own).is_err() {
+            std::fs::copy(binary(), &program_of_its_own).unwrap();
+        }
+        std::fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
+        let bootstrap = String::from_utf8(said.stdout).unwrap();
+        let mut command = Command::new(program_of_its_own);
+        command.uid(PROXY_UID).gid(PROXY_UID);
+        let envoy = Self::run(command, &bootstrap, SIDECAR_ADMIN, home);
+        let nft = Command::new("bash").arg(script("nft.sh")).output().unwrap();
+        let nft = String::from_utf8_lossy(&nft.stdout).into_owned();
+        let folder = Path::new(nft.trim()).parent().unwrap().display().to_string();
+        let mut command = program("capture");
+        command.arg("--no-dns");
+        command.env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap()));
+        let said = output(&mut command);
+        let trouble = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.status.success(), "isthmus capture: {trouble}");
+        envoy
+    }
+
     /// Starts one with a bootstrap that is no business of Isthmus', with the admin interface at this port.
     pub(crate) fn own(bootstrap: &str, admin: u16) -> Self {
         Self::with(bootstrap, admin, tempfile::tempdir().unwrap())
     }
 
     fn with(bootstrap: &str, admin: u16, home: TempDir) -> Self {
+        Self::run(Command::new(binary()), bootstrap, admin, home)
+    }
+
+    fn run(mut command: Command, bootstrap: &str, admin: u16, home: TempDir) -> Self {
         let file = home.path().join("bootstrap.yaml");
         std::fs::write(&file, bootstrap).unwrap();
-        let mut command = Command::new(binary());
         command
             .arg("-c")
             .arg(&file)
@@ -127,12 +167,18 @@ fn normalise(json: &mut Value) {
     }
 }
 
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/lib").join(name)
+}
+
 /// Envoy's program, asked for once. Without one nothing here can be shown, and that must not look like success.
 pub(crate) fn binary() -> &'static Path {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/lib/envoy.sh");
-        let said = Command::new("bash").arg(&script).output().map_err(|e| format!("bash: {e}"))?;
+        let said = Command::new("bash")
+            .arg(script("envoy.sh"))
+            .output()
+            .map_err(|e| format!("bash: {e}"))?;
         if !said.status.success() {
             return Err(String::from_utf8_lossy(&said.stderr).trim().to_string());
         }

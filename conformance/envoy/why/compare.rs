@@ -4,24 +4,28 @@ use serde_json::Value;
 
 use super::requests::Request;
 use super::word::HEADERS;
-use crate::testbed::{Answer, Bed, Connection, Failure, LIMIT, ask_once, loopback};
+use crate::testbed::{Answer, Connection, Failure, LIMIT, ask_once};
+
+pub(super) async fn send(request: &Request) -> Result<Answer, Failure> {
+    match &request.tls {
+        None => ask_once(request.to, &request.ask).await,
+        Some(name) => Connection::tls(request.to, name).await?.ask(&request.ask, LIMIT).await,
+    }
+}
 
 /// Returns how it ended; `Err` says what differs.
-pub(super) async fn compare(bed: &Bed, request: &Request) -> Result<String, String> {
-    let said = bed.isthmus.post("/api/v1/why", &request.question()).await?;
-    let to = loopback(request.port);
-    let came = match &request.tls {
-        None => ask_once(to, &request.ask).await,
-        Some(name) => match Connection::tls(to, name).await {
-            Ok(mut connection) => connection.ask(&request.ask, LIMIT).await,
-            Err(failure) => Err(failure),
-        },
-    };
+pub(super) fn compare(
+    request: &Request,
+    said: &Value,
+    came: Result<Answer, Failure>,
+) -> Result<String, String> {
     let came = match came {
         Ok(came) => came,
         Err(Failure::Tls(_)) if said["outcome"]["kind"] == "noListener" => {
             return Ok("noListener".into());
         }
+        // Without an answer to give, a connection is closed.
+        Err(Failure::Http(_)) if closes(&said["outcome"]) => return Ok("closed".into()),
         Err(failure) => return Err(format!("said {}, came {failure}", said["outcome"])),
     };
     let differs =
@@ -34,7 +38,7 @@ pub(super) async fn compare(bed: &Bed, request: &Request) -> Result<String, Stri
     let by = came.service();
     let status = outcome["status"].as_u64();
     match kind.as_str() {
-        "forwarded" => forwarded(request, outcome, &came)?,
+        "forwarded" => return forwarded(request, outcome, &came),
         "redirected" => {
             let location = came.header("location").unwrap_or_default();
             if outcome["location"] != *location {
@@ -44,35 +48,53 @@ pub(super) async fn compare(bed: &Bed, request: &Request) -> Result<String, Stri
         "answered" | "noRoute" | "refused" => {}
         _ => return differs("kind", &outcome["kind"], &format!("{} {by}", came.status)),
     }
-    if kind != "forwarded" && (status != Some(came.status.into()) || !by.is_empty()) {
+    if status != Some(came.status.into()) || !by.is_empty() {
         return differs("answer", outcome, &format!("{} by `{by}`: {}", came.status, came.body));
     }
     Ok(kind)
 }
 
-fn forwarded(request: &Request, outcome: &Value, came: &Answer) -> Result<(), String> {
+fn closes(outcome: &Value) -> bool {
+    let kind = outcome["kind"].as_str().unwrap_or_default();
+    outcome["status"].is_null() && ["noRoute", "noListener", "refused"].contains(&kind)
+}
+
+fn forwarded(request: &Request, outcome: &Value, came: &Answer) -> Result<String, String> {
+    let done = || Ok("forwarded".into());
     let by = came.service();
     let clusters: Vec<_> = list(&outcome["clusters"]).collect();
     let alive = |one: &&Value| one["endpoints"] != 0;
+    // Whoever is dialled, known or not.
+    let dialled =
+        |one: &&Value| ["passthrough", "inbound"].iter().any(|name| one["service"] == *name);
     if by.is_empty() {
         let broken = clusters.iter().any(|one| one["cluster"] == "") && came.status == 500;
         let nobody = clusters.iter().any(|one| one["cluster"] != "" && !alive(one));
-        if broken || nobody && came.status == 503 {
-            return Ok(());
+        // Who speaks HTTP/2 only has no answer for whoever dials him with something else.
+        let stranger = clusters.iter().any(dialled) && request.at == "h" && came.status == 502;
+        if broken || stranger || nobody && came.status == 503 {
+            return done();
         }
         return Err(format!("said {clusters:?}, came {} by nobody", came.status));
     }
-    let is_it = |one: &&Value| one["service"] == format!("shop/{by}:80").as_str();
-    let alive: Vec<_> = clusters.iter().copied().filter(alive).collect();
+    let is_it = |one: &&Value| match dialled(one) {
+        true => by == request.at,
+        false => one["service"].as_str().is_some_and(|s| s.starts_with(&format!("shop/{by}:"))),
+    };
+    let alive: Vec<_> = clusters.iter().copied().filter(|one| alive(one) || dialled(one)).collect();
     if !alive.iter().any(is_it) {
         return Err(format!("said {clusters:?}, came {by}"));
     }
     // What is said of it is said of the first that can get it.
     let first = clusters.iter().find(|one| one["cluster"] != "");
     if !first.is_some_and(is_it) || clusters.iter().filter(|one| is_it(one)).count() > 1 {
-        return Ok(());
+        return done();
     }
     let (said, seen) = (&outcome["upstream"], came.json());
+    if said.is_null() {
+        // Nobody looks into whole connections.
+        return Ok("whole".into());
+    }
     for field in ["method", "host", "path"] {
         if said[field] != seen[field] {
             return Err(format!(
@@ -102,7 +124,7 @@ fn forwarded(request: &Request, outcome: &Value, came: &Answer) -> Result<(), St
             return Err(format!("the back end's header {name}: said `{wanted}`, came `{got}`"));
         }
     }
-    Ok(())
+    done()
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {

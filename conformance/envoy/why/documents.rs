@@ -30,7 +30,7 @@ impl Routes {
     }
 }
 
-fn pick(random: &mut Rng, list: &Value) -> Value {
+pub(super) fn pick(random: &mut Rng, list: &Value) -> Value {
     let list = list.as_array().filter(|list| !list.is_empty());
     list.map_or(Value::Null, |list| list[random.usize(..list.len())].clone())
 }
@@ -55,7 +55,7 @@ pub(super) fn routes(random: &mut Rng, round: u64) -> Routes {
 }
 
 #[allow(clippy::needless_pass_by_value)]
-fn document(name: &str, parents: Value, hosts: Value, rules: Value) -> Value {
+pub(super) fn document(name: &str, parents: Value, hosts: Value, rules: Value) -> Value {
     json!({
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
@@ -78,7 +78,7 @@ fn route(random: &mut Rng, index: usize) -> Value {
     document(&format!("r{index}"), json!([parent]), json!(hosts), json!(rules))
 }
 
-fn grpc_route(random: &mut Rng) -> Value {
+pub(super) fn grpc_route(random: &mut Rng) -> Value {
     let rules = (0..random.usize(1..=3)).map(|_| {
         let mut method = json!({});
         for (part, words) in [("service", ["a.Orders", "a.Or.*"]), ("method", ["Get", "G.t"])] {
@@ -107,7 +107,7 @@ fn http2(random: &mut Rng) -> Value {
     json!({"group": "isthmus.dev", "kind": "MeshService", "name": name})
 }
 
-fn policy(random: &mut Rng, index: usize) -> Value {
+pub(super) fn policy(random: &mut Rng, index: usize) -> Value {
     let target = match random.usize(..3) {
         0 => json!({"kind": "Gateway", "name": "edge"}),
         _ => json!({"kind": "HTTPRoute", "name": format!("r{}", random.usize(..3))}),
@@ -156,7 +156,7 @@ fn policy(random: &mut Rng, index: usize) -> Value {
     })
 }
 
-fn rule(random: &mut Rng) -> Value {
+pub(super) fn rule(random: &mut Rng) -> Value {
     let mut out = json!({});
     let count = random.usize(..3);
     let mut matches: Vec<_> = (0..count).map(|_| matching(random)).collect();

@@ -6,6 +6,7 @@
 mod compare;
 mod documents;
 mod requests;
+mod sidecar;
 mod word;
 
 use fastrand::Rng;
@@ -66,7 +67,8 @@ async fn why() {
         arrived(&bed, round).await;
         for _ in 0..REQUESTS {
             let request = Request::random(&mut random, &routes, ports);
-            match compare::compare(&bed, &request).await {
+            let said = bed.isthmus.post("/api/v1/why", &request.question()).await.unwrap();
+            match compare::compare(&request, &said, compare::send(&request).await) {
                 Ok(kind) => *kinds.entry(kind).or_default() += 1,
                 Err(why) => wrong.push(format!("seed {own}: {request}\n  {why}")),
             }

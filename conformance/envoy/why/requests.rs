@@ -1,13 +1,14 @@
 //! Random requests, most of which nearly fit some route.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
 use super::documents::Routes;
 use super::word::{HEADERS, HOSTS, METHODS, ORIGINS, PARAMETERS, PATHS, VALUES, once, one};
-use crate::testbed::{Ask, get};
+use crate::testbed::{Ask, get, loopback};
 
 /// What proxies write in another way, or leave as it is.
 const ODD: [&str; 21] = [
@@ -34,8 +35,21 @@ const ODD: [&str; 21] = [
     "...",
 ];
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Gateway,
+    /// From the app of this sidecar.
+    Out(&'static str),
+    /// To it, from this address.
+    In(&'static str, IpAddr),
+}
+
 pub(super) struct Request {
-    pub(super) port: u16,
+    /// What the client connects to.
+    pub(super) to: SocketAddr,
+    /// Who is there, if it is not a gateway.
+    pub(super) at: &'static str,
+    pub(super) way: Way,
     /// The server name, with TLS.
     pub(super) tls: Option<String>,
     /// As the client sends it.
@@ -54,57 +68,77 @@ impl Request {
         let host = concrete(random, &host);
         let tls = (port == secure).then(|| host.clone());
         let host = decorate(random, &host, port);
-        let path = match matching["method"].is_object() {
-            true => one(
-                random,
-                &["/a.Orders/Get", "/a.Orders/Got", "/a.Org/Get", "/a.Orders/Get/x", "/a.Orders"],
-            )
-            .to_string(),
-            false => path(random, &matching["path"]),
-        };
-        let query = query(random, &matching["queryParams"]);
-        let mut ask = get(&host, &format!("{path}{query}"));
-        let wanted = matching["method"].as_str().filter(|_| !once(random, 5));
-        let any = if once(random, 3) { one(random, &METHODS) } else { "GET" };
-        ask = ask.method(wanted.unwrap_or(any));
-        for header in matching["headers"].as_array().into_iter().flatten() {
-            if !once(random, 4) {
-                let name = header["name"].as_str().unwrap();
-                ask = ask.header(name, &value(random, header));
-            }
-        }
-        for name in HEADERS {
-            if once(random, 4) {
-                ask = ask.header(name, one(random, &VALUES));
-            }
-        }
-        if once(random, 5) || ask.method == "OPTIONS" {
-            ask = ask.header("origin", one(random, &ORIGINS));
-            if !once(random, 3) {
-                ask = ask.header("access-control-request-method", "PUT");
-            }
-        }
-        Self { port, tls, ask }
+        let ask = ask(random, &host, &matching);
+        Self { to: loopback(port), at: "", way: Way::Gateway, tls, ask }
     }
 
     pub(super) fn question(&self) -> Value {
         let Ask { method, host, path, headers, body: _ } = &self.ask;
         let mut headers = headers.clone();
         headers.push(("host".into(), host.clone()));
-        let place = match &self.tls {
-            Some(name) => format!("https://{name}"),
-            None => "http://127.0.0.1".into(),
+        let to = self.to;
+        let url = match &self.tls {
+            Some(name) => format!("https://{name}:{}{path}", to.port()),
+            None => format!("http://{to}{path}"),
         };
-        let url = format!("{place}:{}{path}", self.port);
-        json!({"method": method, "url": url, "headers": headers, "ip": "127.0.0.1"})
+        let mut out = json!({"method": method, "url": url, "headers": headers});
+        match self.way {
+            Way::Gateway => out["ip"] = json!("127.0.0.1"),
+            Way::Out(node) => out["from"] = json!(node),
+            Way::In(node, ip) => {
+                out["to"] = json!(node);
+                out["ip"] = json!(ip);
+            }
+        }
+        out
     }
 }
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tls = if self.tls.is_some() { ", TLS" } else { "" };
-        write!(f, "port {}{tls}: {}", self.port, self.ask)
+        let way = match self.way {
+            Way::Gateway => "",
+            Way::Out(_) => "out ",
+            Way::In(..) => "in ",
+        };
+        write!(f, "{way}{}{tls}: {}", self.to, self.ask)
     }
+}
+
+/// What nearly fits this match, of a route for this host.
+pub(super) fn ask(random: &mut Rng, host: &str, matching: &Value) -> Ask {
+    let path = match matching["method"].is_object() {
+        true => one(
+            random,
+            &["/a.Orders/Get", "/a.Orders/Got", "/a.Org/Get", "/a.Orders/Get/x", "/a.Orders"],
+        )
+        .to_string(),
+        false => path(random, &matching["path"]),
+    };
+    let query = query(random, &matching["queryParams"]);
+    let mut ask = get(host, &format!("{path}{query}"));
+    let wanted = matching["method"].as_str().filter(|_| !once(random, 5));
+    let any = if once(random, 3) { one(random, &METHODS) } else { "GET" };
+    ask = ask.method(wanted.unwrap_or(any));
+    for header in matching["headers"].as_array().into_iter().flatten() {
+        if !once(random, 4) {
+            let name = header["name"].as_str().unwrap();
+            ask = ask.header(name, &value(random, header));
+        }
+    }
+    for name in HEADERS {
+        if once(random, 4) {
+            ask = ask.header(name, one(random, &VALUES));
+        }
+    }
+    if once(random, 5) || ask.method == "OPTIONS" {
+        ask = ask.header("origin", one(random, &ORIGINS));
+        if !once(random, 3) {
+            ask = ask.header("access-control-request-method", "PUT");
+        }
+    }
+    ask
 }
 
 fn concrete(random: &mut Rng, host: &str) -> String {
@@ -114,7 +148,7 @@ fn concrete(random: &mut Rng, host: &str) -> String {
     }
 }
 
-fn decorate(random: &mut Rng, host: &str, port: u16) -> String {
+pub(super) fn decorate(random: &mut Rng, host: &str, port: u16) -> String {
     match random.usize(..10) {
         0 => format!("{host}:{port}"),
         1 => format!("{host}:80"),

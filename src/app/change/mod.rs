@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Change ──wishes──► rights, owners, preconditions ──shadow──► what proxies would get ──judge──► Envoy's word
-//!                                                                        │ report
+//!                        └─ the API server's own word (dry run)          │ report
 //!                     folder (files in place) ◄── write ◄── not dry ─────┘
 //!                     cluster (API server) ◄──┘
 //!                          └──► pipeline takes it ──► history: one revision ──► report
@@ -15,6 +15,7 @@ mod cluster;
 mod folder;
 mod impact;
 mod judge;
+mod refusal;
 mod shadow;
 #[cfg(test)]
 mod tests;
@@ -27,11 +28,13 @@ use std::time::Duration;
 use api::change::{
     Action, Change, ChangeReport, Changes, Gate, ObjectChange, Ownership, WriteMode,
 };
-use api::problem::{INTERNAL, INVALID_DOCUMENTS, NOT_WRITABLE, REFUSED_BY_ENVOY, UNAVAILABLE};
+use api::problem::{
+    FORBIDDEN, INTERNAL, INVALID_DOCUMENTS, NOT_WRITABLE, REFUSED_BY_ENVOY, UNAVAILABLE,
+};
 use api::{Caller, FindingView, ObjectName, Problem};
 use catalog::Catalog;
 use futures::future::BoxFuture;
-use model::{Kind, NamespacedName, Object, ObjectKey};
+use model::{Finding, Kind, NamespacedName, Object, ObjectKey};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::history::{Author, Goal, History, Intent};
@@ -63,6 +66,8 @@ pub(crate) struct Parts {
     pub(crate) limits: kinds::Limits,
     /// Whether documents of a namespace may be written from here at all.
     pub(crate) mode: Mode,
+    /// Who writes them then.
+    pub(crate) owner: Option<String>,
 }
 
 /// By namespace; `None` for what has none.
@@ -71,7 +76,16 @@ pub(crate) type Mode = Box<dyn Fn(Option<&str>) -> WriteMode + Send + Sync>;
 pub(crate) struct Writer {
     parts: Arc<Parts>,
     /// One write at a time: each is judged by what the one before left.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A change that has been read.
+struct Asked {
+    wishes: Vec<Wish>,
+    findings: Vec<Finding>,
+    shadow: Shadow,
+    /// Why it cannot be written here, where it is only looked at.
+    barred: Option<String>,
 }
 
 /// A change that has been tried.
@@ -83,7 +97,7 @@ pub(crate) struct Tried {
 
 impl Writer {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), turn: tokio::sync::Mutex::new(()) }
+        Self { parts: Arc::new(parts), turn: Arc::default() }
     }
 
     /// The same way for all: what is written by an API call, and what a rollback needs.
@@ -94,20 +108,36 @@ impl Writer {
         rollback_of: Option<u64>,
     ) -> Result<ChangeReport, Problem> {
         let dry = change.dry_run;
-        let turn = if dry { None } else { Some(self.turn.lock().await) };
+        let turn = if dry { None } else { Some(self.turn.clone().lock_owned().await) };
         let change = Arc::new(change);
-        let tried = {
+        let mut asked = {
             let (parts, caller, change) = (self.parts.clone(), caller.clone(), change.clone());
-            // It parses and compiles.
-            let trying = tokio::task::spawn_blocking(move || parts.attempt(&caller, &change));
-            trying.await.map_err(|_| Problem::new(INTERNAL, ""))??
+            // It parses.
+            let asking = tokio::task::spawn_blocking(move || parts.read(&caller, &change));
+            asking.await.map_err(|_| Problem::new(INTERNAL, ""))??
+        };
+        self.parts.preview(caller, dry, &mut asked).await?;
+        let tried = {
+            let parts = self.parts.clone();
+            // It compiles.
+            let trying = tokio::task::spawn_blocking(move || parts.attempt(asked));
+            trying.await.map_err(|_| Problem::new(INTERNAL, ""))?
         };
         let Tried { wishes, shadow, mut report } = tried;
         let members = shadow.groups.iter().flat_map(|group| &group.members);
         let tried_groups: BTreeSet<String> = members.map(ToString::to_string).collect();
         self.parts.judge(&shadow, &wishes, &change, &mut report).await?;
         report.dry_run = dry;
-        let wishes: Vec<Wish> = wishes.into_iter().filter(Wish::differs).collect();
+        let (mut wishes, same): (Vec<Wish>, Vec<Wish>) =
+            wishes.into_iter().partition(Wish::differs);
+        if dry {
+            // An API server has not said yet what it will be in the end.
+            let in_cluster = |change: &ObjectChange| {
+                let object = &change.object;
+                wishes.iter().any(|w| w.in_cluster && ObjectName::from(&w.key) == *object)
+            };
+            report.objects.iter_mut().filter(|o| in_cluster(o)).for_each(|o| o.etag = None);
+        }
         if dry || wishes.is_empty() {
             return Ok(report);
         }
@@ -123,21 +153,44 @@ impl Writer {
             reason: change.reason.clone(),
             rollback_of,
         };
-        let goals = wishes.iter().map(|wish| Goal {
-            key: wish.key.clone(),
-            before: wish.before.as_ref().map(|object| object.meta().document.clone()),
-            after: wish.document(),
-            exact: !wish.in_cluster,
-        });
-        let goals = goals.collect();
+        // What nobody will read makes no revision.
+        let seen = wishes.iter().filter(|wish| !wish.in_cluster || shadow.reads(&wish.key));
+        let goals: Vec<Goal> = seen
+            .map(|wish| Goal {
+                key: wish.key.clone(),
+                before: wish.before.as_ref().map(|object| object.meta().document.clone()),
+                after: wish.document(),
+                exact: !wish.in_cluster,
+            })
+            .collect();
+        let unseen = goals.is_empty();
         let taken = self.parts.history.expect(Intent { goals, author });
-        self.parts.put(caller, &wishes).await?;
-        let revision = tokio::time::timeout(TAKEN, taken.reached()).await.map_err(|_| {
-            let text = "it is written, and the source has not read it yet";
-            Problem::new(UNAVAILABLE, text).hint("/api/v1/sources says how the source is")
-        })?;
+        // Whoever asked may hang up, and half of a change must not stay.
+        let (parts, caller) = (self.parts.clone(), caller.clone());
+        let putting = tokio::spawn(async move {
+            let done = parts.put(&caller, &mut wishes).await;
+            done.map(|()| (wishes, turn))
+        });
+        let (wishes, turn) = putting.await.map_err(|_| Problem::new(INTERNAL, ""))??;
+        if wishes.iter().any(|wish| wish.in_cluster) {
+            // As the API server has them now.
+            let known = |change: &ObjectChange| {
+                let object = &change.object;
+                wishes.iter().chain(&same).find(|wish| ObjectName::from(&wish.key) == *object)
+            };
+            report.objects = report
+                .objects
+                .iter()
+                .map(|change| known(change).map_or_else(|| change.clone(), Wish::report))
+                .collect();
+        }
+        if !unseen {
+            report.revision = tokio::time::timeout(TAKEN, taken.reached()).await.map_err(|_| {
+                let text = "it is written, and the source has not read it yet";
+                Problem::new(UNAVAILABLE, text).hint("/api/v1/sources says how the source is")
+            })?;
+        }
         drop(turn);
-        report.revision = revision;
         if let Some(patience) = change.wait {
             let groups = &tried_groups;
             report.live = Some(self.parts.proxies.until_live(groups, patience).await);
@@ -147,8 +200,8 @@ impl Writer {
 }
 
 impl Parts {
-    /// Everything that needs no waiting.
-    fn attempt(&self, caller: &Caller, change: &Change) -> Result<Tried, Problem> {
+    /// What is wanted, and whether it may be.
+    fn read(&self, caller: &Caller, change: &Change) -> Result<Asked, Problem> {
         let shadow = self.world.read().unwrap_or_else(PoisonError::into_inner).shadow();
         let Wishes { wishes, findings } =
             wishes::read(change, shadow.catalog(), &self.limits, |key| {
@@ -159,14 +212,39 @@ impl Parts {
         }
         let mut differing = wishes.iter().filter(|wish| wish.differs());
         let writable = differing.try_for_each(|wish| self.writable(&shadow, wish));
-        let rights = match writable {
-            Ok(()) => ("rights", "passed", String::new()),
+        let barred = match writable {
+            Ok(()) => None,
             // What cannot be written here can be looked at, and taken to where it can.
-            Err(problem) if change.dry_run => ("rights", "failed", problem.detail().to_owned()),
+            Err(problem) if change.dry_run => Some(problem.detail().to_owned()),
             Err(problem) => return Err(problem),
         };
         wishes.iter().try_for_each(wishes::in_time)?;
         leaves_some(shadow.catalog(), &wishes)?;
+        Ok(Asked { wishes, findings, shadow, barred })
+    }
+
+    /// What an API server would make of it.
+    async fn preview(&self, caller: &Caller, dry: bool, asked: &mut Asked) -> Result<(), Problem> {
+        let Some(cluster) = self.cluster.as_ref() else { return Ok(()) };
+        if !asked.wishes.iter().any(|wish| wish.in_cluster) {
+            return Ok(());
+        }
+        match cluster.preview(caller, &mut asked.wishes).await {
+            Err(problem) if dry && is_about_rights(&problem) => {
+                asked.barred.get_or_insert_with(|| problem.detail().to_owned());
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// What proxies would get.
+    fn attempt(&self, asked: Asked) -> Tried {
+        let Asked { wishes, findings, shadow, barred } = asked;
+        let rights = match barred {
+            None => ("rights", "passed", String::new()),
+            Some(why) => ("rights", "failed", why),
+        };
         let mut report = ChangeReport {
             objects: wishes.iter().map(Wish::report).collect(),
             gates: [
@@ -185,7 +263,7 @@ impl Parts {
         report.resolved = resolved.iter().map(FindingView::from).collect();
         report.gates.push(compile_gate(&report, &wishes));
         report.proxies = impact::of(&after, &self.proxies.by_group());
-        Ok(Tried { wishes, shadow: after, report })
+        Tried { wishes, shadow: after, report }
     }
 
     fn ownership_in(&self, shadow: &Shadow, key: &ObjectKey) -> Ownership {
@@ -222,32 +300,33 @@ impl Parts {
                 None => (String::new(), false),
             },
         };
+        let unread = self.cluster.as_ref().is_some_and(|cluster| !cluster.reads(key));
+        if unread && place == sources::kubernetes::NAME {
+            let text = "objects of this namespace are not read here (kubernetes-namespaces)";
+            return owned(WriteMode::Off, &place, text);
+        }
         if !can {
             return owned(WriteMode::Off, &place, "there is nothing here to write it with");
         }
         let mode = (self.mode)(key.kind.namespaced().then_some(&*key.name.namespace));
         if mode != WriteMode::Direct {
-            return owned(mode, &place, "the server's settings say so (write-mode)");
+            let owner = self.owner.as_ref().map(|owner| format!("; {owner} writes it"));
+            let text =
+                format!("the server's settings say so (write-mode){}", owner.unwrap_or_default());
+            return owned(mode, &place, &text);
         }
         if let Some(owner) = object.and_then(gitops) {
-            let text = format!("{owner} writes it, and would undo what is written here");
-            return owned(WriteMode::Propose, &place, &text);
+            return of_another(owner, &place);
         }
         owned(WriteMode::Direct, &place, "")
     }
 
     fn writable(&self, shadow: &Shadow, wish: &Wish) -> Result<(), Problem> {
-        let Ownership { mode, reason, place } = self.ownership_in(shadow, &wish.key);
-        if mode == WriteMode::Direct {
+        let owned = self.ownership_in(shadow, &wish.key);
+        if owned.mode == WriteMode::Direct {
             return Ok(());
         }
-        let hint = match mode {
-            WriteMode::Propose => "take the YAML of the report to whoever writes it",
-            _ => "",
-        };
-        Err(Problem::new(NOT_WRITABLE, format!("{}: {reason}", wish.key))
-            .hint(hint)
-            .with("ownership", serde_json::json!({"mode": mode, "place": place, "reason": reason})))
+        Err(not_writable(wish, &owned))
     }
 
     async fn judge(
@@ -291,20 +370,18 @@ impl Parts {
         Ok(())
     }
 
-    async fn put(&self, caller: &Caller, wishes: &[Wish]) -> Result<(), Problem> {
-        let (cluster, files): (Vec<&Wish>, Vec<&Wish>) =
-            wishes.iter().partition(|wish| wish.in_cluster);
+    async fn put(&self, caller: &Caller, wishes: &mut [Wish]) -> Result<(), Problem> {
         let nowhere = || Problem::new(NOT_WRITABLE, "there is nothing here to write it with");
-        if !cluster.is_empty() && !files.is_empty() {
+        let in_cluster = wishes.iter().filter(|wish| wish.in_cluster).count();
+        if in_cluster == wishes.len() {
+            return self.cluster.as_ref().ok_or_else(nowhere)?.put(caller, wishes).await;
+        }
+        if in_cluster > 0 {
             let text = "objects of files and of the API server cannot be written as one change";
             return Err(Problem::new(NOT_WRITABLE, text).hint("write them one after the other"));
         }
-        if !files.is_empty() {
-            self.folder.as_ref().ok_or_else(nowhere)?.put(&files, &self.limits).await?;
-        }
-        if !cluster.is_empty() {
-            self.cluster.as_ref().ok_or_else(nowhere)?.put(caller, &cluster).await?;
-        }
+        let files: Vec<&Wish> = wishes.iter().collect();
+        self.folder.as_ref().ok_or_else(nowhere)?.put(&files, &self.limits).await?;
         Ok(())
     }
 }
@@ -333,6 +410,26 @@ impl Changes for Writer {
         let refused = || catalog.refused(&key).map(|refused| &refused.object);
         self.parts.ownership(&key, catalog.get(&key).or_else(refused))
     }
+}
+
+fn not_writable(wish: &Wish, owned: &Ownership) -> Problem {
+    let hint = match owned.mode {
+        WriteMode::Propose => "take the YAML of a dry run (`after`) to whoever writes it",
+        _ => "",
+    };
+    Problem::new(NOT_WRITABLE, format!("{}: {}", wish.key, owned.reason))
+        .hint(hint)
+        .with("ownership", serde_json::json!(owned))
+}
+
+/// What is told of objects that another program writes.
+fn of_another(owner: &str, place: &str) -> Ownership {
+    let reason = format!("{owner} writes it, and would undo what is written here");
+    Ownership { mode: WriteMode::Propose, place: place.into(), reason }
+}
+
+fn is_about_rights(problem: &Problem) -> bool {
+    [FORBIDDEN, NOT_WRITABLE].iter().any(|kind| kind.code() == problem.kind().code())
 }
 
 /// A folder without any document is taken for one that is not mounted, so that its last one cannot be deleted.
@@ -427,8 +524,14 @@ pub(crate) fn object_change(
         (Some(_), Some(_)) => Action::Changed,
     };
     let shown = |document: Option<&str>| {
-        let mut value = serde_json::from_str(document?).ok()?;
+        let mut value: serde_json::Value = serde_json::from_str(document?).ok()?;
         kinds::redact(key.kind, &mut value);
+        // What an API server counts, and nobody writes.
+        if let Some(metadata) = value.get_mut("metadata").and_then(|m| m.as_object_mut()) {
+            metadata.retain(|name, _| {
+                !matches!(name.as_str(), "uid" | "generation" | "creationTimestamp")
+            });
+        }
         Some(value)
     };
     let (old, new) = (shown(before), shown(after));

@@ -52,6 +52,11 @@ impl Shadow {
         &self.compiler
     }
 
+    /// Whether a source would read this object: of some kinds only those that others name.
+    pub(crate) fn reads(&self, key: &ObjectKey) -> bool {
+        !catalog::is_fetched_by_name(key.kind) || self.merger.references().contains(key)
+    }
+
     /// What it would be like if these wishes were granted.
     pub(crate) fn with<'w>(&self, wishes: impl IntoIterator<Item = &'w Wish>) -> Self {
         let changes = wishes.into_iter().filter(|wish| wish.differs()).map(|wish| {

@@ -30,7 +30,7 @@ pub(crate) struct Wish {
     /// Likewise, as its author wrote it.
     pub(crate) text: String,
     pub(crate) file: Option<String>,
-    precondition: Precondition,
+    pub(super) precondition: Precondition,
     /// Whether an API server is to be told, or a file written.
     pub(crate) in_cluster: bool,
 }

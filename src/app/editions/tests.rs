@@ -8,6 +8,7 @@ use api::Caller;
 use api::rollout::{Act, Rollout, Rollouts};
 use compile::Bind;
 use model::{Batch, Change, Finding, Health};
+use revision::history::Ledger;
 use revision::rollout as machine;
 use serde_json::json;
 use serve::{Acked, Client, Form, Nacked, Node, Observer, Snapshots};
@@ -15,6 +16,7 @@ use snapshot::{Resource, ResourceType, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::groups::Groups;
+use crate::history::{self, History};
 use crate::lag::Lag;
 use crate::pipeline::{Pipeline, World};
 use crate::programmed::Programmed;
@@ -33,6 +35,7 @@ struct Bench {
     proxies: Arc<Proxies>,
     editions: Arc<Editions>,
     rollouts: Handle,
+    history: Arc<History>,
     figures: Arc<Fake>,
     seen: Arc<Mutex<BTreeMap<String, Snapshot>>>,
     pushes: Arc<Mutex<usize>>,
@@ -73,6 +76,8 @@ impl Bench {
         );
         let (view_sender, view) = watch::channel(Arc::default());
         let (asks, asked) = mpsc::channel(1);
+        let (steps, steps_seen) = watch::channel(None);
+        let history = Arc::new(History::new(Ledger::in_memory()));
         let figures = Arc::new(Fake::default());
         let pipeline = Pipeline {
             world: world.clone(),
@@ -86,7 +91,7 @@ impl Bench {
             figures: Some(figures.clone()),
             statuses: None,
             news: Default::default(),
-            steps: watch::channel(None).0,
+            steps,
             fleets: watch::channel(None).0,
             seen: watch::channel(0).0,
             sources: vec!["file".into()],
@@ -96,12 +101,14 @@ impl Bench {
         };
         let (batches, incoming) = mpsc::channel(8);
         tokio::spawn(pipeline.run(incoming, asked));
+        tokio::spawn(history::follow(history.clone(), world.clone(), steps_seen));
         let bench = Self {
             batches,
             world,
             groups,
             proxies: Arc::new(proxies),
-            rollouts: Handle { view, asks, editions: editions.clone() },
+            rollouts: Handle { view, asks, editions: editions.clone(), history: history.clone() },
+            history,
             editions,
             figures,
             seen: Arc::default(),
@@ -469,9 +476,15 @@ async fn a_person_steers_a_rollout_and_what_was_before_is_always_at_hand() {
     let with = |text: &str| ids.iter().filter(|id| bench.has(id, text)).count();
     let act = async |act| bench.rollouts.act(&Caller::anybody(), "shop", "careful", act).await;
     assert!(act(Act::Promote).await.is_err(), "nothing is under way");
+    let before = bench.history.current().borrow().clone().map(|r| r.hash.to_string());
     // Nobody counts requests: it waits.
     bench.write(&rolled("/new-way", &[])).await;
     bench.until("one has it", || with("/new-way") == 1).await;
+    // Both revisions are known by name, as soon as the new one is written.
+    let now = || bench.history.current().borrow().clone().map(|r| r.hash.to_string());
+    bench.until("it is written", || !bench.rollout().to.is_empty()).await;
+    let Rollout { from, to, .. } = bench.rollout();
+    assert_eq!((Some(from), Some(to)), (before, now()));
     assert_eq!(act(Act::Promote).await.unwrap().step, 1);
     bench.until("half of them", || with("/new-way") == 2).await;
     assert_eq!(act(Act::Pause).await.unwrap().state, "paused");

@@ -95,6 +95,9 @@ impl Follower {
             tracing::error!(error, "a revision could not be written to disk");
         }
         self.kept = Some(catalog.clone());
+        if let Some(newest) = newest.clone() {
+            self.history.note(catalog.generation, newest);
+        }
         if number.is_some() {
             self.last = Some(Instant::now());
         }

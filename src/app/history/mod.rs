@@ -8,6 +8,7 @@
 mod archive;
 mod follow;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use catalog::Catalog;
@@ -80,8 +81,20 @@ struct Waiting {
     tell: oneshot::Sender<Option<String>>,
 }
 
+/// Revisions of which it is known what they were made from.
+const SPANS: usize = 1000;
+
+/// The generations of the catalog that were found to be of one revision.
+struct Span {
+    first: u64,
+    last: u64,
+    revision: Current,
+}
+
 pub(crate) struct History {
     ledger: Mutex<Ledger>,
+    /// In order. Between two spans there may be generations that were not looked at.
+    spans: Mutex<VecDeque<Span>>,
     intents: Mutex<(u64, Vec<Waiting>)>,
     current: watch::Sender<Option<Current>>,
     /// Rings when an intent is withdrawn.
@@ -119,6 +132,7 @@ impl History {
     pub(crate) fn new(ledger: Ledger) -> Self {
         Self {
             ledger: Mutex::new(ledger),
+            spans: Mutex::default(),
             intents: Mutex::default(),
             current: watch::Sender::new(None),
             bell: watch::Sender::new(()),
@@ -127,6 +141,29 @@ impl History {
 
     pub(crate) fn current(&self) -> watch::Receiver<Option<Current>> {
         self.current.subscribe()
+    }
+
+    /// The newest revision that was there at this generation.
+    pub(crate) fn at(&self, generation: u64) -> Option<Current> {
+        let spans = lock(&self.spans);
+        let mut before = spans.iter().rev().skip_while(|span| span.first > generation);
+        before.next().map(|span| span.revision.clone())
+    }
+
+    /// The revision in which the changes of this generation are; `None` as long as it is not written.
+    pub(crate) fn of(&self, generation: u64) -> Option<Current> {
+        let spans = lock(&self.spans);
+        spans.iter().find(|span| span.last >= generation).map(|span| span.revision.clone())
+    }
+
+    fn note(&self, generation: u64, revision: Current) {
+        let mut spans = lock(&self.spans);
+        match spans.back_mut().filter(|span| span.revision == revision) {
+            Some(span) => span.last = generation,
+            None => spans.push_back(Span { first: generation, last: generation, revision }),
+        }
+        let surplus = spans.len().saturating_sub(SPANS);
+        spans.drain(..surplus);
     }
 
     /// Says beforehand whose doing the next change of these objects is.

@@ -122,3 +122,24 @@ fn includes_that_multiply_cost_no_more_than_they_may() {
     let imported = import(Format::HttpProxy, text.as_bytes(), &Options::default()).unwrap();
     assert!(imported.report.iter().any(|line| line.text == "too many includes"));
 }
+
+#[test]
+fn requests_of_an_api_go_to_the_service_that_was_named() {
+    let text = b"openapi: 3.1.0\ninfo: {title: pay}\npaths: {/pay: {get: {}}}\n";
+    let backend = |service: &str| {
+        let options = Options { service: Some(service.into()), ..Options::default() };
+        let imported = import(Format::OpenApi, text, &options).unwrap();
+        let grant = imported.report.iter().any(|line| line.text.contains("ReferenceGrant"));
+        (imported.documents[0]["spec"]["rules"][0]["backendRefs"][0].to_string(), grant)
+    };
+    assert_eq!(backend("pay:8080"), (r#"{"name":"pay","port":8080}"#.into(), false));
+    assert_eq!(backend("Service/default/pay:80"), (r#"{"name":"pay","port":80}"#.into(), false));
+    assert_eq!(
+        backend("MeshService/shop/pay:80"),
+        (
+            r#"{"group":"isthmus.dev","kind":"MeshService","name":"pay","namespace":"shop","port":80}"#
+                .into(),
+            true
+        )
+    );
+}

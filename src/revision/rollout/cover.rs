@@ -27,6 +27,22 @@ impl Cover {
         Self { seed: xxh3_64_with_seed(rollout.as_bytes(), 0), up_to: None, labels: Vec::new() }
     }
 
+    pub(super) fn parts(&self) -> (Option<u64>, Vec<Vec<(String, String)>>) {
+        let pair = |(key, value): &(Arc<str>, Arc<str>)| (key.to_string(), value.to_string());
+        let labels = self.labels.iter().map(|labels| labels.iter().map(pair).collect());
+        (self.up_to, labels.collect())
+    }
+
+    pub(super) fn restored(
+        rollout: &str,
+        up_to: Option<u64>,
+        labels: &[Vec<(String, String)>],
+    ) -> Self {
+        let pair = |(key, value): &(String, String)| (key.as_str().into(), value.as_str().into());
+        let labels = labels.iter().map(|labels| labels.iter().map(pair).collect()).collect();
+        Self { up_to, labels, ..Self::nobody(rollout) }
+    }
+
     #[must_use]
     pub fn has(&self, member: &Member) -> bool {
         let labelled = |labels: &Vec<(Arc<str>, Arc<str>)>| {

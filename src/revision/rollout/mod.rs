@@ -15,6 +15,7 @@ mod tests;
 use std::time::Duration;
 
 use model::{ConfigRollout, OnFailure, RolloutPause};
+use serde::{Deserialize, Serialize};
 
 pub use cover::{Cover, Member};
 pub use gates::{Figures, Gate, Verdict};
@@ -34,7 +35,8 @@ pub struct Facts {
     pub figures: Option<Figures>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Phase {
     /// For a change: everybody has the same.
     Waiting,
@@ -86,6 +88,18 @@ pub struct Machine {
     gates: Vec<Gate>,
 }
 
+/// What of it is kept over a restart. Since when gates pass is not: who counts requests begins anew too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    pub phase: Phase,
+    /// While it goes on by itself, this follows from what is seen.
+    pub reason: String,
+    pub started: Time,
+    pub step: usize,
+    pub up_to: Option<u64>,
+    pub labels: Vec<Vec<(String, String)>>,
+}
+
 impl Machine {
     #[must_use]
     pub fn new(rollout: &ConfigRollout) -> Self {
@@ -100,6 +114,29 @@ impl Machine {
             passed: None,
             gates: Vec::new(),
         }
+    }
+
+    #[must_use]
+    pub fn save(&self) -> Saved {
+        let reason = match self.phase {
+            Phase::Waiting | Phase::Progressing | Phase::Done => String::new(),
+            Phase::Paused | Phase::Returned | Phase::Aborted => self.reason.clone(),
+        };
+        let (up_to, labels) = self.cover.parts();
+        let (phase, started, step) = (self.phase.clone(), self.started, self.step);
+        Saved { phase, reason, started, step, up_to, labels }
+    }
+
+    /// As it was saved: the same proxies have the new.
+    #[must_use]
+    pub fn restored(rollout: &ConfigRollout, saved: Saved) -> Self {
+        let Saved { phase, mut reason, started, step, up_to, labels } = saved;
+        let cover = Cover::restored(&rollout.meta.name().to_string(), up_to, &labels);
+        if phase == Phase::Progressing {
+            "goes on after a restart".clone_into(&mut reason);
+        }
+        let step = step.min(rollout.steps.len().saturating_sub(1));
+        Self { phase, reason, started, step, cover, ..Self::new(rollout) }
     }
 
     /// The document of the rollout, which may be edited while it is under way.

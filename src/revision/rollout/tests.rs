@@ -163,3 +163,28 @@ fn what_nobody_counts_is_not_taken_for_good() {
     assert!(!machine.advance(&facts, &all, at(10_000)));
     assert_eq!(machine.reason(), "errorRatio: nobody counts requests here");
 }
+
+#[test]
+fn what_is_saved_comes_back_with_the_same_proxies_and_goes_on_from_there() {
+    let all = members(10);
+    let document = rollout(vec![percent(20), percent(50)]);
+    let mut machine = Machine::new(&document);
+    machine.change(&all, at(0));
+    let again = |machine: &Machine| {
+        let text = serde_json::to_string(&machine.save()).unwrap();
+        Machine::restored(&document, serde_json::from_str(&text).unwrap())
+    };
+    let first = covered(&machine, &all);
+    let mut back = again(&machine);
+    assert_eq!((covered(&back, &all), back.phase(), back.step()), (first, &Phase::Progressing, 0));
+    assert_eq!(back.started(), at(0));
+    // Requests are counted from the restart on.
+    assert_eq!(back.taken(), None);
+    back.advance(&all_taken(2, 200, 100), &all, at(5));
+    assert_eq!(back.phase(), &Phase::Returned);
+    let back = again(&back);
+    assert_eq!((covered(&back, &all).len(), back.phase()), (0, &Phase::Returned));
+    assert!(back.reason().contains("50.00 %"), "{}", back.reason());
+    machine.act(Act::Pause, &all).unwrap();
+    assert_eq!(again(&machine).phase(), &Phase::Paused);
+}

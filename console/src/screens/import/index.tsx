@@ -1,30 +1,28 @@
 import { useMutation } from '@tanstack/react-query'
 import { useRef, useState } from 'react'
 import { send } from '../../api/http'
+import { objectHref } from '../../api/kinds'
 import { usePermission } from '../../api/me'
+import type { ObjectChange } from '../../api/types'
 import { useAddress, useScope } from '../../app/location'
 import { useTexts } from '../../i18n'
-import { Act, Page, Panel } from '../../ui/basics'
+import { A } from '../../ui/A'
+import { Act, Notice, Page, Panel } from '../../ui/basics'
 import { CodeEditor } from '../../ui/CodeEditor'
 import { AreaField, SelectField } from '../../ui/form'
-import { Status, type Tone } from '../../ui/Status'
 import { ErrorCard } from '../../ui/states'
-import { Table } from '../../ui/Table'
-import { useApply } from '../wizards/common'
-import { T } from '../wizards/texts'
-
-interface Line {
-  pointer: string
-  what: 'mapped' | 'changed' | 'refused'
-  text: string
-}
+import { BackendField, GatewayField, useApply } from '../wizards/common'
+import type { Backend } from '../wizards/documents'
+import { T as WIZARDS } from '../wizards/texts'
+import { type Line, Report, Take } from './parts'
+import { pieces } from './pieces'
+import { T } from './texts'
 
 interface Imported {
   yaml: string
   report: Line[]
 }
 
-const TONES: Record<Line['what'], Tone> = { mapped: 'good', changed: 'warn', refused: 'bad' }
 const FORMATS = [
   { value: 'httpproxy', label: 'Contour HTTPProxy' },
   { value: 'ingress', label: 'Ingress' },
@@ -33,99 +31,137 @@ const FORMATS = [
 
 export default function ImportScreen() {
   const t = useTexts(T)
+  const w = useTexts(WIZARDS)
   const [search, setSearch] = useAddress()
   const scope = useScope()
-  const format = FORMATS.some(each => each.value === search.format)
-    ? (search.format ?? 'httpproxy')
-    : 'httpproxy'
+  const format = FORMATS.find(each => each.value === search.format)?.value ?? 'httpproxy'
   const [text, setText] = useState('')
+  const [gateway, setGateway] = useState('')
+  const [service, setService] = useState<Backend>()
   const file = useRef<HTMLInputElement>(null)
   const [yaml, setYaml] = useState('')
+  const [written, setWritten] = useState<ObjectChange[]>([])
   const apply = useApply()
-  const denied = usePermission('editor', scope || undefined, true)
+  const taken = pieces(yaml)
+  const namespaces = new Set(taken.map(piece => piece.namespace))
+  const namespace = namespaces.size === 1 ? ([...namespaces][0] ?? scope) : scope
+  const denied = usePermission('editor', namespace || undefined, true)
   const convert = useMutation({
-    mutationFn: async () => (await send<Imported>(`/import/${format}`, { method: 'POST', body: text })).data,
-    onSuccess: made => setYaml(made.yaml),
+    mutationFn: async () => {
+      const query =
+        format === 'openapi' && service
+          ? {
+              gateway,
+              namespace: service.namespace,
+              service: `${service.kind}/${service.namespace}/${service.name}:${service.port}`,
+            }
+          : { gateway }
+      return (await send<Imported>(`/import/${format}`, { method: 'POST', query, body: text })).data
+    },
+    onSuccess: made => {
+      setYaml(made.yaml)
+      setWritten([])
+    },
   })
+  const missing = [
+    !text.trim() && w.missing(w.source),
+    format === 'openapi' && !gateway && w.missing(w.gateway),
+    format === 'openapi' && !service && t.serviceMissing,
+  ].find(Boolean)
   return (
-    <Page title={t.import}>
-      <p className="dim">{t.importIntro}</p>
-      <Panel title={t.source}>
+    <Page title={w.import}>
+      <p className="dim">{w.importIntro}</p>
+      <Panel title={w.source}>
         <div className="stack">
-          <div className="row wrap">
+          <div className="row wrap top">
             <SelectField
-              label={t.format}
+              label={w.format}
               value={format}
               data={FORMATS}
               onChange={next => setSearch({ format: next })}
             />
-            <Act style={{ alignSelf: 'flex-end' }} onClick={() => file.current?.click()}>
-              {t.file}
-            </Act>
-            <input
-              ref={file}
-              hidden
-              type="file"
-              accept=".yaml,.yml,.json"
-              aria-label={t.file}
-              onChange={async event => setText((await event.currentTarget.files?.[0]?.text()) ?? '')}
+            <GatewayField
+              label={t.gateway}
+              description={format === 'openapi' ? undefined : t.gatewayHint}
+              required={format === 'openapi'}
+              value={gateway}
+              onChange={setGateway}
             />
           </div>
+          {format === 'openapi' && <BackendField label={t.service} value={service} onChange={setService} />}
           <AreaField
-            label={t.source}
+            label={w.source}
             minRows={8}
             maxRows={20}
             value={text}
             onChange={setText}
             styles={{ input: { fontFamily: 'var(--mono)' } }}
           />
-          <div className="row">
+          <div className="row wrap">
             <Act
               variant="filled"
               loading={convert.isPending}
-              why={text.trim() ? undefined : t.missing(t.source)}
+              why={missing || undefined}
               onClick={() => convert.mutate()}
             >
-              {t.convert}
+              {w.convert}
             </Act>
+            <Act onClick={() => file.current?.click()}>{w.file}</Act>
+            <input
+              ref={file}
+              hidden
+              type="file"
+              accept=".yaml,.yml,.json"
+              aria-label={w.file}
+              onChange={async event => {
+                const input = event.currentTarget
+                setText((await input.files?.[0]?.text()) ?? '')
+                // The same file again is a change, too.
+                input.value = ''
+              }}
+            />
           </div>
           {convert.error && <ErrorCard error={convert.error} />}
         </div>
       </Panel>
       {convert.data && (
         <>
-          <Panel title={t.report} flush>
-            <Table
-              label={t.report}
-              rows={convert.data.report}
-              rowKey={(line, index) => `${index} ${line.pointer}`}
-              columns={[
-                {
-                  id: 'what',
-                  title: t.what,
-                  tight: true,
-                  cell: line => <Status tone={TONES[line.what]}>{t[line.what]}</Status>,
-                },
-                { id: 'place', title: t.place, cell: line => <span className="mono">{line.pointer}</span> },
-                { id: 'text', title: t.text, cell: line => <span lang="en">{line.text}</span> },
-              ]}
-            />
-          </Panel>
-          <Panel
-            title={t.result}
-            actions={
-              <Act
-                variant="filled"
-                why={denied ?? (yaml.trim() ? undefined : t.nothingYet)}
-                onClick={() => apply(t.import, scope, yaml)}
+          <Report lines={convert.data.report} />
+          {convert.data.yaml ? (
+            <>
+              <Take all={pieces(convert.data.yaml)} text={yaml} onChange={setYaml} />
+              <Panel
+                title={w.result}
+                actions={
+                  <Act
+                    variant="filled"
+                    why={denied ?? (taken.length > 0 ? undefined : t.nothingTaken)}
+                    onClick={() => apply(w.import, namespace, yaml, report => setWritten(report.objects))}
+                  >
+                    {w.preview}
+                  </Act>
+                }
               >
-                {t.preview}
-              </Act>
-            }
-          >
-            <p className="dim">{t.edit}</p>
-            <CodeEditor label={t.result} value={yaml} onChange={setYaml} validate />
-          </Panel>
+                <p className="dim">{w.edit}</p>
+                <CodeEditor label={w.result} value={yaml} onChange={setYaml} validate />
+              </Panel>
+            </>
+          ) : (
+            <Notice tone="warn">{t.nothingMade}</Notice>
+          )}
+          {written.length > 0 && (
+            <Panel title={t.written}>
+              <p className="dim">{t.writtenText}</p>
+              <ul className="plain">
+                {written.map(object => (
+                  <li key={`${object.kind} ${object.namespace}/${object.name}`}>
+                    {object.kind}{' '}
+                    <A to={objectHref(object) ?? '/documents'}>{`${object.namespace}/${object.name}`}</A>
+                  </li>
+                ))}
+              </ul>
+            </Panel>
+          )}
         </>
       )}
     </Page>

@@ -13,7 +13,16 @@ import { Choice, TextField } from '../../ui/form'
 import { Status } from '../../ui/Status'
 import { Empty, Loaded } from '../../ui/states'
 import { Tabs } from '../../ui/Tabs'
-import { BackendField, GatewayField, hostsOf, isName, NameField, split, Wizard } from './common'
+import {
+  AddressesField,
+  BackendField,
+  GatewayField,
+  hostsOf,
+  isName,
+  NameField,
+  split,
+  Wizard,
+} from './common'
 import {
   addresses,
   type Backend,
@@ -216,11 +225,9 @@ function SetUp() {
                 onChange={backend => setPair({ ...pair, [colour]: backend })}
               />
             ) : (
-              <TextField
+              <AddressesField
                 key={colour}
                 label={colour === 'blue' ? t.blueAddresses : t.greenAddresses}
-                description={t.addressesHint}
-                required
                 value={behind[colour]}
                 onChange={value => setBehind({ ...behind, [colour]: value })}
               />

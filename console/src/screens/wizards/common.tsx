@@ -10,9 +10,8 @@ import { useCommon } from '../../i18n/common'
 import { usePreview } from '../../preview'
 import { Act, CopyButton, Notice, Page, Panel } from '../../ui/basics'
 import { CodeEditor } from '../../ui/CodeEditor'
-import { NumberField, SelectField, TextField } from '../../ui/form'
-import type { Backend } from './documents'
-import { yamlOf } from './documents'
+import { AreaField, NumberField, SelectField, TextField } from '../../ui/form'
+import { addresses, type Backend, yamlOf } from './documents'
 import { T } from './texts'
 
 export function cliApply(yaml: string): string {
@@ -122,6 +121,23 @@ export function NameField(props: {
   )
 }
 
+/** Addresses with ports, as many as one likes; what is none is told at the field. */
+export function AddressesField(props: { label: string; value: string; onChange: (value: string) => void }) {
+  const t = useTexts(T)
+  const { bad } = addresses(props.value)
+  return (
+    <AreaField
+      {...props}
+      description={t.addressesHint}
+      required
+      minRows={1}
+      autoComplete="off"
+      spellCheck={false}
+      error={bad.length > 0 ? t.badAddress(bad.join(' ')) : undefined}
+    />
+  )
+}
+
 /** A service that is there, with one of its ports. */
 export function BackendField(props: {
   label: string
@@ -189,17 +205,20 @@ export function BackendField(props: {
 /** A Gateway that is there. */
 export function GatewayField(props: {
   label: string
+  description?: string
+  required?: boolean
   value: string
   onChange: (value: string, gateway: Document | undefined) => void
 }) {
-  const { label, value, onChange } = props
+  const { value, onChange, required = true, ...rest } = props
   const gateways = useList<Document>('/gateways', { limit: 1000 })
   const rows = gateways.data?.items ?? []
   const name = (row: Document) => `${row.metadata.namespace}/${row.metadata.name}`
   return (
     <SelectField
-      label={label}
-      required
+      {...rest}
+      required={required}
+      clearable={!required}
       searchable
       value={value || null}
       data={rows.map(name)}

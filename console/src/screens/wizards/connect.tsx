@@ -5,10 +5,10 @@ import type { List, RegistryProbe } from '../../api/types'
 import { useGo, useScope } from '../../app/location'
 import { useTexts } from '../../i18n'
 import { Act, Notice, Panel } from '../../ui/basics'
-import { AreaField, SelectField, TextField } from '../../ui/form'
+import { SelectField, TextField } from '../../ui/form'
 import { Status } from '../../ui/Status'
 import { ErrorCard } from '../../ui/states'
-import { hostsOf, isName, NameField, Wizard } from './common'
+import { AddressesField, hostsOf, isName, NameField, Wizard } from './common'
 import { addresses, registry } from './documents'
 import { T } from './texts'
 
@@ -69,13 +69,7 @@ export default function ConnectWizard() {
             <NameField label={t.registryName} value={name} onChange={set('name')} />
             <NameField label={t.namespace} value={namespace} onChange={set('namespace')} />
           </div>
-          <AreaField
-            label={t.addresses}
-            description={t.addressesHint}
-            required
-            value={answers.addresses}
-            onChange={set('addresses')}
-          />
+          <AddressesField label={t.addresses} value={answers.addresses} onChange={set('addresses')} />
           <div className="row wrap top">
             {type === 'Consul' ? (
               <TextField label={t.tokenFile} value={answers.tokenFile} onChange={set('tokenFile')} />

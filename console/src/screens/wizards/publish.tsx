@@ -4,8 +4,17 @@ import type { Document } from '../../api/types'
 import { useGo, useScope } from '../../app/location'
 import { useTexts } from '../../i18n'
 import { Panel } from '../../ui/basics'
-import { AreaField, Choice, NumberField, SelectField, TextField } from '../../ui/form'
-import { BackendField, GatewayField, hostsOf, isName, NameField, split, Wizard } from './common'
+import { Choice, NumberField, SelectField, TextField } from '../../ui/form'
+import {
+  AddressesField,
+  BackendField,
+  GatewayField,
+  hostsOf,
+  isName,
+  NameField,
+  split,
+  Wizard,
+} from './common'
 import { addresses, type Backend, gateway, grant, meshService, type Publish, route } from './documents'
 import { T } from './texts'
 
@@ -97,10 +106,8 @@ export default function PublishWizard() {
                 value={own.name}
                 onChange={value => setOwn({ ...own, name: value })}
               />
-              <AreaField
+              <AddressesField
                 label={t.addresses}
-                description={t.addressesHint}
-                required
                 value={own.addresses}
                 onChange={value => setOwn({ ...own, addresses: value })}
               />
