@@ -465,7 +465,6 @@ fn summary(object: &Object) -> Summary {
             (parents.collect(), route.hostnames.iter().map(ToString::to_string).collect())
         }),
     };
-    let hidden = matches!(object, Object::Secret(_));
     Summary {
         name: meta.name().clone(),
         labels: meta.labels.clone(),
@@ -474,7 +473,7 @@ fn summary(object: &Object) -> Summary {
         generation: meta.generation,
         parents,
         hosts,
-        text: if hidden { "".into() } else { meta.document.clone() },
+        object: Some(object.clone()),
     }
 }
 
