@@ -83,6 +83,7 @@ impl Parts<'_> {
             history: history.clone(),
             folder: folder.map(|root| change::Folder::new(root, self.gate)),
             cluster: kubernetes::writes(settings).await?,
+            owner: settings.write_mode_owner.clone(),
             judge: judge(settings)?,
             limits: limits(settings),
             mode: {

@@ -30,6 +30,7 @@ mod last_good;
 mod layers;
 mod news;
 mod observed;
+mod otlp;
 mod pipeline;
 mod problems;
 mod programmed;

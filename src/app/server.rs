@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, Reviews};
-use crate::editions::Editions;
+use crate::editions::{Editions, Memory};
 use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
@@ -30,6 +30,7 @@ use crate::kubernetes;
 use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
 use crate::news::News;
+use crate::otlp;
 use crate::pipeline::{Pipeline, World};
 use crate::problems::Problems;
 use crate::programmed::Programmed;
@@ -69,6 +70,7 @@ impl Server {
     /// If an address is taken, a certificate cannot be read, or the state folder cannot be used.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let recorder = metrics()?;
+        let exporter = otlp::Exporter::new(&settings, recorder.clone())?;
         let (store, found) = open_store(&settings)?;
         let credentials = Contents::read(Auth::files(&settings))?;
         let certificates = Contents::read(tls_files(&settings))?;
@@ -172,6 +174,7 @@ impl Server {
             programmed: programmed.clone(),
             editions: editions.clone(),
             rollouts: rollouts_told,
+            memory: Memory::open(&settings),
             figures: Some(collector.clone()),
             statuses: table.clone(),
             news: news.clone(),
@@ -338,6 +341,9 @@ impl Server {
                 }
             }),
         ];
+        if let Some(exporter) = exporter {
+            rest.push(tokio::spawn(exporter.run(stop_rest.clone())));
+        }
         let (following, revisions) = (proxies.clone(), history.current());
         let stop = stop_rest.clone();
         rest.push(tokio::spawn(async move {

@@ -338,6 +338,17 @@ impl Collector {
         out
     }
 
+    /// What went by each route, `NAMESPACE/NAME`, over the last minute, as far as the caller may see it.
+    #[must_use]
+    pub fn routes(&self, caller: &Caller, now: SystemTime) -> HashMap<Arc<str>, Sum> {
+        let mut out: HashMap<Arc<str>, Sum> = HashMap::new();
+        let edges = self.edges(60, now).into_iter();
+        for (key, sum) in edges.filter(|(key, _)| !key.route.is_empty() && sees(caller, key)) {
+            out.entry(key.route).or_default().merge(&sum);
+        }
+        out
+    }
+
     /// How many called each node in the last hour.
     #[must_use]
     pub fn caller_counts(&self) -> HashMap<Arc<str>, usize> {

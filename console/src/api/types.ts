@@ -437,6 +437,10 @@ export interface TopologyEdge {
   mtls: boolean
   rate: number
   errors: number
+  /** Calls under way on average, as far as load reports say. */
+  inProgress: number
+  /** `accessLog`, `loadReport` */
+  reportedBy: string[]
   p50?: number
   p99?: number
   routes: string[]

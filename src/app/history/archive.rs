@@ -13,7 +13,7 @@ use model::{Kind, Object, ObjectKey};
 use revision::history::{Content, Document, Hash, Ledger, difference};
 use tokio::sync::watch;
 
-use super::follow::key_of;
+use super::follow::{key_of, read_again};
 use super::{History, WRITTEN_WITHIN, id, lock, short};
 use crate::change::{Shadow, Writer, edits_to, object_change, samples, types};
 use crate::groups::group_name;
@@ -266,14 +266,7 @@ fn shown_change(
 
 /// What leads from one content to another, as sources would say it.
 fn objects(ledger: &Ledger, from: &Content, to: &Content) -> Vec<(ObjectKey, Option<Object>)> {
-    let read = |document: Document| {
-        let source: Arc<str> = document.source.as_str().into();
-        if document.source == sources::kubernetes::NAME {
-            kinds::served_again(&source, &document.text).ok()
-        } else {
-            kinds::decode(&source, &document.text).ok()
-        }
-    };
+    let read = |document: Document| read_again(&document.source.as_str().into(), &document.text);
     difference(from, to)
         .filter_map(|(entry, _, after)| {
             let object = after.and_then(|hash| ledger.document(hash)).and_then(read);

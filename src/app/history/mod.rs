@@ -10,6 +10,7 @@ mod follow;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use api::Time;
 use catalog::Catalog;
@@ -18,7 +19,7 @@ use revision::history::{Ledger, Revision};
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use archive::Archive;
-pub(crate) use follow::follow;
+pub(crate) use follow::{follow, key_of, read_again};
 
 /// The revision that is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +153,12 @@ impl History {
         let spans = lock(&self.spans);
         let mut before = spans.iter().rev().skip_while(|span| span.first > generation);
         before.next().map(|span| span.revision.clone())
+    }
+
+    /// The newest revision that was there at this time since 1970.
+    pub(crate) fn before(&self, time: Duration) -> Option<Current> {
+        let time = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        lock(&self.ledger).revisions().rev().find(|revision| revision.time <= time).map(current)
     }
 
     /// The revision in which the changes of this generation are; `None` as long as it is not written.
