@@ -512,15 +512,16 @@ async fn a_person_steers_a_rollout_and_what_was_before_is_always_at_hand() {
     let with = |text: &str| ids.iter().filter(|id| bench.has(id, text)).count();
     let act = async |act| bench.rollouts.act(&Caller::anybody(), "shop", "careful", act).await;
     assert!(act(Act::Promote).await.is_err(), "nothing is under way");
-    let before = bench.history.current().borrow().clone().map(|r| r.hash.to_string());
+    let current = || bench.history.current().borrow().clone().map(|r| r.hash.to_string());
+    bench.until("the first is written", || current().is_some()).await;
+    let before = current();
     // Nobody counts requests: it waits.
     bench.write(&rolled("/new-way", &[])).await;
     bench.until("one has it", || with("/new-way") == 1).await;
     // Both revisions are known by name, as soon as the new one is written.
-    let now = || bench.history.current().borrow().clone().map(|r| r.hash.to_string());
     bench.until("it is written", || !bench.rollout().to.is_empty()).await;
     let Rollout { from, to, .. } = bench.rollout();
-    assert_eq!((Some(from), Some(to)), (before, now()));
+    assert_eq!((Some(from), Some(to)), (before, current()));
     assert_eq!(act(Act::Promote).await.unwrap().step, 1);
     bench.until("half of them", || with("/new-way") == 2).await;
     assert_eq!(act(Act::Pause).await.unwrap().state, "paused");
