@@ -8,7 +8,7 @@ CARGO ?= cargo
 WITH_ENVOY = envoy=$$(conformance/lib/envoy.sh) && export ISTHMUS_ENVOY="$$envoy" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test console conformance conformance-api conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-gateway-mesh conformance-capture conformance-console conformance-fleet conformance-inject conformance-install conformance-identity conformance-outage conformance-mesh bench bench-gate bench-kubernetes bench-mesh fuzz fmt lint manifests manifests-check envoy
+.PHONY: help dev test console conformance conformance-api conformance-envoy conformance-xds conformance-registries conformance-kubernetes conformance-gateway-api conformance-gateway-mesh conformance-capture conformance-console conformance-fleet conformance-inject conformance-install conformance-identity conformance-outage conformance-mesh conformance-writes bench bench-gate bench-kubernetes bench-mesh fuzz fmt lint manifests manifests-check envoy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ console: ## build the web console into console/dist, which the next cargo build 
 	npm --prefix console run build
 	touch src/api/build.rs
 
-conformance: conformance-envoy conformance-xds conformance-api conformance-registries conformance-inject conformance-install conformance-capture conformance-fleet conformance-gateway-api conformance-gateway-mesh ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
+conformance: conformance-envoy conformance-xds conformance-api conformance-registries conformance-inject conformance-install conformance-capture conformance-fleet conformance-writes conformance-gateway-api conformance-gateway-mesh ## all outside judges: real Envoy, the xDS protocol on the wire, real registries, the Gateway API suite
 
 conformance-envoy: ## real Envoy: routing, edits under load, restarts, mistakes
 	$(WITH_ENVOY) $(CARGO) test --locked --package isthmus --test envoy
@@ -65,6 +65,9 @@ conformance-install: ## CRDs, chart, permissions and plain manifests before a re
 
 conformance-identity: ## certificates of the mesh before a real Kubernetes API server: credentials, two replicas, a new root
 	conformance/kubernetes/identity.sh
+
+conformance-writes: ## writes by API and command line to a real Kubernetes API server: rights, dry runs, undo, the way back, other owners
+	conformance/writes/run.sh
 
 conformance-outage: ## outages of leader, API server, namespaces and permissions while requests go through; writes conformance/outage/REPORT.md
 	conformance/outage/run.sh

@@ -1,4 +1,8 @@
 // Documents of the stories, as a user writes them. All live in namespace `shop` unless said otherwise.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 export const CLASS = `apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -23,6 +27,26 @@ spec:
   ports: [{name: http, port: 80}]
   sources: [{static: {endpoints: [${ports.map((port) => `{address: 127.0.0.1, port: ${port}}`).join(", ")}]}}]
 `;
+
+/** A Secret with a certificate that holds for some days. */
+export function certificate(name, host, days) {
+  const folder = mkdtempSync(join(tmpdir(), "isthmus-certificate-"));
+  try {
+    const [key, chain] = ["key", "chain"].map((file) => join(folder, file));
+    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key];
+    const says = ["-subj", `/CN=${host}`, "-addext", `subjectAltName=DNS:${host}`, "-days", String(days), "-out", chain];
+    execFileSync("openssl", ["req", "-x509", ...curve, ...says], { stdio: "pipe" });
+    const [crt, pem] = [chain, key].map((file) => readFileSync(file).toString("base64"));
+    return `apiVersion: v1
+kind: Secret
+metadata: {name: ${name}, namespace: shop}
+type: kubernetes.io/tls
+data: {tls.crt: ${crt}, tls.key: ${pem}}
+`;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
 
 /** Kubernetes' own, with its endpoints. */
 export const coreService = (name, port) => `apiVersion: v1

@@ -5,7 +5,7 @@ import { mkdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { axe, browser, page, SHOTS } from "./browser.mjs";
 import { freePort, start, until } from "./bed.mjs";
-import { all, CLASS, gateway, route, service } from "./documents.mjs";
+import { all, certificate, CLASS, gateway, route, service } from "./documents.mjs";
 
 const SCREENS = {
   overview: "/",
@@ -66,7 +66,13 @@ spec: {type: Nacos, addresses: ['127.0.0.1:${await freePort()}']}
 `;
   const text = all(
     CLASS,
-    gateway("edge", web),
+    `${gateway("edge", web)}  - name: tls
+    port: ${await freePort()}
+    protocol: HTTPS
+    hostname: shop.test
+    tls: {certificateRefs: [{name: shop-tls}]}
+`,
+    certificate("shop-tls", "shop.test", 20),
     service("orders", orders.port),
     service("users", users.port),
     route("orders", "shop.test", [["orders", 90], ["users", 10]], { path: "/orders" }),
@@ -85,6 +91,13 @@ spec: {type: Nacos, addresses: ['127.0.0.1:${await freePort()}']}
   await bed.proxiesInStep(1);
   for (let n = 0; n < 40; n += 1) await bed.curl(web, "shop.test", n % 8 === 0 ? "/gone" : `/orders/${n}`);
   await until("the proxy has reported its requests", async () => (await bed.api("/api/v1/requests?limit=100")).body.items.length >= 40);
+  const { body } = await bed.api("/api/v1/namespaces/shop/secrets/shop-tls");
+  assert.deepEqual(body.status.certificate.hosts, ["shop.test"]);
+  assert.doesNotMatch(JSON.stringify(body), /BEGIN|LS0t/);
+  const routes = await bed.api("/api/v1/traffic/routes?sort=-errors");
+  assert.deepEqual(routes.body.items.map((one) => one.name).sort(), ["gone", "orders"]);
+  assert.equal(routes.body.items[0].name, "gone");
+  assert.equal(routes.body.items[0].errors, 1);
   chrome = await browser();
 });
 

@@ -134,7 +134,7 @@ test("import HTTPProxies: what is not kept is said, one of two is taken, and it 
   await tab.waitForURL(/\/routes\/httproutes\/shop\/legacy/);
 });
 
-test("import an Ingress from a file, and change it before it is written", async () => {
+test("import an Ingress from a file", async () => {
   await tab.open("/import?ns=shop&format=ingress");
   await choose(tab, "Attach routes to", "shop/edge");
   const buffer = Buffer.from(`apiVersion: networking.k8s.io/v1

@@ -127,6 +127,13 @@ class Person:
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         return self.isthmus.send(method, path, body, authorization=f"Bearer {self.token}", **headers)
 
+    def begin(self, method: str, path: str, body: Any) -> http.client.HTTPConnection:
+        """Asks, and leaves the answer to whoever wants it."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.isthmus.port, timeout=LIMIT)
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self.token}"}
+        connection.request(method, path, json.dumps(body), headers)
+        return connection
+
     def read(self, name: str, namespace: str = "shop") -> Answer:
         return self.ask("GET", ROUTES.format(namespace, name))
 

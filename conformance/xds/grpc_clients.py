@@ -18,7 +18,7 @@ import grpc
 
 from case import SOTW_ADS, Case, Outcome
 from client import LIMIT
-from scenarios.proxyless import SERVICE
+from scenarios.proxyless import SERVICE, edge
 from server import START_LIMIT, until
 from verdict import Failure, NotRun, Verdict, check
 from world import World
@@ -126,6 +126,8 @@ def _script(case: Case, language: Language) -> None:
     program = Program(language.command(), _bootstrap(case))
     case.stack.callback(program.close)
     _answered_by(program, "one")
+    # Reports come each 10 s, and name a service once it is known.
+    until("its calls are an edge of the topology", lambda: program.call() != "" and edge(server, "a") is not None, 30)
     world.services["a"].endpoints = ["127.0.0.2"]
     case.commit("the endpoint changes")
     _answered_by(program, "two")
@@ -144,7 +146,7 @@ def _script(case: Case, language: Language) -> None:
     world.drop("a")
     case.commit("the service goes")
     _until(program, "calls fail once the service is gone", lambda said: said.startswith("error"))
-    said = "calls, an endpoint change, a restart of the control plane, a service that goes"
+    said = "calls and their reports, an endpoint change, a restart of the control plane, a service that goes"
     if language.sees_return:
         world.services["a"], world.routes["a"] = gone
         case.commit("the service comes back")

@@ -116,4 +116,4 @@ NOT_APPLICABLE: dict[int, str] = {
 NOT_YET: dict[int, str] = {}
 
 ENVOY_RULES = (33, 49, 55, 56, 57, 60)
-GRPC_RULES = (82, 83, 84, 86)
+GRPC_RULES = (82, 83, 84, 86, 87)

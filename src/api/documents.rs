@@ -16,6 +16,7 @@ use crate::list::{Cell, Column, List, Listing, Lists, Row, contains, etag, knows
 use crate::problem::{INVALID_PARAMETER, OBJECT_NOT_FOUND, Problem, UNKNOWN_KIND};
 use crate::read::Summary;
 use crate::router::App;
+use crate::search::Needle;
 use crate::{Caller, Role};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -78,24 +79,11 @@ impl Row for Summary {
         if contains(&self.name.namespace, needle) || contains(&self.name.name, needle) {
             return true;
         }
-        // Most have it nowhere at all, and are not read for it.
-        contains(&self.text, needle)
-            && serde_json::from_str(&self.text).is_ok_and(|value| says(&value, needle))
+        self.object.as_ref().is_some_and(|object| Needle::new(needle).in_object(object))
     }
 
     fn label(&self, name: &str) -> Option<&str> {
         self.labels.iter().find(|(known, _)| **known == *name).map(|(_, value)| &**value)
-    }
-}
-
-/// Whether a value, not the name of a field, has this.
-fn says(value: &Value, needle: &str) -> bool {
-    match value {
-        Value::String(text) => contains(text, needle),
-        Value::Number(number) => number.to_string() == needle,
-        Value::Array(all) => all.iter().any(|value| says(value, needle)),
-        Value::Object(fields) => fields.values().any(|value| says(value, needle)),
-        Value::Null | Value::Bool(_) => false,
     }
 }
 

@@ -32,6 +32,7 @@ pub mod rollout;
 mod rollouts;
 mod router;
 mod schemas;
+mod search;
 mod server;
 pub mod services;
 #[cfg(test)]

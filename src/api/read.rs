@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use model::{Finding, Kind, NamespacedName, RegistryServiceId, Steer};
+use model::{Finding, Kind, NamespacedName, Object, RegistryServiceId, Steer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use snapshot::ResourceType;
@@ -278,8 +278,8 @@ pub struct Summary {
     /// What it is attached to, `NAMESPACE/NAME`: of routes their parents, of policies their targets.
     pub parents: Vec<String>,
     pub hosts: Vec<String>,
-    /// What is searched besides: the document as JSON, empty where it may hold secrets.
-    pub text: Arc<str>,
+    /// What is searched besides.
+    pub object: Option<Object>,
 }
 
 /// Whether traffic may be sent here, and why.

@@ -1,6 +1,7 @@
 //! The contract of the HTTP port, on the router itself and once over a socket.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +20,9 @@ pub(crate) struct Fake {
     pub(crate) ready: bool,
 }
 
+const PODS: usize = 2000;
+/// How many of them were asked for as a whole.
+static READ: AtomicUsize = AtomicUsize::new(0);
 const ROUTES: [(&str, &str); 3] = [("demo", "a"), ("demo", "b"), ("shop", "a")];
 
 impl Read for Fake {
@@ -29,6 +33,10 @@ impl Read for Fake {
             Kind::Namespace => vec![("", "demo")],
             Kind::Secret => vec![("demo", "edge-tls")],
             Kind::Gateway => panic!("a bug for the test of bugs"),
+            Kind::Pod => {
+                let all = (0..PODS).map(|n| NamespacedName::new("many", &format!("pod-{n:04}")));
+                return all.collect();
+            }
             _ => Vec::new(),
         };
         let wanted = all.into_iter().filter(|(ns, _)| namespace.is_none_or(|n| n == *ns));
@@ -36,6 +44,9 @@ impl Read for Fake {
     }
 
     fn object(&self, kind: Kind, name: &NamespacedName) -> Option<Value> {
+        if kind == Kind::Pod {
+            READ.fetch_add(1, Ordering::Relaxed);
+        }
         let known = self.names(kind, None).contains(name);
         let mut document = json!({
             "apiVersion": "v1", "kind": kind.as_str(),
@@ -594,6 +605,13 @@ async fn the_document_names_each_path_and_what_it_refers_to() {
 }
 
 #[tokio::test]
+async fn a_search_reads_no_document_but_those_of_its_page() {
+    let page = get("/api/v1/pods?q=POD-1&sort=-name&limit=7").await.json();
+    assert_eq!((page["total"].as_u64(), page["items"].as_array().unwrap().len()), (Some(1000), 7));
+    assert_eq!(READ.load(Ordering::Relaxed), 7);
+}
+
+#[tokio::test]
 async fn lists_are_filtered_sorted_and_searched() {
     let names = async |query: &str| -> Vec<String> {
         let answer = get(&format!("/api/v1/httproutes?{query}")).await;
@@ -729,10 +747,11 @@ async fn nobody_is_told_of_what_they_may_not_see() {
         Subject::Object(ObjectKey::new(Kind::HttpRoute, "shop", "a")),
         Subject::Proxy("edge/1".into(), Some("demo".into())),
         Subject::Problem("x".into(), None),
+        Subject::Rollout(NamespacedName::new("demo", "careful"), "demo/edge".into()),
     ]);
     let told = follow(&mut app, &format!("/api/v1/watch?since={at}"), 2).await;
     assert_eq!(told[0].2["namespace"], "shop");
-    assert_eq!((told[1].0.as_str(), told[1].1), ("mark", at + 4));
+    assert_eq!((told[1].0.as_str(), told[1].1), ("mark", at + 5));
     let mut list = async |path: &str| {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         let response = app.call(request).await.unwrap();

@@ -29,13 +29,23 @@ pub trait Traffic: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Of each route that something is reported of, `NAMESPACE/NAME`, over the last minute.
+    fn routes(&self, _caller: &Caller) -> Vec<(String, Rates)> {
+        Vec::new()
+    }
+
+    /// How many were seen calling each service, `NAMESPACE/NAME`, in the last hour.
+    fn caller_counts(&self) -> Vec<(String, usize)> {
+        Vec::new()
+    }
+
     /// Who was seen calling a service, as [`Node::id`]s without their kind.
     fn callers(&self, _namespace: &str, _name: &str) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// What goes to a service.
+/// What goes to a service, or by a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rates {
     /// Requests a second.
@@ -43,6 +53,20 @@ pub struct Rates {
     /// Part of them that failed, 0 to 1.
     pub errors: f64,
     /// Milliseconds.
+    pub p99: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteTraffic {
+    pub namespace: String,
+    pub name: String,
+    /// Requests a second.
+    pub rate: f64,
+    /// Part of them that failed, 0 to 1.
+    pub errors: f64,
+    /// Milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99: Option<f64>,
 }
 

@@ -18,10 +18,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::documents::{Checked, checked};
+use crate::list::{Cell, Column, List, Listing, Lists, Row, contains};
 use crate::problem::{FORBIDDEN, INVALID_PARAMETER, Problem, UNAVAILABLE};
 use crate::router::App;
 use crate::traffic::{
-    Observation, RequestRow, RequestsQuery, Series, SeriesQuery, Topology, TopologyQuery, Traffic,
+    Observation, Rates, RequestRow, RequestsQuery, RouteTraffic, Series, SeriesQuery, Topology,
+    TopologyQuery, Traffic,
 };
 use crate::{Caller, Role, Time};
 
@@ -29,6 +31,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(topology))
         .routes(routes!(series))
+        .routes(routes!(by_route))
         .routes(routes!(observation))
         .routes(routes!(requests))
         .routes(routes!(follow))
@@ -79,6 +82,41 @@ async fn series(
 ) -> Result<Json<Series>, Problem> {
     let query = checked(query)?;
     Ok(Json(traffic(&app, &caller)?.series(&caller, &query)))
+}
+
+impl Row for RouteTraffic {
+    const COLUMNS: &'static [Column<Self>] = &[
+        ("namespace", |row| Cell::text(&row.namespace)),
+        ("name", |row| Cell::text(&row.name)),
+        ("rate", |row| Cell::Number(row.rate)),
+        ("errors", |row| Cell::Number(row.errors)),
+        ("p99", |row| row.p99.map_or(Cell::None, Cell::Number)),
+    ];
+
+    fn key(&self) -> Vec<Cell<'_>> {
+        vec![Cell::text(&self.namespace), Cell::text(&self.name)]
+    }
+
+    fn has(&self, needle: &str) -> bool {
+        contains(&self.namespace, needle) || contains(&self.name, needle)
+    }
+}
+
+/// Routes that were asked for something in the last minute
+#[utoipa::path(get, path = "/api/v1/traffic/routes", tag = "traffic", params(Lists<RouteTraffic>),
+    responses((status = 200, body = List<RouteTraffic>)))]
+async fn by_route(
+    State(app): State<App>,
+    caller: Caller,
+    listing: Listing,
+) -> Result<Response, Problem> {
+    let all = traffic(&app, &caller)?.routes(&caller).into_iter();
+    let row = |(full, Rates { rate, errors, p99 }): (String, Rates)| {
+        let (namespace, name) = full.split_once('/')?;
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        Some(RouteTraffic { namespace, name, rate, errors, p99 })
+    };
+    listing.answer(&app, &caller, all.filter_map(row).collect())
 }
 
 /// How the observing itself goes

@@ -48,7 +48,8 @@ pub(crate) async fn writes(settings: &Settings) -> anyhow::Result<Option<Cluster
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.default_retry = false;
     let of_a_person = settings.kubeconfig.is_some() || Config::incluster().is_err();
-    Ok(Some(Cluster::new(config, of_a_person)))
+    let namespaces = settings.kubernetes_namespaces.0.clone();
+    Ok(Some(Cluster::new(config, of_a_person, namespaces)))
 }
 
 /// The Lease that one replica of this installation holds. Our own namespace is that of the pod or of the kubeconfig.

@@ -18,7 +18,7 @@ use model::{
     ObjectKey, Pod, RegistryServiceId, SourceFrom,
 };
 use observe::topology::{Drawings, Map, topology};
-use observe::{Collector, Directory, Place};
+use observe::{Collector, Directory, Place, Sum};
 use tokio::sync::{broadcast, watch};
 
 use crate::groups::group_name;
@@ -127,10 +127,20 @@ impl Traffic for Observed {
     fn rates(&self) -> Vec<(String, Rates)> {
         let all = self.collector.rates(SystemTime::now()).into_iter();
         let services = all.filter_map(|(node, sum)| {
-            let rates = Rates { rate: sum.rate(), errors: sum.errors(), p99: sum.percentile(0.99) };
-            Some((node.strip_prefix("service/")?.to_owned(), rates))
+            Some((node.strip_prefix("service/")?.to_owned(), rates(&sum)))
         });
         services.collect()
+    }
+
+    fn routes(&self, caller: &Caller) -> Vec<(String, Rates)> {
+        let all = self.collector.routes(caller, SystemTime::now()).into_iter();
+        all.map(|(route, sum)| (route.to_string(), rates(&sum))).collect()
+    }
+
+    fn caller_counts(&self) -> Vec<(String, usize)> {
+        let all = self.collector.caller_counts().into_iter();
+        all.filter_map(|(node, count)| Some((node.strip_prefix("service/")?.to_owned(), count)))
+            .collect()
     }
 
     fn callers(&self, namespace: &str, name: &str) -> Vec<String> {
@@ -141,6 +151,10 @@ impl Traffic for Observed {
         };
         callers.iter().map(without_kind).collect()
     }
+}
+
+fn rates(sum: &Sum) -> Rates {
+    Rates { rate: sum.rate(), errors: sum.errors(), p99: sum.percentile(0.99) }
 }
 
 /// What only the merger and the compiler know.

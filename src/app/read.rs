@@ -13,12 +13,13 @@ use catalog::{RegistryView, SourceState};
 use futures::future::BoxFuture;
 use model::{
     Batch, Change, EndpointHealth, Finding, Health, Kind, NamespacedName, Object, ObjectKey,
-    PolicyTarget, RegistryServiceId, Steer,
+    PolicyTarget, RegistryServiceId, SecretData, Steer,
 };
 use serde_json::{Value, json};
 use snapshot::ResourceType;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::expiry;
 use crate::groups::Groups;
 use crate::identities::{Ask, Identities};
 use crate::news::News;
@@ -137,6 +138,12 @@ impl Read for Reader {
             fields.insert("status".into(), registry_json(&registry));
         }
         kinds::redact(kind, &mut document);
+        if let (Object::Secret(secret), Value::Object(fields)) = (&object, &mut document)
+            && let SecretData::Tls { chain, .. } = &secret.data
+            && let Some(status) = expiry::status(chain)
+        {
+            fields.insert("status".into(), status);
+        }
         if let Some(mut status) = status
             && let Value::Object(fields) = &mut document
         {
@@ -458,7 +465,6 @@ fn summary(object: &Object) -> Summary {
             (parents.collect(), route.hostnames.iter().map(ToString::to_string).collect())
         }),
     };
-    let hidden = matches!(object, Object::Secret(_));
     Summary {
         name: meta.name().clone(),
         labels: meta.labels.clone(),
@@ -467,7 +473,7 @@ fn summary(object: &Object) -> Summary {
         generation: meta.generation,
         parents,
         hosts,
-        text: if hidden { "".into() } else { meta.document.clone() },
+        object: Some(object.clone()),
     }
 }
 

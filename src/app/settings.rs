@@ -22,12 +22,14 @@ use fleet::bootstrap::HostPort;
 pub use layers::{Effective, Inputs, Origin, Problem, load};
 pub use spec::{Machine, Preset, Profile, Spec};
 
+use crate::otlp;
 use api::change::WriteMode;
 pub use value::{AuthMode, ByteSize, LogFormat, Names, Percent};
 
 use Preset::{By, Fixed};
 
 const MIN_LEAF_LIFE: Duration = Duration::from_secs(10);
+const MIN_OTLP_INTERVAL: Duration = Duration::from_secs(1);
 
 spec::settings! {
     /// Folder (or one file) of documents; read again when it changes. With `kubernetes`, none unless one is given.
@@ -131,6 +133,9 @@ spec::settings! {
     /// Namespaces where that is another one, as NAMESPACE=MODE with commas between them; a name may end with `*`, and the
     /// first that fits counts.
     write_mode_namespaces: Names = Fixed("");
+    /// Who writes documents where they are only proposed or nothing is written, for people to read: `the Git repository of the
+    /// shop`.
+    write_mode_owner: Option<String> = Fixed("");
     /// URL that every record of the audit is sent to (POST, JSON), besides audit.jsonl in the state folder.
     audit_webhook: Option<String> = Fixed("");
     /// Whether /metrics is for everybody; else it needs the role viewer.
@@ -171,6 +176,14 @@ spec::settings! {
     observe: bool = Fixed("true");
     /// Which part of the requests and connections is reported.
     observe_sampling: Percent = Fixed("100%");
+    /// Where what /metrics shows is sent, too: the URL of an OpenTelemetry collector (OTLP over HTTP, protobuf), e.g.
+    /// http://otel-collector:4318. Nobody is sent it when not set.
+    otlp_endpoint: Option<String> = Fixed("");
+    /// How often.
+    otlp_interval: Duration = Fixed("1m");
+    /// File with the headers that the collector wants, a line `NAME: VALUE` for each, e.g. `authorization: Bearer ...`. It is
+    /// read each time.
+    otlp_headers_file: Option<PathBuf> = Fixed("");
     /// A document file larger than this is refused.
     max_file_size: ByteSize = Fixed("16MiB");
     /// How long files must stay unchanged before they are read again.
@@ -243,6 +256,16 @@ impl Settings {
         }
         if let Err(why) = self.write_modes() {
             say("write-mode-namespaces", &why);
+        }
+        match self.otlp_endpoint.as_deref().map(otlp::endpoint) {
+            Some(Err(why)) => say("otlp-endpoint", why),
+            None if self.otlp_headers_file.is_some() => {
+                say("otlp-headers-file", "tells about a collector: set otlp-endpoint too");
+            }
+            _ => {}
+        }
+        if self.otlp_interval < MIN_OTLP_INTERVAL {
+            say("otlp-interval", "must be 1s at least");
         }
         if self.xds_tls_cert.is_some() != self.xds_tls_key.is_some() {
             say(

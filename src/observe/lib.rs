@@ -27,7 +27,7 @@ mod series;
 mod service;
 pub mod topology;
 
-pub use collector::{Collector, Figures};
+pub use collector::{Collector, Figures, Sum};
 pub use directory::{Directory, Place};
 pub use edges::{By, EdgeKey, Protocol};
 pub use reporter::{Reporter, Reporters, Side};

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import grpc
+from envoy.config.endpoint.v3 import load_report_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.service.load_stats.v3 import lrs_pb2
 
 from case import SOTW_ADS, Case, rule, scenario
-from client import Client
+from client import LIMIT, Client
 from follower import clusters_of
+from server import Server, until
+from stream import CHANNEL_OPTIONS
 from verdict import check, equal
 from wire import CDS, EDS, LDS, RDS
-from world import NAMESPACE
+from world import NAMESPACE, cluster
 
 # How such a client says who it is, and the name that it dials for service `a` (channel `xds:///…`).
 CLAIM: dict[str, Any] = {"role": "grpc"}
 SERVICE = f"a.{NAMESPACE}:80"
+SERVICE_NODE = f'"service/{NAMESPACE}/a"'
 
 
 def grpc_client(t: Case, **claim: str) -> Client:
@@ -149,9 +156,9 @@ def deleted_in_use(t: Case) -> None:
     cluster_behind(c, first(c).resources[SERVICE])
 
 
-@rule(86, [SOTW_ADS], also=[87])
+@rule(86, [SOTW_ADS])
 def nothing_that_grpc_refuses_in_a_cluster(t: Case) -> None:
-    """clusters of gRPC programs: no transport socket, no server for load reports"""
+    """clusters of gRPC programs: no transport socket, a policy that all of them know"""
     c = grpc_client(t)
     cluster_behind(c, first(c).resources[SERVICE])
     t.world.change_cluster("a")
@@ -159,5 +166,80 @@ def nothing_that_grpc_refuses_in_a_cluster(t: Case) -> None:
     got = c.expect(CDS)
     for cluster in got.resources.values():
         check(not cluster.HasField("transport_socket"), "rule 86: TLS by whatever else than a provider instance")
-        check(not cluster.HasField("lrs_server"), "rule 87: load reports that nobody takes")
         equal(cluster.lb_policy, 0, "ROUND_ROBIN, which every gRPC client knows")
+
+
+LOADS = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats"
+
+
+def edge(server: Server, service: str) -> dict[str, Any] | None:
+    """Who calls a service, as load reports say: the one edge of the topology."""
+    edges = json.loads(server.get("/api/v1/topology") or "{}").get("edges", [])
+    target = f"service/{NAMESPACE}/{service}"
+    found = [one for one in edges if one["target"] == target and one["reportedBy"] == ["loadReport"]]
+    return found[0] if found else None
+
+
+def reports(t: Case, *messages: lrs_pb2.LoadStatsRequest) -> tuple[list[lrs_pb2.LoadStatsResponse], grpc.StatusCode]:
+    """What one stream with these messages is answered, and how it ends."""
+    answers = []
+    with grpc.insecure_channel(t.server.xds, options=CHANNEL_OPTIONS) as channel:
+        method = channel.stream_stream(
+            LOADS,
+            request_serializer=lrs_pb2.LoadStatsRequest.SerializeToString,
+            response_deserializer=lrs_pb2.LoadStatsResponse.FromString,
+        )
+        call = method(iter(messages), timeout=LIMIT)
+        try:
+            answers += call
+        except grpc.RpcError as error:
+            return answers, error.code()
+    return answers, grpc.StatusCode.OK
+
+
+def calls(name: str, good: int, failed: int = 0, dropped: int = 0) -> lrs_pb2.LoadStatsRequest:
+    locality = load_report_pb2.UpstreamLocalityStats(
+        total_successful_requests=good, total_error_requests=failed, total_issued_requests=good + failed
+    )
+    stats = load_report_pb2.ClusterStats(
+        cluster_name=name, upstream_locality_stats=[locality], total_dropped_requests=dropped
+    )
+    return lrs_pb2.LoadStatsRequest(cluster_stats=[stats])
+
+
+@rule(87, [SOTW_ADS])
+def load_reports(t: Case) -> None:
+    """clusters of gRPC programs ask for load reports, from where they came; the service counts what programs may know"""
+    c = grpc_client(t, namespace=NAMESPACE)
+    first(c)
+    c.ask(CDS, [cluster("a")])
+    got = c.expect(CDS)
+    check(got.resources[cluster("a")].lrs_server.HasField("self"), "lrs_server.self")
+    hello = lrs_pb2.LoadStatsRequest(node=c.node)
+    answers, code = reports(t, hello, calls(cluster("a"), 6, 1, 1))
+    equal((len(answers), code), (1, grpc.StatusCode.OK), "answers to a program, and the end of its stream")
+    check(answers[0].send_all_clusters, "send_all_clusters")
+    equal(answers[0].load_reporting_interval.ToSeconds(), 10, "seconds between two reports")
+    # Names become known once a second.
+    until("the service is in the topology", lambda: SERVICE_NODE in (t.server.get("/api/v1/topology") or ""))
+
+    def seen() -> bool:
+        reports(t, hello, calls(cluster("a"), 6, 1, 1))
+        return edge(t.server, "a") is not None
+
+    until("the edge is in the topology", seen)
+    found = edge(t.server, "a") or {}
+    equal((found["kind"], found["protocol"], found["errors"]), ("observed", "grpc", 0.25), "the edge")
+    check(found["rate"] > 0 and "p99" not in found, "it has a rate, and no times that nobody measured")
+    refused = "isthmus_load_report_dropped_total"
+    before = t.server.metric(refused, reason="unknown")
+    lies = [calls("service/elsewhere/a/80", 1), calls("service/shop/nosuch/80", 1), calls("x" * 70_000, 1)]
+    equal(reports(t, hello, *lies)[1], grpc.StatusCode.OK, "clusters that it cannot know")
+    equal(t.server.metric(refused, reason="unknown") - before, 3, "reports of clusters that it cannot know")
+    reports(t, hello, calls(cluster("b"), 2**64 - 1))
+    equal(t.server.metric(refused, reason="implausible"), 1, "calls that nobody can have made")
+    check(edge(t.server, "b") is None, "no edge from any of that")
+    gateway = t.client("edge-1").node
+    for who in (gateway, None):
+        code = reports(t, lrs_pb2.LoadStatsRequest(node=who), calls(cluster("a"), 1))[1]
+        equal(code, grpc.StatusCode.INVALID_ARGUMENT, "an Envoy, which writes access logs, or nobody")

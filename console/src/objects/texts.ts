@@ -61,7 +61,7 @@ export const T = texts(
     parts: name => `${name} 的各部分`,
     condition: '状况',
     conditions: '状况',
-    since: '自',
+    since: '起始',
     message: '说明',
     save: '保存…',
     revert: '放弃我的修改',

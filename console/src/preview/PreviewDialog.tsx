@@ -66,7 +66,9 @@ export default function PreviewDialog({ request, close }: { request: PreviewRequ
   const changes = report ? report.objects.some(object => object.action !== 'unchanged') : false
   const failed = report?.gates.some(gate => gate.state === 'failed') ?? false
   const stale = isStale(apply.error) ? apply.error : isStale(dryRun.error) ? dryRun.error : undefined
-  const propose = role === 'editor' && writeMode(me, namespace) === 'propose'
+  // Somebody else writes it, or the API server says no: nothing makes that go through.
+  const barred = report?.gates.find(gate => gate.name === 'rights' && gate.state === 'failed')
+  const propose = !!barred || (role === 'editor' && writeMode(me, namespace) === 'propose')
   const why =
     denied ??
     (report && !changes ? t.nothing : undefined) ??
@@ -98,7 +100,11 @@ export default function PreviewDialog({ request, close }: { request: PreviewRequ
             )}
             {report && <ReportTabs report={report} />}
             {apply.error && <ErrorCard error={apply.error} />}
-            {propose && <Notice tone="note">{t.proposeMode(me.owner ?? '')}</Notice>}
+            {propose && (
+              <Notice tone="note" title={barred?.text}>
+                {t.proposeMode(me.owner ?? '')}
+              </Notice>
+            )}
             {report && !propose && (
               <div className="row wrap top">
                 <TextField

@@ -136,13 +136,14 @@ export function ResourceTable<T>(props: Props<T>) {
             {t.clearFilters}
           </Act>
         )}
-        <span className="grow" />
-        {props.actions}
-        <ColumnsMenu columns={columns} hidden={hidden} onChange={hide => setSearch({ hide })} />
-        {props.cli && <CliButton command={props.cli + (ns ? ` -n ${ns}` : ' -A')} />}
-        <IconAct label={t.refresh} onClick={() => void list.refetch()}>
-          <IconRefresh size={16} />
-        </IconAct>
+        <span className="row wrap" style={{ marginLeft: 'auto' }}>
+          {props.actions}
+          <ColumnsMenu columns={columns} hidden={hidden} onChange={hide => setSearch({ hide })} />
+          {props.cli && <CliButton command={props.cli + (ns ? ` -n ${ns}` : ' -A')} />}
+          <IconAct label={t.refresh} onClick={() => void list.refetch()}>
+            <IconRefresh size={16} />
+          </IconAct>
+        </span>
       </div>
       {list.error && (
         <div style={{ padding: 10 }}>

@@ -33,6 +33,9 @@ pub struct Me {
     pub write_mode: WriteMode,
     /// Namespaces (with `*` at the end, too) whose mode is another one; the first that fits counts.
     pub write_modes: Vec<NamespaceMode>,
+    /// Who writes documents where that is not done from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     pub version: String,
     pub replica: String,
     /// Whether `/login/oidc` leads anywhere.
@@ -90,6 +93,7 @@ fn about(app: &App, caller: Option<&Caller>) -> Me {
             .into_iter()
             .map(|(namespaces, mode)| NamespaceMode { namespaces, mode })
             .collect(),
+        owner: about.owner,
         version: env!("CARGO_PKG_VERSION").into(),
         replica: about.replica,
         oidc: about.oidc,

@@ -123,6 +123,8 @@ pub struct About {
     pub rate: u32,
     /// Write modes that are not those of all namespaces, for `me`.
     pub write_modes: Vec<(String, WriteMode)>,
+    /// Who writes documents where that is not done from here.
+    pub owner: Option<String>,
 }
 
 /// What a request shows of who sent it, and what it is about.

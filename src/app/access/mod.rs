@@ -113,6 +113,7 @@ impl Doors {
                 replica: settings.replica.clone(),
                 rate: u32::try_from(settings.api_rate_limit).unwrap_or(u32::MAX),
                 write_modes,
+                owner: settings.write_mode_owner.clone(),
             },
             mode: settings.write_mode,
             store: Store::open(settings),

@@ -15,11 +15,12 @@ use kinds::Served;
 use kube::api::{Api, DeleteParams, DynamicObject, PostParams, Preconditions};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Config};
-use model::{Kind, Object};
+use model::{Kind, Object, ObjectKey};
 use serde_json::Value;
 
 use super::refusal::{stale, timely};
 use super::wishes::Wish;
+use super::{not_writable, of_another};
 
 /// Who we are in `managedFields`.
 const MANAGER: &str = "isthmus.dev/changes";
@@ -34,6 +35,8 @@ pub(crate) struct Cluster {
     config: Config,
     /// Whether what we are to the server is what a person is to it, who runs us with a kubeconfig of theirs.
     of_a_person: bool,
+    /// Those that are read; all where none is named.
+    namespaces: Vec<String>,
 }
 
 /// An object as it was, and as it is.
@@ -43,8 +46,14 @@ struct Step {
 }
 
 impl Cluster {
-    pub(crate) fn new(config: Config, of_a_person: bool) -> Self {
-        Self { config, of_a_person }
+    pub(crate) fn new(config: Config, of_a_person: bool, namespaces: Vec<String>) -> Self {
+        Self { config, of_a_person, namespaces }
+    }
+
+    /// Whether what is written there would ever be read.
+    pub(super) fn reads(&self, key: &ObjectKey) -> bool {
+        let named = || self.namespaces.iter().any(|name| **name == *key.name.namespace);
+        !key.kind.namespaced() || self.namespaces.is_empty() || named()
     }
 
     /// Asks what the wishes would become, and makes them that.
@@ -64,6 +73,7 @@ impl Cluster {
         let comes = |wish: &&Wish| wish.before.is_none() && wish.after.is_some();
         let fresh = wishes.iter().filter(|wish| wish.key.kind == Kind::Namespace).filter(comes);
         let fresh: BTreeSet<Arc<str>> = fresh.map(|wish| wish.key.name.name.clone()).collect();
+        let mut foreign = None;
         for wish in wishes.iter_mut().filter(|wish| wish.in_cluster) {
             // What is in a namespace cannot be asked about before that is there.
             if wish.key.kind.namespaced() && fresh.contains(&wish.key.name.namespace) {
@@ -79,8 +89,12 @@ impl Cluster {
             }
             let step = write(&client, wish, true).await?;
             become_what_is(wish, step.is);
+            if let Some(owner) = step.was.as_ref().and_then(gitops).filter(|_| wish.differs()) {
+                let owned = of_another(owner, sources::kubernetes::NAME);
+                foreign.get_or_insert_with(|| not_writable(wish, &owned));
+            }
         }
-        Ok(())
+        foreign.map_or(Ok(()), Err)
     }
 
     /// What was written before something failed is put back. The wishes become what they are in the API server.
@@ -127,6 +141,18 @@ impl Cluster {
         }
         Client::try_from(config).map_err(|error| Problem::new(UNAVAILABLE, error.to_string()))
     }
+}
+
+/// Programs that leave no mark on what they sync but their name as who wrote it.
+fn gitops(live: &DynamicObject) -> Option<&'static str> {
+    let fields = live.metadata.managed_fields.iter().flatten();
+    let mut managers = fields.filter(|entry| entry.subresource.is_none());
+    managers.find_map(|entry| match entry.manager.as_deref()? {
+        name if name.starts_with("argocd-") => Some("Argo CD"),
+        "kustomize-controller" | "helm-controller" => Some("Flux"),
+        "helm" => Some("Helm"),
+        _ => None,
+    })
 }
 
 /// Puts back what was written, the last first, and says what became of it.

@@ -66,6 +66,8 @@ pub(crate) struct Parts {
     pub(crate) limits: kinds::Limits,
     /// Whether documents of a namespace may be written from here at all.
     pub(crate) mode: Mode,
+    /// Who writes them then.
+    pub(crate) owner: Option<String>,
 }
 
 /// By namespace; `None` for what has none.
@@ -74,7 +76,7 @@ pub(crate) type Mode = Box<dyn Fn(Option<&str>) -> WriteMode + Send + Sync>;
 pub(crate) struct Writer {
     parts: Arc<Parts>,
     /// One write at a time: each is judged by what the one before left.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A change that has been read.
@@ -95,7 +97,7 @@ pub(crate) struct Tried {
 
 impl Writer {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), turn: tokio::sync::Mutex::new(()) }
+        Self { parts: Arc::new(parts), turn: Arc::default() }
     }
 
     /// The same way for all: what is written by an API call, and what a rollback needs.
@@ -106,7 +108,7 @@ impl Writer {
         rollback_of: Option<u64>,
     ) -> Result<ChangeReport, Problem> {
         let dry = change.dry_run;
-        let turn = if dry { None } else { Some(self.turn.lock().await) };
+        let turn = if dry { None } else { Some(self.turn.clone().lock_owned().await) };
         let change = Arc::new(change);
         let mut asked = {
             let (parts, caller, change) = (self.parts.clone(), caller.clone(), change.clone());
@@ -163,7 +165,13 @@ impl Writer {
             .collect();
         let unseen = goals.is_empty();
         let taken = self.parts.history.expect(Intent { goals, author });
-        self.parts.put(caller, &mut wishes).await?;
+        // Whoever asked may hang up, and half of a change must not stay.
+        let (parts, caller) = (self.parts.clone(), caller.clone());
+        let putting = tokio::spawn(async move {
+            let done = parts.put(&caller, &mut wishes).await;
+            done.map(|()| (wishes, turn))
+        });
+        let (wishes, turn) = putting.await.map_err(|_| Problem::new(INTERNAL, ""))??;
         if wishes.iter().any(|wish| wish.in_cluster) {
             // As the API server has them now.
             let known = |change: &ObjectChange| {
@@ -292,32 +300,33 @@ impl Parts {
                 None => (String::new(), false),
             },
         };
+        let unread = self.cluster.as_ref().is_some_and(|cluster| !cluster.reads(key));
+        if unread && place == sources::kubernetes::NAME {
+            let text = "objects of this namespace are not read here (kubernetes-namespaces)";
+            return owned(WriteMode::Off, &place, text);
+        }
         if !can {
             return owned(WriteMode::Off, &place, "there is nothing here to write it with");
         }
         let mode = (self.mode)(key.kind.namespaced().then_some(&*key.name.namespace));
         if mode != WriteMode::Direct {
-            return owned(mode, &place, "the server's settings say so (write-mode)");
+            let owner = self.owner.as_ref().map(|owner| format!("; {owner} writes it"));
+            let text =
+                format!("the server's settings say so (write-mode){}", owner.unwrap_or_default());
+            return owned(mode, &place, &text);
         }
         if let Some(owner) = object.and_then(gitops) {
-            let text = format!("{owner} writes it, and would undo what is written here");
-            return owned(WriteMode::Propose, &place, &text);
+            return of_another(owner, &place);
         }
         owned(WriteMode::Direct, &place, "")
     }
 
     fn writable(&self, shadow: &Shadow, wish: &Wish) -> Result<(), Problem> {
-        let Ownership { mode, reason, place } = self.ownership_in(shadow, &wish.key);
-        if mode == WriteMode::Direct {
+        let owned = self.ownership_in(shadow, &wish.key);
+        if owned.mode == WriteMode::Direct {
             return Ok(());
         }
-        let hint = match mode {
-            WriteMode::Propose => "take the YAML of the report to whoever writes it",
-            _ => "",
-        };
-        Err(Problem::new(NOT_WRITABLE, format!("{}: {reason}", wish.key))
-            .hint(hint)
-            .with("ownership", serde_json::json!({"mode": mode, "place": place, "reason": reason})))
+        Err(not_writable(wish, &owned))
     }
 
     async fn judge(
@@ -401,6 +410,22 @@ impl Changes for Writer {
         let refused = || catalog.refused(&key).map(|refused| &refused.object);
         self.parts.ownership(&key, catalog.get(&key).or_else(refused))
     }
+}
+
+fn not_writable(wish: &Wish, owned: &Ownership) -> Problem {
+    let hint = match owned.mode {
+        WriteMode::Propose => "take the YAML of a dry run (`after`) to whoever writes it",
+        _ => "",
+    };
+    Problem::new(NOT_WRITABLE, format!("{}: {}", wish.key, owned.reason))
+        .hint(hint)
+        .with("ownership", serde_json::json!(owned))
+}
+
+/// What is told of objects that another program writes.
+fn of_another(owner: &str, place: &str) -> Ownership {
+    let reason = format!("{owner} writes it, and would undo what is written here");
+    Ownership { mode: WriteMode::Propose, place: place.into(), reason }
 }
 
 fn is_about_rights(problem: &Problem) -> bool {

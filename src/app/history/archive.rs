@@ -14,14 +14,13 @@ use revision::history::{Content, Document, Hash, Ledger, difference};
 use tokio::sync::watch;
 
 use super::follow::{key_of, read_again};
-use super::{History, id, lock, short};
+use super::{History, WRITTEN_WITHIN, id, lock, short};
 use crate::change::{Shadow, Writer, edits_to, object_change, samples, types};
 use crate::groups::group_name;
+use crate::news::News;
 use crate::pipeline::World;
 use crate::proxies::Proxies;
 
-/// Milliseconds from when a change is served until its revision is written, at most.
-const WRITTEN_WITHIN: i64 = 500;
 const MOST_SAMPLES: usize = 100;
 
 pub(crate) struct Archive {
@@ -36,6 +35,7 @@ struct Parts {
     folder: String,
     /// What proxies refuse, and have refused a while ago.
     refusals: watch::Receiver<Arc<[Refusal]>>,
+    news: News,
 }
 
 impl Archive {
@@ -46,8 +46,9 @@ impl Archive {
         folder: String,
         writer: Arc<Writer>,
         refusals: watch::Receiver<Arc<[Refusal]>>,
+        news: News,
     ) -> Self {
-        Self { parts: Arc::new(Parts { history, world, proxies, folder, refusals }), writer }
+        Self { parts: Arc::new(Parts { history, world, proxies, folder, refusals, news }), writer }
     }
 }
 
@@ -281,6 +282,10 @@ impl Shown for Archive {
         ledger.revisions().rev().map(|revision| self.parts.shown(&ledger, revision)).collect()
     }
 
+    fn current(&self) -> Option<Arc<str>> {
+        self.parts.history.current.borrow().as_ref().map(|current| current.hash.clone())
+    }
+
     fn revision(&self, name: &str) -> Option<Revision> {
         let ledger = lock(&self.parts.history.ledger);
         let number = find(&ledger, name)?;
@@ -350,6 +355,7 @@ impl Shown for Archive {
                     Problem::new(UNAVAILABLE, format!("the history cannot be written: {error}"))
                 })?;
                 let revision = done.ok_or_else(|| unknown(&name))?;
+                parts.news.revision(&id(number));
                 Ok(parts.shown(&ledger, &revision))
             });
             work.await.map_err(|_| Problem::new(INTERNAL, ""))?

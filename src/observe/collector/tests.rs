@@ -172,6 +172,10 @@ fn rates_are_over_the_time_that_is_known() {
     let callers = all.callers("service/shop/orders");
     assert_eq!(callers.len(), 1);
     assert!(callers.contains("gateway/demo/edge"));
+    let routes = all.routes(&Caller::anybody(), at(20));
+    let routes: Vec<_> = routes.iter().map(|(route, sum)| (&**route, sum.rate())).collect();
+    assert_eq!(routes, [("shop/web", 2.0)], "each request once");
+    assert_eq!(all.caller_counts()["service/shop/orders"], 1);
 }
 
 #[test]

@@ -7,6 +7,7 @@ import { Chips, CliButton, Page, Panel } from '../../ui/basics'
 import { Status, type Tone } from '../../ui/Status'
 import { Empty, Loaded } from '../../ui/states'
 import { Table } from '../../ui/Table'
+import { certificatesOf, Expiry } from './certificates'
 
 const T = texts(
   {
@@ -31,6 +32,8 @@ const T = texts(
     secret: 'Secret',
     usedBy: 'Used by',
     unused: 'nobody',
+    issuer: 'Issuer',
+    end: 'Valid',
     missing: 'is not there',
   },
   {
@@ -55,6 +58,8 @@ const T = texts(
     secret: 'Secret',
     usedBy: '使用者',
     unused: '无',
+    issuer: '颁发者',
+    end: '有效期',
     missing: '不存在',
   },
 )
@@ -127,7 +132,7 @@ export default function DomainsScreen() {
               users.set(secret, [...(users.get(secret) ?? []), `${row.gateway} ${row.listener}`])
             }
           }
-          const certificates = (secrets.data?.items ?? []).filter(row => row.type === 'kubernetes.io/tls')
+          const certificates = certificatesOf(secrets.data?.items ?? [])
           return (
             <>
               <Panel title={t.domains} flush>
@@ -203,26 +208,20 @@ export default function DomainsScreen() {
                   <Table
                     label={t.secrets}
                     rows={certificates}
-                    rowKey={row => `${row.metadata.namespace}/${row.metadata.name}`}
+                    rowKey={one => one.secret}
                     columns={[
                       {
                         id: 'secret',
                         title: t.secret,
-                        cell: row => (
-                          <A to={`/documents/secrets/${row.metadata.namespace}/${row.metadata.name}`}>
-                            {row.metadata.namespace}/{row.metadata.name}
-                          </A>
-                        ),
+                        cell: one => <A to={`/documents/secrets/${one.secret}`}>{one.secret}</A>,
                       },
+                      { id: 'hosts', title: t.domains, cell: one => <Chips of={one.hosts} /> },
+                      { id: 'issuer', title: t.issuer, cell: one => one.issuer },
+                      { id: 'end', title: t.end, tight: true, cell: one => <Expiry of={one} /> },
                       {
                         id: 'usedBy',
                         title: t.usedBy,
-                        cell: row => (
-                          <Chips
-                            of={users.get(`${row.metadata.namespace}/${row.metadata.name}`) ?? []}
-                            empty={t.unused}
-                          />
-                        ),
+                        cell: one => <Chips of={users.get(one.secret) ?? []} empty={t.unused} />,
                       },
                     ]}
                   />

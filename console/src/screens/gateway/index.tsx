@@ -114,9 +114,9 @@ function Summary({ gateway }: { gateway: Document }) {
           ]}
         />
       </Panel>
-      <Panel title={t.proxies} flush>
+      <Panel title={t.connected} flush>
         <Table
-          label={t.proxies}
+          label={t.connected}
           rows={mine}
           rowKey={proxy => proxy.id}
           empty={<span className="dim">{t.noProxies}</span>}

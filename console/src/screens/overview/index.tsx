@@ -1,17 +1,8 @@
 import { useApi, useList } from '../../api/hooks'
-import type {
-  Document,
-  FindingView,
-  List,
-  Proxy,
-  Revision,
-  Series,
-  ServiceRow,
-  Source,
-} from '../../api/types'
+import type { Document, FindingView, List, Proxy, Revision, Series, Source } from '../../api/types'
 import { useGo, useScope } from '../../app/location'
 import { useTexts } from '../../i18n'
-import { useFormat } from '../../i18n/format'
+import { useFormat, useNow } from '../../i18n/format'
 import { A } from '../../ui/A'
 import { Age } from '../../ui/Age'
 import { Act, Bar, Page, Panel, Stat } from '../../ui/basics'
@@ -20,6 +11,7 @@ import { FindingList } from '../../ui/findings'
 import { StateOf, Status, type Tone } from '../../ui/Status'
 import { Loaded } from '../../ui/states'
 import { Table } from '../../ui/Table'
+import { certificatesOf, daysLeft, Expiry, SOON } from '../domains/certificates'
 import { T } from './texts'
 
 export default function Overview() {
@@ -33,15 +25,17 @@ export default function Overview() {
       <div className="grid">
         <div className="stack">
           <Problems />
-          <Services title={t.busiest} sort="-rate" />
+          <Routes sort="-rate" />
         </div>
         <div className="stack">
           <Proxies />
           <Revisions />
+          <Services />
         </div>
         <div className="stack">
           <Sources />
-          <Services title={t.worst} sort="-errors" failing />
+          <Routes sort="-errors" />
+          <Certificates />
         </div>
       </div>
     </Page>
@@ -261,16 +255,37 @@ function Revisions() {
   )
 }
 
-function Services({ title, sort, failing }: { title: string; sort: string; failing?: boolean }) {
+interface Busy {
+  namespace: string
+  name: string
+  rate?: number
+  errors?: number
+  p99?: number
+}
+
+/** Services or routes, those first that somebody should look at. */
+function Ranked(props: {
+  title: string
+  of: '/services' | '/traffic/routes'
+  name: string
+  sort: '-rate' | '-errors'
+  href: (row: Busy) => string
+}) {
+  const { title, of, name, sort, href } = props
   const t = useTexts(T)
   const format = useFormat()
   const ns = useScope()
-  const services = useList<ServiceRow>('/services', { namespace: ns, sort, limit: 6 }, { every: 15_000 })
-  const seen = ({ items }: List<ServiceRow>) =>
+  const query = useList<Busy>(of, { namespace: ns, sort, limit: 6 }, { every: 15_000 })
+  const failing = sort === '-errors'
+  const seen = ({ items }: List<Busy>) =>
     items.filter(row => (failing ? (row.errors ?? 0) > 0 : row.rate !== undefined))
   return (
-    <Panel title={title} actions={<A to={`/services?sort=${sort}`}>{t.all}</A>} flush>
-      <Loaded query={services}>
+    <Panel
+      title={title}
+      actions={<A to={of === '/services' ? `/services?sort=${sort}` : '/routes'}>{t.all}</A>}
+      flush
+    >
+      <Loaded query={query}>
         {data => (
           <Table
             label={title}
@@ -280,9 +295,9 @@ function Services({ title, sort, failing }: { title: string; sort: string; faili
             columns={[
               {
                 id: 'name',
-                title: t.service,
+                title: name,
                 cell: row => (
-                  <A to={`/services/${row.namespace}/${encodeURIComponent(row.name)}`}>
+                  <A to={href(row)}>
                     {row.namespace}/{row.name}
                   </A>
                 ),
@@ -300,6 +315,57 @@ function Services({ title, sort, failing }: { title: string; sort: string; faili
                 ),
               },
               { id: 'p99', title: t.latency, align: 'right', tight: true, cell: row => format.ms(row.p99) },
+            ]}
+          />
+        )}
+      </Loaded>
+    </Panel>
+  )
+}
+
+function Services() {
+  const t = useTexts(T)
+  const href = (row: Busy) => `/services/${row.namespace}/${encodeURIComponent(row.name)}`
+  return <Ranked title={t.busiest} of="/services" name={t.service} sort="-rate" href={href} />
+}
+
+function Routes({ sort }: { sort: '-rate' | '-errors' }) {
+  const t = useTexts(T)
+  const title = sort === '-rate' ? t.busiestRoutes : t.worstRoutes
+  // Of which kind it is, proxies do not say.
+  const href = (row: Busy) => `/routes?q=${encodeURIComponent(row.name)}`
+  return <Ranked title={title} of="/traffic/routes" name={t.route} sort={sort} href={href} />
+}
+
+/** Those that end within a month, and those that have ended. */
+function Certificates() {
+  const t = useTexts(T)
+  const ns = useScope()
+  const now = useNow()
+  const secrets = useList<Document>('/secrets', { limit: 1000, namespace: ns || undefined })
+  const soon = certificatesOf(secrets.data?.items ?? []).filter(one => daysLeft(one, now) < SOON)
+  return (
+    <Panel title={t.certificates} actions={<A to="/domains">{t.all}</A>} flush>
+      <Loaded query={secrets}>
+        {() => (
+          <Table
+            label={t.certificates}
+            rows={soon.slice(0, 6)}
+            rowKey={one => one.secret}
+            empty={<span className="dim">{t.noCertificates}</span>}
+            columns={[
+              {
+                id: 'secret',
+                title: '',
+                cut: true,
+                cell: one => (
+                  <>
+                    <A to={`/documents/secrets/${one.secret}`}>{one.secret}</A>
+                    <div className="dim cut">{one.hosts.join(', ')}</div>
+                  </>
+                ),
+              },
+              { id: 'end', title: '', align: 'right', tight: true, cell: one => <Expiry of={one} /> },
             ]}
           />
         )}

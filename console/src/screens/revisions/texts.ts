@@ -83,7 +83,7 @@ export const T = texts(
     documents: '文档',
     proxies: '代理',
     serving: '期间它们使用',
-    since: '自',
+    since: '起始',
     over: '已结束',
     noDifference: '没有差异。',
     counts: (a, c, r) => `新增 ${a},修改 ${c},删除 ${r}`,

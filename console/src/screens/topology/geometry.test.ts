@@ -40,6 +40,8 @@ function edge(source: string, target: string, more: Partial<TopologyEdge> = {}):
     mtls: false,
     rate: 1,
     errors: 0,
+    inProgress: 0,
+    reportedBy: ['accessLog'],
     routes: [],
     lanes: [],
     ...more,

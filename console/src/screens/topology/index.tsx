@@ -182,7 +182,7 @@ function Connections({ topology }: { topology: Topology }) {
           {
             id: 'kind',
             title: t.kind,
-            cell: edge => <Status tone={tones[edgeClass(edge)]}>{kinds[edge.kind]}</Status>,
+            cell: edge => <Status tone={tones[edgeClass(edge)]}>{isCounted(edge) ? t.counted : kinds[edge.kind]}</Status>,
           },
           { id: 'rate', title: t.rate, align: 'right', cell: edge => seen(edge) && format.rate(edge.rate) },
           {
@@ -198,6 +198,11 @@ function Connections({ topology }: { topology: Topology }) {
       />
     </Panel>
   )
+}
+
+/** A gRPC program says how many calls it made, and nothing of each. */
+function isCounted(edge: TopologyEdge): boolean {
+  return seen(edge) && edge.reportedBy.join() === 'loadReport'
 }
 
 function seen(edge: TopologyEdge): boolean {

@@ -20,6 +20,7 @@ export const T = texts(
     canvas: (nodes: number, edges: number) =>
       `Picture of ${nodes} places and ${edges} connections. Arrow keys walk from one to the next, Enter opens, plus and minus zoom. The table below says the same.`,
     observed: 'requests seen',
+    counted: 'counted by the caller',
     declared: 'declared by a registry',
     configured: 'configured by a route',
     failing: 'failing',
@@ -62,6 +63,7 @@ export const T = texts(
     canvas: (nodes, edges) =>
       `包含 ${nodes} 个节点和 ${edges} 条连接的图。方向键在节点间移动,回车打开,加减号缩放。下方表格内容相同。`,
     observed: '观测到请求',
+    counted: '调用方计数',
     declared: '注册中心声明',
     configured: '路由配置',
     failing: '有失败',

@@ -126,7 +126,7 @@ function Shift(props: {
               <div key={title(ref)} className="row wrap">
                 <strong
                   className="mono"
-                  style={{ flex: '1 0 auto', maxWidth: '100%', overflowWrap: 'anywhere' }}
+                  style={{ flex: '1 0 120px', maxWidth: '100%', overflowWrap: 'anywhere' }}
                 >
                   {title(ref)}
                 </strong>
