@@ -1,5 +1,7 @@
 //! Revisions: what was served when, by whose doing.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,6 +14,9 @@ use crate::{Caller, Time};
 pub trait History: Send + Sync + 'static {
     /// The newest first.
     fn revisions(&self) -> Vec<Revision>;
+
+    /// Hash of the newest. Asked with every request.
+    fn current(&self) -> Option<Arc<str>>;
 
     /// By `r42`, by a hash, or by the beginning of one that no other has.
     fn revision(&self, name: &str) -> Option<Revision>;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::{
-    Components, ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema,
+    Components, ContentBuilder, Header, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema,
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -117,7 +117,7 @@ struct ProblemBody {
 pub(crate) fn complete(mut router: OpenApiRouter<App>) -> OpenApiRouter<App> {
     let document = router.get_openapi_mut();
     add_schemas(document);
-    for item in document.paths.paths.values_mut() {
+    for (path, item) in &mut document.paths.paths {
         let reads = item.get.iter_mut();
         for operation in reads {
             let tagged = operation.responses.responses.contains_key("200");
@@ -130,6 +130,9 @@ pub(crate) fn complete(mut router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         for operation in all.into_iter().flatten() {
             may_be_yaml(operation);
             may_fail(operation);
+            if path.starts_with("/api/") {
+                says_revision(operation);
+            }
         }
     }
     router
@@ -162,8 +165,23 @@ fn may_fail(operation: &mut Operation) {
     operation.responses.responses.entry("default".into()).or_insert(RefOr::T(response));
 }
 
+/// To whoever may look at revisions; who is refused is not told.
+fn says_revision(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && status.starts_with('2')
+        {
+            let header = RefOr::Ref(Ref::new("#/components/headers/Isthmus-Revision"));
+            response.headers.insert("Isthmus-Revision".into(), header);
+        }
+    }
+}
+
 fn add_schemas(document: &mut OpenApi) {
     let components = document.components.get_or_insert_with(Components::new);
+    let mut revision = Header::default();
+    revision.description = Some("Hash of the newest revision that is in the answer".into());
+    components.headers.insert("Isthmus-Revision".into(), RefOr::T(revision));
     let mut all: Vec<(String, RefOr<Schema>)> = Vec::new();
     <ProblemBody as ToSchema>::schemas(&mut all);
     all.push(("Problem".into(), <ProblemBody as utoipa::PartialSchema>::schema()));

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
@@ -16,9 +17,14 @@ use crate::documents::{Checked, FormatQuery, checked};
 use crate::format::Format;
 use crate::history::{DiffScope, History, Revision, RevisionDiff};
 use crate::list::{Cell, Column, List, Listing, Lists, Row, contains};
-use crate::problem::{FORBIDDEN, INVALID_PARAMETER, Problem, REVISION_NOT_FOUND, UNAVAILABLE};
+use crate::problem::{
+    FORBIDDEN, INVALID_PARAMETER, NO_SUCH_PATH, Problem, REVISION_NOT_FOUND, UNAVAILABLE,
+};
 use crate::router::App;
 use crate::{Caller, Role};
+
+/// With the hash of the newest revision that is in an answer.
+pub(crate) const REVISION: HeaderName = HeaderName::from_static("isthmus-revision");
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -26,8 +32,27 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show))
         .routes(routes!(diff))
         .routes(routes!(rollback))
-        .routes(routes!(pin))
-        .routes(routes!(unpin))
+        .routes(routes!(keep))
+}
+
+/// Says in each answer of the API how new it is at least, to whoever may look at revisions.
+pub(crate) async fn tell(
+    State(history): State<Option<Arc<dyn History>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let of_api = request.uri().path().starts_with("/api/");
+    let caller = request.extensions().get::<Caller>();
+    let told = of_api && caller.is_some_and(|caller| looks(caller).is_ok());
+    let Some(history) = history.filter(|_| told) else { return next.run(request).await };
+    // What is read may be newer than what was there before it was; a write is in what is there after it.
+    let before = request.method().is_safe().then(|| history.current());
+    let mut response = next.run(request).await;
+    let current = before.unwrap_or_else(|| history.current());
+    if let Some(value) = current.and_then(|hash| HeaderValue::from_str(&hash).ok()) {
+        response.headers_mut().insert(REVISION, value);
+    }
+    response
 }
 
 fn history(app: &App) -> Result<&dyn History, Problem> {
@@ -172,30 +197,23 @@ async fn rollback(
     Ok(response)
 }
 
-/// Keeps a revision however old it gets.
+/// Pins a revision, which is kept then however old it gets, or lets it go as others go.
 #[utoipa::path(
-    post, path = "/api/v1/revisions/{revision}/pin", tag = "revisions", operation_id = "pin_revision",
-    params(("revision" = String, Path)),
+    post, path = "/api/v1/revisions/{revision}/{verb}", tag = "revisions", operation_id = "keep_revision",
+    params(("revision" = String, Path), ("verb" = String, Path, description = "pin or unpin")),
     responses((status = 200, body = Revision))
 )]
-async fn pin(
+async fn keep(
     State(app): State<App>,
     caller: Caller,
-    Path(name): Path<String>,
+    Path((name, verb)): Path<(String, String)>,
 ) -> Result<Json<Revision>, Problem> {
-    Ok(Json(history(&app)?.pin(&caller, &name, true).await?))
-}
-
-/// Lets it go as others go.
-#[utoipa::path(
-    post, path = "/api/v1/revisions/{revision}/unpin", tag = "revisions", operation_id = "unpin_revision",
-    params(("revision" = String, Path)),
-    responses((status = 200, body = Revision))
-)]
-async fn unpin(
-    State(app): State<App>,
-    caller: Caller,
-    Path(name): Path<String>,
-) -> Result<Json<Revision>, Problem> {
-    Ok(Json(history(&app)?.pin(&caller, &name, false).await?))
+    let pinned = match &*verb {
+        "pin" => true,
+        "unpin" => false,
+        _ => {
+            return Err(Problem::new(NO_SUCH_PATH, format!("a revision cannot be told to {verb}")));
+        }
+    };
+    Ok(Json(history(&app)?.pin(&caller, &name, pinned).await?))
 }

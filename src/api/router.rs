@@ -74,9 +74,11 @@ pub(crate) type App = Arc<Parts>;
 pub fn router(parts: Parts) -> Router {
     let (router, _) = documented().split_for_parts();
     let guard = Arc::new(Guard::new(parts.access.clone()));
+    let history = parts.history.clone();
     router
         .fallback(console::serve)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(history, revisions::tell))
         .layer(from_fn_with_state(guard, auth::guard))
         .layer(from_fn(frame))
         .layer(from_fn(auth::protect))

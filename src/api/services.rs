@@ -48,8 +48,11 @@ pub struct ServiceRow {
     pub hosts: Vec<String>,
     /// Routes that lead here.
     pub routes: usize,
-    /// Applications that are known to call it.
+    /// Applications that say so to a registry.
     pub callers: usize,
+    /// Who was seen calling it in the last hour.
+    #[serde(default)]
+    pub observed_callers: usize,
     pub policies: usize,
     /// `live`, `degraded`, `stale`, `lost`, `syncing`: the worst of its sources.
     pub state: String,
@@ -104,6 +107,7 @@ impl Row for Arc<ServiceRow> {
         ("held", |row| Cell::number(row.held)),
         ("routes", |row| Cell::number(row.routes)),
         ("callers", |row| Cell::number(row.callers)),
+        ("observedCallers", |row| Cell::number(row.observed_callers)),
         ("policies", |row| Cell::number(row.policies)),
         ("rate", |row| row.rate.map_or(Cell::None, Cell::Number)),
         ("errors", |row| row.errors.map_or(Cell::None, Cell::Number)),

@@ -747,10 +747,11 @@ async fn nobody_is_told_of_what_they_may_not_see() {
         Subject::Object(ObjectKey::new(Kind::HttpRoute, "shop", "a")),
         Subject::Proxy("edge/1".into(), Some("demo".into())),
         Subject::Problem("x".into(), None),
+        Subject::Rollout(NamespacedName::new("demo", "careful"), "demo/edge".into()),
     ]);
     let told = follow(&mut app, &format!("/api/v1/watch?since={at}"), 2).await;
     assert_eq!(told[0].2["namespace"], "shop");
-    assert_eq!((told[1].0.as_str(), told[1].1), ("mark", at + 4));
+    assert_eq!((told[1].0.as_str(), told[1].1), ("mark", at + 5));
     let mut list = async |path: &str| {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         let response = app.call(request).await.unwrap();

@@ -34,6 +34,11 @@ pub trait Traffic: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// How many were seen calling each service, `NAMESPACE/NAME`, in the last hour.
+    fn caller_counts(&self) -> Vec<(String, usize)> {
+        Vec::new()
+    }
+
     /// Who was seen calling a service, as [`Node::id`]s without their kind.
     fn callers(&self, _namespace: &str, _name: &str) -> Vec<String> {
         Vec::new()

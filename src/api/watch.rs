@@ -60,7 +60,8 @@ pub enum Subject {
     Proxy(Arc<str>, Option<Arc<str>>),
     Problem(Arc<str>, Option<Arc<str>>),
     Revision(Arc<str>),
-    Rollout(NamespacedName),
+    /// Of a ConfigRollout and of one of its Gateways, `NAMESPACE/NAME`.
+    Rollout(NamespacedName, Arc<str>),
 }
 
 impl Subject {
@@ -73,7 +74,7 @@ impl Subject {
             Self::Proxy(..) => VIEWS[1],
             Self::Problem(..) => VIEWS[2],
             Self::Revision(_) => VIEWS[3],
-            Self::Rollout(_) => VIEWS[4],
+            Self::Rollout(..) => VIEWS[4],
         }
     }
 
@@ -83,7 +84,7 @@ impl Subject {
             Self::Object(key) | Self::Service(key) => Some(&key.name.namespace),
             Self::Proxy(_, namespace) | Self::Problem(_, namespace) => namespace.as_deref(),
             Self::Revision(_) => None,
-            Self::Rollout(name) => Some(&name.namespace),
+            Self::Rollout(name, _) => Some(&name.namespace),
         }
     }
 
@@ -91,7 +92,7 @@ impl Subject {
         match self {
             Self::Object(key) | Self::Service(key) => &key.name.name,
             Self::Proxy(id, _) | Self::Problem(id, _) | Self::Revision(id) => id,
-            Self::Rollout(name) => &name.name,
+            Self::Rollout(name, _) => &name.name,
         }
     }
 
@@ -376,9 +377,11 @@ impl Follower {
                 let history = app.history.as_ref();
                 history.and_then(|history| history.revision(id)).map(|of| json!(of))
             }
-            Subject::Rollout(name) => {
+            Subject::Rollout(name, gateway) => {
                 let is = |of: &crate::rollout::Rollout| {
-                    *of.namespace == *name.namespace && *of.name == *name.name
+                    *of.namespace == *name.namespace
+                        && *of.name == *name.name
+                        && *of.gateway == **gateway
                 };
                 let all = app.rollouts.iter().flat_map(|rollouts| rollouts.rollouts());
                 all.into_iter().find(is).map(|of| json!(of))

@@ -21,6 +21,7 @@ mod fleet;
 pub mod fuzzing;
 mod groups;
 mod history;
+mod http;
 mod identities;
 mod inject;
 mod kubernetes;

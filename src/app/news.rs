@@ -27,6 +27,8 @@ pub(crate) struct Heard {
     pub(crate) objects: BTreeSet<ObjectKey>,
     /// By id, with what they are configured for, e.g. `demo/edge`.
     pub(crate) proxies: BTreeMap<String, Arc<str>>,
+    /// By id: pinned, or not any more.
+    pub(crate) revisions: BTreeSet<Arc<str>>,
     /// Whether a proxy refuses something that it did not, or the other way round.
     pub(crate) refusals: bool,
 }
@@ -50,6 +52,12 @@ impl News {
             heard.proxies.insert(id.to_owned(), scope.into());
         }
         drop(heard);
+        self.0.bell.notify_one();
+    }
+
+    /// `id`: `r42`
+    pub(crate) fn revision(&self, id: &str) {
+        self.heard().revisions.insert(id.into());
         self.0.bell.notify_one();
     }
 

@@ -137,6 +137,12 @@ impl Traffic for Observed {
         all.map(|(route, sum)| (route.to_string(), rates(&sum))).collect()
     }
 
+    fn caller_counts(&self) -> Vec<(String, usize)> {
+        let all = self.collector.caller_counts().into_iter();
+        all.filter_map(|(node, count)| Some((node.strip_prefix("service/")?.to_owned(), count)))
+            .collect()
+    }
+
     fn callers(&self, namespace: &str, name: &str) -> Vec<String> {
         let callers = self.collector.callers(&format!("service/{namespace}/{name}"));
         let without_kind = |id: &Arc<str>| match id.split_once('/') {

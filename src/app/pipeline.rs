@@ -20,7 +20,7 @@ use snapshot::{Reports, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::change::Shadow;
-use crate::editions::{Editions, Keeper, Outcome};
+use crate::editions::{Editions, Keeper, Memory, Outcome};
 use crate::groups::{Groups, group_name};
 use crate::lag::Lag;
 use crate::layers::Layers;
@@ -213,6 +213,8 @@ pub(crate) struct Pipeline {
     pub(crate) programmed: Arc<Programmed>,
     pub(crate) editions: Arc<Editions>,
     pub(crate) rollouts: watch::Sender<Arc<[rollouts::Told]>>,
+    /// What editions and rollouts there were before a restart.
+    pub(crate) memory: Memory,
     /// Who counts requests; `None` where nobody does.
     pub(crate) figures: Option<Arc<dyn Figures>>,
     /// Told of which objects the status may differ, where statuses are written.
@@ -257,7 +259,8 @@ impl Pipeline {
         mut batches: mpsc::Receiver<Batch>,
         mut asks: mpsc::Receiver<rollouts::Ask>,
     ) {
-        let keeper = Keeper::new(self.editions.clone(), self.groups.clone(), self.reports);
+        let memory = std::mem::take(&mut self.memory);
+        let keeper = Keeper::new(self.editions.clone(), self.groups.clone(), self.reports, memory);
         let rolls = Rolls::new(self.figures.clone(), self.rollouts.clone());
         let (layers, refused) = (Layers::new(self.reports), Outcome::default());
         let mut made = Made { layers, keeper, rolls, refused };
@@ -275,7 +278,7 @@ impl Pipeline {
                 match tokio::time::timeout_at(patience, next).await {
                     Ok(first) => first,
                     Err(_) => {
-                        self.serve_fallback("the sources have not been read yet");
+                        self.serve_fallback("the sources have not been read yet", &made.keeper);
                         continue;
                     }
                 }
@@ -319,7 +322,7 @@ impl Pipeline {
             let started = Instant::now();
             wanted.mark_unchanged();
             self.step(taken, &mut pending, &mut made, started);
-            self.settle_fallback();
+            self.settle_fallback(&made.keeper);
             self.seen.send_modify(|count| *count += 1);
             last = Some(Instant::now());
         }
@@ -327,7 +330,7 @@ impl Pipeline {
 
     /// Once the sources have been listed: groups that could not be compiled anew are served as before, if a source could
     /// not be read; else they are gone for good.
-    fn settle_fallback(&mut self) {
+    fn settle_fallback(&mut self, keeper: &Keeper) {
         if self.fallback.is_empty() {
             return;
         }
@@ -339,13 +342,18 @@ impl Pipeline {
         drop(world);
         match (listed, stale) {
             (false, _) => {}
-            (true, true) => self.serve_fallback("a source cannot be read"),
+            (true, true) => self.serve_fallback("a source cannot be read", keeper),
             (true, false) => self.fallback.clear(),
         }
     }
 
-    fn serve_fallback(&mut self, why: &str) {
+    fn serve_fallback(&mut self, why: &str, keeper: &Keeper) {
+        // It is the newest of then, which not all of these were to have: they keep what they have.
+        let held = keeper.held_before();
         for (name, snapshot) in std::mem::take(&mut self.fallback) {
+            if held.contains(&name) {
+                continue;
+            }
             if self.groups.current(&name).is_none() {
                 tracing::warn!(group = %name, why, "serving the last good state from before the restart");
                 self.groups.publish(&name, Published::now(snapshot), None);
@@ -420,6 +428,10 @@ impl Pipeline {
             snapshots.insert(name.clone(), Snapshot::default());
         }
         let catalog = catalog.clone();
+        if let Some(found) = keeper.recall() {
+            rolls.recall(found, &catalog, merger, &snapshots, compiler, keeper);
+        }
+        keeper.resume(&catalog, merger, compiler, started);
         rolls.before(&catalog, &keys, &snapshots, compiler, keeper, started);
         drop(world);
         let published = snapshots.len();
@@ -484,6 +496,7 @@ impl Pipeline {
         }
         let mut told = refused.clone();
         told.findings.extend(rolls.tick(catalog, keeper));
+        told.findings.extend(keeper.lost().cloned());
         let same = world.refused == told;
         drop(world);
         if same {

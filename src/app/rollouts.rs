@@ -7,7 +7,8 @@
 //! ```
 //!
 //! What was before is the newest catalog with all documents in their earlier form: endpoints, pods and certificates go to
-//! everybody at once. Nothing of a rollout is kept over a restart: after one, everybody is served the newest.
+//! everybody at once. A rollout goes on after a restart as it was: its state is on disk before it is served. Documents that were
+//! edited while nothing ran begin it anew where they are its own, and go to everybody where they are others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use api::problem::{FORBIDDEN, NOT_NOW, OBJECT_NOT_FOUND, UNAVAILABLE};
 use api::rollout::{Act, GateState, Rollout};
 use api::{Caller, Problem, Role};
-use catalog::{Catalog, Key};
+use catalog::{Catalog, Key, Merger};
 use compile::{Compiler, GroupKey};
 use futures::future::BoxFuture;
 use model::{ConfigRollout, Finding, Kind, NamespacedName, Object, Severity, codes};
@@ -24,7 +25,8 @@ use revision::rollout::{self as machine, Facts, Machine, Member, Phase};
 use snapshot::{ResourceType, Snapshot, Version};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::editions::{Edition, Editions, Forms, Keeper, may_be_rolled};
+use crate::editions::{self, COMING_BACK, Earlier, Edition, Editions, Forms, Keeper, Rolled};
+use crate::editions::{may_be_rolled, same};
 use crate::groups::group_name;
 use crate::history::{Current, History};
 
@@ -66,8 +68,15 @@ pub(crate) struct Told {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Generations {
-    from: u64,
+    from: Before,
     to: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Before {
+    Generation(u64),
+    /// After a restart, which counts generations anew.
+    Time(Duration),
 }
 
 pub(crate) struct Rolls {
@@ -86,6 +95,15 @@ struct Roll {
     from: Catalog,
     machine: Machine,
     to: u64,
+    /// When it was first told from what was before.
+    since: Duration,
+    recalled: bool,
+    /// The documents by which `from` differs from the newest, for a restart.
+    earlier: Arc<[Earlier]>,
+    /// The proxies that were there when it went on last.
+    proxies: BTreeSet<Arc<str>>,
+    /// Those that have not come back since a restart, and until when they are waited for.
+    missing: Option<(BTreeSet<Arc<str>>, Instant)>,
 }
 
 impl Rolls {
@@ -96,6 +114,50 @@ impl Rolls {
     /// Whether time alone may change something.
     pub(crate) fn is_under_way(&self) -> bool {
         self.rolls.values().any(|roll| *roll.machine.phase() == Phase::Progressing)
+    }
+
+    /// Goes on with those from before a restart.
+    pub(crate) fn recall(
+        &mut self,
+        found: Vec<Rolled>,
+        newest: &Catalog,
+        merger: &Merger,
+        snapshots: &BTreeMap<GroupKey, Snapshot>,
+        compiler: &Compiler,
+        keeper: &mut Keeper,
+    ) {
+        let documents = targets(newest);
+        for rolled in found {
+            let gateway = rolled.gateway();
+            let Some(document) = documents.get(&gateway) else { continue };
+            let key = GroupKey::Gateway(gateway.clone());
+            let name = group_name(&key);
+            let from = editions::before(merger, &*rolled.documents);
+            let mut machine = Machine::restored(document, rolled.machine);
+            let proxies: BTreeSet<Arc<str>> = rolled.proxies.into_iter().map(Into::into).collect();
+            if !rolled.documents.iter().all(|earlier| earlier.still(newest)) {
+                let member = |id: &Arc<str>| Member { id: id.clone(), labels: Arc::default() };
+                machine.change(&proxies.iter().map(member).collect::<Vec<_>>(), now());
+            }
+            tracing::info!(rollout = %document.meta.key, %gateway, state = machine.phase().as_str(), "goes on after a restart");
+            if let Some(snapshot) = snapshots.get(&key) {
+                let versions = CONFIG.map(|kind| snapshot.set(kind).version());
+                self.versions.insert(name.clone(), versions);
+            }
+            let roll = Roll {
+                edition: keeper.edition(&name, "before", key, compiler),
+                gateway,
+                from,
+                machine,
+                to: newest.generation,
+                since: rolled.since,
+                recalled: true,
+                earlier: rolled.documents,
+                missing: Some((proxies.clone(), Instant::now() + COMING_BACK)),
+                proxies,
+            };
+            self.rolls.insert(name, roll);
+        }
     }
 
     /// Before the newest snapshots are published: whoever is not to have them yet is served what was before.
@@ -110,6 +172,7 @@ impl Rolls {
     ) {
         if self.rolls.is_empty() && newest.count(Kind::ConfigRollout) == 0 {
             self.versions.clear();
+            self.keep(keeper);
             return;
         }
         let documents = targets(newest);
@@ -149,31 +212,60 @@ impl Rolls {
                 from: keeper.before().clone(),
                 machine: Machine::new(document),
                 to: 0,
+                since: now,
+                recalled: false,
+                earlier: Arc::default(),
+                proxies: BTreeSet::new(),
+                missing: None,
             });
             roll.machine.change(&members, now);
+            roll.proxies = members.into_iter().map(|member| member.id).collect();
             roll.to = newest.generation;
             tracing::info!(rollout = %document.meta.key, %gateway, "a change goes to some proxies first");
         }
         for (name, roll) in &mut self.rolls {
             let forms = roll.forms(newest);
+            let documents = forms
+                .iter()
+                .filter_map(|(doc, form)| Earlier::new(doc, form.as_ref(), newest.get(doc)));
+            roll.earlier = documents.collect();
             let (catalog, snapshot) = roll.edition.update(newest, changed, forms);
             if let Some(snapshot) = snapshot {
                 keeper.publish(&roll.edition, catalog, snapshot, at);
             }
             keeper.cover(name, Some((&roll.edition.name, roll.machine.cover())));
         }
+        self.keep(keeper);
+    }
+
+    /// What a restart goes on with.
+    fn keep(&self, keeper: &mut Keeper) {
+        let over = |roll: &&Roll| matches!(roll.machine.phase(), Phase::Waiting | Phase::Done);
+        let rolls = self.rolls.values().filter(|roll| !over(roll)).map(|roll| Rolled {
+            namespace: roll.gateway.namespace.to_string(),
+            gateway: roll.gateway.name.to_string(),
+            since: roll.since,
+            machine: roll.machine.save(),
+            proxies: roll.proxies.iter().map(ToString::to_string).collect(),
+            documents: roll.earlier.clone(),
+        });
+        keeper.keep_rolls(rolls.collect());
     }
 
     /// Looks what the proxies say of it, and goes on or back.
     pub(crate) fn tick(&mut self, newest: &Catalog, keeper: &mut Keeper) -> Vec<Finding> {
         let now = now();
-        let mut done = Vec::new();
+        let (mut done, mut others) = (Vec::new(), Vec::new());
         for (name, roll) in &mut self.rolls {
             let members = keeper.members(name);
             let facts = facts(name, roll, &members, keeper, self.figures.as_deref());
             let before = roll.machine.phase().clone();
+            if roll.waits(&members) {
+                continue;
+            }
             if roll.machine.advance(&facts, &members, now) {
-                keeper.cover(name, Some((&roll.edition.name, roll.machine.cover())));
+                roll.proxies = members.into_iter().map(|member| member.id).collect();
+                others.push(name.clone());
             }
             let after = roll.machine.phase();
             if before != *after {
@@ -184,6 +276,10 @@ impl Rolls {
                 done.push(name.clone());
             }
         }
+        self.keep(keeper);
+        for (name, roll) in others.iter().filter_map(|name| self.rolls.get_key_value(name)) {
+            keeper.cover(name, Some((&roll.edition.name, roll.machine.cover())));
+        }
         self.tell(newest, keeper);
         done.iter().for_each(|name| self.close(name, keeper));
         self.findings(newest)
@@ -191,6 +287,7 @@ impl Rolls {
 
     pub(crate) fn act(&mut self, ask: Ask, newest: &Catalog, keeper: &mut Keeper) {
         let mut said = Err("there is no change under way".to_owned());
+        let mut steered = Vec::new();
         for (name, roll) in &mut self.rolls {
             if *roll.machine.rollout().meta.name() != ask.name {
                 continue;
@@ -204,11 +301,15 @@ impl Rolls {
             match roll.machine.act(act, &keeper.members(name)) {
                 Ok(()) => {
                     said = Ok(());
-                    keeper.cover(name, Some((&roll.edition.name, roll.machine.cover())));
+                    steered.push(name.clone());
                 }
                 Err(why) if said.is_err() => said = Err(why),
                 Err(_) => {}
             }
+        }
+        self.keep(keeper);
+        for (name, roll) in steered.iter().filter_map(|name| self.rolls.get_key_value(name)) {
+            keeper.cover(name, Some((&roll.edition.name, roll.machine.cover())));
         }
         self.tell(newest, keeper);
         let of = |told: &&Told| {
@@ -303,8 +404,22 @@ impl Roll {
     /// All documents that are others by now, as they were.
     fn forms(&self, newest: &Catalog) -> Forms {
         let changed = newest.changed_since(&self.from).into_iter();
-        let changed = changed.filter(|doc| may_be_rolled(doc.kind));
+        let changed = changed
+            .filter(|doc| may_be_rolled(doc.kind))
+            .filter(|doc| !same(newest.get(doc), self.from.get(doc)));
         changed.map(|doc| (doc.clone(), self.from.get(&doc).cloned())).collect()
+    }
+
+    /// Whether it is too early to judge: after a restart, of the proxies that there were some are still on their way.
+    fn waits(&mut self, members: &[Member]) -> bool {
+        let Some((missing, until)) = &mut self.missing else { return false };
+        for member in members {
+            missing.remove(&member.id);
+        }
+        if missing.is_empty() || Instant::now() >= *until {
+            self.missing = None;
+        }
+        self.missing.is_some()
     }
 
     fn view(&self, members: &[Member]) -> Told {
@@ -318,7 +433,11 @@ impl Roll {
             value: gate.value,
             limit: gate.limit,
         };
-        let generations = Generations { from: self.from.generation, to: self.to };
+        let from = match self.recalled {
+            true => Before::Time(self.since),
+            false => Before::Generation(self.from.generation),
+        };
+        let generations = Generations { from, to: self.to };
         let row = Rollout {
             namespace: document.meta.namespace().to_string(),
             name: document.meta.name().name.to_string(),
@@ -414,7 +533,11 @@ impl Handle {
         let Told { mut row, generations } = told;
         let hash = |revision: Option<Current>| revision.map(|r| r.hash.to_string());
         if let Some(Generations { from, to }) = generations {
-            row.from = hash(self.history.at(from)).unwrap_or_default();
+            let before = match from {
+                Before::Generation(generation) => self.history.at(generation),
+                Before::Time(since) => self.history.before(since),
+            };
+            row.from = hash(before).unwrap_or_default();
             row.to = hash(self.history.of(to)).unwrap_or_default();
         }
         // They come and go between the looks of the pipeline.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use compile::{Bind, GroupKey};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use model::{Batch, Kind, NamespacedName};
+use model::{Batch, NamespacedName};
 use revision::history::Ledger;
 use revision::store::{LastGood, Store};
 use status::replicas::Replicas;
@@ -17,21 +17,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::Doors;
 use crate::auth::{Auth, Reviews};
-use crate::change::{self, Writer};
-use crate::editions::Editions;
+use crate::editions::{Editions, Memory};
 use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
-use crate::history::{self, Archive, History};
+use crate::history::{self, History};
+use crate::http;
 use crate::identities::{self, Identities, Keeper};
 use crate::inject;
 use crate::kubernetes;
 use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
 use crate::news::News;
-use crate::observed::Observed;
 use crate::otlp;
 use crate::pipeline::{Pipeline, World};
 use crate::problems::Problems;
@@ -42,17 +40,12 @@ use crate::registries::{self, Controller, Feed, Sources};
 use crate::reload::{self, Contents, Watched};
 use crate::report;
 use crate::rollouts;
-use crate::services;
 use crate::settings::Settings;
 use crate::statuses::{self, Heard, Statuses};
-use crate::watch::Teller;
-use crate::why::Asked;
 
 /// Batches that may wait for the pipeline; sources wait when it is full.
 const BATCHES: usize = 64;
 
-/// How long an HTTP request that is open at the end may go on.
-const HTTP_LINGER: Duration = Duration::from_secs(2);
 /// Seconds; from one fast step to a proxy that is far behind.
 const BUCKETS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
@@ -181,6 +174,7 @@ impl Server {
             programmed: programmed.clone(),
             editions: editions.clone(),
             rollouts: rollouts_told,
+            memory: Memory::open(&settings),
             figures: Some(collector.clone()),
             statuses: table.clone(),
             news: news.clone(),
@@ -270,84 +264,30 @@ impl Server {
             steps: steps_seen.clone(),
             addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
         };
-        let reader = Arc::new(reader);
-        let namespaces = {
-            let reader = reader.clone();
-            Arc::new(move || {
-                let names = api::Read::names(&*reader, Kind::Namespace, None);
-                names.iter().map(|name| name.name.to_string()).collect()
-            })
-        };
-        let granted = Contents::read(Doors::files(&settings))?;
-        let people = api_server.as_ref().map(|server| server.client.clone());
-        let doors = Arc::new(Doors::new(&settings, &granted, people, namespaces)?);
-        if !granted.is_empty() {
-            watched.push(doors.watch(&settings, &granted));
-        }
-        let writer = Arc::new(Writer::new(change::Parts {
+        let port = http::Parts {
+            settings: &settings,
+            api_server: api_server.as_ref(),
+            reader,
+            recorder,
+            collector,
             world: world.clone(),
             proxies: proxies.clone(),
             history: history.clone(),
-            folder: settings.source_dir.as_deref().map(|root| change::Folder::new(root, gate)),
-            cluster: kubernetes::writes(&settings).await?,
-            owner: settings.write_mode_owner.clone(),
-            judge: judge(&settings)?,
-            limits: limits(&settings),
-            mode: {
-                let doors = doors.clone();
-                Box::new(move |namespace| api::auth::Access::write_mode(&*doors, namespace))
-            },
-        }));
-        let archive = Archive::new(
-            history.clone(),
-            world.clone(),
-            proxies.clone(),
-            shown(settings.source_dir.as_deref()),
-            writer.clone(),
-            editions.refusals(),
-        );
-        let observed = Arc::new(Observed::new(collector));
-        let service_model = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
-        let hub = Arc::new(api::watch::Hub::default());
-        let teller = Teller {
-            hub: hub.clone(),
-            world: world.clone(),
-            services: service_model.clone(),
+            gate,
             problems,
             news,
             seen: world_seen.clone(),
-        };
-        let rollouts = rollouts::Handle {
-            view: rollouts_seen,
-            asks: rollout_asks,
-            editions,
-            history: history.clone(),
-        };
-        let http = api::Server::bind(api::Options {
-            listen: settings.http_listen,
-            parts: api::Parts {
-                changes: Some(writer),
-                rollouts: Some(Arc::new(rollouts)),
-                history: Some(Arc::new(archive)),
-                traffic: Some(observed.clone()),
-                services: Some(service_model),
-                watch: Some(hub),
-                why: Some(Arc::new(Asked {
-                    world: world.clone(),
-                    proxies: proxies.clone(),
-                    history: history.clone(),
-                })),
-                access: Some(doors.clone()),
-                ..api::Parts::new(reader, recorder)
+            refusals: editions.refusals(),
+            rollouts: rollouts::Handle {
+                view: rollouts_seen,
+                asks: rollout_asks,
+                editions,
+                history: history.clone(),
             },
-            linger: HTTP_LINGER,
-        })
-        .await?;
+        };
+        let http::Port { server: http, rights, observed, teller } = port.bind().await?;
+        watched.extend(rights);
         let http_address = http.address();
-        if let Some(link) = doors.first_link(http_address) {
-            // Not as a field of a log line: it is for a person who reads it now, is good once and for ten minutes.
-            tracing::warn!("nobody can administer this server yet: {link}");
-        }
 
         let registries = Controller::new(
             Sources {
@@ -576,7 +516,7 @@ fn reports(settings: &Settings) -> snapshot::Reports {
     snapshot::Reports { on: settings.observe, parts }
 }
 
-fn shown(path: Option<&Path>) -> String {
+pub(crate) fn shown(path: Option<&Path>) -> String {
     path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
@@ -670,17 +610,6 @@ fn open_history(settings: &Settings) -> anyhow::Result<Ledger> {
         }
         Err(error) => Err(error).context("the history"),
     }
-}
-
-/// The Envoy that is asked before something is written.
-fn judge(settings: &Settings) -> anyhow::Result<Option<change::Judge>> {
-    let named = match settings.precheck_envoy.as_deref() {
-        None => return Ok(None),
-        Some("find") => None,
-        Some(path) => Some(PathBuf::from(path)),
-    };
-    let envoy = ::fleet::find_envoy::Places::current(named).find().context("precheck-envoy")?;
-    Ok(Some(change::Judge::new(envoy)))
 }
 
 pub(crate) fn parse(

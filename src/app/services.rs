@@ -502,6 +502,9 @@ impl Services for Model {
         let rows = self.rows();
         let rates: HashMap<_, _> =
             self.traffic.iter().flat_map(|traffic| traffic.rates()).collect();
+        let callers: HashMap<_, _> =
+            self.traffic.iter().flat_map(|traffic| traffic.caller_counts()).collect();
+        let seen_any = !rates.is_empty() || !callers.is_empty();
         let mut namespace: Option<(Arc<str>, bool)> = None;
         let mut out = Vec::with_capacity(rows.len());
         for ((name, _), row) in &rows {
@@ -513,15 +516,18 @@ impl Services for Model {
             if !seen {
                 continue;
             }
-            let rates = if rates.is_empty() { None } else { rates.get(&name.to_string()).copied() };
-            out.push(match rates {
-                None => row.clone(),
-                Some(of) => Arc::new(ServiceRow {
-                    rate: Some(of.rate),
-                    errors: Some(of.errors),
-                    p99: of.p99,
+            let full = if seen_any { name.to_string() } else { String::new() };
+            let (rates, callers) = (rates.get(&full), callers.get(&full));
+            out.push(if rates.is_none() && callers.is_none() {
+                row.clone()
+            } else {
+                Arc::new(ServiceRow {
+                    observed_callers: callers.copied().unwrap_or_default(),
+                    rate: rates.map(|of| of.rate),
+                    errors: rates.map(|of| of.errors),
+                    p99: rates.and_then(|of| of.p99),
                     ..ServiceRow::clone(row)
-                }),
+                })
             });
         }
         out
@@ -552,7 +558,7 @@ impl Services for Model {
         let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
         let view = View::new(&catalog);
         let mut instances = Vec::new();
-        let mut callers = BTreeMap::new();
+        let mut callers = BTreeSet::new();
         let shown = |source: &str, place: Place| {
             let fresh = world.fresh_at(source, SystemTime::now()).map(Time::from);
             let changed = row.changed.or(fresh).unwrap_or_default();
@@ -601,9 +607,9 @@ impl Services for Model {
                 (row.rate, row.errors, row.p99) = (Some(of.rate), Some(of.errors), of.p99);
             }
             let seen = traffic.callers(&name.namespace, &name.name);
+            row.observed_callers = seen.len();
             callers.extend(seen.into_iter().map(|name| (name, "observed")));
         }
-        row.callers = callers.len();
         let callers = callers.into_iter().map(|(name, how)| (name, how.to_owned())).collect();
         Some(ServicePage {
             row,
@@ -635,8 +641,12 @@ fn show(place: Place, changed: Time, seen: Time) -> RegistryInstance {
 
 #[cfg(test)]
 mod tests {
+    use api::traffic::{
+        Observation, Rates, RequestRow, RequestsQuery, Series, SeriesQuery, Topology, TopologyQuery,
+    };
     use compile::Bind;
     use model::{Batch, Change, Host, Instance, RegistryService, Report};
+    use tokio::sync::broadcast;
 
     use super::*;
     use crate::registries::{self, Feed};
@@ -674,6 +684,48 @@ spec:
   - backendRefs: [{group: isthmus.dev, kind: MeshService, name: orders, port: 80}]
 ";
 
+    /// Two have called orders, but not in the last minute.
+    struct Seen;
+
+    impl Traffic for Seen {
+        fn topology(&self, _: &Caller, _: &TopologyQuery) -> Topology {
+            Topology::default()
+        }
+
+        fn series(&self, _: &Caller, _: &SeriesQuery) -> Series {
+            Series::default()
+        }
+
+        fn requests(&self, _: &Caller, _: &RequestsQuery) -> Vec<RequestRow> {
+            Vec::new()
+        }
+
+        fn follow(&self) -> broadcast::Receiver<Arc<RequestRow>> {
+            broadcast::channel(1).1
+        }
+
+        fn shows(&self, _: &Caller, _: &RequestsQuery, _: &RequestRow) -> bool {
+            false
+        }
+
+        fn observation(&self) -> Observation {
+            Observation::default()
+        }
+
+        fn rates(&self) -> Vec<(String, Rates)> {
+            vec![("shop/web".into(), Rates { rate: 2.0, errors: 0.0, p99: None })]
+        }
+
+        fn caller_counts(&self) -> Vec<(String, usize)> {
+            vec![("shop/orders".into(), 2)]
+        }
+
+        fn callers(&self, _: &str, name: &str) -> Vec<String> {
+            let all = ["shop-web", "demo/edge"].into_iter().filter(|_| name == "orders");
+            all.map(str::to_owned).collect()
+        }
+    }
+
     struct Bed {
         model: Model,
         world: Arc<RwLock<World>>,
@@ -687,7 +739,8 @@ spec:
             let now = SystemTime::UNIX_EPOCH;
             world.apply(Batch { source: "file".into(), changes: vec![registry] }, now);
             let world = Arc::new(RwLock::new(world));
-            let bed = Self { model: Model::new(world.clone(), None), world };
+            let model = Model::new(world.clone(), Some(Arc::new(Seen)));
+            let bed = Self { model, world };
             bed.write(DOCUMENTS);
             bed
         }
@@ -755,7 +808,14 @@ spec:
 
         let page = bed.model.service(&Caller::anybody(), "shop", "orders").unwrap();
         assert_eq!(page.instances.len(), 5);
-        assert_eq!(page.caller_names, [("shop-web".to_owned(), "declared".to_owned())]);
+        let callers: Vec<_> = page.caller_names.iter().map(|(n, how)| (&**n, &**how)).collect();
+        let seen = [("demo/edge", "observed"), ("shop-web", "declared"), ("shop-web", "observed")];
+        assert_eq!(callers, seen);
+        for row in [page.row, bed.row("orders")] {
+            assert_eq!((row.callers, row.observed_callers, row.rate), (1, 2, None));
+        }
+        let web = bed.row("web");
+        assert_eq!((web.callers, web.observed_callers, web.rate), (0, 0, Some(2.0)));
         assert_eq!(page.route_names, ["HTTPRoute shop/r rule 1"]);
 
         let key = ObjectKey::new(Kind::HttpRoute, "shop", "r");

@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use api::history::Refusal;
+use api::rollout::{Rollout, Rollouts};
 use api::watch::{Hub, Subject};
 use catalog::{Catalog, Counts, RegistryView};
 use imbl::ordmap::DiffItem;
-use model::{Kind, ObjectKey};
+use model::{Kind, NamespacedName, ObjectKey};
 use tokio::sync::watch;
 
-use crate::news::News;
+use crate::history::{self, Current, History};
+use crate::news::{Heard, News};
 use crate::pipeline::World;
 use crate::problems::Problems;
+use crate::rollouts;
 use crate::services::{Model, Rows};
 
 pub(crate) struct Teller {
@@ -20,6 +24,10 @@ pub(crate) struct Teller {
     pub(crate) services: Arc<Model>,
     pub(crate) problems: Arc<Problems>,
     pub(crate) news: News,
+    pub(crate) history: Arc<History>,
+    /// What proxies refuse, and have refused a while ago.
+    pub(crate) refusals: watch::Receiver<Arc<[Refusal]>>,
+    pub(crate) rollouts: Arc<rollouts::Handle>,
     /// Rings after every batch.
     pub(crate) seen: watch::Receiver<u64>,
 }
@@ -30,17 +38,26 @@ struct Told {
     catalog: Catalog,
     rows: Rows,
     registries: BTreeMap<Arc<str>, RegistryView>,
+    revision: Option<Current>,
+    refusals: Arc<[Refusal]>,
+    rollouts: Vec<Rollout>,
 }
 
 impl Teller {
     pub(crate) async fn run(mut self) {
         let mut told = Told::default();
+        let mut revision = self.history.current();
+        let (mut refusals, mut rollouts) = (self.refusals.clone(), self.rollouts.view.clone());
         loop {
             let changes = self.look(&mut told);
             self.hub.publish(changes);
             tokio::select! {
                 seen = self.seen.changed() => if seen.is_err() { return },
                 () = self.news.any() => {}
+                // Whoever tells of these ends when the pipeline does.
+                Ok(()) = revision.changed() => {}
+                Ok(()) = refusals.changed() => {}
+                Ok(()) = rollouts.changed() => {}
             }
         }
     }
@@ -77,6 +94,10 @@ impl Teller {
             Subject::Service(ObjectKey { kind: *kind, name: name.clone() })
         }));
         told.rows = rows;
+        // In this order: they name revisions.
+        let rollouts = self.rollouts.rollouts();
+        self.revisions(told, &heard, &mut out);
+        tell_rollouts(told, rollouts, &mut out);
         out.extend(heard.objects.into_iter().map(Subject::Object));
         out.extend(heard.proxies.into_iter().map(|(id, scope)| {
             let (namespace, _) = scope.split_once('/').unwrap_or((&scope, ""));
@@ -90,4 +111,40 @@ impl Teller {
         }));
         out
     }
+
+    /// One is another when it is pinned, when something of it was refused, when the next one comes; and the newest also says
+    /// how many proxies have it.
+    fn revisions(&self, told: &mut Told, heard: &Heard, out: &mut Vec<Subject>) {
+        let mut ids = heard.revisions.clone();
+        let current = self.history.current().borrow().clone();
+        if let Some(now) = &current {
+            if told.revision.as_ref() != Some(now) {
+                let first = told.revision.as_ref().map_or(now.number, |before| before.number);
+                ids.extend((first..=now.number).map(|number| history::id(number).into()));
+            } else if !heard.proxies.is_empty() {
+                ids.insert(now.id.clone());
+            }
+        }
+        told.revision = current;
+        let refusals = self.refusals.borrow().clone();
+        if refusals != told.refusals {
+            let here = refusals.iter().filter(|refusal| !told.refusals.contains(refusal));
+            let gone = told.refusals.iter().filter(|refusal| !refusals.contains(refusal));
+            ids.extend(here.chain(gone).filter_map(|refusal| self.history.dated(refusal.at)));
+            told.refusals = refusals;
+        }
+        out.extend(ids.into_iter().map(Subject::Revision));
+    }
+}
+
+fn tell_rollouts(told: &mut Told, rollouts: Vec<Rollout>, out: &mut Vec<Subject>) {
+    let place = |of: &Rollout| (of.namespace.clone(), of.name.clone(), of.gateway.clone());
+    let is_gone = |old: &&Rollout| rollouts.iter().all(|new| place(new) != place(old));
+    let gone = told.rollouts.iter().filter(is_gone);
+    let here = rollouts.iter().filter(|new| !told.rollouts.contains(new));
+    out.extend(here.chain(gone).map(|of| {
+        let name = NamespacedName::new(&*of.namespace, &*of.name);
+        Subject::Rollout(name, of.gateway.as_str().into())
+    }));
+    told.rollouts = rollouts;
 }

@@ -4,7 +4,7 @@ mod access;
 mod cluster;
 mod fake;
 mod golden;
-mod paths;
+mod parts;
 mod refusals;
 mod shape;
 mod writing;

@@ -220,6 +220,9 @@ codes! {
     PROXY_HELD_BACK = 2402, "held back while the refused part is sought";
     /// A proxy refused something, and it is not known of what that was made. It keeps what it had of this type.
     PROXY_REFUSED_UNKNOWN = 2403, "a proxy refused something";
+    /// The file in which a restart finds what proxies refused and how far changes have been rolled out could not be used. All
+    /// proxies are served the newest: what they refuse is found again, and a change that was held back reaches everybody.
+    EDITIONS_LOST = 2404, "refusals and rollouts from before lost";
 
     /// A ConfigRollout names a Gateway that is not there.
     ROLLOUT_TARGET = 2411, "Gateway of a rollout not found";

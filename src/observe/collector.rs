@@ -1,6 +1,6 @@
 //! All that is observed, behind one lock that is held for a moment at a time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -347,6 +347,17 @@ impl Collector {
             out.entry(key.route).or_default().merge(&sum);
         }
         out
+    }
+
+    /// How many called each node in the last hour.
+    #[must_use]
+    pub fn caller_counts(&self) -> HashMap<Arc<str>, usize> {
+        let state = self.state();
+        let mut callers: HashMap<&Arc<str>, HashSet<&Arc<str>>> = HashMap::new();
+        for (key, _) in state.edges.all() {
+            callers.entry(&key.target).or_default().insert(&key.source);
+        }
+        callers.into_iter().map(|(target, sources)| (target.clone(), sources.len())).collect()
     }
 
     /// Ids of who called a node in the last hour.

@@ -37,6 +37,19 @@ impl Envoy {
 
     /// Likewise for another Gateway, or under another name.
     pub(crate) fn of(xds: SocketAddr, gateway: &str, node: &str) -> Self {
+        Self::of_gateway(Command::new(binary()), xds, gateway, node)
+    }
+
+    /// On a machine without the file of authorities that a system trusts: it is empty for this process alone.
+    pub(crate) fn start_without_authorities(xds: SocketAddr) -> Self {
+        let hidden =
+            "mount --bind /dev/null /etc/ssl/certs/ca-certificates.crt && exec \"$0\" \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", hidden]).arg(binary());
+        Self::of_gateway(command, xds, GATEWAY, NODE)
+    }
+
+    fn of_gateway(envoy: Command, xds: SocketAddr, gateway: &str, node: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (admin, stats) = (free_port(), free_port());
         let mut command = program("bootstrap");
@@ -49,7 +62,7 @@ impl Envoy {
         let bootstrap = String::from_utf8(said.stdout).unwrap();
         let trouble = String::from_utf8_lossy(&said.stderr).into_owned();
         assert!(said.status.success(), "isthmus bootstrap: {trouble}");
-        Self::with(&bootstrap, admin, home)
+        Self::run(envoy, &bootstrap, admin, home)
     }
 
     /// Starts one beside an app on this machine, whose connections are captured from then on. It runs as the user that
@@ -85,11 +98,7 @@ impl Envoy {
 
     /// Starts one with a bootstrap that is no business of Isthmus', with the admin interface at this port.
     pub(crate) fn own(bootstrap: &str, admin: u16) -> Self {
-        Self::with(bootstrap, admin, tempfile::tempdir().unwrap())
-    }
-
-    fn with(bootstrap: &str, admin: u16, home: TempDir) -> Self {
-        Self::run(Command::new(binary()), bootstrap, admin, home)
+        Self::run(Command::new(binary()), bootstrap, admin, tempfile::tempdir().unwrap())
     }
 
     fn run(mut command: Command, bootstrap: &str, admin: u16, home: TempDir) -> Self {

@@ -294,7 +294,10 @@ export interface ServiceRow {
   ports: number[]
   hosts: string[]
   routes: number
+  /** Who says so to a registry. */
   callers: number
+  /** Who was seen calling it in the last hour. */
+  observedCallers: number
   policies: number
   state: SourceState
   rate?: number
@@ -380,6 +383,8 @@ export interface RegistryProbe {
 export interface Rollout {
   namespace: string
   name: string
+  /** Whose proxies these are: `NAMESPACE/NAME`. */
+  gateway: string
   state: 'waiting' | 'progressing' | 'paused' | 'returned' | 'aborted' | 'done'
   reason: string
   from: string

@@ -115,9 +115,7 @@ function settle(): void {
 /** What the stream calls `kind` is the plural that paths have. Some changes show in other lists, too. */
 const ALSO: Record<string, string[]> = {
   problems: ['findings'],
-  proxies: ['revisions'],
   registries: ['sources'],
-  revisions: ['rollouts'],
   services: ['meshservices'],
 }
 

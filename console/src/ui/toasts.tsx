@@ -103,7 +103,7 @@ function Said({ message, close }: { message: Message; close: () => void }) {
 
 function Following({ revision, close }: { revision: string; close: () => void }) {
   const t = useTexts(T)
-  const { data } = useApi<Revision>(`/revisions/${revision}`, {}, { every: 1500 })
+  const { data } = useApi<Revision>(`/revisions/${revision}`)
   const live = data?.live
   const refused = live ? live.refused > 0 : false
   const done = live !== undefined && !refused && live.live >= live.total

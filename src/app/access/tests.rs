@@ -477,6 +477,8 @@ async fn a_whole_server_asks_who_it_is_and_shows_no_secret() {
     .expect("the document is read");
     assert_eq!(ask("/healthz", "").await.0, 200);
     assert_eq!(ask(secrets, "").await.0, 401);
+    let refused = client.get(format!("{base}{secrets}")).send().await.unwrap();
+    assert_eq!(refused.headers().get("isthmus-revision"), None, "nobody is told");
     assert_eq!(ask(secrets, "wrong").await.0, 401);
     let document: Value = serde_json::from_str(&ask("/api/v1/openapi.json", "").await.1).unwrap();
     for path in document["paths"].as_object().unwrap().keys() {

@@ -34,8 +34,13 @@ pub(super) fn can_be_missing(kind: Kind) -> bool {
 }
 
 /// Whether a document says the same. Where it stands in its file does not count, nor what an API server notes in it.
-pub(super) fn same(one: Option<&Object>, other: Option<&Object>) -> bool {
+pub(crate) fn same(one: Option<&Object>, other: Option<&Object>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
+    let (a, b) = (one.meta(), other.meta());
+    // Most that differ are told by this, without taking them apart.
+    if a.generation != b.generation || (a.generation == 0 && a.document != b.document) {
+        return false;
+    }
     let bare = |object: &Object| {
         let mut object = object.clone();
         let meta = object.meta_mut();

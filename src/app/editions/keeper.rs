@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use catalog::{Catalog, Key};
+use catalog::{Catalog, Key, Merger};
 use compile::{Compiler, GroupKey};
 use model::{Code, Finding, Object, ObjectKey, ObjectRef, Severity, codes};
 use revision::rollout::{Cover, Member};
@@ -14,6 +14,7 @@ use snapshot::{Reports, ResourceType, Snapshot, Version};
 use super::edition::Forms;
 use super::forms;
 use super::mark::Mark;
+use super::memory::{self, Earlier, Memory, Rolled};
 use super::search::Search;
 use super::{Edition, Editions, HELD, Refused, State};
 use crate::groups::{Groups, group_name};
@@ -24,6 +25,10 @@ const MOST_PAST: usize = 100;
 const MOST_TEXT: usize = 600;
 /// Of more proxies than these, those that are gone are not waited for to come back.
 const MOST_GONE: usize = 1000;
+/// After a restart, so long nobody is gone for good.
+pub(crate) const COMING_BACK: Duration = Duration::from_secs(60);
+/// After a restart, groups of which nobody asks for so long are no longer expected.
+const EXPECTED: Duration = Duration::from_secs(600);
 /// Proxies that a text names.
 const MOST_NAMES: usize = 3;
 
@@ -42,6 +47,10 @@ pub(crate) struct Keeper {
     numbers: u64,
     /// The newest, as of the step before.
     before: Catalog,
+    memory: Memory,
+    /// From before the restart, of groups that nothing has been compiled for yet.
+    expected: Vec<memory::Case>,
+    started: Instant,
 }
 
 /// What proxies of one build and group refused.
@@ -56,6 +65,8 @@ struct Held {
     /// What those proxies have taken before.
     form: Option<Object>,
     refused: Option<Object>,
+    /// The document behind it, for a restart; `None` for what nobody wrote.
+    earlier: Option<Earlier>,
     at: SystemTime,
     kind: ResourceType,
     text: String,
@@ -84,7 +95,12 @@ pub(crate) struct Outcome {
 }
 
 impl Keeper {
-    pub(crate) fn new(editions: Arc<Editions>, groups: Arc<Groups>, reports: Reports) -> Self {
+    pub(crate) fn new(
+        editions: Arc<Editions>,
+        groups: Arc<Groups>,
+        reports: Reports,
+        memory: Memory,
+    ) -> Self {
         Self {
             editions,
             groups,
@@ -96,7 +112,117 @@ impl Keeper {
             names: 0,
             numbers: 0,
             before: Catalog::default(),
+            memory,
+            expected: Vec::new(),
+            started: Instant::now(),
         }
+    }
+
+    /// What was held back before a restart: rollouts, for whoever carries them on. The rest is expected from now on.
+    pub(crate) fn recall(&mut self) -> Option<Vec<Rolled>> {
+        let found = self.memory.recall()?;
+        self.expected = found.cases;
+        Some(found.rolls)
+    }
+
+    /// The groups of which some proxies were not to have the newest.
+    pub(crate) fn held_before(&self) -> BTreeSet<Arc<str>> {
+        let rolls = self.memory.found().into_iter().flat_map(|found| &found.rolls);
+        rolls.map(|rolled| group_name(&GroupKey::Gateway(rolled.gateway()))).collect()
+    }
+
+    /// Before what it says is served.
+    pub(crate) fn keep_rolls(&mut self, rolls: Vec<Rolled>) {
+        self.memory.rolls(rolls);
+    }
+
+    /// What is wrong with what should have been recalled.
+    pub(crate) fn lost(&self) -> Option<&Finding> {
+        self.memory.finding()
+    }
+
+    /// Before the newest is published: who refused something before the restart is served its last good form on.
+    pub(crate) fn resume(
+        &mut self,
+        newest: &Catalog,
+        merger: &Merger,
+        compiler: &Compiler,
+        at: Instant,
+    ) {
+        if self.expected.is_empty() {
+            return;
+        }
+        let groups: BTreeMap<Arc<str>, GroupKey> =
+            compiler.groups().map(|key| (group_name(&key), key)).collect();
+        for kept in std::mem::take(&mut self.expected) {
+            match groups.get(&*kept.group) {
+                Some(of) => self.resume_case(kept, of.clone(), newest, merger, compiler, at),
+                None if self.started.elapsed() < EXPECTED => self.expected.push(kept),
+                None => {}
+            }
+        }
+    }
+
+    fn resume_case(
+        &mut self,
+        kept: memory::Case,
+        of: GroupKey,
+        newest: &Catalog,
+        merger: &Merger,
+        compiler: &Compiler,
+        at: Instant,
+    ) {
+        let (group, build): (Arc<str>, Arc<str>) = (kept.group.into(), kept.build.into());
+        let key = (group.clone(), build);
+        if self.cases.contains_key(&key) {
+            return;
+        }
+        // What was edited meanwhile is served as it is.
+        let still: Vec<_> =
+            kept.held.into_iter().filter(|held| held.document.still(newest)).collect();
+        let before = memory::before(merger, still.iter().map(|held| &held.document));
+        let (mut held, mut guilty, mut rest) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        for one in still {
+            let Some(doc) = crate::history::key_of(&one.object) else { continue };
+            let known = one.guilty;
+            let Some(one) = restored(one, &doc, &before, newest) else { continue };
+            held.insert(doc.clone(), one);
+            if known {
+                guilty.insert(doc);
+            } else {
+                rest.push(doc);
+            }
+        }
+        if held.is_empty() {
+            return;
+        }
+        let members: BTreeSet<Arc<str>> = kept.proxies.into_iter().map(Into::into).collect();
+        let case = self.case(&group, of, compiler);
+        let mut case = Case { search: Search::restored(guilty, rest), held, members, ..case };
+        {
+            let mut known = self.editions.group(&group);
+            for node in &case.members {
+                known.seat(node, Some(&case.edition.name));
+            }
+        }
+        self.run(&mut case, newest, &[], at);
+        self.cases.insert(key, case);
+    }
+
+    /// Everything that is held back, for a restart.
+    fn kept(&self) -> Vec<memory::Case> {
+        let cases = self.cases.iter().map(|((group, build), case)| {
+            let held = case.held.iter().filter(|(doc, _)| case.search.holds(doc));
+            memory::Case {
+                group: group.to_string(),
+                build: build.to_string(),
+                proxies: case.members.iter().map(ToString::to_string).collect(),
+                held: held
+                    .filter_map(|(doc, held)| kept(doc, held, case.search.is_guilty(doc)))
+                    .collect(),
+            }
+        });
+        cases.filter(|case| !case.held.is_empty()).chain(self.expected.iter().cloned()).collect()
     }
 
     /// Whether a step would have nothing to do but what new documents bring.
@@ -208,6 +334,9 @@ impl Keeper {
         let refusals = self.editions.take();
         self.before = newest.clone();
         if self.is_idle() && refusals.is_empty() {
+            // Who was expected may be so no longer.
+            let kept = self.kept();
+            self.memory.cases(kept);
             return None;
         }
         self.leave();
@@ -228,6 +357,8 @@ impl Keeper {
             }
         }
         self.explained();
+        let kept = self.kept();
+        self.memory.cases(kept);
         let outcome = self.tell(newest);
         Some(outcome)
     }
@@ -340,6 +471,7 @@ impl Keeper {
             let held = case.held.entry(doc.clone()).or_insert_with(|| Held {
                 form: good.as_ref().and_then(|good| good.get(doc)).cloned(),
                 refused: newest.get(doc).cloned(),
+                earlier: earlier(doc, newest, good.as_ref()),
                 at: refused.at,
                 kind: *kind,
                 text: refused.text.clone(),
@@ -390,7 +522,8 @@ impl Keeper {
 
     /// Proxies come and go under ever new names while nobody mends it: those that are gone are forgotten.
     fn let_go(&self, case: &mut Case) {
-        if case.members.len() <= MOST_GONE {
+        let coming_back = self.started.elapsed() < COMING_BACK;
+        if case.members.len() <= MOST_GONE || coming_back {
             return;
         }
         let Some(mut group) = self.editions.groups.get_mut(&case.edition.group) else { return };
@@ -549,6 +682,54 @@ impl Keeper {
         });
         outcome
     }
+}
+
+/// The document behind one that is held back, as it was and as it is.
+fn earlier(doc: &ObjectKey, newest: &Catalog, good: Option<&Catalog>) -> Option<Earlier> {
+    let was = |key: &ObjectKey| good.and_then(|good| good.get(key));
+    let made = newest.get(doc).or_else(|| was(doc))?;
+    let written = made.meta().written();
+    Earlier::new(&written, was(&written), newest.get(&written))
+}
+
+fn kept(doc: &ObjectKey, held: &Held, guilty: bool) -> Option<memory::Held> {
+    let at = held.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+    Some(memory::Held {
+        object: doc.to_string(),
+        document: held.earlier.clone()?,
+        guilty,
+        at: u64::try_from(at).unwrap_or_default(),
+        kind: held.kind.short().into(),
+        text: cut(&held.text).into(),
+        pointer: held.pointer.clone(),
+        generation: held.generation,
+        proxies: held.proxies.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// `before`: what there would be with the earlier forms.
+fn restored(
+    kept: memory::Held,
+    doc: &ObjectKey,
+    before: &Catalog,
+    newest: &Catalog,
+) -> Option<Held> {
+    let kind = ResourceType::ALL.into_iter().find(|kind| kind.short() == kept.kind)?;
+    let form = before.get(doc).cloned();
+    if form.is_none() && !forms::can_be_missing(doc.kind) {
+        return None;
+    }
+    Some(Held {
+        form,
+        refused: newest.get(doc).cloned(),
+        earlier: Some(kept.document),
+        at: SystemTime::UNIX_EPOCH + Duration::from_millis(kept.at),
+        kind,
+        text: kept.text,
+        pointer: kept.pointer,
+        generation: kept.generation,
+        proxies: kept.proxies.into_iter().map(Into::into).collect(),
+    })
 }
 
 fn remember(past: &mut VecDeque<api::history::Refusal>, doc: &ObjectKey, held: &Held) {

@@ -9,13 +9,14 @@
 //! An edition is the newest catalog with some documents in an earlier form, or without them. It belongs to one group and is
 //! shared by all who need the same: a thousand proxies that refuse one route cost one compile of their group, and after
 //! that what each change costs, once more. Without refusals and rollouts there are none. The group is then `gateway/demo/edge@held-1`
-//! (or `@before-1`, for those whom a rollout has not reached).
+//! (or `@before-1`, for those whom a rollout has not reached). What makes them is kept over a restart (`memory.rs`).
 
 mod edition;
 mod forms;
 mod held;
 mod keeper;
 mod mark;
+mod memory;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -32,9 +33,10 @@ use snapshot::{Resource, ResourceType, Snapshot, Version};
 use tokio::sync::watch;
 
 pub(crate) use edition::{Edition, Forms};
-pub(crate) use forms::may_be_rolled;
+pub(crate) use forms::{may_be_rolled, same};
 pub(crate) use held::State;
-pub(crate) use keeper::{Keeper, Outcome};
+pub(crate) use keeper::{COMING_BACK, Keeper, Outcome};
+pub(crate) use memory::{Earlier, Memory, Rolled, before};
 
 use held::Group;
 

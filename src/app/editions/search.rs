@@ -40,6 +40,13 @@ impl Search {
         self.add(Part { docs, tainted: true });
     }
 
+    /// After a restart: these are known to be refused. Of the rest it is not known any more who was a suspect of what.
+    pub(crate) fn restored(guilty: BTreeSet<ObjectKey>, rest: Vec<ObjectKey>) -> Self {
+        let mut search = Self { guilty, ..Self::default() };
+        search.add(Part { docs: rest, tainted: false });
+        search
+    }
+
     fn add(&mut self, part: Part) {
         match part.docs.len() {
             0 => {}

@@ -1,6 +1,7 @@
 //! The pipeline with proxies that say what a real one would: they refuse what they are told to, and take the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,10 +11,12 @@ use compile::Bind;
 use model::{Batch, Change, Finding, Health};
 use revision::history::Ledger;
 use revision::rollout as machine;
+use revision::store::SealedFile;
 use serde_json::json;
 use serve::{Acked, Client, Form, Nacked, Node, Observer, Snapshots};
 use snapshot::{Resource, ResourceType, Snapshot};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use crate::groups::Groups;
 use crate::history::{self, History};
@@ -24,12 +27,13 @@ use crate::proxies::Proxies;
 use crate::registries::Feed;
 use crate::rollouts::{Figures, Handle};
 
-use super::Editions;
+use super::{Editions, Memory};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 struct Bench {
     batches: mpsc::Sender<Batch>,
+    pipeline: JoinHandle<()>,
     world: Arc<RwLock<World>>,
     groups: Arc<Groups>,
     proxies: Arc<Proxies>,
@@ -38,6 +42,8 @@ struct Bench {
     history: Arc<History>,
     figures: Arc<Fake>,
     seen: Arc<Mutex<BTreeMap<String, Snapshot>>>,
+    /// Route tables that proxies have taken, by proxy.
+    ever: Arc<Mutex<Vec<(String, Arc<Resource>)>>>,
     pushes: Arc<Mutex<usize>>,
 }
 
@@ -52,6 +58,17 @@ impl Figures for Fake {
 
 impl Bench {
     async fn start(documents: &str) -> Self {
+        let bench = Self::open(Memory::default());
+        bench.write(documents).await;
+        bench
+    }
+
+    /// As a start of the program with this state folder, before it has read any documents.
+    fn kept_in(folder: &Path) -> Self {
+        Self::open(Memory::of(SealedFile::new(folder, None, "editions.sealed").unwrap()))
+    }
+
+    fn open(memory: Memory) -> Self {
         let (feed, _wants) = Feed::new();
         let world = World::new(
             "isthmus.dev/gateway-controller".into(),
@@ -88,6 +105,7 @@ impl Bench {
             programmed,
             editions: editions.clone(),
             rollouts: view_sender,
+            memory,
             figures: Some(figures.clone()),
             statuses: None,
             news: Default::default(),
@@ -100,10 +118,11 @@ impl Bench {
             started: Instant::now(),
         };
         let (batches, incoming) = mpsc::channel(8);
-        tokio::spawn(pipeline.run(incoming, asked));
+        let pipeline = tokio::spawn(pipeline.run(incoming, asked));
         tokio::spawn(history::follow(history.clone(), world.clone(), steps_seen));
-        let bench = Self {
+        Self {
             batches,
+            pipeline,
             world,
             groups,
             proxies: Arc::new(proxies),
@@ -112,10 +131,16 @@ impl Bench {
             editions,
             figures,
             seen: Arc::default(),
+            ever: Arc::default(),
             pushes: Arc::default(),
-        };
-        bench.write(documents).await;
-        bench
+        }
+    }
+
+    /// Ends it: what is in memory is gone.
+    async fn end(self) {
+        let Self { batches, pipeline, .. } = self;
+        drop(batches);
+        pipeline.await.unwrap();
     }
 
     /// All documents there are.
@@ -153,6 +178,7 @@ impl Bench {
         });
         let (groups, proxies) = (self.groups.clone(), self.proxies.clone());
         let (seen, pushes) = (self.seen.clone(), self.pushes.clone());
+        let ever = self.ever.clone();
         tokio::spawn(async move {
             let mut group = groups.group(&client).unwrap();
             proxies.opened(&client, &group.name);
@@ -184,6 +210,11 @@ impl Bench {
                             continue;
                         }
                         answered.clear();
+                        if kind == ResourceType::Route {
+                            let id = &client.node.id;
+                            let tables = to.iter().map(|table| (id.clone(), table.clone()));
+                            ever.lock().unwrap().extend(tables);
+                        }
                         *has.set_mut(kind) = to.clone();
                         let version = to.version();
                         proxies
@@ -212,6 +243,11 @@ impl Bench {
         seen.get(id).is_some_and(|has| {
             has.set(ResourceType::Route).iter().any(|table| contains(table.body(), text))
         })
+    }
+
+    /// Whether any proxy has had this since the start.
+    fn any_had(&self, text: &str) -> bool {
+        self.ever.lock().unwrap().iter().any(|(_, table)| contains(table.body(), text))
     }
 
     fn findings(&self) -> Vec<Finding> {
@@ -509,4 +545,225 @@ async fn what_a_proxy_of_the_first_step_refuses_returns_the_change() {
     let with = |text: &str| ids.iter().filter(|id| bench.has(id, text)).count();
     bench.until("nobody has anything of it", || with("/new-way") == 0).await;
     assert!(bench.rollout().reason.contains("HTTPRoute shop/r02"), "{}", bench.rollout().reason);
+}
+
+/// Ten proxies, of which the first step of the rollout reaches one, and the second five.
+fn ten(bench: &Bench) -> Vec<String> {
+    let ids: Vec<String> = (0..10).map(|n| format!("edge-{n}")).collect();
+    ids.iter().for_each(|id| bench.proxy(id, "", ""));
+    ids
+}
+
+fn who(bench: &Bench, ids: &[String], text: &str) -> Vec<String> {
+    ids.iter().filter(|id| bench.has(id, text)).cloned().collect()
+}
+
+#[tokio::test]
+async fn a_change_that_returned_stays_away_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::kept_in(folder.path());
+    bench.write(&rolled("/old-way", &[])).await;
+    let ids = ten(&bench);
+    bench.in_step(10).await;
+    let half = machine::Figures { requests: 200, errors: 100, p99: None };
+    *bench.figures.0.lock().unwrap() = Some(half);
+    bench.write(&rolled("/bad-way", &[])).await;
+    bench.until("it returns", || bench.rollout().state == "returned").await;
+    bench.until("nobody has it", || who(&bench, &ids, "/bad-way").is_empty()).await;
+    let (reason, started) = (bench.rollout().reason, bench.rollout().started);
+    bench.end().await;
+
+    // Those who come before anything has been read, and those who come later.
+    let bench = Bench::kept_in(folder.path());
+    *bench.figures.0.lock().unwrap() = Some(half);
+    let ids = ten(&bench);
+    bench.write(&rolled("/bad-way", &[])).await;
+    bench.until("all are served", || who(&bench, &ids, "/old-way").len() == 10).await;
+    bench.proxy("late", "", "");
+    bench.until("the late one", || bench.has("late", "/old-way")).await;
+    bench.until("it is told", || bench.findings().iter().any(|f| f.code.0 == 2412)).await;
+    let rollout = bench.rollout();
+    assert_eq!((&*rollout.state, rollout.reason, rollout.started), ("returned", reason, started));
+    assert!(!bench.any_had("/bad-way"), "nobody, at no time");
+    // What is new there goes on as ever, also for those who are held back.
+    bench.write(&(rolled("/bad-way", &[]) + &route(9, "/more"))).await;
+    bench.until("a change starts it anew", || bench.rollout().state != "waiting").await;
+    bench.end().await;
+
+    // A second restart; meanwhile somebody has mended it: it begins anew.
+    let bench = Bench::kept_in(folder.path());
+    *bench.figures.0.lock().unwrap() =
+        Some(machine::Figures { requests: 200, errors: 0, p99: None });
+    let ids = ten(&bench);
+    bench.write(&rolled("/good-way", &[])).await;
+    bench.until("all have it", || who(&bench, &ids, "/good-way").len() == 10).await;
+    bench.until("it is done", || bench.rollout().state == "done").await;
+    assert!(!bench.any_had("/bad-way"));
+    bench.end().await;
+
+    // Over: nothing of it is kept.
+    let bench = Bench::kept_in(folder.path());
+    let ids = ten(&bench);
+    bench.write(&rolled("/next-way", &[])).await;
+    bench.until("everybody is served", || who(&bench, &ids, "/next-way").len() == 10).await;
+    assert_eq!(bench.rollout().state, "waiting");
+}
+
+#[tokio::test]
+async fn what_was_before_a_rollout_is_back_after_a_restart_when_it_was_written_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::kept_in(folder.path());
+    bench.write(&rolled("/old-way", &[])).await;
+    bench.proxy("a", "", "");
+    bench.in_step(1).await;
+    bench.write(&rolled("/new-way", &[])).await;
+    bench.until("it is under way", || bench.has("a", "/new-way")).await;
+    bench.end().await;
+    let bench = Bench::kept_in(folder.path());
+    bench.proxy("a", "", "");
+    // A line more: documents stand elsewhere and say the same.
+    bench.write(&format!("\n{}", rolled("/old-way", &[]))).await;
+    bench.in_step(1).await;
+    assert_eq!(bench.rollout().state, "waiting");
+    assert!(bench.has("a", "/old-way"));
+}
+
+#[tokio::test]
+async fn a_rollout_in_its_first_step_or_paused_goes_on_after_a_restart_with_the_same_proxies() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::kept_in(folder.path());
+    bench.write(&rolled("/old-way", &[])).await;
+    let ids = ten(&bench);
+    bench.in_step(10).await;
+    // Nobody counts requests: it waits in its first step.
+    bench.write(&rolled("/new-way", &[])).await;
+    bench.until("one has it", || who(&bench, &ids, "/new-way").len() == 1).await;
+    let first = who(&bench, &ids, "/new-way");
+    bench.end().await;
+
+    let bench = Bench::kept_in(folder.path());
+    let good = machine::Figures { requests: 200, errors: 0, p99: None };
+    *bench.figures.0.lock().unwrap() = Some(good);
+    // All but one are back: that one is waited for, whatever the gates say of the others.
+    let back: Vec<String> = ids.iter().filter(|id| **id != first[0]).cloned().collect();
+    back.iter().for_each(|id| bench.proxy(id, "", ""));
+    bench.write(&rolled("/new-way", &[])).await;
+    bench.until("they are served", || who(&bench, &back, "/old-way").len() == 9).await;
+    let rollout = bench.rollout();
+    assert_eq!((&*rollout.state, rollout.step, rollout.steps), ("progressing", 0, 2));
+    assert!(!bench.any_had("/new-way"), "nobody has it who had it not");
+    *bench.figures.0.lock().unwrap() = None;
+    bench.proxy(&first[0], "", "");
+    bench.until("the one", || bench.has(&first[0], "/new-way")).await;
+    assert_eq!(who(&bench, &ids, "/new-way"), first);
+    let act = async |bench: &Bench, act| {
+        bench.rollouts.act(&Caller::anybody(), "shop", "careful", act).await.unwrap()
+    };
+    act(&bench, Act::Promote).await;
+    bench.until("half of them", || who(&bench, &ids, "/new-way").len() == 5).await;
+    assert_eq!(act(&bench, Act::Pause).await.state, "paused");
+    let five = who(&bench, &ids, "/new-way");
+    bench.end().await;
+
+    let bench = Bench::kept_in(folder.path());
+    *bench.figures.0.lock().unwrap() = Some(good);
+    ten(&bench);
+    bench.write(&rolled("/new-way", &[])).await;
+    let served = || who(&bench, &ids, "/new-way").len() + who(&bench, &ids, "/old-way").len();
+    bench.until("all are served", || served() == 10).await;
+    let rollout = bench.rollout();
+    assert_eq!((&*rollout.state, rollout.step, who(&bench, &ids, "/new-way")), ("paused", 1, five));
+    act(&bench, Act::Resume).await;
+    bench.until("it goes on", || who(&bench, &ids, "/new-way").len() == 10).await;
+    bench.in_step(10).await;
+    assert_eq!(bench.rollout().state, "done");
+}
+
+#[tokio::test]
+async fn the_last_good_form_of_what_was_refused_is_served_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::kept_in(folder.path());
+    bench.write(&documents(6, "/old-way", &[])).await;
+    bench.proxy("a", "refuse-me", NO_IDEA);
+    bench.proxy("good", "", "");
+    bench.in_step(2).await;
+    let bad = documents(6, "/new-way", &[(3, "/refuse-me")]);
+    bench.write(&bad).await;
+    let named = |bench: &Bench| {
+        let found = bench.findings();
+        found.len() == 1 && found[0].code.0 == 2401 && found[0].text.contains("proxy a (Envoy")
+    };
+    bench.until("it is named", || named(&bench)).await;
+    bench.until("the rest is there", || bench.has("a", "/new-way")).await;
+    let said = bench.findings();
+    bench.end().await;
+
+    let bench = Bench::kept_in(folder.path());
+    bench.proxy("a", "refuse-me", NO_IDEA);
+    bench.proxy("good", "", "");
+    bench.write(&bad).await;
+    bench
+        .until("both are served", || bench.has("a", "/new-way") && bench.has("good", "refuse-me"))
+        .await;
+    assert!(bench.has("a", "/old-way"));
+    let first = bench.ever.lock().unwrap().iter().find(|(id, _)| id == "a").cloned().unwrap().1;
+    assert!(contains(first.body(), "/old-way"), "from its first answer on");
+    bench.until("it is named again", || named(&bench)).await;
+    assert_eq!(bench.findings()[0].text, said[0].text);
+    // One of its build that comes now.
+    bench.proxy("b", "refuse-me", NO_IDEA);
+    bench.until("so has the other", || bench.has("b", "/old-way")).await;
+    bench.write(&documents(6, "/new-way", &[(3, "/mended")])).await;
+    bench.in_step(3).await;
+    assert!(bench.has("a", "/mended") && bench.has("b", "/mended"));
+    bench.until("nothing is said any more", || bench.findings().is_empty()).await;
+    bench.end().await;
+
+    // Over: nothing of it is kept.
+    let bench = Bench::kept_in(folder.path());
+    bench.proxy("a", "refuse-me", NO_IDEA);
+    bench.write(&documents(6, "/new-way", &[(3, "/refuse-me")])).await;
+    bench.until("the others are there", || bench.has("a", "/new-way")).await;
+    assert!(!bench.has("a", "r03.example"), "there is no form that is known to be good");
+}
+
+#[tokio::test]
+async fn what_was_mended_while_nothing_ran_is_served_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::kept_in(folder.path());
+    bench.write(&documents(4, "/old-way", &[])).await;
+    bench.proxy("a", "refuse-me", NO_IDEA);
+    bench.in_step(1).await;
+    bench.write(&documents(4, "/new-way", &[(3, "/refuse-me")])).await;
+    bench.until("it is named", || bench.findings().first().is_some_and(|f| f.code.0 == 2401)).await;
+    bench.end().await;
+    let bench = Bench::kept_in(folder.path());
+    bench.proxy("a", "refuse-me", NO_IDEA);
+    bench.write(&documents(4, "/new-way", &[(3, "/mended")])).await;
+    bench.in_step(1).await;
+    assert!(bench.has("a", "/mended") && bench.findings().is_empty());
+}
+
+#[tokio::test]
+async fn a_damaged_file_costs_what_it_held_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("editions.sealed"), b"what is this").unwrap();
+    let bench = Bench::kept_in(folder.path());
+    bench.write(&rolled("/a-way", &[])).await;
+    bench.proxy("a", "", "");
+    bench.in_step(1).await;
+    let found = bench.findings();
+    assert_eq!(found.iter().map(|f| f.code.0).collect::<Vec<_>>(), [2404], "{found:?}");
+    bench.write(&rolled("/b-way", &[])).await;
+    bench.until("it goes on as ever", || bench.rollout().state == "progressing").await;
+    bench.end().await;
+    assert!(folder.path().read_dir().unwrap().count() > 2, "it was moved aside");
+    let bench = Bench::kept_in(folder.path());
+    bench.write(&rolled("/b-way", &[])).await;
+    bench
+        .until("it is recalled", || {
+            bench.rollouts.rollouts().len() == 1 && bench.rollout().state == "progressing"
+        })
+        .await;
+    assert!(bench.findings().iter().all(|f| f.code.0 != 2404));
 }

@@ -13,15 +13,14 @@ use model::{Kind, Object, ObjectKey};
 use revision::history::{Content, Document, Hash, Ledger, difference};
 use tokio::sync::watch;
 
-use super::follow::key_of;
-use super::{History, id, lock, short};
+use super::follow::{key_of, read_again};
+use super::{History, WRITTEN_WITHIN, id, lock, short};
 use crate::change::{Shadow, Writer, edits_to, object_change, samples, types};
 use crate::groups::group_name;
+use crate::news::News;
 use crate::pipeline::World;
 use crate::proxies::Proxies;
 
-/// Milliseconds from when a change is served until its revision is written, at most.
-const WRITTEN_WITHIN: i64 = 500;
 const MOST_SAMPLES: usize = 100;
 
 pub(crate) struct Archive {
@@ -36,6 +35,7 @@ struct Parts {
     folder: String,
     /// What proxies refuse, and have refused a while ago.
     refusals: watch::Receiver<Arc<[Refusal]>>,
+    news: News,
 }
 
 impl Archive {
@@ -46,8 +46,9 @@ impl Archive {
         folder: String,
         writer: Arc<Writer>,
         refusals: watch::Receiver<Arc<[Refusal]>>,
+        news: News,
     ) -> Self {
-        Self { parts: Arc::new(Parts { history, world, proxies, folder, refusals }), writer }
+        Self { parts: Arc::new(Parts { history, world, proxies, folder, refusals, news }), writer }
     }
 }
 
@@ -265,14 +266,7 @@ fn shown_change(
 
 /// What leads from one content to another, as sources would say it.
 fn objects(ledger: &Ledger, from: &Content, to: &Content) -> Vec<(ObjectKey, Option<Object>)> {
-    let read = |document: Document| {
-        let source: Arc<str> = document.source.as_str().into();
-        if document.source == sources::kubernetes::NAME {
-            kinds::served_again(&source, &document.text).ok()
-        } else {
-            kinds::decode(&source, &document.text).ok()
-        }
-    };
+    let read = |document: Document| read_again(&document.source.as_str().into(), &document.text);
     difference(from, to)
         .filter_map(|(entry, _, after)| {
             let object = after.and_then(|hash| ledger.document(hash)).and_then(read);
@@ -286,6 +280,10 @@ impl Shown for Archive {
     fn revisions(&self) -> Vec<Revision> {
         let ledger = lock(&self.parts.history.ledger);
         ledger.revisions().rev().map(|revision| self.parts.shown(&ledger, revision)).collect()
+    }
+
+    fn current(&self) -> Option<Arc<str>> {
+        self.parts.history.current.borrow().as_ref().map(|current| current.hash.clone())
     }
 
     fn revision(&self, name: &str) -> Option<Revision> {
@@ -357,6 +355,7 @@ impl Shown for Archive {
                     Problem::new(UNAVAILABLE, format!("the history cannot be written: {error}"))
                 })?;
                 let revision = done.ok_or_else(|| unknown(&name))?;
+                parts.news.revision(&id(number));
                 Ok(parts.shown(&ledger, &revision))
             });
             work.await.map_err(|_| Problem::new(INTERNAL, ""))?

@@ -190,11 +190,20 @@ fn service_entry(id: &RegistryServiceId) -> Arc<str> {
 }
 
 /// Reads an entry of a document; `None` for one of a service.
-pub(super) fn key_of(entry: &str) -> Option<ObjectKey> {
+pub(crate) fn key_of(entry: &str) -> Option<ObjectKey> {
     let (kind, name) = entry.split_once(' ')?;
     let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind)?;
     let (namespace, name) = if kind.namespaced() { name.split_once('/')? } else { ("", name) };
     Some(ObjectKey::new(kind, namespace, name))
+}
+
+/// Reads a document that was kept; `None` for one that this version cannot read any more.
+pub(crate) fn read_again(source: &Arc<str>, text: &str) -> Option<Object> {
+    if **source == *sources::kubernetes::NAME {
+        kinds::served_again(source, text).ok()
+    } else {
+        kinds::decode(source, text).ok()
+    }
 }
 
 /// `None` for what nobody wrote.

@@ -10,18 +10,21 @@ mod follow;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use api::Time;
 use catalog::Catalog;
 use model::ObjectKey;
 use revision::history::{Ledger, Revision};
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use archive::Archive;
-pub(crate) use follow::follow;
+pub(crate) use follow::{follow, key_of, read_again};
 
 /// The revision that is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Current {
+    pub(crate) number: u64,
     /// `r42`
     pub(crate) id: Arc<str>,
     /// 16 hex digits.
@@ -81,6 +84,8 @@ struct Waiting {
     tell: oneshot::Sender<Option<String>>,
 }
 
+/// Milliseconds from when a change is served until its revision is written, at most.
+const WRITTEN_WITHIN: i64 = 500;
 /// Revisions of which it is known what they were made from.
 const SPANS: usize = 1000;
 
@@ -150,10 +155,23 @@ impl History {
         before.next().map(|span| span.revision.clone())
     }
 
+    /// The newest revision that was there at this time since 1970.
+    pub(crate) fn before(&self, time: Duration) -> Option<Current> {
+        let time = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        lock(&self.ledger).revisions().rev().find(|revision| revision.time <= time).map(current)
+    }
+
     /// The revision in which the changes of this generation are; `None` as long as it is not written.
     pub(crate) fn of(&self, generation: u64) -> Option<Current> {
         let spans = lock(&self.spans);
         spans.iter().find(|span| span.last >= generation).map(|span| span.revision.clone())
+    }
+
+    /// The revision that was served then. One is dated when it is written, which may be a moment after proxies have it.
+    pub(crate) fn dated(&self, at: Time) -> Option<Arc<str>> {
+        let ledger = lock(&self.ledger);
+        let mut before = ledger.revisions().rev().skip_while(|r| r.time > at.0 + WRITTEN_WITHIN);
+        before.next().map(|revision| id(revision.number).into())
     }
 
     fn note(&self, generation: u64, revision: Current) {
@@ -179,7 +197,7 @@ impl History {
 }
 
 /// `r42`
-fn id(number: u64) -> String {
+pub(crate) fn id(number: u64) -> String {
     format!("r{number}")
 }
 
@@ -189,5 +207,6 @@ fn short(hash: revision::history::Hash) -> String {
 }
 
 fn current(revision: &Revision) -> Current {
-    Current { id: id(revision.number).into(), hash: short(revision.hash).into() }
+    let Revision { number, hash, .. } = *revision;
+    Current { number, id: id(number).into(), hash: short(hash).into() }
 }

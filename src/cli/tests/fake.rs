@@ -30,7 +30,7 @@ pub(super) fn url() -> &'static str {
             runtime.block_on(async {
                 let parts =
                     Parts::new(Arc::new(Shop), PrometheusBuilder::new().build_recorder().handle());
-                let router = super::paths::router(api::router(parts));
+                let router = super::parts::router(api::router(parts));
                 let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
                 sender.send(format!("http://{}", listener.local_addr().unwrap())).unwrap();
                 axum::serve(listener, router).await.unwrap();

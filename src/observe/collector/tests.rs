@@ -175,6 +175,7 @@ fn rates_are_over_the_time_that_is_known() {
     let routes = all.routes(&Caller::anybody(), at(20));
     let routes: Vec<_> = routes.iter().map(|(route, sum)| (&**route, sum.rate())).collect();
     assert_eq!(routes, [("shop/web", 2.0)], "each request once");
+    assert_eq!(all.caller_counts()["service/shop/orders"], 1);
 }
 
 #[test]

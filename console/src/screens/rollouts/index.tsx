@@ -92,7 +92,7 @@ const GATES: Record<GateState['state'], Tone> = { passing: 'good', failing: 'bad
 
 export default function RolloutsScreen() {
   const t = useTexts(T)
-  const rollouts = useList<Rollout>('/rollouts', {}, { every: 5000 })
+  const rollouts = useList<Rollout>('/rollouts')
   return (
     <Page title={t.title} actions={<CliButton command="isthmus rollout status" />}>
       <Loaded query={rollouts}>
@@ -102,7 +102,7 @@ export default function RolloutsScreen() {
           ) : (
             <div className="stack">
               {items.map(row => (
-                <One key={`${row.namespace}/${row.name}/${row.to}`} rollout={row} />
+                <One key={`${row.namespace}/${row.name}/${row.gateway}`} rollout={row} />
               ))}
             </div>
           )

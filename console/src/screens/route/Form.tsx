@@ -81,7 +81,7 @@ function OneRule(props: { rule: Rule; index: number; edit: Edit; namespace: stri
   const { rule, index, edit, namespace, http } = props
   const t = useTexts(T)
   const path: Path = ['spec', 'rules', index]
-  const title = rule.name ?? t.rule(index + 1)
+  const title = rule.name ?? t.rule(index)
   return (
     <Panel
       title={title}

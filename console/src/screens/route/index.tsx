@@ -79,7 +79,7 @@ function Summary({ route }: { route: Document }) {
         const refs = rule.backendRefs ?? []
         const shares = parts(refs)
         return (
-          <Panel key={index} title={rule.name ?? t.rule(index + 1)}>
+          <Panel key={index} title={rule.name ?? t.rule(index)}>
             <div className="grid">
               <div>
                 {(rule.matches ?? []).map((match, nth) => (

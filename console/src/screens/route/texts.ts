@@ -3,6 +3,7 @@ import { texts } from '../../i18n'
 export const T = texts(
   {
     rules: 'Rules',
+    /** From 0, as in `rules[0]` and in what findings and Why say. */
     rule: (n: number) => `Rule ${n}`,
     hosts: 'Hosts',
     hostsHint: 'One on each line, *.example.com for all below it; none for any host',

@@ -53,7 +53,21 @@ export default function Services() {
     },
     { id: 'protocols', title: t.protocols, cell: row => row.protocols.join(', ') },
     { id: 'hosts', title: t.hosts, cell: row => row.hosts.join(', '), optional: true },
-    { id: 'callers', title: t.callers, sort: 'callers', align: 'right', cell: row => row.callers },
+    {
+      id: 'observedCallers',
+      title: t.observedCallers,
+      sort: 'observedCallers',
+      align: 'right',
+      cell: row => row.observedCallers,
+    },
+    {
+      id: 'callers',
+      title: t.callers,
+      sort: 'callers',
+      align: 'right',
+      cell: row => row.callers,
+      optional: true,
+    },
     { id: 'routes', title: t.routes, sort: 'routes', align: 'right', cell: row => row.routes },
     {
       id: 'policies',

@@ -449,6 +449,7 @@ fn services() -> Vec<ServiceRow> {
             hosts: vec!["orders.demo".into()],
             routes: 2,
             callers: 1,
+            observed_callers: 1,
             policies: 0,
             state: "degraded".into(),
             rate: Some(12.345),
