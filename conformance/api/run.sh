@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The outside judge of the HTTP API: schemathesis reads openapi.json from a running server and asks every path for what it
 # says it can and cannot do. No answer may be a 500, of another form than the document says, or of a type that it does not
-# name. Then a list of 10,000 services must answer within 50 ms, by the server's own word (Server-Timing).
+# name. What it sends to an OpenTelemetry collector must be what /metrics says. Then a list of 10,000 services must answer
+# within 50 ms, by the server's own word (Server-Timing).
 #
 #   run.sh             everything
 #   run.sh --lists     only the lists
@@ -67,6 +68,7 @@ if [[ "${1:-}" != --lists ]]; then
     "$url/api/v1/openapi.json" --max-examples "${EXAMPLES:-20}" --generation-deterministic \
     --exclude-path /api/v1/watch --exclude-path /api/v1/requests/follow || status=1
   stop
+  "$python/bin/python" "$here/collector.py" "$binary" "$work/demo" || status=1
 fi
 
 mkdir "$work/many"

@@ -70,6 +70,15 @@ fn a_cluster_gets_its_endpoints_by_ads_and_no_limits_that_nobody_set() {
 }
 
 #[test]
+fn load_is_reported_to_where_the_cluster_came_from_or_not_at_all() {
+    let counted = ir::Cluster { load_reports: true, ..a_cluster("orders") };
+    let asked = |reports| dump::resource(&cluster(&counted, reports))["lrs_server"].clone();
+    let back = json!({"self": {}, "resource_api_version": "V3"});
+    assert_eq!(asked(Reports::default()), back);
+    assert_eq!(asked(Reports { on: false, ..Reports::default() }), Value::Null);
+}
+
+#[test]
 fn http2_by_prior_knowledge_is_said_in_the_protocol_options() {
     let h2 = ir::Cluster { protocol: UpstreamProtocol::Http2, ..a_cluster("greeter") };
     let json = dump::resource(&cluster(&h2, Reports::default()));
