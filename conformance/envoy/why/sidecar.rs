@@ -156,7 +156,7 @@ impl Round {
         let rule = json!({"filters": [{"type": "RequestRedirect", "requestRedirect": to}]});
         let nobody = 5;
         all.retain(|(service, _)| *service != nobody);
-        all.push((nobody, of_service("probe", nobody, vec![rule])));
+        all.push((nobody, of_service("probe", nobody, &[rule])));
         let outbound = one(random, &["AllowAny", "AllowAny", "RegistryOnly"]);
         let scope = json!({
             "apiVersion": "isthmus.dev/v1alpha1",
@@ -242,7 +242,7 @@ fn route(random: &mut Rng, index: usize) -> (usize, Value) {
         backend["kind"] = json!("Service");
         backend["port"] = json!(80);
     }
-    let mut route = of_service(&format!("r{index}"), service, rules);
+    let mut route = of_service(&format!("r{index}"), service, &rules);
     if grpc {
         route["kind"] = json!("GRPCRoute");
     }
@@ -269,7 +269,7 @@ fn of_app(mut policy: Value) -> Value {
     policy
 }
 
-fn of_service(name: &str, service: usize, rules: Vec<Value>) -> Value {
+fn of_service(name: &str, service: usize, rules: &[Value]) -> Value {
     let parent = json!({"group": "", "kind": "Service", "name": SERVICES[service].name});
     document(name, json!([parent]), json!([]), json!(rules))
 }
