@@ -65,7 +65,7 @@ async fn around(hub: Arc<Hub>, mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(ConnectInfo(SocketAddr::new(address, 1)));
     let watches = request.uri().path() == "/api/v1/watch";
     let response = next.run(request).await;
-    if watches {
+    if watches && response.status().is_success() {
         let route = |name| Subject::Object(ObjectKey::new(Kind::HttpRoute, "demo", name));
         hub.publish([LATE, "gone"].map(route));
     }
