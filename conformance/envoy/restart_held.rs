@@ -5,9 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use crate::testbed::{Bed, Echo, Envoy, Isthmus, LIMIT, Listener, Load, Run, Target};
-use crate::testbed::{
-    Folder, free_port, gateway, get, route, say, service, skipped, until,
-};
+use crate::testbed::{Folder, free_port, gateway, get, route, say, service, skipped, until};
 
 const TO_SHOP: &str = "  backendRefs: [{group: isthmus.dev, kind: MeshService, name: shop}]\n";
 

@@ -217,7 +217,7 @@ impl Collector {
     }
 
     /// What a program says of its calls since its last report.
-    pub(crate) fn loads_seen(&self, from: &Reporter, clusters: Vec<ClusterStats>, now: SystemTime) {
+    pub(crate) fn loads_seen(&self, from: &Reporter, clusters: &[ClusterStats], now: SystemTime) {
         let Side::Program { namespace, address, fallback } = &from.side else { return };
         let directory = self.directory();
         let Some(source) = directory.program(*address, fallback) else { return };

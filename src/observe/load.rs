@@ -75,7 +75,7 @@ impl LoadReportingService for Loads {
             let (_room, Open { collector, reporter }) = (&room, &open);
             match message {
                 Ok(pb::LoadStatsRequest { node: _, cluster_stats }) => {
-                    collector.loads_seen(reporter, cluster_stats, SystemTime::now());
+                    collector.loads_seen(reporter, &cluster_stats, SystemTime::now());
                     None
                 }
                 Err(status) => Some(Err(status)),

@@ -265,8 +265,8 @@ fn load(cluster: &str, [good, failed, dropped, open]: [u64; 4]) -> ClusterStats 
 #[test]
 fn a_program_that_counts_its_calls_is_an_edge() {
     let all = collector();
-    let told = vec![load("service/shop/old/80", [6, 1, 1, 5])];
-    all.loads_seen(&program("10.0.0.9", None), told, at(10));
+    let told = [load("service/shop/old/80", [6, 1, 1, 5])];
+    all.loads_seen(&program("10.0.0.9", None), &told, at(10));
     let found = all.edges(60, at(30));
     let (key, sum) = &found[0];
     assert_eq!((&*key.source, &*key.target), ("workload/shop/report-1", "service/shop/old"));
@@ -278,7 +278,7 @@ fn a_program_that_counts_its_calls_is_an_edge() {
         Some(&None)
     );
     // Whoever runs at a known address has its name.
-    all.loads_seen(&program("10.0.0.3", None), vec![load("service/shop/pay/80", [1; 4])], at(10));
+    all.loads_seen(&program("10.0.0.3", None), &[load("service/shop/pay/80", [1; 4])], at(10));
     assert!(edges(&all).contains(&edge("service/shop/old", "service/shop/pay", false)));
 }
 
@@ -286,7 +286,7 @@ fn a_program_that_counts_its_calls_is_an_edge() {
 fn load_reports_are_not_scaled_by_what_access_logs_leave_out() {
     let all = Collector::new(true, 0.1);
     all.set_directory((*collector().directory()).clone());
-    all.loads_seen(&program("", None), vec![load("service/shop/old/80", [10, 0, 0, 0])], at(0));
+    all.loads_seen(&program("", None), &[load("service/shop/old/80", [10, 0, 0, 0])], at(0));
     all.requests_seen(&gateway(), vec![request("shop.old.80", "9.9.9.9", "10.0.0.3", 200)], at(0));
     let rates: Vec<_> =
         all.edges(60, at(9)).into_iter().map(|(key, sum)| (key.by, sum.rate())).collect();
@@ -301,7 +301,7 @@ fn load_reports_are_not_scaled_by_what_access_logs_leave_out() {
 fn what_a_program_cannot_know_or_a_sidecar_tells_is_no_edge() {
     let all = collector();
     let tell = |from: &Reporter, cluster: &str, counts: [u64; 4]| {
-        all.loads_seen(from, vec![load(cluster, counts)], at(0));
+        all.loads_seen(from, &[load(cluster, counts)], at(0));
     };
     let anybody = program("", None);
     // Made up; of another namespace than it sees; more than anybody could call.
@@ -317,7 +317,7 @@ fn what_a_program_cannot_know_or_a_sidecar_tells_is_no_edge() {
     assert_eq!(all.observation().dropped, 4);
     assert_eq!(edges(&all), []);
     let many = (0..MOST_LOADS_A_SECOND + 5).map(|_| load("service/shop/old/80", [1, 0, 0, 0]));
-    all.loads_seen(&anybody, many.collect(), at(1));
+    all.loads_seen(&anybody, &many.collect::<Vec<_>>(), at(1));
     assert_eq!(all.observation().dropped, 9);
     assert_eq!(all.edges(60, at(1))[0].1.count(), MOST_LOADS_A_SECOND);
 }
