@@ -25,8 +25,7 @@ async fn refused_listener() {
     let with = |port| gateway(&[web(), Listener::http("more", port)]);
     bed.folder.write("gateway.yaml", &with(taken.local_addr().unwrap().port()));
     let finding = wait_refused(&bed, "LDS").await;
-    let object = &finding["object"];
-    assert_eq!([&object["kind"], &object["name"]], ["Gateway", "edge"], "{finding}");
+    is_of(&finding, "Gateway", "edge");
     assert!(finding["text"].as_str().unwrap().contains("in use"), "{finding}");
     the_rest_is_live(&bed, "shop").await;
 
@@ -70,8 +69,7 @@ async fn refused_cluster() {
     // The proxy's machine has no authorities that it trusts.
     bed.folder.write("policy.yaml", &policy("wellKnownCACertificates: System"));
     let finding = wait_refused(&bed, "CDS").await;
-    let object = &finding["object"];
-    assert_eq!([&object["kind"], &object["name"]], ["BackendTLSPolicy", "safe"], "{finding}");
+    is_of(&finding, "BackendTLSPolicy", "safe");
     assert!(finding["text"].as_str().unwrap().contains("ca-certificates.crt"), "{finding}");
     the_rest_is_live(&bed, "shop").await;
     bed.wait_service(&ask, "safe").await;
@@ -106,8 +104,7 @@ async fn refused_secret() {
         .push_str("-----BEGIN X509 CERTIFICATE-----\nAAAA\n-----END X509 CERTIFICATE-----\n");
     bed.folder.write("secret.yaml", &secret("secure", &garbled));
     let finding = wait_refused(&bed, "SDS").await;
-    let object = &finding["object"];
-    assert_eq!([&object["kind"], &object["name"]], ["Secret", "secure"], "{finding}");
+    is_of(&finding, "Secret", "secure");
     assert!(finding["text"].as_str().unwrap().contains("certificate chain"), "{finding}");
     assert!(!finding["text"].as_str().unwrap().contains("BEGIN"), "no certificate is repeated");
     the_rest_is_live(&bed, "shop").await;
@@ -157,6 +154,11 @@ async fn wait_refused(bed: &Bed, kind: &str) -> Value {
     })
     .await;
     finding
+}
+
+fn is_of(finding: &Value, kind: &str, name: &str) {
+    let object = &finding["object"];
+    assert!(object["kind"] == kind && object["name"] == name, "{finding}");
 }
 
 async fn the_rest_is_live(bed: &Bed, by: &str) {

@@ -99,11 +99,12 @@ async fn restart_keeps_rollout() {
 
     // Mended while it runs: from the first step on, and killed there.
     write(&folder, &prefix("/new"));
-    let first = wait_have(&envoys, "/new", 1).await;
     wait_rollout(&isthmus, "it waits for a person", |r| {
         r["state"] == "progressing" && r["reason"].as_str().unwrap().contains("promoted")
     })
     .await;
+    let first = have(&envoys, "/new").await;
+    assert_eq!(first.len(), 1);
     let before = sums(&envoys).await;
     isthmus = start_again(isthmus, &run).await;
     wait_connected(&isthmus).await;
@@ -188,7 +189,11 @@ async fn rollout(isthmus: &Isthmus) -> Result<Value, String> {
 async fn wait_rollout(isthmus: &Isthmus, what: &str, good: impl Fn(&Value) -> bool) -> Value {
     until(what, LIMIT, async || {
         let rollout = rollout(isthmus).await?;
-        if good(&rollout) { Ok(rollout) } else { Err(rollout.to_string()) }
+        if good(&rollout) {
+            return Ok(rollout);
+        }
+        let proxies = isthmus.list("/api/v1/proxies").await?;
+        Err(format!("{rollout} {proxies:?}"))
     })
     .await
 }

@@ -104,6 +104,8 @@ struct Roll {
     proxies: BTreeSet<Arc<str>>,
     /// Those that have not come back since a restart, and until when they are waited for.
     missing: Option<(BTreeSet<Arc<str>>, Instant)>,
+    /// There is nothing to roll out any more: over once the newest is published.
+    ending: bool,
 }
 
 impl Rolls {
@@ -155,6 +157,7 @@ impl Rolls {
                 earlier: rolled.documents,
                 missing: Some((proxies.clone(), Instant::now() + COMING_BACK)),
                 proxies,
+                ending: false,
             };
             self.rolls.insert(name, roll);
         }
@@ -182,7 +185,6 @@ impl Rolls {
             .filter(|(_, roll)| !documents.contains_key(&roll.gateway))
             .map(|(name, _)| name.clone())
             .collect();
-        over.iter().for_each(|name| self.close(name, keeper));
         // What was before is back.
         let back: Vec<_> = self
             .rolls
@@ -190,7 +192,11 @@ impl Rolls {
             .filter(|(_, roll)| roll.forms(newest).is_empty())
             .map(|(name, _)| name.clone())
             .collect();
-        back.iter().for_each(|name| self.close(name, keeper));
+        for name in over.iter().chain(&back) {
+            if let Some(roll) = self.rolls.get_mut(name) {
+                roll.ending = true;
+            }
+        }
         let now = now();
         for (gateway, document) in &documents {
             let key = GroupKey::Gateway(gateway.clone());
@@ -217,6 +223,7 @@ impl Rolls {
                 earlier: Arc::default(),
                 proxies: BTreeSet::new(),
                 missing: None,
+                ending: false,
             });
             roll.machine.change(&members, now);
             roll.proxies = members.into_iter().map(|member| member.id).collect();
@@ -233,14 +240,16 @@ impl Rolls {
             if let Some(snapshot) = snapshot {
                 keeper.publish(&roll.edition, catalog, snapshot, at);
             }
-            keeper.cover(name, Some((&roll.edition.name, roll.machine.cover())));
+            keeper.narrow(name, &roll.edition.name, roll.machine.cover());
         }
         self.keep(keeper);
     }
 
     /// What a restart goes on with.
     fn keep(&self, keeper: &mut Keeper) {
-        let over = |roll: &&Roll| matches!(roll.machine.phase(), Phase::Waiting | Phase::Done);
+        let over = |roll: &&Roll| {
+            roll.ending || matches!(roll.machine.phase(), Phase::Waiting | Phase::Done)
+        };
         let rolls = self.rolls.values().filter(|roll| !over(roll)).map(|roll| Rolled {
             namespace: roll.gateway.namespace.to_string(),
             gateway: roll.gateway.name.to_string(),
@@ -255,6 +264,17 @@ impl Rolls {
     /// Looks what the proxies say of it, and goes on or back.
     pub(crate) fn tick(&mut self, newest: &Catalog, keeper: &mut Keeper) -> Vec<Finding> {
         let now = now();
+        let ending: Vec<_> = self
+            .rolls
+            .iter()
+            .filter(|(_, roll)| roll.ending)
+            .map(|(name, _)| name.clone())
+            .collect();
+        ending.iter().for_each(|name| self.close(name, keeper));
+        // Those that have come to have it since the newest was published.
+        for (name, roll) in &self.rolls {
+            keeper.cover(name, Some((&roll.edition.name, roll.machine.cover())));
+        }
         let (mut done, mut others) = (Vec::new(), Vec::new());
         for (name, roll) in &mut self.rolls {
             let members = keeper.members(name);

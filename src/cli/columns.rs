@@ -260,8 +260,8 @@ pub(crate) fn audit() -> Vec<Column> {
         column("VERB", |a, _| text(&a["verb"])),
         column("OBJECTS", |a, _| join(&a["objects"], text)),
         column("RESULT", |a, _| match &a["code"] {
-            Value::Null => text(&a["outcome"]),
-            code => format!("{} {}", text(&a["outcome"]), text(code)),
+            Value::Null => text(&a["result"]),
+            code => format!("{} {}", text(&a["result"]), text(code)),
         }),
         column("REVISION", |a, _| text(&a["revision"])),
         column("REASON", |a, _| text(&a["reason"])),

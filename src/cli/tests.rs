@@ -1,4 +1,4 @@
-//! Command lines as a user types them, against a server that is real but for what it reads.
+//! Command lines as a user types them, against a server whose paths and shapes are real: only what it answers from is not.
 
 mod access;
 mod cluster;
@@ -77,8 +77,9 @@ fn isthmus_as(arguments: &[&str], environment: &[(&str, &str)], input: &str, per
     Said { exit, out: timeless(&out.text()), err: timeless(&err.text()) }
 }
 
+/// With the token of somebody who may everything.
 fn isthmus(arguments: &[&str]) -> Said {
-    isthmus_with(arguments, &[])
+    isthmus_with(arguments, &[("ISTHMUS_TOKEN", "good")])
 }
 
 /// Every moment becomes the word TIME, so that answers can be compared.

@@ -322,7 +322,8 @@ impl StreamBody {
                 Ok(more) => more,
                 Err(status) => return Poll::Ready(Err(status)),
             };
-            if self.move_on(cx) {
+            // Until there is nothing more: what was never asked never calls.
+            while self.move_on(cx) {
                 self.idle = false;
             }
             let newer = match self.update(cx) {
@@ -330,13 +331,10 @@ impl StreamBody {
                 Err(status) => return Poll::Ready(Err(status)),
             };
             // Whoever is moved was told before the group's next snapshot was there: that one is not for him.
-            let newer = match newer {
-                Some(_) if self.move_on(cx) => {
-                    self.idle = false;
-                    None
-                }
-                newer => newer,
-            };
+            if newer.is_some() && self.move_on(cx) {
+                self.idle = false;
+                continue;
+            }
             if self.idle && newer.is_none() && !self.is_due(cx) {
                 return Poll::Pending;
             }

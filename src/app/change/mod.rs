@@ -8,8 +8,9 @@
 //!                          └──► pipeline takes it ──► history: one revision ──► report
 //! ```
 //!
-//! A shadow shares all that is compiled with the world and costs what the change touches, besides the list of findings,
-//! which is made by looking at every route.
+//! A shadow shares all that is compiled with the world and should cost what the change touches: its documents, and the
+//! resources that differ, of which a route table is one, however many routes it has. Besides, there is the list of findings,
+//! which is made by looking at every route; `benches/dry_run.rs` measures what that comes to.
 
 mod cluster;
 mod folder;

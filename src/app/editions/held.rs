@@ -61,8 +61,8 @@ pub(crate) struct Group {
     seats: BTreeMap<Arc<str>, Arc<str>>,
     /// Editions of which it is waited that their proxies take them.
     searching: BTreeSet<Arc<str>>,
-    /// Who has the newest while it is rolled out, and the edition of all others.
-    rule: Option<(Arc<str>, Cover)>,
+    /// While the newest is rolled out, the edition of those that are not in all of these covers.
+    rule: Option<(Arc<str>, Vec<Cover>)>,
     newest: Arc<str>,
     moves: watch::Sender<u64>,
 }
@@ -124,7 +124,9 @@ impl Group {
     /// The edition that this proxy is served; `None` for the newest. What a rollout has not reached comes first.
     pub(super) fn place(&self, member: &Member) -> Option<Arc<str>> {
         match &self.rule {
-            Some((edition, cover)) if !cover.has(member) => Some(edition.clone()),
+            Some((edition, covers)) if !covers.iter().all(|cover| cover.has(member)) => {
+                Some(edition.clone())
+            }
             _ => self.seats.get(&member.id).cloned(),
         }
     }
@@ -133,7 +135,16 @@ impl Group {
         self.place(&self.proxies.get(node)?.member)
     }
 
-    pub(super) fn set_rule(&mut self, rule: Option<(Arc<str>, Cover)>) {
+    /// Besides those who do not have the newest already, nobody but these is to have it.
+    pub(super) fn narrow(&mut self, edition: &Arc<str>, cover: Cover) {
+        let mut covers = self.rule.as_ref().map(|(_, covers)| covers.clone()).unwrap_or_default();
+        if !covers.contains(&cover) {
+            covers.push(cover);
+        }
+        self.set_rule(Some((edition.clone(), covers)));
+    }
+
+    pub(super) fn set_rule(&mut self, rule: Option<(Arc<str>, Vec<Cover>)>) {
         if self.rule == rule {
             return;
         }

@@ -309,8 +309,16 @@ impl Keeper {
 
     /// Who has the newest of a group from now on; all others have this edition. `None`: everybody has the newest.
     pub(crate) fn cover(&self, group: &Arc<str>, rule: Option<(&Arc<str>, Option<Cover>)>) {
-        let rule = rule.and_then(|(edition, cover)| Some((edition.clone(), cover?)));
+        let rule = rule.and_then(|(edition, cover)| Some((edition.clone(), vec![cover?])));
         self.editions.group(group).set_rule(rule);
+    }
+
+    /// Before the next newest is published: those that are not to have it do not, and nobody gets the one before it who
+    /// has not had that.
+    pub(crate) fn narrow(&self, group: &Arc<str>, edition: &Arc<str>, cover: Option<Cover>) {
+        if let Some(cover) = cover {
+            self.editions.group(group).narrow(edition, cover);
+        }
     }
 
     /// Nobody is served this edition any more.

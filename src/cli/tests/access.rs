@@ -152,11 +152,13 @@ fn a_token_is_made_for_a_file() {
         "token create ci --grant viewer --days 7 --to {to} -o json --server {}",
         fake::url()
     );
-    let said = home.run(&line);
+    let known = [("ISTHMUS_TOKEN", "good")];
+    let said = home.run_with(&line, &known, "", false);
     assert_eq!(said.exit, Exit::Ok, "{}", said.err);
     assert!(!said.out.contains("isk_t1_secret"), "{}", said.out);
     assert_eq!(std::fs::read_to_string(&to).unwrap(), "isk_t1_secret");
     assert_eq!(std::fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
-    let said = home.run(&format!("token revoke twice --yes --server {}", fake::url()));
+    let line = format!("token revoke twice --yes --server {}", fake::url());
+    let said = home.run_with(&line, &known, "", false);
     assert_eq!(said.exit, Exit::Usage, "{}", said.err);
 }

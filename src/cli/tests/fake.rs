@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use api::{
-    Check, IdentityView, Nack, Parts, Proxy, ProxyType, Read, Readiness, RegistryEvent,
-    RegistryInstance, RegistryProbe, RegistryService, RootView, Source, Time, TypeState, TypeView,
-    XdsResource,
+    Check, EventView, IdentityView, Nack, Parts, ProblemView, Proxy, ProxyType, Read, Readiness,
+    RegistryEvent, RegistryInstance, RegistryProbe, RegistryService, RootView, Source, Time,
+    TypeState, TypeView, XdsResource,
 };
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -30,7 +30,7 @@ pub(super) fn url() -> &'static str {
             runtime.block_on(async {
                 let parts =
                     Parts::new(Arc::new(Shop), PrometheusBuilder::new().build_recorder().handle());
-                let router = super::parts::router(api::router(parts));
+                let router = super::parts::router(parts);
                 let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
                 sender.send(format!("http://{}", listener.local_addr().unwrap())).unwrap();
                 axum::serve(listener, router).await.unwrap();
@@ -386,6 +386,11 @@ impl Read for Shop {
             return Some(json!({"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
                                "metadata": {"name": *name.name, "namespace": *name.namespace}}));
         }
+        if kind == Kind::HttpRoute && *name.name == *super::parts::LATE {
+            let mut late = self.object(kind, &NamespacedName::new("demo", "orders"))?;
+            late["metadata"]["name"] = json!(super::parts::LATE);
+            return Some(late);
+        }
         documents(kind).into_iter().find(|d| {
             d["metadata"]["name"] == *name.name
                 && d["metadata"]["namespace"].as_str().unwrap_or_default() == &*name.namespace
@@ -426,6 +431,18 @@ impl Read for Shop {
 
     fn findings(&self) -> Vec<Finding> {
         findings()
+    }
+
+    fn problems(&self) -> Vec<ProblemView> {
+        super::parts::problems()
+    }
+
+    fn events(&self) -> Vec<EventView> {
+        super::parts::events()
+    }
+
+    fn drain(&self, _: &str) -> usize {
+        1
     }
 
     fn sources(&self) -> Vec<Source> {

@@ -76,7 +76,7 @@ pub(super) const WITH_SERVER: &[(&str, &str, Exit)] = &[
     ("get-rollouts", "get rollouts", Exit::Ok),
     ("get-service", "get service orders", Exit::Ok),
     ("get-sorted", "get httproutes --sort -name --columns name,accepted --no-headers", Exit::Ok),
-    ("get-watch", "get httproutes --watch --for 300ms", Exit::Ok),
+    ("get-watch", "get httproutes --watch --for 1s", Exit::Ok),
     ("problems", "problems", Exit::Negative),
     ("problems-none", "problems -n nowhere", Exit::Ok),
     ("problems-warnings", "problems -n shop --code ism1302", Exit::Ok),

@@ -1,108 +1,147 @@
-//! Paths of the fake server that answer from what is written here, in the shapes of the API.
+//! What the API of the fake server answers from, besides what it reads: paths and shapes are those of the API itself.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
-use api::change::{
-    Action, ChangeReport, FieldChange, Gate, GroupImpact, Live, ObjectChange, ProxyImpact,
-    ResourceDiff, TypeChange,
+use api::auth as audit;
+use api::auth::{
+    About, Access, Binding, Journey, MadeToken, NewSession, NewToken, OidcAnswer, Record, Shown,
+    TokenView, Unknown,
 };
-use api::history::{Counts, Refusal, Revision, RevisionDiff};
-use api::rollout::{GateState, Rollout};
-use api::services::{ServicePage, ServiceRow};
-use api::traffic::{Edge, Node, RequestRow, Topology};
-use api::why::{ClusterChoice, NearMiss, Outcome, WhyAnswer, WhyStep};
-use api::{FindingView, ObjectName, Time};
-use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use api::change::{
+    Action, Change, ChangeReport, Changes, Edit, FieldChange, Gate, GroupImpact, Live,
+    ObjectChange, Ownership, Precondition, ProxyImpact, ResourceDiff, TypeChange, WriteMode,
+};
+use api::history::{Counts, DiffScope, History, Refusal, Revision, RevisionDiff};
+use api::problem::{
+    INVALID_DOCUMENTS, NOT_NOW, NOT_WRITABLE, OBJECT_NOT_FOUND, REVISION_NOT_FOUND, STALE,
+};
+use api::rollout::{Act, GateState, Rollout, Rollouts};
+use api::services::{ServicePage, ServiceRow, Services};
+use api::traffic::{
+    Edge, Node, Observation, RequestRow, RequestsQuery, Series, SeriesQuery, Topology,
+    TopologyQuery, Traffic,
+};
+use api::watch::{Hub, Subject};
+use api::why::{ClusterChoice, NearMiss, Outcome, Why, WhyAnswer, WhyQuestion, WhyStep};
+use api::{
+    Bearer, Caller, EventView, FindingView, Grant, ObjectName, Parts, Problem, ProblemView, Role,
+    Time, Via,
+};
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
-use serde_json::{Value, json};
+use axum::response::Response;
+use futures::future::{BoxFuture, ready};
+use model::{Kind, NamespacedName, ObjectKey};
+use serde_json::json;
+use tokio::sync::{broadcast, watch};
+
+/// A document that is in no list: it comes while somebody watches.
+pub(super) const LATE: &str = "late";
+
+pub(super) fn router(parts: Parts) -> Router {
+    let hub = Arc::new(Hub::default());
+    let parts = Parts {
+        access: Some(Arc::new(Door::default())),
+        changes: Some(Arc::new(Shop)),
+        history: Some(Arc::new(Shop)),
+        rollouts: Some(Arc::new(Shop)),
+        services: Some(Arc::new(Shop)),
+        traffic: Some(Arc::new(Requests::default())),
+        watch: Some(hub.clone()),
+        why: Some(Arc::new(Shop)),
+        ..parts
+    };
+    api::router(parts).layer(from_fn(move |request, next| around(hub.clone(), request, next)))
+}
+
+/// Each request is from an address of its own, since of one there may not be many with a bad token; and whoever begins to
+/// watch is told of two changes.
+async fn around(hub: Arc<Hub>, mut request: Request, next: Next) -> Response {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let address = IpAddr::from(COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::new(address, 1)));
+    let watches = request.uri().path() == "/api/v1/watch";
+    let response = next.run(request).await;
+    if watches {
+        let route = |name| Subject::Object(ObjectKey::new(Kind::HttpRoute, "demo", name));
+        hub.publish([LATE, "gone"].map(route));
+    }
+    response
+}
 
 /// Whole seconds, so that it is always as long when it is written.
 fn ago(seconds: i64) -> Time {
     Time((Time::now().0 / 1000 - seconds) * 1000)
 }
 
-type Words = Query<BTreeMap<String, String>>;
-
-pub(super) fn router(others: Router) -> Router {
-    Router::new()
-        .route("/api/v1/apply", post(apply))
-        .route("/api/v1/namespaces/{ns}/{plural}/{name}", get(document).put(put).delete(remove))
-        .route("/api/v1/revisions", get(async || list(revisions())))
-        .route("/api/v1/revisions/{r}", get(revision))
-        .route("/api/v1/revisions/{r}/diff", get(diff))
-        .route("/api/v1/revisions/{r}/{verb}", post(act_on_revision))
-        .route("/api/v1/rollouts", get(async || list(rollouts())))
-        .route("/api/v1/rollouts/{ns}/{name}/{verb}", post(act_on_rollout))
-        .route("/api/v1/services", get(async || list(services())))
-        .route("/api/v1/services/{ns}/{name}", get(service))
-        .route("/api/v1/problems", get(async || list(problems())))
-        .route("/api/v1/events", get(async || list(events())))
-        .route("/api/v1/audit", get(async || list(audit())))
-        .route("/api/v1/requests", get(requests))
-        .route("/api/v1/requests/follow", get(follow))
-        .route("/api/v1/topology", get(async || Json(topology())))
-        .route("/api/v1/why", post(why))
-        .route("/api/v1/watch", get(watch))
-        .route("/api/v1/me", get(me))
-        .route("/api/v1/traffic/observation", get(async || Json(json!({"on": true}))))
-        .route("/api/v1/tokens", get(async || list(tokens())).post(make_token))
-        .route("/api/v1/tokens/{id}", delete(revoke))
-        .route("/api/v1/proxies/{id}/drain", post(async || StatusCode::NO_CONTENT))
-        .fallback_service(others)
-        .layer(from_fn(guard))
-}
-
-/// Knows the tokens `forged`, which is none, and `viewer`, who only looks.
-async fn guard(request: Request, next: Next) -> Response {
-    let shown = request.headers().get(header::AUTHORIZATION).cloned();
-    let writes = request.method() != "GET";
-    match shown.as_ref().and_then(|value| value.to_str().ok()) {
-        Some("Bearer forged") => refuse(401, "ISM9012", "this token is none of ours", &json!({})),
-        Some("Bearer viewer") if writes => {
-            refuse(403, "ISM9013", "this needs the role editor in namespace demo", &json!({}))
-        }
-        _ => next.run(request).await,
-    }
-}
-
-fn refuse(status: u16, code: &str, detail: &str, more: &Value) -> Response {
-    let mut body = json!({
-        "type": format!("/errors/{code}"), "title": "refused", "status": status, "detail": detail,
-        "instance": "req-1", "code": code, "hint": "", "retryable": false,
-    });
-    for (name, value) in more.as_object().unwrap() {
-        body[name] = value.clone();
-    }
-    (StatusCode::from_u16(status).unwrap(), Json(body)).into_response()
-}
-
-fn list(items: impl serde::Serialize) -> Json<Value> {
-    let items = serde_json::to_value(items).unwrap();
-    let total = items.as_array().unwrap().len();
-    Json(json!({"items": items, "next": null, "total": total, "asOf": ago(0)}))
-}
-
 fn name(kind: &str, namespace: &str, name: &str) -> ObjectName {
     ObjectName { kind: kind.into(), namespace: namespace.into(), name: name.into() }
 }
 
-/// Documents of routes have an ETag; all else is answered behind.
-async fn document(Path((ns, plural, name)): Path<(String, String, String)>) -> Response {
-    let kind = model::Kind::ALL.into_iter().find(|kind| kind.plural() == plural);
-    let found = kind.and_then(|kind| super::fake::document(kind, &ns, &name));
-    match found {
-        Some(document) => ([(header::ETAG, "\"e1\"")], Json(document)).into_response(),
-        None => {
-            let kind = kind.map_or("kind", model::Kind::as_str);
-            refuse(404, "ISM9005", &format!("there is no {kind} {ns}/{name}"), &json!({}))
+struct Shop;
+
+impl Changes for Shop {
+    fn apply<'a>(
+        &'a self,
+        _: &'a Caller,
+        change: Change,
+    ) -> BoxFuture<'a, Result<ChangeReport, Problem>> {
+        Box::pin(ready(wanted(&change)))
+    }
+
+    /// Documents of routes have one.
+    fn etag(&self, kind: Kind, name: &NamespacedName) -> Option<String> {
+        let known = super::fake::document(kind, &name.namespace, &name.name).is_some();
+        known.then(|| "\"e1\"".into())
+    }
+
+    fn ownership(&self, _: Kind, _: &NamespacedName) -> Ownership {
+        Ownership { mode: WriteMode::Direct, place: "file".into(), reason: String::new() }
+    }
+}
+
+fn wanted(change: &Change) -> Result<ChangeReport, Problem> {
+    let mut all = String::new();
+    for edit in &change.edits {
+        let (Edit::Put { before, .. } | Edit::Delete { before, .. }) = edit;
+        if matches!(before, Precondition::Match(tags) if !tags.contains(&"\"e1\"".to_owned())) {
+            return Err(stale());
+        }
+        match edit {
+            Edit::Put { text, .. } => all += text,
+            Edit::Delete { kind: Kind::Gateway, .. } => {
+                return Err(Problem::new(NOT_WRITABLE, "Gateway demo/edge is kept in Git"));
+            }
+            Edit::Delete { kind, name: of, .. } => {
+                return Ok(ChangeReport {
+                    dry_run: change.dry_run,
+                    revision: (!change.dry_run).then(|| "r43".into()),
+                    objects: vec![ObjectChange {
+                        object: name(kind.as_str(), &of.namespace, &of.name),
+                        action: Action::Removed,
+                        fields: Vec::new(),
+                        before: "kind: HTTPRoute\n".into(),
+                        after: String::new(),
+                        etag: None,
+                    }],
+                    ..ChangeReport::default()
+                });
+            }
         }
     }
+    write(change, &all)
+}
+
+/// What is written over with the wrong tag was changed by somebody else.
+fn stale() -> Problem {
+    let mut current = super::fake::document(Kind::HttpRoute, "demo", "orders").unwrap();
+    current["spec"]["hostnames"][0] = json!("theirs.example.com");
+    Problem::new(STALE, "HTTPRoute demo/orders was changed by somebody else")
+        .with("current", current)
+        .with("currentEtag", json!("\"e2\""))
 }
 
 fn finding(line: Option<u32>) -> FindingView {
@@ -120,77 +159,25 @@ fn finding(line: Option<u32>) -> FindingView {
     }
 }
 
-async fn apply(Query(words): Words, text: String) -> Response {
-    write(&words, &text)
-}
-
-async fn put(Query(words): Words, headers: HeaderMap, text: String) -> Response {
-    precondition(&headers).unwrap_or_else(|| write(&words, &text))
-}
-
-async fn remove(
-    Path((ns, plural, of)): Path<(String, String, String)>,
-    Query(words): Words,
-    headers: HeaderMap,
-) -> Response {
-    if let Some(refusal) = precondition(&headers) {
-        return refusal;
-    }
-    if plural == "gateways" {
-        return refuse(409, "ISM9017", "Gateway demo/edge is kept in Git", &json!({}));
-    }
-    let dry_run = words.contains_key("dryRun");
-    let report = ChangeReport {
-        dry_run,
-        revision: (!dry_run).then(|| "r43".into()),
-        objects: vec![ObjectChange {
-            object: name("HTTPRoute", &ns, &of),
-            action: Action::Removed,
-            fields: Vec::new(),
-            before: "kind: HTTPRoute\n".into(),
-            after: String::new(),
-            etag: None,
-        }],
-        ..ChangeReport::default()
-    };
-    Json(report).into_response()
-}
-
-/// What is written over with the wrong tag was changed by somebody else.
-fn precondition(headers: &HeaderMap) -> Option<Response> {
-    match headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap()) {
-        None => Some(refuse(428, "ISM9014", "If-Match is missing", &json!({}))),
-        Some("\"e1\"") => None,
-        Some(_) => Some(stale()),
-    }
-}
-
-fn stale() -> Response {
-    let mut current = super::fake::document(model::Kind::HttpRoute, "demo", "orders").unwrap();
-    current["spec"]["hostnames"][0] = json!("theirs.example.com");
-    let more = json!({"current": current, "currentEtag": "\"e2\""});
-    refuse(412, "ISM9015", "HTTPRoute demo/orders was changed by somebody else", &more)
-}
-
 /// The words in the text say how it goes.
-fn write(words: &BTreeMap<String, String>, text: &str) -> Response {
+fn write(change: &Change, text: &str) -> Result<ChangeReport, Problem> {
     let is = |word: &str| text.contains(word);
-    let dry_run = words.get("dryRun").is_some_and(|word| word == "true");
+    let dry_run = change.dry_run;
     if is("broken") {
         let line = text.lines().position(|line| line.contains("broken")).unwrap();
         let line = u32::try_from(line + 1).unwrap();
-        let more = json!({"errors": [finding(Some(line))]});
-        return refuse(422, "ISM9016", "1 of the documents cannot be used", &more);
+        let problem = Problem::new(INVALID_DOCUMENTS, "1 of the documents cannot be used");
+        return Err(problem.errors(vec![finding(Some(line))]));
     }
     if is("overtaken") {
-        return stale();
+        return Err(stale());
     }
     if is("same") {
-        return Json(ChangeReport { dry_run, ..ChangeReport::default() }).into_response();
+        return Ok(ChangeReport { dry_run, ..ChangeReport::default() });
     }
     let refused = is("refused by envoy");
     let written = !dry_run && !refused;
-    let change = |kind: &str, of: &str, action, fields| ObjectChange {
+    let changed = |kind: &str, of: &str, action, fields| ObjectChange {
         object: name(kind, "demo", of),
         action,
         fields,
@@ -217,13 +204,13 @@ fn write(words: &BTreeMap<String, String>, text: &str) -> Response {
         diff: "@@ -3,2 +3,2 @@\n-  weight: 90\n+  weight: 70\n".into(),
     };
     let live = |live: usize| Live { live, total: 2, refused: 0 };
-    let report = ChangeReport {
+    Ok(ChangeReport {
         dry_run,
         revision: written.then(|| "r43".into()),
         objects: vec![
-            change("HTTPRoute", "orders", Action::Changed, vec![weight]),
-            change("MeshService", "pay", Action::Added, Vec::new()),
-            change("MeshService", "orders", Action::Unchanged, Vec::new()),
+            changed("HTTPRoute", "orders", Action::Changed, vec![weight]),
+            changed("MeshService", "pay", Action::Added, Vec::new()),
+            changed("MeshService", "orders", Action::Unchanged, Vec::new()),
         ],
         proxies: ProxyImpact {
             affected: 2,
@@ -245,9 +232,104 @@ fn write(words: &BTreeMap<String, String>, text: &str) -> Response {
                 text: if refused { "bad regex" } else { "no Envoy is configured" }.into(),
             },
         ],
-        live: words.contains_key("wait").then(|| live(if is("slow") { 1 } else { 2 })),
-    };
-    Json(report).into_response()
+        live: change.wait.map(|_| live(if is("slow") { 1 } else { 2 })),
+    })
+}
+
+impl History for Shop {
+    fn revisions(&self) -> Vec<Revision> {
+        revisions()
+    }
+
+    fn current(&self) -> Option<Arc<str>> {
+        Some("aaaa000000000042".into())
+    }
+
+    fn revision(&self, name: &str) -> Option<Revision> {
+        // Those that proxies have, for who waits.
+        let live = |live| Some(Live { live, total: 2, refused: 0 });
+        let newer = |live| Revision {
+            id: name.into(),
+            live,
+            refusals: Vec::new(),
+            ..revisions().remove(0)
+        };
+        match name {
+            "r43" => Some(newer(live(2))),
+            "r44" => Some(newer(live(1))),
+            _ => revisions().into_iter().find(|r| r.id == name || r.hash.starts_with(name)),
+        }
+    }
+
+    fn diff<'a>(
+        &'a self,
+        _: &'a Caller,
+        name: &'a str,
+        base: Option<&'a str>,
+        scope: DiffScope,
+    ) -> BoxFuture<'a, Result<RevisionDiff, Problem>> {
+        Box::pin(ready(found(name).map(|revision| difference(&revision, base, &scope))))
+    }
+
+    fn rollback<'a>(
+        &'a self,
+        _: &'a Caller,
+        name: &'a str,
+        _: &'a str,
+        dry_run: bool,
+    ) -> BoxFuture<'a, Result<ChangeReport, Problem>> {
+        let change = Change { dry_run, ..Change::default() };
+        Box::pin(ready(found(name).and_then(|_| write(&change, ""))))
+    }
+
+    fn pin<'a>(
+        &'a self,
+        _: &'a Caller,
+        name: &'a str,
+        pinned: bool,
+    ) -> BoxFuture<'a, Result<Revision, Problem>> {
+        Box::pin(ready(found(name).map(|revision| Revision { pinned, ..revision })))
+    }
+}
+
+fn found(name: &str) -> Result<Revision, Problem> {
+    let none = || Problem::new(REVISION_NOT_FOUND, format!("there is no revision {name}"));
+    Shop.revision(name).ok_or_else(none)
+}
+
+fn difference(revision: &Revision, base: Option<&str>, scope: &DiffScope) -> RevisionDiff {
+    let base = base.unwrap_or("r41").to_owned();
+    let mut diff = RevisionDiff { base, revision: revision.id.clone(), ..RevisionDiff::default() };
+    if diff.base == diff.revision {
+        return diff;
+    }
+    match scope {
+        DiffScope::Xds { .. } => {
+            diff.types = vec![TypeChange { kind: "RDS".into(), added: 0, changed: 1, removed: 0 }];
+            diff.resources = vec![ResourceDiff {
+                group: "gateway/demo/edge".into(),
+                kind: "RDS".into(),
+                name: "demo/edge/https".into(),
+                action: Action::Changed,
+                diff: "-  weight: 90\n+  weight: 70\n".into(),
+            }];
+        }
+        DiffScope::Objects => {
+            diff.objects = vec![ObjectChange {
+                object: name("HTTPRoute", "demo", "orders"),
+                action: Action::Changed,
+                fields: vec![FieldChange {
+                    pointer: "/spec/rules/0/backendRefs/0/weight".into(),
+                    before: Some(json!(90)),
+                    after: Some(json!(70)),
+                }],
+                before: String::new(),
+                after: String::new(),
+                etag: None,
+            }];
+        }
+    }
+    diff
 }
 
 fn revisions() -> Vec<Revision> {
@@ -299,80 +381,37 @@ fn revisions() -> Vec<Revision> {
     ]
 }
 
-#[expect(clippy::result_large_err, reason = "a test")]
-fn find_revision(word: &str) -> Result<Revision, Response> {
-    // One that all proxies have, for who waits.
-    if word == "r43" {
-        let all = Live { live: 2, total: 2, refused: 0 };
-        let revision = revisions().remove(0);
-        return Ok(Revision {
-            id: "r43".into(),
-            live: Some(all),
-            refusals: Vec::new(),
-            ..revision
-        });
+impl Rollouts for Shop {
+    fn rollouts(&self) -> Vec<Rollout> {
+        rollouts()
     }
-    if word == "r44" {
-        let some = Live { live: 1, total: 2, refused: 0 };
-        return Ok(Revision { id: "r44".into(), live: Some(some), ..revisions().remove(0) });
-    }
-    let found = revisions().into_iter().find(|r| r.id == word || r.hash.starts_with(word));
-    found.ok_or_else(|| refuse(404, "ISM9020", &format!("there is no revision {word}"), &json!({})))
-}
 
-async fn revision(Path(word): Path<String>) -> Result<Json<Revision>, Response> {
-    find_revision(&word).map(Json)
-}
-
-async fn diff(
-    Path(word): Path<String>,
-    Query(words): Words,
-) -> Result<Json<RevisionDiff>, Response> {
-    let revision = find_revision(&word)?;
-    let base = words.get("base").cloned().unwrap_or_else(|| "r41".into());
-    let mut diff = RevisionDiff {
-        base: base.clone(),
-        revision: revision.id.clone(),
-        ..RevisionDiff::default()
-    };
-    if base == revision.id {
-        return Ok(Json(diff));
+    fn act<'a>(
+        &'a self,
+        _: &'a Caller,
+        namespace: &'a str,
+        name: &'a str,
+        act: Act,
+    ) -> BoxFuture<'a, Result<Rollout, Problem>> {
+        let found = rollouts().into_iter().find(|r| r.namespace == namespace && r.name == name);
+        Box::pin(ready(match found {
+            None => {
+                let text = format!("there is no rollout {namespace}/{name}");
+                Err(Problem::new(OBJECT_NOT_FOUND, text))
+            }
+            Some(rollout) if rollout.state == "returned" => {
+                Err(Problem::new(NOT_NOW, "the rollout is over"))
+            }
+            Some(rollout) => {
+                let state = match act {
+                    Act::Pause => "paused",
+                    Act::Abort => "aborted",
+                    Act::Promote | Act::Resume => "progressing",
+                };
+                Ok(Rollout { state: state.into(), ..rollout })
+            }
+        }))
     }
-    if words["scope"] == "xds" {
-        diff.types = vec![TypeChange { kind: "RDS".into(), added: 0, changed: 1, removed: 0 }];
-        diff.resources = vec![ResourceDiff {
-            group: "gateway/demo/edge".into(),
-            kind: "RDS".into(),
-            name: "demo/edge/https".into(),
-            action: Action::Changed,
-            diff: "-  weight: 90\n+  weight: 70\n".into(),
-        }];
-    } else {
-        diff.objects = vec![ObjectChange {
-            object: name("HTTPRoute", "demo", "orders"),
-            action: Action::Changed,
-            fields: vec![FieldChange {
-                pointer: "/spec/rules/0/backendRefs/0/weight".into(),
-                before: Some(json!(90)),
-                after: Some(json!(70)),
-            }],
-            before: String::new(),
-            after: String::new(),
-            etag: None,
-        }];
-    }
-    Ok(Json(diff))
-}
-
-async fn act_on_revision(
-    Path((word, verb)): Path<(String, String)>,
-    Query(words): Words,
-) -> Result<Response, Response> {
-    let revision = find_revision(&word)?;
-    Ok(match verb.as_str() {
-        "rollback" => write(&words, ""),
-        verb => Json(Revision { pinned: verb == "pin", ..revision }).into_response(),
-    })
 }
 
 fn rollouts() -> Vec<Rollout> {
@@ -416,21 +455,27 @@ fn rollouts() -> Vec<Rollout> {
     ]
 }
 
-async fn act_on_rollout(Path((ns, of, verb)): Path<(String, String, String)>) -> Response {
-    let found = rollouts().into_iter().find(|r| r.namespace == ns && r.name == of);
-    match found {
-        None => refuse(404, "ISM9005", &format!("there is no rollout {ns}/{of}"), &json!({})),
-        Some(rollout) if rollout.state == "returned" => {
-            refuse(409, "ISM9011", "the rollout is over", &json!({}))
-        }
-        Some(rollout) => {
-            let state = match verb.as_str() {
-                "pause" => "paused",
-                "abort" => "aborted",
-                _ => "progressing",
-            };
-            Json(Rollout { state: state.into(), ..rollout }).into_response()
-        }
+impl Services for Shop {
+    fn services(&self, _: &Caller) -> Vec<Arc<ServiceRow>> {
+        services().into_iter().map(Arc::new).collect()
+    }
+
+    fn row(&self, key: &ObjectKey) -> Option<Arc<ServiceRow>> {
+        let is =
+            |row: &ServiceRow| row.namespace == *key.name.namespace && row.name == *key.name.name;
+        services().into_iter().find(is).map(Arc::new)
+    }
+
+    fn service(&self, _: &Caller, namespace: &str, name: &str) -> Option<ServicePage> {
+        let mut all = services().into_iter();
+        let row = all.find(|row| row.namespace == namespace && row.name == name)?;
+        Some(ServicePage {
+            row,
+            instances: Vec::new(),
+            caller_names: vec![("shop/web".into(), "observed".into())],
+            route_names: vec!["HTTPRoute demo/orders rule 0".into()],
+            policy_names: Vec::new(),
+        })
     }
 }
 
@@ -449,7 +494,7 @@ fn services() -> Vec<ServiceRow> {
             hosts: vec!["orders.demo".into()],
             routes: 2,
             callers: 1,
-            observed_callers: 1,
+            observed_callers: 2,
             policies: 0,
             state: "degraded".into(),
             rate: Some(12.345),
@@ -469,54 +514,75 @@ fn services() -> Vec<ServiceRow> {
     ]
 }
 
-async fn service(Path((ns, of)): Path<(String, String)>) -> Response {
-    let row = services().into_iter().find(|row| row.namespace == ns && row.name == of);
-    let Some(row) = row else {
-        return refuse(404, "ISM9008", &format!("there is no service {ns}/{of}"), &json!({}));
+pub(super) fn problems() -> Vec<ProblemView> {
+    let first = ProblemView {
+        id: "p1".into(),
+        finding: finding(None),
+        first_seen: ago(240),
+        proxies: vec!["edge-1".into(), "edge/2".into()],
     };
-    let page = ServicePage {
-        row,
-        instances: Vec::new(),
-        caller_names: vec![("shop/web".into(), "observed".into())],
-        route_names: vec!["HTTPRoute demo/orders rule 0".into()],
-        policy_names: Vec::new(),
+    let second = ProblemView {
+        id: "p2".into(),
+        finding: FindingView {
+            severity: "warning".into(),
+            code: "ISM1302".into(),
+            object: Some(name("Gateway", "shop", "edge")),
+            ..finding(None)
+        },
+        proxies: Vec::new(),
+        ..first.clone()
     };
-    Json(page).into_response()
+    vec![first, second]
 }
 
-fn problems() -> Value {
-    let mut first = serde_json::to_value(finding(None)).unwrap();
-    first["firstSeen"] = json!(ago(240));
-    first["proxies"] = json!(["edge-1", "edge/2"]);
-    let mut second = first.clone();
-    second["severity"] = json!("warning");
-    second["code"] = json!("ISM1302");
-    second["object"] = json!({"kind": "Gateway", "namespace": "shop", "name": "edge"});
-    second["proxies"] = json!([]);
-    json!([first, second])
+pub(super) fn events() -> Vec<EventView> {
+    vec![EventView {
+        at: ago(240),
+        kind: "proxy".into(),
+        what: "refused".into(),
+        namespace: "shop".into(),
+        name: "edge/2".into(),
+        text: "RDS: bad regex".into(),
+    }]
 }
 
-fn events() -> Value {
-    json!([
-        {"at": ago(240), "kind": "proxy", "what": "refused", "namespace": "shop", "name": "edge/2",
-         "text": "RDS: bad regex"},
-        {"at": ago(240), "kind": "revision", "what": "made", "namespace": "", "name": "r42",
-         "text": "user:ann: orders v2 gets 30 %"},
-    ])
-}
+/// Requests, and who follows them.
+#[derive(Default)]
+struct Requests(Mutex<Vec<broadcast::Sender<Arc<RequestRow>>>>);
 
-fn audit() -> Value {
-    json!([{
-        "at": ago(240), "subject": "user:ann", "via": "token", "client": "cli", "address": "127.0.0.1",
-        "verb": "apply", "path": "/api/v1/apply", "objects": ["HTTPRoute demo/orders"],
-        "namespaces": ["demo"], "reason": "orders v2 gets 30 %", "outcome": "done", "status": 200,
-        "revision": "r42", "changes": [], "requestId": "req-1",
-    }, {
-        "at": ago(300), "subject": "token:ci", "via": "token", "client": "cli",
-        "verb": "delete", "path": "/api/v1/namespaces/demo/gateways/edge", "objects": ["Gateway demo/edge"],
-        "namespaces": ["demo"], "reason": "", "outcome": "denied", "status": 403, "code": "ISM9013",
-        "changes": [], "requestId": "req-2",
-    }])
+impl Traffic for Requests {
+    fn topology(&self, _: &Caller, _: &TopologyQuery) -> Topology {
+        topology()
+    }
+
+    fn series(&self, _: &Caller, _: &SeriesQuery) -> Series {
+        Series::default()
+    }
+
+    fn requests(&self, _: &Caller, query: &RequestsQuery) -> Vec<RequestRow> {
+        let fits = |row: &RequestRow| {
+            query.status.as_deref().is_none_or(|word| word == "5xx" && row.status > 499)
+        };
+        [request("q-1", 200), request("q-2", 503)].into_iter().filter(fits).collect()
+    }
+
+    fn follow(&self) -> broadcast::Receiver<Arc<RequestRow>> {
+        let (sender, receiver) = broadcast::channel(2);
+        for row in [request("q-3", 200), request("q-4", 503)] {
+            sender.send(Arc::new(row)).unwrap();
+        }
+        // It stays open; whoever reads it says for how long.
+        self.0.lock().unwrap().push(sender);
+        receiver
+    }
+
+    fn shows(&self, _: &Caller, _: &RequestsQuery, _: &RequestRow) -> bool {
+        true
+    }
+
+    fn observation(&self) -> Observation {
+        Observation { on: true, ..Observation::default() }
+    }
 }
 
 fn request(id: &str, status: u32) -> RequestRow {
@@ -542,43 +608,54 @@ fn request(id: &str, status: u32) -> RequestRow {
     }
 }
 
-async fn requests(Query(words): Words) -> Json<Value> {
-    let all = [request("q-1", 200), request("q-2", 503)];
-    let fits = |row: &&RequestRow| {
-        words.get("status").is_none_or(|word| word == "5xx" && row.status > 499)
-    };
-    list(all.iter().filter(fits).collect::<Vec<_>>())
-}
-
-fn stream(text: String) -> Response {
-    // What was said stays open; whoever reads it says for how long.
-    let open = futures::stream::iter([Ok::<_, Infallible>(Bytes::from(text))]);
-    let open = futures::StreamExt::chain(open, futures::stream::pending());
-    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(open)).into_response()
-}
-
-fn event(name: &str, data: &impl serde::Serialize) -> String {
-    format!("event: {name}\nid: 1\ndata: {}\n\n", serde_json::to_string(data).unwrap())
-}
-
-async fn follow() -> Response {
-    let rows = [request("q-3", 200), request("q-4", 503)];
-    stream(rows.iter().map(|row| event("request", row)).collect())
-}
-
-async fn watch(Query(words): Words) -> Response {
-    let mut text = event("mark", &json!({"seq": 1}));
-    if words["kinds"] == "httproutes" {
-        let mut route = super::fake::document(model::Kind::HttpRoute, "demo", "orders").unwrap();
-        route["spec"]["hostnames"] = json!(["new.example.com"]);
-        text += &event(
-            "put",
-            &json!({"kind": "httproutes", "namespace": "demo", "name": "orders", "object": route}),
-        );
-        text +=
-            &event("del", &json!({"kind": "httproutes", "namespace": "demo", "name": "unseen"}));
+impl Why for Shop {
+    fn why(&self, _: &Caller, question: &WhyQuestion) -> Result<WhyAnswer, Problem> {
+        Ok(answer(question))
     }
-    stream(text)
+}
+
+fn answer(question: &WhyQuestion) -> WhyAnswer {
+    if question.url.ends_with("/nowhere") {
+        return WhyAnswer {
+            summary: "no route takes it: 404".into(),
+            outcome: Outcome { kind: "noRoute".into(), status: Some(404), ..Outcome::default() },
+            steps: Vec::new(),
+            revision: "aaaa000000000042".into(),
+        };
+    }
+    let step = |stage: &str, text: &str, sure, near| WhyStep {
+        stage: stage.into(),
+        text: text.into(),
+        object: (stage == "route").then(|| name("HTTPRoute", "demo", "orders")),
+        pointer: if stage == "route" { "/spec/rules/0" } else { "" }.into(),
+        sure,
+        near,
+    };
+    let miss = NearMiss {
+        text: "a shorter prefix".into(),
+        object: Some(name("HTTPRoute", "demo", "all")),
+        pointer: "/spec/rules/0".into(),
+    };
+    WhyAnswer {
+        summary: "demo/orders:80 gets it".into(),
+        outcome: Outcome {
+            kind: "forwarded".into(),
+            clusters: vec![ClusterChoice {
+                cluster: "demo/orders:80".into(),
+                service: "demo/orders:80".into(),
+                part: 1.0,
+                endpoints: 3,
+                healthy: 2,
+            }],
+            ..Outcome::default()
+        },
+        steps: vec![
+            step("listener", "Gateway demo/edge port 443", true, Vec::new()),
+            step("route", "prefix /orders", true, vec![miss]),
+            step("endpoints", "which one depends on the load", false, Vec::new()),
+        ],
+        revision: "aaaa000000000042".into(),
+    }
 }
 
 fn topology() -> Topology {
@@ -627,83 +704,148 @@ fn topology() -> Topology {
     }
 }
 
-async fn why(Json(question): Json<api::why::WhyQuestion>) -> Response {
-    if question.url.ends_with("/nowhere") {
-        return Json(WhyAnswer {
-            summary: "no route takes it: 404".into(),
-            outcome: Outcome { kind: "noRoute".into(), status: Some(404), ..Outcome::default() },
-            steps: Vec::new(),
-            revision: "r42".into(),
-        })
-        .into_response();
+/// Whoever shows nothing may look; the token `viewer` may no more than that, and `good` may everything.
+struct Door(watch::Sender<u64>);
+
+impl Default for Door {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
     }
-    let step = |stage: &str, text: &str, sure, near| WhyStep {
-        stage: stage.into(),
-        text: text.into(),
-        object: (stage == "route").then(|| name("HTTPRoute", "demo", "orders")),
-        pointer: if stage == "route" { "/spec/rules/0" } else { "" }.into(),
-        sure,
-        near,
+}
+
+fn grant(role: Role, namespaces: &[&str]) -> Grant {
+    Grant { role, namespaces: namespaces.iter().map(ToString::to_string).collect() }
+}
+
+fn who(shown: &Shown) -> Result<Caller, Unknown> {
+    let looks = grant(Role::Viewer, &["*"]);
+    let all = [grant(Role::Admin, &["*"]), grant(Role::Editor, &["demo", "shop-*"])];
+    let known = |grants: &[Grant]| Caller {
+        subject: "token:ci".into(),
+        via: Via::Token,
+        grants: grants.into(),
+        ..Caller::anybody()
     };
-    let miss = NearMiss {
-        text: "a shorter prefix".into(),
-        object: Some(name("HTTPRoute", "demo", "all")),
-        pointer: "/spec/rules/0".into(),
-    };
-    Json(WhyAnswer {
-        summary: "demo/orders:80 gets it".into(),
-        outcome: Outcome {
-            kind: "forwarded".into(),
-            clusters: vec![ClusterChoice {
-                cluster: "demo/orders:80".into(),
-                service: "demo/orders:80".into(),
-                part: 1.0,
-                endpoints: 3,
-                healthy: 2,
-            }],
-            ..Outcome::default()
-        },
-        steps: vec![
-            step("listener", "Gateway demo/edge port 443", true, Vec::new()),
-            step("route", "prefix /orders", true, vec![miss]),
-            step("endpoints", "which one depends on the load", false, Vec::new()),
-        ],
-        revision: "r42".into(),
-    })
-    .into_response()
+    match shown.bearer.as_ref().map(Bearer::reveal) {
+        Some("good") => Ok(known(&all)),
+        Some("viewer") => Ok(known(&[looks])),
+        Some(_) => Err(Unknown::Refused("this token is none of ours".into())),
+        None if shown.writes => Err(Unknown::Nobody),
+        None => Ok(Caller { grants: [looks].into(), ..Caller::anybody() }),
+    }
 }
 
-async fn me(headers: HeaderMap) -> Json<Value> {
-    let known = headers.contains_key(header::AUTHORIZATION);
-    Json(json!({
-        "subject": if known { "token:ci" } else { "" },
-        "via": if known { json!("token") } else { Value::Null },
-        "roles": if known { json!([{"role": "editor", "namespaces": ["demo", "shop-*"]}]) } else { json!([]) },
-        "writeMode": "direct", "writeModes": [], "version": "0.1.0", "replica": "cp-1",
-        "oidc": true, "loginNeeded": !known,
-    }))
-}
+impl Access for Door {
+    fn about(&self) -> About {
+        About { required: true, oidc: true, replica: "cp-1".into(), ..About::default() }
+    }
 
-fn tokens() -> Value {
-    let token = |id: &str, of: &str| {
-        json!({"id": id, "name": of, "grants": [{"role": "editor", "namespaces": ["demo"]}],
-            "created": ago(7200), "by": "user:ann", "expires": ago(-86_400 * 90), "lastUsed": ago(240)})
-    };
-    json!([token("t1", "ci"), token("t2", "twice"), token("t3", "twice")])
-}
+    fn identify<'a>(&'a self, shown: &'a Shown) -> BoxFuture<'a, Result<Caller, Unknown>> {
+        Box::pin(ready(who(shown)))
+    }
 
-async fn make_token(Json(wanted): Json<Value>) -> Response {
-    let mut made = tokens()[0].clone();
-    made["name"] = wanted["name"].clone();
-    made["grants"] = wanted["grants"].clone();
-    made["token"] = json!("isk_t1_secret");
-    (StatusCode::CREATED, Json(made)).into_response()
-}
+    fn login<'a>(
+        &'a self,
+        _: &'a Bearer,
+        _: Option<IpAddr>,
+    ) -> BoxFuture<'a, Result<NewSession, Unknown>> {
+        Box::pin(ready(Err(Unknown::Nobody)))
+    }
 
-async fn revoke(Path(id): Path<String>) -> Response {
-    if id == "t1" {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        refuse(404, "ISM9005", "there is no token of this id", &json!({}))
+    fn link(&self, _: &str) -> Option<NewSession> {
+        None
+    }
+
+    fn logout(&self, _: &str) {}
+
+    fn begin_oidc<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<Result<Journey, Problem>>> {
+        Box::pin(ready(None))
+    }
+
+    fn end_oidc<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a OidcAnswer,
+    ) -> BoxFuture<'a, Result<(NewSession, String), Problem>> {
+        Box::pin(ready(Err(Problem::new(NOT_NOW, "nobody is on the way"))))
+    }
+
+    fn tokens(&self) -> Vec<TokenView> {
+        let token = |id: &str, of: &str| TokenView {
+            id: id.into(),
+            name: of.into(),
+            grants: vec![grant(Role::Editor, &["demo"])],
+            created: ago(7200),
+            by: "user:ann".into(),
+            expires: ago(-86_400 * 90),
+            last_used: Some(ago(240)),
+        };
+        vec![token("t1", "ci"), token("t2", "twice"), token("t3", "twice")]
+    }
+
+    fn make_token(&self, wanted: NewToken, by: &str) -> Result<MadeToken, Problem> {
+        let NewToken { name, grants, .. } = wanted;
+        let view = TokenView { name, grants, by: by.into(), ..self.tokens().remove(0) };
+        Ok(MadeToken { token: "isk_t1_secret".into(), view })
+    }
+
+    fn revoke_token(&self, id: &str) -> Result<bool, Problem> {
+        Ok(self.tokens().iter().any(|token| token.id == id))
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        Vec::new()
+    }
+
+    fn set_bindings(&self, _: Vec<Binding>, _: &str) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    fn write_mode(&self, _: Option<&str>) -> WriteMode {
+        WriteMode::Direct
+    }
+
+    fn record(&self, _: Record) {}
+
+    fn records(&self) -> Vec<Arc<Record>> {
+        let done = Record {
+            at: ago(240),
+            subject: "user:ann".into(),
+            via: Some(Via::Token),
+            client: "cli".into(),
+            address: Some("127.0.0.1".into()),
+            forwarded_for: None,
+            verb: "apply".into(),
+            path: "/api/v1/apply".into(),
+            objects: vec!["HTTPRoute demo/orders".into()],
+            namespaces: vec!["demo".into()],
+            reason: "orders v2 gets 30 %".into(),
+            result: audit::Outcome::Done,
+            status: 200,
+            code: None,
+            revision: Some("r42".into()),
+            changes: Vec::new(),
+            request_id: "req-1".into(),
+        };
+        let denied = Record {
+            at: ago(300),
+            subject: "token:ci".into(),
+            address: None,
+            verb: "delete".into(),
+            path: "/api/v1/namespaces/demo/gateways/edge".into(),
+            objects: vec!["Gateway demo/edge".into()],
+            reason: String::new(),
+            result: audit::Outcome::Denied,
+            status: 403,
+            code: Some("ISM9013".into()),
+            revision: None,
+            request_id: "req-2".into(),
+            ..done.clone()
+        };
+        vec![Arc::new(done), Arc::new(denied)]
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
     }
 }

@@ -182,7 +182,7 @@ fn who_may_not_is_3() {
     ] {
         let line = golden::files_of(line, dir.path());
         let line = format!("{line} --token-file {}", viewer.display());
-        check_with_server(&line, Exit::Auth, "this needs the role editor in namespace demo");
+        check_with_server(&line, Exit::Auth, "this needs the role editor in ");
     }
 }
 

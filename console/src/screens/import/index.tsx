@@ -82,7 +82,7 @@ export default function ImportScreen() {
             />
             <GatewayField
               label={t.gateway}
-              description={format === 'openapi' ? undefined : t.gatewayHint}
+              placeholder={format === 'openapi' ? undefined : t.gatewayHint}
               required={format === 'openapi'}
               value={gateway}
               onChange={setGateway}

@@ -3,7 +3,7 @@ import { texts } from '../../i18n'
 export const T = texts(
   {
     gateway: 'Attach routes to',
-    gatewayHint: 'Empty: the Gateway that the documents name',
+    gatewayHint: 'what the documents name',
     service: 'Requests go to',
     serviceMissing: 'Choose the service that requests go to',
     object: 'Read from',
@@ -23,7 +23,7 @@ export const T = texts(
   },
   {
     gateway: '路由挂接到',
-    gatewayHint: '留空:使用文档中指定的 Gateway',
+    gatewayHint: '按文档指定',
     service: '请求转发到',
     serviceMissing: '请选择接收请求的服务',
     object: '来源',

@@ -182,7 +182,9 @@ function Connections({ topology }: { topology: Topology }) {
           {
             id: 'kind',
             title: t.kind,
-            cell: edge => <Status tone={tones[edgeClass(edge)]}>{isCounted(edge) ? t.counted : kinds[edge.kind]}</Status>,
+            cell: edge => (
+              <Status tone={tones[edgeClass(edge)]}>{isCounted(edge) ? t.counted : kinds[edge.kind]}</Status>
+            ),
           },
           { id: 'rate', title: t.rate, align: 'right', cell: edge => seen(edge) && format.rate(edge.rate) },
           {

@@ -205,7 +205,7 @@ export function BackendField(props: {
 /** A Gateway that is there. */
 export function GatewayField(props: {
   label: string
-  description?: string
+  placeholder?: string
   required?: boolean
   value: string
   onChange: (value: string, gateway: Document | undefined) => void

@@ -5,7 +5,6 @@ import { usePermission } from '../../api/me'
 import type { Document } from '../../api/types'
 import { useAddress } from '../../app/location'
 import { useTexts } from '../../i18n'
-import { useFormat } from '../../i18n/format'
 import { toYaml, useSave } from '../../objects/save'
 import { Act, Notice, Page, Panel } from '../../ui/basics'
 import { CodeEditor } from '../../ui/CodeEditor'
@@ -73,7 +72,6 @@ function Shift(props: {
 }) {
   const { info, namespace, name, document, etag } = props
   const t = useTexts(T)
-  const format = useFormat()
   const [search, setSearch] = useAddress()
   const { save } = useSave()
   const denied = usePermission('editor', namespace, true)
@@ -148,9 +146,6 @@ function Shift(props: {
                   value={Math.round((shares[index] ?? 0) * 1000) / 10}
                   onChange={value => value !== undefined && share(index, value / 100)}
                 />
-                <span className="dim num" style={{ minWidth: 60 }}>
-                  {format.percent(shares[index])}
-                </span>
               </div>
             ))}
           </div>
