@@ -143,7 +143,7 @@ fn tell_rollouts(told: &mut Told, rollouts: Vec<Rollout>, out: &mut Vec<Subject>
     let gone = told.rollouts.iter().filter(is_gone);
     let here = rollouts.iter().filter(|new| !told.rollouts.contains(new));
     out.extend(here.chain(gone).map(|of| {
-        let name = NamespacedName::new(&*of.namespace, &*of.name);
+        let name = NamespacedName::new(&of.namespace, &of.name);
         Subject::Rollout(name, of.gateway.as_str().into())
     }));
     told.rollouts = rollouts;

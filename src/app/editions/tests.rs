@@ -31,6 +31,9 @@ use super::{Editions, Memory};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// A proxy, and what it has taken.
+type Taken = (String, Arc<Resource>);
+
 struct Bench {
     batches: mpsc::Sender<Batch>,
     pipeline: JoinHandle<()>,
@@ -43,7 +46,7 @@ struct Bench {
     figures: Arc<Fake>,
     seen: Arc<Mutex<BTreeMap<String, Snapshot>>>,
     /// Route tables that proxies have taken, by proxy.
-    ever: Arc<Mutex<Vec<(String, Arc<Resource>)>>>,
+    ever: Arc<Mutex<Vec<Taken>>>,
     pushes: Arc<Mutex<usize>>,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::message::{
-    Data, Distribution, Gauge, Histogram, KeyValue, Metric, Number, Sum, Temporality, attribute,
+    AnyValue, Data, Distribution, Gauge, Histogram, KeyValue, Metric, Number, Sum, Temporality,
 };
 
 /// Nanoseconds since 1970.
@@ -129,7 +129,8 @@ impl Gathered {
 }
 
 fn attributes(labels: Labels) -> Vec<KeyValue> {
-    labels.iter().map(|(key, value)| attribute(key, value)).collect()
+    let attribute = |(key, value)| KeyValue { key, value: Some(AnyValue { text: Some(value) }) };
+    labels.into_iter().map(attribute).collect()
 }
 
 /// Name, labels and value of a line.

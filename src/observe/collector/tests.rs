@@ -265,7 +265,7 @@ fn load(cluster: &str, [good, failed, dropped, open]: [u64; 4]) -> ClusterStats 
 #[test]
 fn a_program_that_counts_its_calls_is_an_edge() {
     let all = collector();
-    let told = vec![load("service/shop/old/80", [6, 1, 1, 5])];
+    let told = [load("service/shop/old/80", [6, 1, 1, 5])];
     all.loads_seen(&program("10.0.0.9", None), &told, at(10));
     let found = all.edges(60, at(30));
     let (key, sum) = &found[0];
