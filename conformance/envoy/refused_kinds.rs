@@ -139,12 +139,7 @@ spec:
 
 /// The finding says who refused what, and the proxy is served something else in its place.
 async fn wait_refused(bed: &Bed, kind: &str) -> Value {
-    let finding = until(&format!("a refusal of {kind}"), LIMIT, async || {
-        let all = bed.isthmus.list("/api/v1/findings").await?;
-        let found = all.iter().find(|finding| finding["code"] == "ISM2401").cloned();
-        found.ok_or_else(|| format!("{all:?}"))
-    })
-    .await;
+    let finding = bed.isthmus.wait_refused("edge-1").await;
     let text = finding["text"].as_str().unwrap_or_default().to_owned();
     assert!(text.contains("edge-1 (Envoy 1.40.") && text.contains(kind), "{finding}");
     say(&format!("refused: {text}"));

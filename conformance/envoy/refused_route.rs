@@ -7,10 +7,10 @@ use serde_json::Value;
 use crate::testbed::{Bed, Echo, Envoy, Isthmus, LIMIT};
 use crate::testbed::{Folder, Listener, Run};
 use crate::testbed::{free_port, gateway, get, loopback, route, say, service, skipped, until};
+use crate::testbed::{prefix, too_large};
 
 const ROUTES: usize = 1000;
 const BAD: usize = 417;
-const TO_SHOP: &str = "  backendRefs: [{group: isthmus.dev, kind: MeshService, name: shop}]\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_route() {
@@ -37,16 +37,14 @@ async fn refused_route() {
     })
     .await;
 
-    // Isthmus takes this one, Envoy does not: its limit is the size of what RE2 makes of it.
-    let pattern = format!("/{}", "[a-z]{1000}".repeat(34));
-    bed.folder.write("special.yaml", &special(&regex(&pattern)));
+    bed.folder.write("special.yaml", &special(&too_large()));
     let proxies = wait_proxies(&bed.isthmus, |proxies| {
         proxies.iter().all(|proxy| refused(proxy).is_some() && proxy["edition"].is_string())
     })
     .await;
     assert_eq!(proxies[0]["edition"], proxies[1]["edition"], "they share one");
     let text = refused(&proxies[0]).unwrap();
-    let finding = wait_finding(&bed.isthmus, "ISM2401", "edge-1, edge-2").await;
+    let finding = bed.isthmus.wait_refused("edge-1, edge-2").await;
     assert_eq!(finding["object"]["name"], "special", "{finding}");
     assert_eq!(finding["pointer"], "/spec/rules/0", "{finding}");
     let said = finding["text"].as_str().unwrap_or_default();
@@ -119,14 +117,6 @@ fn special(rule: &str) -> String {
     route("special", "special.example", rule)
 }
 
-fn prefix(prefix: &str) -> String {
-    format!("- matches: [{{path: {{type: PathPrefix, value: {prefix}}}}}]\n{TO_SHOP}")
-}
-
-fn regex(pattern: &str) -> String {
-    format!("- matches: [{{path: {{type: RegularExpression, value: '{pattern}'}}}}]\n{TO_SHOP}")
-}
-
 /// What the proxy table says that it refused.
 fn refused(proxy: &Value) -> Option<String> {
     let types = proxy["types"].as_array()?;
@@ -138,17 +128,6 @@ async fn wait_proxies(isthmus: &Isthmus, good: impl Fn(&[Value]) -> bool) -> Vec
     until("the proxies are as wanted", LIMIT, async || {
         let proxies = isthmus.list("/api/v1/proxies").await?;
         if good(&proxies) { Ok(proxies) } else { Err(format!("{proxies:?}")) }
-    })
-    .await
-}
-
-/// The proxies that refuse something are named as they say so.
-async fn wait_finding(isthmus: &Isthmus, code: &str, words: &str) -> Value {
-    until(&format!("finding {code}"), LIMIT, async || {
-        let all = isthmus.list("/api/v1/findings").await?;
-        let said = |finding: &&Value| finding["text"].as_str().is_some_and(|t| t.contains(words));
-        let found = all.iter().find(|f| f["code"] == code && said(f)).cloned();
-        found.ok_or_else(|| format!("{all:?}"))
     })
     .await
 }

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use crate::testbed::{Bed, Echo, Envoy, Isthmus, LIMIT, Listener, Load, Run, Target};
 use crate::testbed::{Folder, free_port, gateway, get, route, say, service, skipped, until};
-
-const TO_SHOP: &str = "  backendRefs: [{group: isthmus.dev, kind: MeshService, name: shop}]\n";
+use crate::testbed::{prefix, too_large};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restart_keeps_last_good_form() {
@@ -24,7 +23,7 @@ async fn restart_keeps_last_good_form() {
     let (special, other) = (get("special.example", "/special"), get("other.example", "/v2"));
     bed.wait_service(&special, "shop").await;
     bed.folder.write("special.yaml", &route("special", "special.example", &too_large()));
-    wait_refused(&bed.isthmus).await;
+    bed.isthmus.wait_refused("edge-1").await;
     bed.folder.write("other.yaml", &route("other", "other.example", &prefix("/v2")));
     bed.wait_service(&other, "shop").await;
     bed.wait_service(&special, "shop").await;
@@ -34,7 +33,7 @@ async fn restart_keeps_last_good_form() {
     let load = Load::start(100, vec![target(special.clone()), target(other.clone())]).await;
     load.during("restart");
     again(&mut bed).await;
-    let finding = wait_refused(&bed.isthmus).await;
+    let finding = bed.isthmus.wait_refused("edge-1").await;
     assert!(finding["text"].as_str().unwrap().contains("proxy edge-1 (Envoy"), "{finding}");
     assert_eq!(bed.envoy.config_dump().await, before, "nothing is sent anew, versions included");
     let report = load.stop().await;
@@ -141,16 +140,6 @@ spec:
   steps: [{percent: 25, pause: manual}, {percent: 50}]
 ";
 
-fn prefix(prefix: &str) -> String {
-    format!("- matches: [{{path: {{type: PathPrefix, value: {prefix}}}}}]\n{TO_SHOP}")
-}
-
-/// Isthmus takes this one, Envoy does not: its limit is the size of what RE2 makes of it.
-fn too_large() -> String {
-    let pattern = format!("/{}", "[a-z]{1000}".repeat(34));
-    format!("- matches: [{{path: {{type: RegularExpression, value: '{pattern}'}}}}]\n{TO_SHOP}")
-}
-
 async fn again(bed: &mut Bed) {
     again_alone(bed).await;
     until("the proxy is back on its edition", LIMIT, async || {
@@ -173,15 +162,6 @@ async fn start_again(mut isthmus: Isthmus, run: &Run) -> Isthmus {
 }
 
 /// The finding of the refusal, once the proxy is served something else in its place.
-async fn wait_refused(isthmus: &Isthmus) -> Value {
-    until("the refusal is told", LIMIT, async || {
-        let all = isthmus.list("/api/v1/findings").await?;
-        let found = all.iter().find(|finding| finding["code"] == "ISM2401").cloned();
-        found.ok_or_else(|| format!("{all:?}"))
-    })
-    .await
-}
-
 async fn rollout(isthmus: &Isthmus) -> Result<Value, String> {
     isthmus.list("/api/v1/rollouts").await?.pop().ok_or_else(|| "none".into())
 }

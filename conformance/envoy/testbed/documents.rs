@@ -173,3 +173,16 @@ data:
 {lines}"
     )
 }
+
+const TO_SHOP: &str = "  backendRefs: [{group: isthmus.dev, kind: MeshService, name: shop}]\n";
+
+/// A rule of a route: everything below this path goes to MeshService `shop`.
+pub(crate) fn prefix(prefix: &str) -> String {
+    format!("- matches: [{{path: {{type: PathPrefix, value: {prefix}}}}}]\n{TO_SHOP}")
+}
+
+/// A rule with a regular expression. Isthmus takes this one, Envoy does not: its limit is the size of what RE2 makes of it.
+pub(crate) fn too_large() -> String {
+    let pattern = format!("/{}", "[a-z]{1000}".repeat(34));
+    format!("- matches: [{{path: {{type: RegularExpression, value: '{pattern}'}}}}]\n{TO_SHOP}")
+}

@@ -99,6 +99,17 @@ impl Isthmus {
         list["items"].as_array().cloned().ok_or_else(|| list.to_string())
     }
 
+    /// The finding about what proxies refused, once it says these words.
+    pub(crate) async fn wait_refused(&self, words: &str) -> Value {
+        until(&format!("a refusal by {words}"), LIMIT, async || {
+            let all = self.list("/api/v1/findings").await?;
+            let said = |f: &&Value| f["text"].as_str().is_some_and(|text| text.contains(words));
+            let found = all.iter().find(|f| f["code"] == "ISM2401" && said(f)).cloned();
+            found.ok_or_else(|| format!("{all:?}"))
+        })
+        .await
+    }
+
     /// The only proxy that is connected.
     pub(crate) async fn proxy(&self) -> Result<Value, String> {
         let mut all = self.list("/api/v1/proxies").await?;

@@ -28,7 +28,8 @@ pub(crate) use bed::{Bed, GATEWAY, NODE};
 pub(crate) use child::Process;
 pub(crate) use client::{Answer, Ask, Connection, Failure, Tunnel, ask_once, get};
 pub(crate) use documents::{
-    Listener, authorities, gateway, gateway_of, kube_service, route, route_of, secret, service,
+    Listener, authorities, gateway, gateway_of, kube_service, prefix, route, route_of, secret,
+    service, too_large,
 };
 pub(crate) use echo::Echo;
 pub(crate) use envoy::{Envoy, binary as envoy_binary, skipped};

@@ -129,8 +129,7 @@ impl Bed {
             consumers: vec!["shop-web".into()],
             findings: vec![],
         };
-        let report =
-            Change::Registry(Report::Service { service: service.into(), asked: false });
+        let report = Change::Registry(Report::Service { service: service.into(), asked: false });
         self.apply("infra/main", vec![report, Change::Health(Health::Live)]);
     }
 
