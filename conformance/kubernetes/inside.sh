@@ -48,7 +48,9 @@ network() {
   # for a user is that of a few dozen Envoys. It is one number for the machine, and only ever raised.
   instances=/proc/sys/fs/inotify/max_user_instances
   if (($(<"$instances") < 8192)); then echo 8192 >"$instances"; fi
-  ip link add pods0 type bridge
+  # An address of its own: else it is that of one of its cables, and another when that pod goes, and who knows the old one is not
+  # heard for half a minute.
+  ip link add pods0 address 02:00:0a:f4:00:01 type bridge
   ip address add "$address/24" dev pods0
   ip address add "$address_v6/64" dev pods0 nodad
   ip link set pods0 up

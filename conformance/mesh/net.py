@@ -17,6 +17,12 @@ PUBLIC = Path("/run/mesh")
 BRIDGE4, BRIDGE6 = "10.244.0.1", "fd00:244::1"
 
 
+def mac(number: int) -> str:
+    """Of the machine with this number; the bridge is 1. Without its own, a bridge has that of one of its cables, and another when
+    that cable goes; and neighbours go on calling the old one, or that of who had an address before, for half a minute."""
+    return f"02:00:0a:f4:00:{number:02x}"
+
+
 def run(*words: object, given: str | None = None) -> str:
     done = subprocess.run([str(word) for word in words], input=given, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -26,7 +32,7 @@ def run(*words: object, given: str | None = None) -> str:
 
 def bridge() -> None:
     run("ip", "link", "set", "lo", "up")
-    run("ip", "link", "add", "mesh0", "type", "bridge")
+    run("ip", "link", "add", "mesh0", "address", mac(1), "type", "bridge")
     run("ip", "address", "add", f"{BRIDGE4}/24", "dev", "mesh0")
     run("ip", "address", "add", f"{BRIDGE6}/64", "dev", "mesh0", "nodad")
     run("ip", "link", "set", "mesh0", "up")
@@ -42,7 +48,7 @@ class Host:
         self.nameserver(BRIDGE4)
         far = f"v{number}"
         run("ip", "netns", "add", name)
-        run("ip", "link", "add", far, "type", "veth", "peer", "name", "eth0", "netns", name)
+        run("ip", "link", "add", far, "type", "veth", "peer", "name", "eth0", "address", mac(number), "netns", name)
         run("ip", "link", "set", far, "master", "mesh0", "up")
         commands = [
             "link set lo up",
