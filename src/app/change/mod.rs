@@ -13,6 +13,7 @@
 //! which is made by looking at every route; `benches/dry_run.rs` measures what that comes to.
 
 mod cluster;
+mod cut;
 mod folder;
 mod impact;
 mod judge;

@@ -3,9 +3,11 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Key, Merger};
 use compile::{Compiler, GroupKey};
+use ir::Plan;
 use model::{Batch, Change, Finding, Object, ObjectKey};
 use snapshot::Snapshot;
 
+use super::cut::cut;
 use super::wishes::Wish;
 use crate::pipeline;
 
@@ -28,10 +30,30 @@ pub(crate) struct Differs {
     pub(crate) key: GroupKey,
     /// Those who get it: the group itself, or the workloads of a scope.
     pub(crate) members: Vec<GroupKey>,
-    /// Resources as they are, of those that change or go.
+    /// Resources as they are, of those that change or go. Large ones are [`cut`] to what differs.
     pub(crate) before: Snapshot,
-    /// And as they would be, of those that change or come.
+    /// And as they would be, of those that change or come, likewise.
     pub(crate) after: Snapshot,
+    /// What they are made of: of the group, and of what it has in common with others, if that is something else now.
+    plans: Vec<(Plan, Plan)>,
+}
+
+impl Differs {
+    /// Before and after, with whole resources. Costs their size.
+    pub(super) fn whole(&self) -> (Snapshot, Snapshot) {
+        all(&self.plans, snapshot::difference)
+    }
+}
+
+fn all(
+    plans: &[(Plan, Plan)],
+    differ: impl Fn(&Plan, &Plan) -> (Snapshot, Snapshot),
+) -> (Snapshot, Snapshot) {
+    let none = (Snapshot::default(), Snapshot::default());
+    plans.iter().fold(none, |(before, after), (old, new)| {
+        let (a, b) = differ(old, new);
+        (a.with(&before), b.with(&after))
+    })
 }
 
 impl Shadow {
@@ -121,24 +143,22 @@ impl Shadow {
 
     /// `None` where proxies would see no difference.
     fn difference(&self, world: &Self, key: GroupKey) -> Option<Differs> {
-        let nothing = ir::Plan::default();
         let plan = |of: &Self, key: &GroupKey| {
-            of.compiler.plan(key).filter(|_| of.compiler.served(key)).cloned()
+            let plan = of.compiler.plan(key).filter(|_| of.compiler.served(key));
+            plan.cloned().unwrap_or_default()
         };
-        let (old, new) = (plan(world, &key), plan(self, &key));
-        let (mut before, mut after) = snapshot::difference(
-            old.as_ref().unwrap_or(&nothing),
-            new.as_ref().unwrap_or(&nothing),
-        );
+        let mut plans = vec![(plan(world, &key), plan(self, &key))];
         // A workload may have come under another scope.
         let bases = (world.compiler.base(&key), self.compiler.base(&key));
         if let (Some(a), Some(b)) = &bases
             && a != b
         {
-            let (a, b) = (plan(world, a).unwrap_or_default(), plan(self, b).unwrap_or_default());
-            let (a, b) = snapshot::difference(&a, &b);
-            (before, after) = (a.with(&before), b.with(&after));
+            plans.push((plan(world, a), plan(self, b)));
         }
+        let (before, after) = all(&plans, |old, new| {
+            let (old, new) = cut(old, new);
+            snapshot::difference(&old, &new)
+        });
         let same = snapshot::ResourceType::ALL
             .into_iter()
             .all(|kind| before.set(kind).version() == after.set(kind).version());
@@ -152,7 +172,7 @@ impl Shadow {
             }
             key => vec![key.clone()],
         };
-        Some(Differs { key, members, before, after })
+        Some(Differs { key, members, before, after, plans })
     }
 
     /// All that would be sent to the proxies of a group.
