@@ -9,7 +9,7 @@ use snapshot::Snapshot;
 
 use super::cut::cut;
 use super::wishes::Wish;
-use crate::pipeline;
+use crate::findings::Findings;
 
 /// The world with something else in it, which nobody is served from. What the world and its shadow have in common is
 /// there once.
@@ -18,8 +18,6 @@ pub(crate) struct Shadow {
     merger: Merger,
     compiler: Compiler,
     refused: Vec<Finding>,
-    /// Those of the world, if anybody has looked.
-    findings: Option<Arc<[Finding]>>,
     /// What differs from the world that it was made of.
     pub(crate) groups: Vec<Differs>,
 }
@@ -57,13 +55,8 @@ fn all(
 }
 
 impl Shadow {
-    pub(crate) fn new(
-        merger: Merger,
-        compiler: Compiler,
-        refused: Vec<Finding>,
-        findings: Option<Arc<[Finding]>>,
-    ) -> Self {
-        Self { merger, compiler, refused, findings, groups: Vec::new() }
+    pub(crate) fn new(merger: Merger, compiler: Compiler, refused: Vec<Finding>) -> Self {
+        Self { merger, compiler, refused, groups: Vec::new() }
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {
@@ -135,7 +128,6 @@ impl Shadow {
             object.is_none_or(|object| changed.binary_search(&Key::Object(object)).is_err())
         });
         let update = out.compiler.update(out.merger.catalog(), &changed);
-        out.findings = None;
         let touched: BTreeSet<GroupKey> = update.groups.into_iter().chain(update.removed).collect();
         out.groups = touched.into_iter().filter_map(|key| out.difference(self, key)).collect();
         out
@@ -181,11 +173,9 @@ impl Shadow {
         served.map(snapshot::encode).unwrap_or_default()
     }
 
-    fn findings(&self) -> Arc<[Finding]> {
-        match &self.findings {
-            Some(known) => known.clone(),
-            None => pipeline::find(&self.merger, &self.compiler, &self.refused),
-        }
+    fn findings(&self) -> Findings<'_> {
+        let Self { merger, compiler, refused, groups: _ } = self;
+        Findings { merger, compiler, refused }
     }
 
     /// What would be wrong and is not, or is said of these objects; and what would not be wrong any more.
@@ -194,18 +184,6 @@ impl Shadow {
         world: &Self,
         about: &[&ObjectKey],
     ) -> (Vec<Finding>, Vec<Finding>) {
-        let (old, new) = (world.findings(), self.findings());
-        // What moves to another line is the same.
-        let mark = |f: &Finding| {
-            (f.code, f.at.object.clone(), f.at.pointer.clone(), f.text.clone(), f.severity)
-        };
-        let marks = |all: &[Finding]| all.iter().map(mark).collect::<Vec<_>>();
-        let (was, is) = (marks(&old), marks(&new));
-        let told = |f: &Finding| f.at.object.as_ref().is_some_and(|at| about.contains(&at));
-        let (was, is): (BTreeSet<_>, BTreeSet<_>) =
-            (was.into_iter().collect(), is.into_iter().collect());
-        let come = new.iter().filter(|f| told(f) || !was.contains(&mark(f))).cloned().collect();
-        let gone = old.iter().filter(|f| !is.contains(&mark(f))).cloned().collect();
-        (come, gone)
+        self.findings().against(&world.findings(), about)
     }
 }

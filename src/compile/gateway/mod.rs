@@ -28,6 +28,7 @@ use crate::backend::{self, BackendKey, Caller};
 use crate::complaint::Complaint;
 use crate::lanes::{self, Entry};
 use crate::plan::{keep, put, put_all};
+use crate::said::Part;
 use crate::tracker::Tracker;
 pub use addresses::Bind;
 use attach::Attachment;
@@ -119,6 +120,8 @@ pub(crate) struct Group {
     plan: Plan,
     /// Objects of which this Gateway may say something else since these were taken last.
     statuses: BTreeSet<ObjectKey>,
+    /// Parts of which it may find something else since these were taken last.
+    spoken: BTreeSet<Part>,
 }
 
 impl Group {
@@ -144,6 +147,7 @@ impl Group {
             connections: Access::default(),
             plan: Plan::default(),
             statuses: BTreeSet::new(),
+            spoken: BTreeSet::new(),
         }
     }
 
@@ -159,6 +163,11 @@ impl Group {
     /// The objects of which this Gateway may say something else since the last call.
     pub(crate) fn take_statuses(&mut self) -> BTreeSet<ObjectKey> {
         std::mem::take(&mut self.statuses)
+    }
+
+    /// The parts of which it may find something else since the last call.
+    pub(crate) fn take_spoken(&mut self) -> BTreeSet<Part> {
+        std::mem::take(&mut self.spoken)
     }
 
     /// All objects of which this Gateway says something.
@@ -194,6 +203,7 @@ impl Group {
         if stale.is_empty() {
             return false;
         }
+        self.spoken.insert(Part::Own);
         let mut new = New::default();
         let mut new_fronts = false;
         if stale.contains(&Piece::Skeleton) {
@@ -233,6 +243,7 @@ impl Group {
         }
         for route in todo {
             self.statuses.insert(route.clone());
+            self.spoken.insert(Part::Route(route.clone()));
             self.update_route(catalog, &route, new_fronts, &stale, &mut new);
         }
         let stale = stale.into_iter().filter_map(|piece| match piece {
@@ -370,6 +381,7 @@ impl Group {
             new.routes(name.kind);
             new.attached = true;
             self.statuses.insert(name.clone());
+            self.spoken.insert(Part::Route(name.clone()));
             self.tracker.forget(&Piece::Attachment(name.clone()));
             let state = self.routes.remove(name).unwrap_or_default();
             self.tables.remove(name, &state);
@@ -515,6 +527,7 @@ impl Group {
     }
 
     fn set_policies(&mut self, key: &BackendKey, next: BackendTls) {
+        self.spoken.insert(Part::Backend(key.clone()));
         let told = self.policies.set(key, next, &mut self.plan.secrets);
         self.statuses.extend(told);
     }
@@ -578,21 +591,23 @@ impl Group {
         put_all(&mut self.plan.jwt, jwt);
     }
 
-    /// All findings about this Gateway, its routes and their references.
-    pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
-        let own = self.skeleton.findings.iter().chain(&self.outranked);
-        let own = own.chain(self.policies.complaints());
-        // Where nobody asks about connections there is nothing to say of them.
-        let asked = !self.plan.connections.is_empty();
-        let connections = self.connections.complaints.iter().filter(move |_| asked);
-        let own = own.chain(&self.requests.complaints).chain(connections);
-        own.chain(self.routes.values().flat_map(|state| {
-            // Behind each entrance a route has the same findings.
-            state
-                .attachment
-                .findings
-                .iter()
-                .chain(state.rules.values().take(1).flat_map(|rules| &rules.findings))
-        }))
+    /// What it finds of itself, of its routes and of their references.
+    pub(crate) fn complaints(&self, part: &Part) -> Vec<Complaint> {
+        match part {
+            Part::Own => {
+                // Where nobody asks about connections there is nothing to say of them.
+                let asked = !self.plan.connections.is_empty();
+                let connections = self.connections.complaints.iter().filter(|_| asked);
+                let own = self.skeleton.findings.iter().chain(&self.outranked);
+                own.chain(&self.requests.complaints).chain(connections).cloned().collect()
+            }
+            Part::Backend(key) => self.policies.complaints(key).to_vec(),
+            Part::Route(key) => {
+                let Some(state) = self.routes.get(key) else { return Vec::new() };
+                // Behind each entrance a route has the same findings.
+                let rules = state.rules.values().take(1).flat_map(|rules| &rules.findings);
+                state.attachment.findings.iter().chain(rules).cloned().collect()
+            }
+        }
     }
 }

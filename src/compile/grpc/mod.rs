@@ -6,6 +6,7 @@
 //!
 //! A change of a service touches its own names only, a change of endpoints one endpoint set.
 
+pub(crate) mod conflicts;
 pub(crate) mod names;
 #[cfg(test)]
 mod tests;

@@ -148,8 +148,8 @@ impl Inbound {
         self.services.iter().filter(|(_, ports)| !ports.is_empty()).map(|(key, _)| key)
     }
 
-    pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
-        self.complaints.iter()
+    pub(crate) fn complaints(&self) -> &[Complaint] {
+        &self.complaints
     }
 
     fn rebuild(&mut self, view: &View<'_>) {
