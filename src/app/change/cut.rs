@@ -2,9 +2,11 @@
 //! virtual hosts, those that differ, and of a virtual host the routes that differ, each with its neighbours. Equal parts are
 //! known by their address, before anything is encoded or written out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use ir::{Name, Plan, RouteTable, VirtualHost};
 
@@ -22,17 +24,34 @@ pub(super) fn cut(old: &Plan, new: &Plan) -> (Plan, Plan) {
 }
 
 fn tables(old: &RouteTable, new: &RouteTable) -> (RouteTable, RouteTable) {
-    let (mut before, mut after) = kept(&old.virtual_hosts, &new.virtual_hosts);
-    let places: HashMap<Name, usize> =
-        before.iter().enumerate().map(|(index, host)| (host.name.clone(), index)).collect();
-    for host in &mut after {
-        let Some(index) = places.get(&host.name) else { continue };
-        let other = &mut before[*index];
-        if !Arc::ptr_eq(host, other) {
-            let (was, is) = kept(&other.routes, &host.routes);
-            *other = Arc::new(VirtualHost { routes: was, ..VirtualHost::clone(other) });
-            *host = Arc::new(VirtualHost { routes: is, ..VirtualHost::clone(host) });
+    let mut names: BTreeSet<&Name> = BTreeSet::new();
+    for item in old.virtual_hosts.diff(&new.virtual_hosts) {
+        let (DiffItem::Add(name, _)
+        | DiffItem::Remove(name, _)
+        | DiffItem::Update { new: (name, _), .. }) = item;
+        names.insert(name);
+        for hosts in [&old.virtual_hosts, &new.virtual_hosts] {
+            let before = hosts.range::<_, Name>(..name).next_back();
+            let behind = hosts.range::<_, Name>((Bound::Excluded(name), Bound::Unbounded)).next();
+            names.extend(before.into_iter().chain(behind).map(|(name, _)| name));
         }
+    }
+    let (mut before, mut after) = (OrdMap::new(), OrdMap::new());
+    for name in names {
+        let (was, is) = (old.virtual_hosts.get(name), new.virtual_hosts.get(name));
+        let (was, is) = match (was, is) {
+            (Some(was), Some(is)) if !Arc::ptr_eq(was, is) => {
+                let (old, new) = kept(&was.routes, &is.routes);
+                let with = |host: &VirtualHost, routes| {
+                    let VirtualHost { name, domains, routes: _ } = host;
+                    Arc::new(VirtualHost { name: name.clone(), domains: domains.clone(), routes })
+                };
+                (Some(with(was, old)), Some(with(is, new)))
+            }
+            (was, is) => (was.cloned(), is.cloned()),
+        };
+        before.extend(was.map(|host| (name.clone(), host)));
+        after.extend(is.map(|host| (name.clone(), host)));
     }
     let with = |table: &RouteTable, virtual_hosts| RouteTable {
         name: table.name.clone(),

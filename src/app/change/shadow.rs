@@ -187,3 +187,81 @@ impl Shadow {
         self.findings().against(&world.findings(), about)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use compile::Bind;
+    use snapshot::ResourceType;
+
+    use super::*;
+    use crate::change::samples;
+
+    fn route(number: usize, host: &str, path: &str) -> String {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n\
+             metadata: {{name: r-{number:04}, namespace: shop}}\n\
+             spec:\n  parentRefs: [{{name: edge}}]\n  hostnames: [{host}]\n  rules:\n\
+             \x20 - matches: [{{path: {{value: {path}}}}}]\n    backendRefs: [{{name: back, port: 80}}]\n---\n"
+        )
+    }
+
+    fn objects(text: &str) -> Vec<Object> {
+        let limits = kinds::Limits::default();
+        let parsed = kinds::parse(&"file".into(), &"all.yaml".into(), text.as_bytes(), limits);
+        assert!(parsed.findings.is_empty(), "{:?}", parsed.findings);
+        parsed.objects
+    }
+
+    /// A Gateway with so many routes, one of which gets another path: what is made of its table, and what is said.
+    fn tried(routes: usize, host: impl Fn(usize) -> String) -> (Snapshot, String, Vec<Finding>) {
+        let mut text = String::from(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: isthmus}\n\
+             spec: {controllerName: c.example/c}\n---\n\
+             apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: edge, namespace: shop}\n\
+             spec: {gatewayClassName: isthmus, listeners: [{name: http, protocol: HTTP, port: 80}]}\n---\n",
+        );
+        for number in 0..routes {
+            let _ = write!(text, "{}", route(number, &host(number), &format!("/p-{number:04}")));
+        }
+        let (mut merger, mut compiler) =
+            (Merger::default(), Compiler::new("c.example/c".into(), Bind::Given));
+        let changes = objects(&text).into_iter().map(Change::Apply).collect();
+        let applied = merger.apply(Batch { source: "file".into(), changes });
+        compiler.update(&applied.catalog, &applied.changed);
+        let world = Shadow::new(merger, compiler, Vec::new());
+        let changed = objects(&route(7, &host(7), "/q-0007")).remove(0);
+        let after = world.with_objects([(changed.key().clone(), Some(changed.clone()))]);
+        let [group] = &after.groups[..] else { panic!("{}", after.groups.len()) };
+        // Envoy is asked about all of it.
+        let whole = group.whole().1;
+        assert_eq!(
+            whole.set(ResourceType::Route).version(),
+            after.snapshot(&group.key).set(ResourceType::Route).version()
+        );
+        let shown: Vec<_> = samples("g".into(), &group.before, &group.after).collect();
+        let [shown] = &shown[..] else { panic!("{}", shown.len()) };
+        let (come, gone) = after.findings_against(&world, &[changed.key()]);
+        assert!(gone.is_empty(), "{gone:?}");
+        (group.after.clone(), shown.diff.clone(), come)
+    }
+
+    #[test]
+    fn what_is_made_of_one_route_does_not_grow_with_its_table() {
+        let hosts: [fn(usize) -> String; 2] =
+            [|number| format!("h-{number:04}.example.com"), |_| "all.example.com".into()];
+        for host in hosts {
+            let size = |made: &Snapshot| {
+                made.set(ResourceType::Route).iter().map(|r| r.body().len()).sum::<usize>()
+            };
+            let (few, many) = (tried(20, host), tried(400, host));
+            assert_eq!(size(&few.0), size(&many.0));
+            assert_eq!(few.1, many.1, "the same is said of it");
+            assert!(few.1.contains("-") && few.1.contains("/q-0007"), "{}", few.1);
+            // Its own finding, of those that all routes have: there is no back end.
+            let codes = |found: &[Finding]| found.iter().map(|f| f.code).collect::<Vec<_>>();
+            assert_eq!((codes(&few.2).len(), codes(&few.2)), (1, codes(&many.2)));
+        }
+    }
+}

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use ir::{Handler, Name, Plan, RouteTable, TlsTermination};
 use model::{Fleet, Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
@@ -100,6 +100,8 @@ pub(crate) struct Group {
     skeleton: Skeleton,
     fleet: Option<Arc<Fleet>>,
     routes: OrdMap<ObjectKey, RouteState>,
+    /// Those of them that want tokens.
+    asking: OrdSet<ObjectKey>,
     /// What routes lose to others.
     lost: BTreeMap<ObjectKey, Lost>,
     /// Back ends with the number of routes that use each.
@@ -135,6 +137,7 @@ impl Group {
             skeleton: Skeleton::default(),
             fleet: None,
             routes: OrdMap::new(),
+            asking: OrdSet::new(),
             lost: BTreeMap::new(),
             backends: OrdMap::new(),
             touched: BTreeSet::new(),
@@ -384,6 +387,7 @@ impl Group {
             self.spoken.insert(Part::Route(name.clone()));
             self.tracker.forget(&Piece::Attachment(name.clone()));
             let state = self.routes.remove(name).unwrap_or_default();
+            self.asking.remove(name);
             self.tables.remove(name, &state);
             for (entrance, rules) in state.rules {
                 self.tracker.forget(&Piece::Rules(name.clone(), entrance));
@@ -499,6 +503,11 @@ impl Group {
             self.tables.insert(name, &state);
             new.routes(name.kind);
         }
+        if state.rules.values().any(|rules| !rules.jwt.is_empty()) {
+            self.asking.insert(name.clone());
+        } else {
+            self.asking.remove(name);
+        }
         self.routes.insert(name.clone(), state);
     }
 
@@ -570,13 +579,12 @@ impl Group {
             let same = self.plan.route_tables.get(name).is_some_and(|old| {
                 old.lanes == lanes
                     && old.access == access
-                    && old.virtual_hosts.len() == virtual_hosts.len()
-                    && old.virtual_hosts.iter().zip(&virtual_hosts).all(|(a, b)| Arc::ptr_eq(a, b))
+                    && old.virtual_hosts.ptr_eq(virtual_hosts)
             });
             if !same {
                 let table = RouteTable {
                     name: name.clone(),
-                    virtual_hosts,
+                    virtual_hosts: virtual_hosts.clone(),
                     lanes,
                     access: access.clone(),
                     origin: origin.clone(),
@@ -585,7 +593,8 @@ impl Group {
             }
         }
         keep(&mut self.plan.route_tables, |name| kept.contains(name));
-        let providers = self.routes.values().flat_map(|state| state.rules.values());
+        let asking = self.asking.iter().filter_map(|route| self.routes.get(route));
+        let providers = asking.flat_map(|state| state.rules.values());
         let providers = providers.flat_map(|rules| &rules.jwt).chain(&self.requests.judged.jwt);
         let jwt = self.served().then(|| access::jwt(providers, origin));
         put_all(&mut self.plan.jwt, jwt);

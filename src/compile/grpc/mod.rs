@@ -210,7 +210,7 @@ fn table(backend: &BackendKey, origin: &ObjectRef) -> RouteTable {
     };
     RouteTable {
         name,
-        virtual_hosts: vec![Arc::new(host)],
+        virtual_hosts: VirtualHost::by_name([Arc::new(host)]),
         access: None,
         lanes: None,
         origin: vec![origin.clone()],

@@ -385,7 +385,7 @@ fn table(port: &Port, access: &Access) -> RouteTable {
     let route = routes::everything(cluster.into(), target, port.origin.clone());
     RouteTable {
         name: table_name(port.number),
-        virtual_hosts: vec![routes::host("*", vec!["*".into()], route)],
+        virtual_hosts: ir::VirtualHost::by_name([routes::host("*", vec!["*".into()], route)]),
         lanes: None,
         access: access.judged.access.clone(),
         origin: vec![port.origin.clone()],
