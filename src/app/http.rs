@@ -11,6 +11,7 @@ use anyhow::Context;
 use api::history::Refusal;
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::Kind;
+use status::replicas::Content;
 use tokio::sync::watch;
 
 use crate::access::Doors;
@@ -19,6 +20,7 @@ use crate::history::{Archive, History};
 use crate::kubernetes::{self, ApiServer};
 use crate::news::News;
 use crate::observed::Observed;
+use crate::peers::{self, Heard, Peers};
 use crate::pipeline::World;
 use crate::problems::Problems;
 use crate::proxies::Proxies;
@@ -48,8 +50,15 @@ pub(crate) struct Parts<'a> {
     pub(crate) news: News,
     /// Rings after every batch.
     pub(crate) seen: watch::Receiver<u64>,
+    /// Of the proxies of all replicas, and of those here.
     pub(crate) refusals: watch::Receiver<Arc<[Refusal]>>,
+    pub(crate) own_refusals: watch::Receiver<Arc<[Refusal]>>,
     pub(crate) rollouts: rollouts::Handle,
+    pub(crate) heard: Arc<Heard>,
+    /// Hashes of what is served.
+    pub(crate) content: watch::Receiver<Option<Content>>,
+    /// What the replicas share.
+    pub(crate) key: watch::Receiver<Option<peers::Key>>,
 }
 
 /// What is to be run.
@@ -59,6 +68,7 @@ pub(crate) struct Port {
     pub(crate) rights: Option<Watched>,
     pub(crate) observed: Arc<Observed>,
     pub(crate) teller: Teller,
+    pub(crate) peers: Arc<Peers>,
 }
 
 impl Parts<'_> {
@@ -103,6 +113,16 @@ impl Parts<'_> {
         let observed = Arc::new(Observed::new(self.collector));
         let services = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
         let rollouts = Arc::new(self.rollouts);
+        let peers = Arc::new(Peers::new(peers::Parts {
+            key: self.key,
+            heard: self.heard,
+            proxies: proxies.clone(),
+            history: history.clone(),
+            refusals: self.own_refusals,
+            rollouts: rollouts.clone(),
+            content: self.content,
+            news: self.news.clone(),
+        })?);
         let hub = Arc::new(api::watch::Hub::default());
         let teller = Teller {
             hub: hub.clone(),
@@ -126,6 +146,7 @@ impl Parts<'_> {
                 watch: Some(hub),
                 why: Some(Arc::new(Asked { world, proxies, history })),
                 access: Some(doors.clone()),
+                replicas: Some(peers.clone()),
                 ..api::Parts::new(reader, self.recorder)
             },
             linger: LINGER,
@@ -135,7 +156,7 @@ impl Parts<'_> {
             // Not as a field of a log line: it is for a person who reads it now, is good once and for ten minutes.
             tracing::warn!("nobody can administer this server yet: {link}");
         }
-        Ok(Port { server, rights, observed, teller })
+        Ok(Port { server, rights, observed, teller, peers })
     }
 }
 

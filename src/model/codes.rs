@@ -224,6 +224,9 @@ codes! {
     /// proxies are served the newest: what they refuse is found again, and a change that was held back reaches everybody.
     EDITIONS_LOST = 2404, "refusals and rollouts from before lost";
 
+    /// Another replica renews its Lease and has not answered for over a minute. What it said last of its proxies is still
+    /// shown, with its age.
+    REPLICA_SILENT = 2410, "another replica does not answer";
     /// A ConfigRollout names a Gateway that is not there.
     ROLLOUT_TARGET = 2411, "Gateway of a rollout not found";
     /// A change did not get past the gates of its rollout, or a person has stopped it. Until the documents are edited or the
