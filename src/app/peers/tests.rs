@@ -43,7 +43,7 @@ kind: ConfigRollout
 metadata: {name: careful, namespace: demo}
 spec:
   targetRefs: [{name: edge}]
-  steps: [{percent: 50, pause: Manual}]
+  steps: [{percent: 50, pause: manual}]
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -339,7 +339,12 @@ async fn a_rollout_goes_on_and_back_on_both_together() {
                 *last.lock().unwrap() = row.clone();
                 fits(&row).then_some(row)
             };
-            let limit = tokio::time::timeout(LIMIT, until(what, seen)).await;
+            let seen = async {
+                while seen().await.is_none() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            let limit = tokio::time::timeout(LIMIT, seen).await;
             assert!(limit.is_ok(), "{what} at {}: {}", replica.name, last.lock().unwrap());
         }
     };
