@@ -68,8 +68,9 @@ struct State {
     /// How many there were in this second.
     second: (u64, u64),
     loads: (u64, u64),
-    /// What other replicas have told of.
-    heard: Vec<Heard>,
+    /// Other replicas by name, and the earliest `since` of any.
+    heard: HashMap<String, Heard>,
+    heard_since: Option<u64>,
     /// By source and target, in order of class.
     counters: HashMap<(Arc<str>, Arc<str>), [metrics::Counter; 5]>,
 }
@@ -324,7 +325,8 @@ impl Collector {
                 None => (seconds(end), tick(end) + 1),
             };
             let first = after.saturating_sub(window.div_ceil(STEP));
-            (state.edges.sums(first, after), state.since.unwrap_or_default(), first, to)
+            let since = state.since.into_iter().chain(state.heard_since).min();
+            (state.edges.sums(first, after), since.unwrap_or_default(), first, to)
         };
         let known = to.saturating_sub(since.max(first * STEP)).max(STEP);
         let sum = |(key, bucket): (EdgeKey, Bucket)| {

@@ -1,7 +1,7 @@
 //! What one replica tells another of what its proxies reported.
 //!
-//! Names are said once and then numbered, steps are whole, and times are classes that occur. As JSON, 10,000 edges of one step
-//! and 2,000 proxies take 0.9 MB (see the test); what is told every ten seconds is that much at most in most installations.
+//! Names are said once and then numbered, steps are whole, and times are the classes that occur. As JSON, one step of 10,000
+//! edges between 2,000 services, and of 2,000 proxies, takes 1.1 MB (a test says so); requests 2 MiB of texts at most.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,6 +66,11 @@ impl Feed {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.rows.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn buckets_told(&self) -> usize {
+        self.steps.iter().map(|step| step.edges.len() + step.proxies.len()).sum()
     }
 
     /// Takes out what is told, each with its step; `None` for what numbers something that is not there.

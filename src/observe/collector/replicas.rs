@@ -1,5 +1,6 @@
 //! What other replicas' proxies reported: it counts in all that is shown, and is told to nobody else.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -15,15 +16,18 @@ const NEWS_MS: i64 = 30_000;
 /// So much is done at a time before others may have the lock.
 const AT_ONCE: usize = 256;
 
-/// What a replica has told since one of its starts.
-#[derive(Debug)]
+/// Of one replica so many starts are known.
+const MOST_STARTS: usize = 16;
+
+/// A replica, and what it has told.
+#[derive(Debug, Default)]
 pub(super) struct Heard {
-    replica: Arc<str>,
-    told: Cursor,
     /// When it was heard last, by the clock here.
     at: Tick,
     /// Whether it will tell more.
     live: bool,
+    /// Since each of its starts, the newest last.
+    told: VecDeque<Cursor>,
 }
 
 /// How many buckets were taken, and what became of others.
@@ -136,9 +140,9 @@ impl Collector {
 
     /// A replica is gone and tells nothing more. What it told stays until it is an hour old.
     pub fn forget(&self, replica: &str) {
-        let mut state = self.state();
-        let gone = state.heard.iter_mut().filter(|heard| *heard.replica == *replica);
-        gone.for_each(|heard| heard.live = false);
+        if let Some(heard) = self.state().heard.get_mut(replica) {
+            heard.live = false;
+        }
     }
 }
 
@@ -147,34 +151,33 @@ impl State {
     fn hear(&mut self, replica: &str, feed: &Feed, now: SystemTime) -> Cursor {
         let here = tick(now);
         // What it told then is forgotten as well.
-        self.heard.retain(|heard| heard.at + STEPS >= here);
+        self.heard.retain(|_, heard| heard.at + STEPS >= here);
         if let Some(since) = feed.since {
             let since = since.min(seconds(now));
-            self.since = Some(self.since.map_or(since, |known| known.min(since)));
+            self.heard_since = Some(self.heard_since.map_or(since, |known| known.min(since)));
         }
-        let mut before = Cursor::default();
+        let heard = self.heard.entry(replica.to_owned()).or_default();
+        (heard.at, heard.live) = (here, true);
         let next = feed.next;
-        let mut known = false;
-        for heard in self.heard.iter_mut().filter(|heard| *heard.replica == *replica) {
-            heard.live = heard.told.start == next.start;
-            if heard.live {
-                (before, known) = (heard.told, true);
-                heard.told.step = heard.told.step.max(next.step);
-                heard.told.rows = heard.told.rows.max(next.rows);
-                heard.at = here;
-            }
+        if let Some(told) = heard.told.iter_mut().find(|told| told.start == next.start) {
+            let before = *told;
+            told.step = before.step.max(next.step);
+            told.rows = before.rows.max(next.rows);
+            return before;
         }
-        if !known {
-            self.heard.push(Heard { replica: replica.into(), told: next, at: here, live: true });
+        heard.told.push_back(next);
+        if heard.told.len() > MOST_STARTS {
+            heard.told.pop_front();
         }
-        before
+        Cursor::default()
     }
 
     /// The first step of which some replica that is heard has still to tell, at most `end`; `None` where there is none. What
     /// only some have told of would look like a fall.
     pub(super) fn heard_to(&self, end: Tick) -> Option<Tick> {
-        let live = self.heard.iter().filter(|heard| heard.live).map(|heard| heard.told.step);
-        live.filter(|step| step + MOST_LATE >= end).min().map(|step| step.min(end))
+        let live = self.heard.values().filter(|heard| heard.live);
+        let steps = live.filter_map(|heard| heard.told.back()).map(|told| told.step);
+        steps.filter(|step| step + MOST_LATE >= end).min().map(|step| step.min(end))
     }
 }
 
