@@ -14,7 +14,7 @@ use model::Kind;
 use status::replicas::Content;
 use tokio::sync::watch;
 
-use crate::access::Doors;
+use crate::access::{self, Doors, Shared};
 use crate::change::{self, Writer};
 use crate::history::{Archive, History};
 use crate::kubernetes::{self, ApiServer};
@@ -39,6 +39,8 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(crate) struct Parts<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) api_server: Option<&'a ApiServer>,
+    /// What replicas know of people.
+    pub(crate) shared: Option<Arc<Shared>>,
     pub(crate) reader: Reader,
     pub(crate) recorder: PrometheusHandle,
     pub(crate) collector: Arc<observe::Collector>,
@@ -66,6 +68,7 @@ pub(crate) struct Port {
     pub(crate) server: api::Server,
     /// Who has which rights, where that stands in files.
     pub(crate) rights: Option<Watched>,
+    pub(crate) doors: Arc<Doors>,
     pub(crate) observed: Arc<Observed>,
     pub(crate) teller: Teller,
     pub(crate) peers: Arc<Peers>,
@@ -84,7 +87,7 @@ impl Parts<'_> {
         };
         let granted = Contents::read(Doors::files(settings))?;
         let people = self.api_server.map(|server| server.client.clone());
-        let doors = Arc::new(Doors::new(settings, &granted, people, namespaces)?);
+        let doors = Arc::new(Doors::new(settings, &granted, people, namespaces, self.shared)?);
         let rights = (!granted.is_empty()).then(|| doors.watch(settings, &granted));
         let folder = settings.source_dir.as_deref();
         let writer = Arc::new(Writer::new(change::Parts {
@@ -110,7 +113,7 @@ impl Parts<'_> {
             self.refusals.clone(),
             self.news.clone(),
         );
-        let observed = Arc::new(Observed::new(self.collector));
+        let observed = Arc::new(Observed::new(self.collector.clone()));
         let services = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
         let rollouts = Arc::new(self.rollouts);
         let peers = Arc::new(Peers::new(peers::Parts {
@@ -121,6 +124,7 @@ impl Parts<'_> {
             refusals: self.own_refusals,
             rollouts: rollouts.clone(),
             content: self.content,
+            collector: self.collector,
             news: self.news.clone(),
         })?);
         let hub = Arc::new(api::watch::Hub::default());
@@ -153,10 +157,9 @@ impl Parts<'_> {
         })
         .await?;
         if let Some(link) = doors.first_link(server.address()) {
-            // Not as a field of a log line: it is for a person who reads it now, is good once and for ten minutes.
-            tracing::warn!("nobody can administer this server yet: {link}");
+            access::greet(&link);
         }
-        Ok(Port { server, rights, observed, teller, peers })
+        Ok(Port { server, rights, doors, observed, teller, peers })
     }
 }
 

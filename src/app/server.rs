@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Shared;
 use crate::auth::{Auth, Reviews};
 use crate::editions::{Editions, Memory};
 use crate::expiry;
@@ -283,9 +284,13 @@ impl Server {
             steps: steps_seen.clone(),
             addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
         };
+        let shared =
+            api_server.as_ref().map(|server| Arc::new(Shared::new(&server.client, &settings)));
+        let key = shared.as_ref().map_or(key, |shared| shared.key());
         let port = http::Parts {
             settings: &settings,
             api_server: api_server.as_ref(),
+            shared,
             reader,
             recorder,
             collector,
@@ -300,7 +305,7 @@ impl Server {
             own_refusals: editions.refusals(),
             heard: heard.clone(),
             content: content_seen.clone(),
-            key: key.clone(),
+            key,
             rollouts: rollouts::Handle {
                 heard: heard.clone(),
                 view: rollouts_seen,
@@ -309,7 +314,8 @@ impl Server {
                 history: history.clone(),
             },
         };
-        let http::Port { server: http, rights, observed, teller, peers } = port.bind().await?;
+        let http::Port { server: http, rights, doors, observed, teller, peers } =
+            port.bind().await?;
         watched.extend(rights);
         let http_address = http.address();
 
@@ -366,6 +372,11 @@ impl Server {
             }),
         ];
         rest.push(tokio::spawn(peers.run(addresses, batches.downgrade(), stop_rest.clone())));
+        rest.push(tokio::spawn(doors.run(
+            http_address,
+            batches.downgrade(),
+            stop_rest.clone().cancelled_owned(),
+        )));
         if let Some(exporter) = exporter {
             rest.push(tokio::spawn(exporter.run(stop_rest.clone())));
         }

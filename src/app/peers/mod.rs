@@ -25,6 +25,7 @@ use api::{Caller, Grant, Problem, Role, Via};
 use futures::future::BoxFuture;
 use http::{Method, StatusCode, header};
 use model::{Batch, Change, Finding, ObjectRef, Severity, codes};
+use observe::{Collector, Cursor};
 use serde::{Deserialize, Serialize};
 use status::replicas::Content;
 use tokio::sync::{mpsc, watch};
@@ -80,6 +81,7 @@ pub(crate) struct Parts {
     pub(crate) refusals: watch::Receiver<Arc<[Refusal]>>,
     pub(crate) rollouts: Arc<rollouts::Handle>,
     pub(crate) content: watch::Receiver<Option<Content>>,
+    pub(crate) collector: Arc<Collector>,
     pub(crate) news: News,
 }
 
@@ -99,6 +101,14 @@ struct Feed {
     mark: String,
     /// `None` where it is the one that is known already.
     state: Option<State>,
+    traffic: Option<observe::Feed>,
+}
+
+/// What a replica has told already.
+#[derive(Default)]
+struct Known {
+    mark: Option<String>,
+    traffic: Option<Cursor>,
 }
 
 /// The state that was told last, and what it was made of.
@@ -154,8 +164,9 @@ impl Peers {
                 }
                 *self.addresses() = now.clone();
                 let gone = self.parts.heard.keep(|name| now.contains_key(name));
-                for (_, state) in gone {
+                for (name, state) in gone {
                     self.tell_changes(&state, &State::default());
+                    self.parts.collector.forget(&name);
                 }
             }
             tokio::select! {
@@ -178,15 +189,16 @@ impl Peers {
 
     /// Asks one replica again and again.
     async fn follow(self: Arc<Self>, name: String, address: SocketAddr) {
-        let mut mark = None;
+        let mut since = Known::default();
         let mut key = self.parts.key.clone();
         loop {
             if key.wait_for(Option::is_some).await.is_err() {
                 return;
             }
-            match self.look(&name, address, mark.take()).await {
-                Ok(now) => mark = Some(now),
+            match self.look(&name, address, &mut since).await {
+                Ok(()) => {}
                 Err(error) => {
+                    since.mark = None;
                     let error: &dyn std::error::Error = &error;
                     if self.parts.heard.failed(&name) {
                         tracing::warn!(error, replica = name, "another replica does not answer");
@@ -198,15 +210,16 @@ impl Peers {
         }
     }
 
-    /// Asks once; returns the mark of the state that it is in.
-    async fn look(
-        &self,
-        name: &str,
-        address: SocketAddr,
-        mark: Option<String>,
-    ) -> Result<String, Error> {
-        let query = mark.as_ref().map(|mark| format!("?mark={mark}")).unwrap_or_default();
-        let path = format!("{FEED}{query}");
+    /// Asks once.
+    async fn look(&self, name: &str, address: SocketAddr, known: &mut Known) -> Result<(), Error> {
+        let mut path = FEED.to_owned();
+        if let Some(mark) = &known.mark {
+            path += &format!("?mark={mark}");
+        }
+        if let Some(Cursor { start, step, rows }) = known.traffic {
+            path += if known.mark.is_some() { "&" } else { "?" };
+            path += &format!("traffic={start}-{step}-{rows}");
+        }
         let caller = Caller {
             subject: format!("replica:{}", self.own()).into(),
             via: Via::Replica,
@@ -224,8 +237,14 @@ impl Peers {
         if let Some((before, now)) = before {
             self.tell_changes(&before, &now);
         }
-        // What went through its proxies is taken in here: `Collector::absorb(name, feed.traffic)`.
-        Ok(if feed.mark.is_empty() { mark.unwrap_or_default() } else { feed.mark })
+        if !feed.mark.is_empty() {
+            known.mark = Some(feed.mark);
+        }
+        if let Some(traffic) = feed.traffic {
+            known.traffic = Some(traffic.next);
+            self.parts.collector.absorb(name, traffic);
+        }
+        Ok(())
     }
 
     async fn send(
@@ -321,6 +340,13 @@ impl Peers {
     }
 }
 
+/// `START-STEP-ROWS`
+fn cursor(text: &str) -> Option<Cursor> {
+    let mut parts = text.split('-');
+    let mut next = || parts.next()?.parse().ok();
+    Some(Cursor { start: next()?, step: next()?, rows: next()? })
+}
+
 async fn tell(silent: &[String], batches: &mpsc::WeakSender<Batch>) {
     let finding = |name: &String| Finding {
         at: ObjectRef {
@@ -362,11 +388,20 @@ impl api::replica::Replicas for Peers {
 
     fn tell(&self, since: &Since) -> Option<Vec<u8>> {
         let (mark, state) = self.state();
-        if since.mark.as_deref() == Some(&mark) {
+        let known = since.mark.as_deref() == Some(&mark);
+        let after = since.traffic.as_deref().and_then(cursor);
+        let traffic = self.parts.collector.export(after);
+        let traffic = (after != Some(traffic.next)).then_some(traffic);
+        if known && traffic.is_none() {
             return None;
         }
         let replica = serde_json::to_string(self.own()).ok()?;
-        Some(format!(r#"{{"replica":{replica},"mark":"{mark}","state":{state}}}"#).into_bytes())
+        let traffic = serde_json::to_string(&traffic).ok()?;
+        let state = if known { "null" } else { &*state };
+        let all = format!(
+            r#"{{"replica":{replica},"mark":"{mark}","state":{state},"traffic":{traffic}}}"#
+        );
+        Some(all.into_bytes())
     }
 
     fn ask<'a>(
