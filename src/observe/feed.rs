@@ -10,7 +10,7 @@ use api::traffic::RequestRow;
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{Bucket, Tick};
-use crate::edges::{By, EdgeKey, Protocol};
+use crate::edges::{By, EdgeKey, Protocol, Recorded};
 
 /// Whole steps are told until there are so many buckets; the rest next time. One step alone may have more, by what `edges`
 /// keeps: 40,000.
@@ -106,20 +106,16 @@ pub(crate) struct Telling {
 
 impl Telling {
     /// Adds a step; false where it has no room, and so is the first that is not told.
-    pub(crate) fn add(
-        &mut self,
-        step: Tick,
-        edges: Vec<(EdgeKey, Bucket)>,
-        proxies: Vec<(Arc<str>, Bucket)>,
-    ) -> bool {
+    pub(crate) fn add(&mut self, step: Tick, recorded: Recorded) -> bool {
+        let Recorded { edges, proxies } = recorded;
         let more = edges.len() + proxies.len();
         if self.buckets > 0 && self.buckets + more > MOST_BUCKETS {
             return false;
         }
         if more > 0 {
             self.buckets += more;
-            let edges = edges.into_iter().map(|(key, bucket)| (self.edge(key), bucket)).collect();
-            let proxies = proxies.iter().map(|(id, bucket)| (self.name(id), bucket.clone()));
+            let edges = edges.into_iter().map(|(key, bucket)| (self.edge(&key), bucket)).collect();
+            let proxies = proxies.into_iter().map(|(id, bucket)| (self.name(&id), bucket));
             let proxies = proxies.collect();
             self.feed.steps.push(Step { step, edges, proxies });
         }
@@ -127,18 +123,18 @@ impl Telling {
     }
 
     fn name(&mut self, name: &Arc<str>) -> u32 {
-        number(&mut self.names, &mut self.feed.names, name, |name| name.to_string())
+        number(&mut self.names, &mut self.feed.names, name, ToString::to_string)
     }
 
-    fn edge(&mut self, key: EdgeKey) -> u32 {
-        if let Some(number) = self.edges.get(&key) {
+    fn edge(&mut self, key: &EdgeKey) -> u32 {
+        if let Some(number) = self.edges.get(key) {
             return *number;
         }
-        let EdgeKey { source, target, route, lane, protocol, mtls, by } = &key;
+        let EdgeKey { source, target, route, lane, protocol, mtls, by } = key;
         let [source, target, route, lane] =
             [source, target, route, lane].map(|name| self.name(name));
         let told = (source, target, route, lane, *protocol, *mtls, *by);
-        number(&mut self.edges, &mut self.feed.edges, &key, |_| told)
+        number(&mut self.edges, &mut self.feed.edges, key, |_| told)
     }
 
     pub(crate) fn done(

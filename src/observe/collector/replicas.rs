@@ -62,8 +62,8 @@ impl Collector {
         let mut telling = Telling::default();
         // Steps that are over stay as they are, so that the lock is held for one at a time.
         let rest = steps.into_iter().find(|step| {
-            let (edges, proxies) = self.state().edges.told(*step);
-            !telling.add(*step, edges, proxies)
+            let recorded = self.state().edges.recorded(*step);
+            !telling.add(*step, recorded)
         });
         let next = Cursor { start: self.start, step: rest.unwrap_or(end), rows: told };
         let rows = rows.iter().map(|row| (**row).clone()).collect();
