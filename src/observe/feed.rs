@@ -30,10 +30,8 @@ pub struct Cursor {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Feed {
-    /// Where to go on.
+    /// Where to go on. It is news also where nothing else is told: what is shown waits until a step is over everywhere.
     pub next: Cursor,
-    /// Whether there is more to tell already.
-    pub more: bool,
     /// When the first request was reported, in seconds since 1970.
     pub(crate) since: Option<u64>,
     names: Vec<String>,
@@ -62,12 +60,6 @@ pub(crate) enum Of {
 }
 
 impl Feed {
-    /// Whether nothing is told but how far it goes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.rows.is_empty()
-    }
-
     #[cfg(test)]
     pub(crate) fn buckets_told(&self) -> usize {
         self.steps.iter().map(|step| step.edges.len() + step.proxies.len()).sum()
@@ -137,14 +129,8 @@ impl Telling {
         number(&mut self.edges, &mut self.feed.edges, key, |_| told)
     }
 
-    pub(crate) fn done(
-        self,
-        next: Cursor,
-        more: bool,
-        since: Option<u64>,
-        rows: Vec<RequestRow>,
-    ) -> Feed {
-        Feed { next, more, since, rows, ..self.feed }
+    pub(crate) fn done(self, next: Cursor, since: Option<u64>, rows: Vec<RequestRow>) -> Feed {
+        Feed { next, since, rows, ..self.feed }
     }
 }
 
