@@ -508,7 +508,9 @@ export interface RequestRow {
 }
 
 export interface WhyQuestion {
-  from: string
+  from?: string
+  /** The way in: what the sidecar beside a workload does with what arrives. */
+  to?: string
   gateway?: string
   method: string
   url: string
