@@ -32,6 +32,7 @@ mod layers;
 mod news;
 mod observed;
 mod otlp;
+mod peers;
 mod pipeline;
 mod problems;
 mod programmed;

@@ -26,6 +26,7 @@ use crate::groups::{Groups, group_name};
 use crate::lag::Lag;
 use crate::layers::Layers;
 use crate::news::News;
+use crate::peers::Heard;
 use crate::programmed::Programmed;
 use crate::registries::Feed;
 use crate::rollouts::{self, Figures, Rolls};
@@ -184,6 +185,8 @@ pub(crate) struct Pipeline {
     pub(crate) rollouts: watch::Sender<Arc<[rollouts::Told]>>,
     /// What editions and rollouts there were before a restart.
     pub(crate) memory: Memory,
+    /// Rollouts of other replicas.
+    pub(crate) heard: Arc<Heard>,
     /// Who counts requests; `None` where nobody does.
     pub(crate) figures: Option<Arc<dyn Figures>>,
     /// Told of which objects the status may differ, where statuses are written.
@@ -230,7 +233,7 @@ impl Pipeline {
     ) {
         let memory = std::mem::take(&mut self.memory);
         let keeper = Keeper::new(self.editions.clone(), self.groups.clone(), self.reports, memory);
-        let rolls = Rolls::new(self.figures.clone(), self.rollouts.clone());
+        let rolls = Rolls::new(self.figures.clone(), self.rollouts.clone(), self.heard.clone());
         let (layers, refused) = (Layers::new(self.reports), Outcome::default());
         let mut made = Made { layers, keeper, rolls, refused };
         let mut refusals = self.editions.bell();
