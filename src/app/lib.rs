@@ -16,6 +16,7 @@ mod change;
 mod dev;
 mod editions;
 mod expiry;
+mod findings;
 mod fleet;
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -87,6 +87,12 @@ pub(crate) struct Edges {
     pub(crate) others: u64,
 }
 
+/// What was recorded here in one step.
+pub(crate) struct Recorded {
+    pub(crate) edges: Vec<(EdgeKey, Bucket)>,
+    pub(crate) proxies: Vec<(Arc<str>, Bucket)>,
+}
+
 impl Edges {
     pub(crate) fn len(&self) -> usize {
         self.edges.len()
@@ -196,9 +202,8 @@ impl Edges {
         self.reported.iter().copied().filter(|tick| (first..end).contains(tick)).collect()
     }
 
-    /// What was recorded here in one step: of edges, and of proxies.
-    pub(crate) fn told(&self, tick: Tick) -> (Vec<(EdgeKey, Bucket)>, Vec<(Arc<str>, Bucket)>) {
-        (told(&self.edges, tick), told(&self.proxies, tick))
+    pub(crate) fn recorded(&self, tick: Tick) -> Recorded {
+        Recorded { edges: recorded(&self.edges, tick), proxies: recorded(&self.proxies, tick) }
     }
 
     fn forget_before(&mut self, first: Tick) {
@@ -253,7 +258,7 @@ impl Edges {
     }
 }
 
-fn told<K: Clone>(lines: &HashMap<K, Lines>, tick: Tick) -> Vec<(K, Bucket)> {
+fn recorded<K: Clone>(lines: &HashMap<K, Lines>, tick: Tick) -> Vec<(K, Bucket)> {
     let found = lines.iter().filter_map(|(key, lines)| Some((key, lines.own.at(tick)?)));
     found.map(|(key, bucket)| (key.clone(), bucket.clone())).collect()
 }

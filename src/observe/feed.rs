@@ -10,7 +10,7 @@ use api::traffic::RequestRow;
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{Bucket, Tick};
-use crate::edges::{By, EdgeKey, Protocol};
+use crate::edges::{By, EdgeKey, Protocol, Recorded};
 
 /// Whole steps are told until there are so many buckets; the rest next time. One step alone may have more, by what `edges`
 /// keeps: 40,000.
@@ -30,10 +30,8 @@ pub struct Cursor {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Feed {
-    /// Where to go on.
+    /// Where to go on. It is news also where nothing else is told: what is shown waits until a step is over everywhere.
     pub next: Cursor,
-    /// Whether there is more to tell already.
-    pub more: bool,
     /// When the first request was reported, in seconds since 1970.
     pub(crate) since: Option<u64>,
     names: Vec<String>,
@@ -62,12 +60,6 @@ pub(crate) enum Of {
 }
 
 impl Feed {
-    /// Whether nothing is told but how far it goes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.rows.is_empty()
-    }
-
     #[cfg(test)]
     pub(crate) fn buckets_told(&self) -> usize {
         self.steps.iter().map(|step| step.edges.len() + step.proxies.len()).sum()
@@ -106,20 +98,16 @@ pub(crate) struct Telling {
 
 impl Telling {
     /// Adds a step; false where it has no room, and so is the first that is not told.
-    pub(crate) fn add(
-        &mut self,
-        step: Tick,
-        edges: Vec<(EdgeKey, Bucket)>,
-        proxies: Vec<(Arc<str>, Bucket)>,
-    ) -> bool {
+    pub(crate) fn add(&mut self, step: Tick, recorded: Recorded) -> bool {
+        let Recorded { edges, proxies } = recorded;
         let more = edges.len() + proxies.len();
         if self.buckets > 0 && self.buckets + more > MOST_BUCKETS {
             return false;
         }
         if more > 0 {
             self.buckets += more;
-            let edges = edges.into_iter().map(|(key, bucket)| (self.edge(key), bucket)).collect();
-            let proxies = proxies.iter().map(|(id, bucket)| (self.name(id), bucket.clone()));
+            let edges = edges.into_iter().map(|(key, bucket)| (self.edge(&key), bucket)).collect();
+            let proxies = proxies.into_iter().map(|(id, bucket)| (self.name(&id), bucket));
             let proxies = proxies.collect();
             self.feed.steps.push(Step { step, edges, proxies });
         }
@@ -127,28 +115,22 @@ impl Telling {
     }
 
     fn name(&mut self, name: &Arc<str>) -> u32 {
-        number(&mut self.names, &mut self.feed.names, name, |name| name.to_string())
+        number(&mut self.names, &mut self.feed.names, name, ToString::to_string)
     }
 
-    fn edge(&mut self, key: EdgeKey) -> u32 {
-        if let Some(number) = self.edges.get(&key) {
+    fn edge(&mut self, key: &EdgeKey) -> u32 {
+        if let Some(number) = self.edges.get(key) {
             return *number;
         }
-        let EdgeKey { source, target, route, lane, protocol, mtls, by } = &key;
+        let EdgeKey { source, target, route, lane, protocol, mtls, by } = key;
         let [source, target, route, lane] =
             [source, target, route, lane].map(|name| self.name(name));
         let told = (source, target, route, lane, *protocol, *mtls, *by);
-        number(&mut self.edges, &mut self.feed.edges, &key, |_| told)
+        number(&mut self.edges, &mut self.feed.edges, key, |_| told)
     }
 
-    pub(crate) fn done(
-        self,
-        next: Cursor,
-        more: bool,
-        since: Option<u64>,
-        rows: Vec<RequestRow>,
-    ) -> Feed {
-        Feed { next, more, since, rows, ..self.feed }
+    pub(crate) fn done(self, next: Cursor, since: Option<u64>, rows: Vec<RequestRow>) -> Feed {
+        Feed { next, since, rows, ..self.feed }
     }
 }
 

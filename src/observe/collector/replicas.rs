@@ -46,7 +46,7 @@ pub(super) struct Absorbed {
 
 impl Collector {
     /// What was reported here since then, of steps that are over, and requests as they come. Where there is much it is only
-    /// the beginning ([`Feed::more`]), and of requests it is the end.
+    /// the beginning, and the next goes on from there; of requests it is the end.
     #[must_use]
     pub fn export(&self, since: Option<Cursor>) -> Feed {
         self.export_at(since, SystemTime::now())
@@ -62,12 +62,12 @@ impl Collector {
         let mut telling = Telling::default();
         // Steps that are over stay as they are, so that the lock is held for one at a time.
         let rest = steps.into_iter().find(|step| {
-            let (edges, proxies) = self.state().edges.told(*step);
-            !telling.add(*step, edges, proxies)
+            let recorded = self.state().edges.recorded(*step);
+            !telling.add(*step, recorded)
         });
         let next = Cursor { start: self.start, step: rest.unwrap_or(end), rows: told };
         let rows = rows.iter().map(|row| (**row).clone()).collect();
-        telling.done(next, rest.is_some(), first, rows)
+        telling.done(next, first, rows)
     }
 
     /// Takes what another replica exported. What it has told already does not count again, also not after a restart of it.
