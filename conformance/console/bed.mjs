@@ -132,11 +132,15 @@ export async function start({ files = {}, gateways = ["demo/edge"], flags = [], 
     }
   };
   bed.envoy = async (gateway, node = `${gateway.replace("/", "-")}-${bed.envoys.length}`) => {
-    const [admin, stats] = [await freePort(), await freePort()];
-    const { stdout } = await run(isthmus, [
-      "bootstrap", "--role", "gateway", "--gateway", gateway, "--node-id", node, "--xds", `127.0.0.1:${xds}`,
-      "--admin-port", String(admin), "--stats-address", "127.0.0.1", "--stats-port", String(stats),
-    ]);
+    const stats = String(await freePort());
+    return proxy(node, ["--role", "gateway", "--gateway", gateway, "--stats-address", "127.0.0.1", "--stats-port", stats], gateway);
+  };
+  /** In a network of its own only; `words` say beside whom. */
+  bed.sidecar = (node, words) => proxy(node, ["--role", "sidecar", ...words]);
+  const proxy = async (node, words, gateway) => {
+    const admin = await freePort();
+    const own = ["--node-id", node, "--xds", `127.0.0.1:${xds}`, "--admin-port", String(admin)];
+    const { stdout } = await run(isthmus, ["bootstrap", ...words, ...own]);
     const file = join(home, `${node}.yaml`);
     writeFileSync(file, stdout);
     const process = program(home, node, need("ISTHMUS_ENVOY"), [

@@ -6,42 +6,8 @@ import { after, before, test } from "node:test";
 import { axe, browser, page, SHOTS } from "./browser.mjs";
 import { freePort, start, until } from "./bed.mjs";
 import { all, certificate, CLASS, gateway, route, service } from "./documents.mjs";
+import { SCREENS } from "./screens.mjs";
 
-const SCREENS = {
-  overview: "/",
-  wizards: "/wizards",
-  topology: "/topology",
-  services: "/services",
-  service: "/services/shop/orders",
-  gateways: "/gateways",
-  gateway: "/gateways/shop/edge",
-  routes: "/routes",
-  route: "/routes/httproutes/shop/orders",
-  "route-form": "/routes/httproutes/shop/orders?tab=form",
-  "route-yaml": "/routes/httproutes/shop/orders?tab=yaml",
-  domains: "/domains",
-  policies: "/documents/accesspolicies",
-  documents: "/documents",
-  registries: "/registries",
-  registry: "/registries/shop/nacos",
-  import: "/import",
-  proxies: "/proxies",
-  proxy: "/proxies/shop-edge-0",
-  "proxy-config": "/proxies/shop-edge-0?tab=config",
-  revisions: "/revisions",
-  revision: "/revisions/r1",
-  rollouts: "/rollouts",
-  problems: "/problems",
-  why: "/why?url=http://shop.test/orders",
-  requests: "/requests",
-  audit: "/audit",
-  access: "/access",
-  about: "/about",
-  publish: "/wizards/publish",
-  shift: "/wizards/shift?route=shop/orders",
-  "blue-green": "/wizards/blue-green?tab=setup",
-  connect: "/wizards/registry",
-};
 // The pictures that are kept: of the others, what is said of them is enough.
 const KEPT = ["light-en", "dark-zh"];
 const VARIANTS = [

@@ -1,8 +1,9 @@
 // The wizards by hand, each until `curl` sees what it is for.
 import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
-import { browser, page } from "./browser.mjs";
+import { axe, browser, page, SHOTS } from "./browser.mjs";
 import { eurekaServer, freePort, start, until } from "./bed.mjs";
 import { all, CLASS, coreService, gateway, service } from "./documents.mjs";
 import { apply, choose } from "./hands.mjs";
@@ -14,6 +15,7 @@ let tab;
 let backends;
 
 before(async () => {
+  mkdirSync(SHOTS, { recursive: true });
   web = await freePort();
   bed = await start({ files: { "gateway.yaml": all(CLASS, gateway("edge", web)) }, gateways: ["shop/edge"] });
   backends = {};
@@ -132,6 +134,19 @@ test("import HTTPProxies: what is not kept is said, one of two is taken, and it 
   assert.equal((await bed.api("/api/v1/namespaces/shop/httproutes/old")).status, 404);
   await tab.locator("main").getByRole("link", { name: "shop/legacy" }).click();
   await tab.waitForURL(/\/routes\/httproutes\/shop\/legacy/);
+});
+
+test("what became of each part is said in Chinese, too", async () => {
+  const zh = await page(chrome, bed, { locale: "zh", theme: "dark", width: 1280, height: 800 });
+  await zh.open("/import?ns=shop");
+  await zh.getByRole("textbox", { name: "要导入的内容" }).fill(PROXIES);
+  await zh.getByRole("button", { name: "转换" }).click();
+  await zh.getByText("使用代理 cookie 的会话;会话会重新开始一次").waitFor();
+  await zh.getByText("后端 legacy:80,权重 1").first().waitFor();
+  assert.equal(await zh.locator("main td [lang=en]").count(), 0, "no line is left in English");
+  assert.deepEqual(await axe(zh), []);
+  await zh.screenshot({ path: `${SHOTS}import-report-dark-zh.png`, fullPage: true });
+  assert.deepEqual(zh.troubles, []);
 });
 
 test("import an Ingress from a file", async () => {

@@ -64,6 +64,11 @@ pub(crate) struct ImportLine {
     pub pointer: String,
     /// `mapped`, `changed` (it means something else than before), `refused` (it is not in the documents)
     pub what: String,
+    /// What is said of it, for those who say it in another language; a code keeps its meaning.
+    pub code: String,
+    /// What the words are about, in order.
+    pub args: Vec<String>,
+    /// In English.
     pub text: String,
 }
 
@@ -96,6 +101,8 @@ async fn import_text(
         object: line.object.clone(),
         pointer: line.pointer.clone(),
         what: line.what.as_str().into(),
+        code: line.code.into(),
+        args: line.args.clone(),
         text: line.text.clone(),
     });
     Ok(Json(ImportAnswer { yaml: imported.yaml(), report: report.collect() }))

@@ -106,6 +106,9 @@ pub struct ChangeReport {
     /// What was wrong before and is not afterwards.
     pub resolved: Vec<FindingView>,
     pub gates: Vec<Gate>,
+    /// Of a dry run of what somebody else writes: how it is taken there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<Proposal>,
     /// Of `?wait=live`: whether all proxies have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<Live>,
@@ -204,6 +207,28 @@ pub struct Gate {
     pub name: String,
     /// `passed`, `failed`, `skipped`
     pub state: String,
+    pub text: String,
+}
+
+/// A change for somebody else to make.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Proposal {
+    /// What would differ in the files of the folder, for `patch -p1` or `git apply --unidiff-zero` in that folder. Empty where
+    /// no file can be named.
+    pub patch: String,
+    /// What is not in the patch, and why.
+    pub left_out: Vec<LeftOut>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOut {
+    #[serde(flatten)]
+    pub object: ObjectName,
+    /// `secret`: its values are not shown. `cluster`: it is no file, but an object of an API server. `file`: its file cannot be
+    /// edited from here.
+    pub because: String,
     pub text: String,
 }
 

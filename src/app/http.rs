@@ -11,6 +11,7 @@ use anyhow::Context;
 use api::history::Refusal;
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::Kind;
+use status::replicas::Content;
 use tokio::sync::watch;
 
 use crate::access::{self, Doors, Shared};
@@ -19,6 +20,7 @@ use crate::history::{Archive, History};
 use crate::kubernetes::{self, ApiServer};
 use crate::news::News;
 use crate::observed::Observed;
+use crate::peers::{self, Heard, Peers};
 use crate::pipeline::World;
 use crate::problems::Problems;
 use crate::proxies::Proxies;
@@ -50,8 +52,15 @@ pub(crate) struct Parts<'a> {
     pub(crate) news: News,
     /// Rings after every batch.
     pub(crate) seen: watch::Receiver<u64>,
+    /// Of the proxies of all replicas, and of those here.
     pub(crate) refusals: watch::Receiver<Arc<[Refusal]>>,
+    pub(crate) own_refusals: watch::Receiver<Arc<[Refusal]>>,
     pub(crate) rollouts: rollouts::Handle,
+    pub(crate) heard: Arc<Heard>,
+    /// Hashes of what is served.
+    pub(crate) content: watch::Receiver<Option<Content>>,
+    /// What the replicas share.
+    pub(crate) key: watch::Receiver<Option<peers::Key>>,
 }
 
 /// What is to be run.
@@ -62,6 +71,7 @@ pub(crate) struct Port {
     pub(crate) doors: Arc<Doors>,
     pub(crate) observed: Arc<Observed>,
     pub(crate) teller: Teller,
+    pub(crate) peers: Arc<Peers>,
 }
 
 impl Parts<'_> {
@@ -103,9 +113,20 @@ impl Parts<'_> {
             self.refusals.clone(),
             self.news.clone(),
         );
-        let observed = Arc::new(Observed::new(self.collector));
+        let observed = Arc::new(Observed::new(self.collector.clone()));
         let services = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
         let rollouts = Arc::new(self.rollouts);
+        let peers = Arc::new(Peers::new(peers::Parts {
+            key: self.key,
+            heard: self.heard,
+            proxies: proxies.clone(),
+            history: history.clone(),
+            refusals: self.own_refusals,
+            rollouts: rollouts.clone(),
+            content: self.content,
+            collector: self.collector,
+            news: self.news.clone(),
+        })?);
         let hub = Arc::new(api::watch::Hub::default());
         let teller = Teller {
             hub: hub.clone(),
@@ -129,6 +150,7 @@ impl Parts<'_> {
                 watch: Some(hub),
                 why: Some(Arc::new(Asked { world, proxies, history })),
                 access: Some(doors.clone()),
+                replicas: Some(peers.clone()),
                 ..api::Parts::new(reader, self.recorder)
             },
             linger: LINGER,
@@ -137,7 +159,7 @@ impl Parts<'_> {
         if let Some(link) = doors.first_link(server.address()) {
             access::greet(&link);
         }
-        Ok(Port { server, rights, doors, observed, teller })
+        Ok(Port { server, rights, doors, observed, teller, peers })
     }
 }
 

@@ -139,11 +139,14 @@ impl Why for Asked {
         let request = Request::parse(method, url, headers, ip.as_deref(), identity.as_deref());
         let request = request.map_err(|e| Problem::new(BODY, e.to_string()))?;
         let world = self.world();
+        let generation = world.catalog().generation;
+        let revision = self.history.of(generation).or_else(|| self.history.at(generation));
+        let revision = revision.map(|revision| revision.hash.to_string()).unwrap_or_default();
         if !to.is_empty() {
             let key = self.workload(&world, caller, to)?;
             let answer = ask_in(&world, &key, &request);
             return answer
-                .map(|answer| show(caller, &key, answer))
+                .map(|answer| WhyAnswer { revision, ..show(caller, &key, answer) })
                 .ok_or_else(|| Problem::new(PROXY_NOT_FOUND, "this proxy stands beside no app"));
         }
         let groups = self.groups(&world, caller, question)?;
@@ -154,9 +157,6 @@ impl Why for Asked {
             let text = "this proxy is none whose requests can be followed";
             return Err(Problem::new(PROXY_NOT_FOUND, text));
         };
-        let generation = world.catalog().generation;
-        let revision = self.history.of(generation).or_else(|| self.history.at(generation));
-        let revision = revision.map(|revision| revision.hash.to_string()).unwrap_or_default();
         Ok(WhyAnswer { revision, ..show(caller, key, answer) })
     }
 }

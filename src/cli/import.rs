@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
             let lines = imported.report.iter().map(|line| {
                 json!({
                     "object": line.object, "pointer": line.pointer,
-                    "what": line.what.as_str(), "text": line.text,
+                    "what": line.what.as_str(), "code": line.code, "args": line.args, "text": line.text,
                 })
             });
             let lines: Vec<_> = lines.collect();

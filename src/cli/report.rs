@@ -94,6 +94,12 @@ pub(crate) fn text(report: &ChangeReport, detail: &Detail) -> String {
         }
         text.push('\n');
     }
+    if let Some(proposal) = &report.proposal {
+        for left in &proposal.left_out {
+            let _ = writeln!(text, "not in the patch: {}: {}", object(&left.object), left.text);
+        }
+        text += &proposal.patch;
+    }
     match &report.revision {
         Some(revision) => {
             let _ = writeln!(text, "revision {revision}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::report::Report;
+use crate::report::{Report, Said, say};
 
 pub(crate) struct Fields<'a> {
     pub(crate) pointer: String,
@@ -48,11 +48,11 @@ impl<'a> Fields<'a> {
         self.take(name).map(|part| part.items()).unwrap_or_default()
     }
 
-    /// Says that these are not there any more.
-    pub(crate) fn refuse(&mut self, names: &[(&str, &str)], report: &mut Report) {
-        for (name, why) in names {
+    /// Says that these are not there any more: name, code, why.
+    pub(crate) fn refuse(&mut self, names: &[(&str, &'static str, &str)], report: &mut Report) {
+        for (name, code, why) in names {
             if let Some(part) = self.take(name) {
-                report.refused(&part.pointer, *why);
+                report.refused(&part.pointer, Said::of(code, why));
             }
         }
     }
@@ -66,7 +66,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn finish(self, report: &mut Report) {
         for name in self.left {
             let pointer = format!("{}/{}", self.pointer, escape(name));
-            report.refused(&pointer, "nobody here knows this field");
+            report.refused(&pointer, say!("unknownField", "nobody here knows this field"));
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::Options;
 use crate::fields::{Fields, Part};
 use crate::output::{self, Head};
-use crate::report::Report;
+use crate::report::{Report, say};
 use conditions::Conditions;
 
 /// Those of the class, by which its controller knows an HTTPProxy.
@@ -62,10 +62,15 @@ pub(crate) fn import(documents: &[Value], options: &Options, report: &mut Report
         report.object = format!("{kind} {}/{}", name.0, name.1);
         let why = match kind {
             "TLSCertificateDelegation" => {
-                "write a ReferenceGrant for kind Secret in the namespace of the Secret, from kind ListenerSet"
+                say!(
+                    "delegation",
+                    "write a ReferenceGrant for kind Secret in the namespace of the Secret, from kind ListenerSet"
+                )
             }
-            "ExtensionService" => "authorization and rate limit services are not imported",
-            _ => "only kind HTTPProxy is read",
+            "ExtensionService" => {
+                say!("extensionService", "authorization and rate limit services are not imported")
+            }
+            _ => say!("onlyHttpProxy", "only kind HTTPProxy is read"),
         };
         report.refused("", why);
     }
@@ -82,7 +87,10 @@ pub(crate) fn import(documents: &[Value], options: &Options, report: &mut Report
         !one["spec"]["virtualhost"].is_object() && !reader.included.contains(*name)
     }) {
         report.object = format!("HTTPProxy {}/{}", name.0, name.1);
-        report.refused("", "it has no virtual host, and no HTTPProxy here includes it");
+        report.refused(
+            "",
+            say!("rootless", "it has no virtual host, and no HTTPProxy here includes it"),
+        );
     }
     reader.out
 }
@@ -118,7 +126,7 @@ impl<'a> Reader<'a> {
         let Some(host) = spec.take("virtualhost") else { return };
         let mut host = host.fields();
         let fqdn = host.text("fqdn").unwrap_or_default().to_ascii_lowercase();
-        report.mapped("/spec/virtualhost/fqdn", format!("host name {fqdn}"));
+        report.mapped("/spec/virtualhost/fqdn", say!("hostName", "host name {}", fqdn));
         let head = Head {
             namespace: name.0.clone(),
             name: name.1.clone(),
@@ -141,20 +149,20 @@ impl<'a> Reader<'a> {
         if asked.contains(&true) || shows {
             site.head.parents.clear();
             site.plain = None;
-            report.changed("/spec/virtualhost", "who may call is not imported: its routes have no parentRefs until somebody has said it");
+            report.changed("/spec/virtualhost", say!("accessOpen", "who may call is not imported: its routes have no parentRefs until somebody has said it"));
         }
         host.refuse(
             &[
-                ("authorization", "authorization services are written as an AccessPolicy; this is not imported"),
-                ("rateLimitPolicy", "there are no rate limits yet"),
-                ("jwtProviders", "issuers and keys of JWTs are written in an AccessPolicy; they are not imported"),
+                ("authorization", "authorizationService", "authorization services are written as an AccessPolicy; this is not imported"),
+                ("rateLimitPolicy", "noRateLimits", "there are no rate limits yet"),
+                ("jwtProviders", "jwtIssuers", "issuers and keys of JWTs are written in an AccessPolicy; they are not imported"),
             ],
             report,
         );
         for (field, action) in [("ipAllowPolicy", "Allow"), ("ipDenyPolicy", "Deny")] {
             if let Some(part) = host.take(field) {
                 site.access.push((action, policies::blocks(&part, report)));
-                report.changed(&part.pointer, "an AccessPolicy for all routes of the host; those of a route count beside it, not in its place");
+                report.changed(&part.pointer, say!("hostAccessPolicy", "an AccessPolicy for all routes of the host; those of a route count beside it, not in its place"));
             }
         }
         host.finish(report);
@@ -178,22 +186,29 @@ impl<'a> Reader<'a> {
         let secret = fields.text("secretName");
         if let Some(part) = fields.take("minimumProtocolVersion") {
             match part.value.as_str() {
-                Some("1.2") => report.mapped(&part.pointer, "TLS 1.2 is the least anyway"),
-                _ => report
-                    .refused(&part.pointer, "the least version of TLS cannot be said: it is 1.2"),
+                Some("1.2") => {
+                    report.mapped(&part.pointer, say!("tls12Anyway", "TLS 1.2 is the least anyway"))
+                }
+                _ => report.refused(
+                    &part.pointer,
+                    say!("tlsLeast", "the least version of TLS cannot be said: it is 1.2"),
+                ),
             }
         }
         fields.refuse(
             &[
-                ("maximumProtocolVersion", "the greatest version of TLS cannot be said"),
-                ("clientValidation", "say it in spec.tls.frontend of the Gateway, for the port"),
-                ("enableFallbackCertificate", "a listener without a host name has the certificate for clients without a server name"),
+                ("maximumProtocolVersion", "tlsGreatest", "the greatest version of TLS cannot be said"),
+                ("clientValidation", "frontendOfPort", "say it in spec.tls.frontend of the Gateway, for the port"),
+                ("enableFallbackCertificate", "fallbackCertificate", "a listener without a host name has the certificate for clients without a server name"),
             ],
             report,
         );
         fields.finish(report);
         let Some(gateway) = &site.gateway else {
-            report.refused(&tls.pointer, "it is offline: no listener is made");
+            report.refused(
+                &tls.pointer,
+                say!("offlineListener", "it is offline: no listener is made"),
+            );
             return;
         };
         let namespace = name.0.as_str();
@@ -211,18 +226,18 @@ impl<'a> Reader<'a> {
                 listeners.push(output::http_listener("http", fqdn));
             }
             if secret.contains('/') {
-                report.changed("/spec/virtualhost/tls/secretName", "a Secret of another namespace needs a ReferenceGrant there, from kind ListenerSet");
+                report.changed("/spec/virtualhost/tls/secretName", say!("secretGrant", "a Secret of another namespace needs a ReferenceGrant there, from kind ListenerSet"));
             }
             listeners.push(listener);
         } else {
-            report.refused(&tls.pointer, "neither a Secret nor passthrough");
+            report.refused(&tls.pointer, say!("tlsEmpty", "neither a Secret nor passthrough"));
             return;
         }
         let set = site.head.listener_set(gateway, &listeners);
         self.out.push(set);
         report.changed(
             &tls.pointer,
-            "a ListenerSet with a listener for the host; the Gateway must permit it (spec.allowedListeners)",
+            say!("hostListenerSet", "a ListenerSet with a listener for the host; the Gateway must permit it (spec.allowedListeners)"),
         );
         let section = |name: &str| output::of_set(namespace, &site.root.1, name);
         if passthrough || tcp {
@@ -242,10 +257,18 @@ impl<'a> Reader<'a> {
         let services = services::read(&fields.list("services"), report);
         fields.refuse(
             &[
-                ("include", "give the services here: an included tcpproxy is not followed"),
-                ("includes", "give the services here: an included tcpproxy is not followed"),
-                ("loadBalancerPolicy", "connections are given out in turn"),
-                ("healthCheckPolicy", "there are no active health checks yet"),
+                (
+                    "include",
+                    "includedTcp",
+                    "give the services here: an included tcpproxy is not followed",
+                ),
+                (
+                    "includes",
+                    "includedTcp",
+                    "give the services here: an included tcpproxy is not followed",
+                ),
+                ("loadBalancerPolicy", "connectionsInTurn", "connections are given out in turn"),
+                ("healthCheckPolicy", "noHealthChecks", "there are no active health checks yet"),
             ],
             report,
         );
@@ -253,7 +276,10 @@ impl<'a> Reader<'a> {
         if !tls {
             report.refused(
                 &tcp.pointer,
-                "whole connections without TLS need a listener of their own: write a TCPRoute",
+                say!(
+                    "tcpWithoutTls",
+                    "whole connections without TLS need a listener of their own: write a TCPRoute"
+                ),
             );
             return;
         }
@@ -262,7 +288,7 @@ impl<'a> Reader<'a> {
             json!({"parentRefs": site.head.parents, "hostnames": site.head.hosts, "rules": rules});
         let route = site.head.document("gateway.networking.k8s.io/v1", "TLSRoute", &spec);
         self.out.push(route);
-        report.mapped(&tcp.pointer, "a TLSRoute");
+        report.mapped(&tcp.pointer, say!("tlsRoute", "a TLSRoute"));
     }
 
     /// Its routes, then those of what it includes.
@@ -292,11 +318,16 @@ impl<'a> Reader<'a> {
             }
             match &site.plain {
                 Some(_) if plain => {
-                    report.mapped(&format!("{}/permitInsecure", part.pointer), "for HTTP, too");
+                    report.mapped(
+                        &format!("{}/permitInsecure", part.pointer),
+                        say!("httpToo", "for HTTP, too"),
+                    );
                     insecure.push(rule.clone());
                 }
-                None if plain => report
-                    .mapped(&format!("{}/permitInsecure", part.pointer), "there is no TLS anyway"),
+                None if plain => report.mapped(
+                    &format!("{}/permitInsecure", part.pointer),
+                    say!("noTlsAnyway", "there is no TLS anyway"),
+                ),
                 _ => {}
             }
             rules.push(rule);
@@ -322,35 +353,38 @@ impl<'a> Reader<'a> {
             let Some(conditions) = conditions else {
                 report.refused(
                     &part.pointer,
-                    "nothing of it is imported: a condition cannot be kept",
+                    say!("includeDropped", "nothing of it is imported: a condition cannot be kept"),
                 );
                 self.included.insert(child);
                 continue;
             };
             if path.contains(&child) {
-                report.refused(&part.pointer, "it includes itself");
+                report.refused(&part.pointer, say!("includesItself", "it includes itself"));
                 continue;
             }
             self.followed += 1;
             if path.len() > DEEPEST || self.followed > MOST_INCLUDES {
-                report.refused(&part.pointer, "too many includes");
+                report.refused(&part.pointer, say!("tooManyIncludes", "too many includes"));
                 continue;
             }
             let Some(proxy) = self.proxies.get(&child).copied() else {
                 report.refused(
                     &part.pointer,
-                    format!("HTTPProxy {}/{} is not here", child.0, child.1),
+                    say!("includeMissing", "HTTPProxy {}/{} is not here", child.0, child.1),
                 );
                 continue;
             };
             report.mapped(
                 &part.pointer,
-                format!("routes of HTTPProxy {}/{}, for this host", child.0, child.1),
+                say!("included", "routes of HTTPProxy {}/{}, for this host", child.0, child.1),
             );
             if child.0 != site.root.0 {
                 report.changed(
                     &part.pointer,
-                    "listeners must permit routes of that namespace (allowedRoutes)",
+                    say!(
+                        "includeAllowed",
+                        "listeners must permit routes of that namespace (allowedRoutes)"
+                    ),
                 );
             }
             self.included.insert(child.clone());
@@ -435,22 +469,26 @@ fn parent(
     if let Some(gateway) = class.strip_suffix("-down") {
         report.changed(
             &pointer,
-            format!("it is offline at {gateway}: its routes have no parentRefs; give them some to put them online"),
+            say!("offlineAt", "it is offline at {}: its routes have no parentRefs; give them some to put them online", gateway),
         );
         return None;
     }
     let own = class.strip_suffix("-up").unwrap_or(class);
-    let (text, why) = match (&options.gateway, own) {
-        (Some(given), _) => (given.as_str(), "as was asked for"),
-        (None, "") => ("contour", "as nothing says which"),
-        (None, own) => (own, "as its class says"),
+    let text = match (&options.gateway, own) {
+        (Some(given), _) => given.as_str(),
+        (None, "") => "contour",
+        (None, own) => own,
     };
     let gateway = output::gateway(text, &name.0);
-    let shown = format!(
-        "Gateway {}/{}, {why}",
-        gateway["namespace"].as_str().unwrap_or_default(),
-        gateway["name"].as_str().unwrap_or_default()
-    );
+    let part = |field: &str| gateway[field].as_str().unwrap_or_default();
+    let (namespace, name) = (part("namespace"), part("name"));
+    let shown = match (&options.gateway, own) {
+        (Some(_), _) => say!("gatewayAsked", "Gateway {}/{}, as was asked for", namespace, name),
+        (None, "") => {
+            say!("gatewayGuessed", "Gateway {}/{}, as nothing says which", namespace, name)
+        }
+        (None, _) => say!("gatewayByClass", "Gateway {}/{}, as its class says", namespace, name),
+    };
     match own {
         "" => report.changed(&pointer, shown),
         _ => report.mapped(&pointer, shown),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::Options;
 use crate::fields::{Fields, Part};
 use crate::output::{self, Head};
-use crate::report::Report;
+use crate::report::{Report, say};
 use nginx::Annotations;
 
 const CLASS: &str = "kubernetes.io/ingress.class";
@@ -51,7 +51,10 @@ pub(crate) fn import(documents: &[Value], options: &Options, report: &mut Report
         let (namespace, name) = name_of(other);
         let kind = other["kind"].as_str().unwrap_or("a document without kind");
         report.object = format!("{kind} {namespace}/{name}");
-        report.refused("", "only kind Ingress is read, and Service for the names of ports");
+        report.refused(
+            "",
+            say!("onlyIngress", "only kind Ingress is read, and Service for the names of ports"),
+        );
     }
     let mut sites: BTreeMap<(Name, String), Site> = BTreeMap::new();
     let canary = |one: &&Value| {
@@ -97,11 +100,14 @@ impl Reader<'_> {
             match fields.text("secretName") {
                 Some(secret) => {
                     secrets.extend(hosts.iter().map(|host| (host.to_string(), secret.to_string())));
-                    report.changed(&part.pointer, "a ListenerSet with HTTP and HTTPS for each host; the Gateway must permit it (spec.allowedListeners)");
+                    report.changed(&part.pointer, say!("hostsListenerSet", "a ListenerSet with HTTP and HTTPS for each host; the Gateway must permit it (spec.allowedListeners)"));
                 }
                 None => report.refused(
                     &part.pointer,
-                    "there is no Secret: a controller's own certificate cannot be said",
+                    say!(
+                        "noSecret",
+                        "there is no Secret: a controller's own certificate cannot be said"
+                    ),
                 ),
             }
             fields.finish(report);
@@ -110,7 +116,7 @@ impl Reader<'_> {
         let mut rules = spec.list("rules");
         let fallback = spec.take("defaultBackend");
         if let Some(part) = &fallback {
-            report.mapped(&part.pointer, "a route for every host");
+            report.mapped(&part.pointer, say!("everyHost", "a route for every host"));
         }
         let head = Head {
             namespace: self.name.0.clone(),
@@ -122,7 +128,7 @@ impl Reader<'_> {
         };
         let locked = annotations.locked();
         if locked {
-            report.changed("/metadata/annotations", "who may call is not imported: its routes have no parentRefs until somebody has said it");
+            report.changed("/metadata/annotations", say!("accessOpen", "who may call is not imported: its routes have no parentRefs until somebody has said it"));
         }
         let several = rules
             .iter()
@@ -207,12 +213,20 @@ impl Reader<'_> {
         let text = options.gateway.as_deref().or(class).unwrap_or("gateway");
         let gateway = output::gateway(text, &self.name.0);
         let name = |field: &str| gateway[field].as_str().unwrap_or_default();
-        let shown = format!("Gateway {}/{}", name("namespace"), name("name"));
+        let (namespace, name) = (name("namespace"), name("name"));
         match (&options.gateway, class) {
-            (Some(_), _) => report.mapped("/spec/ingressClassName", shown),
+            (Some(_), _) => report.mapped(
+                "/spec/ingressClassName",
+                say!("gateway", "Gateway {}/{}", namespace, name),
+            ),
             _ => report.changed(
                 "/spec/ingressClassName",
-                format!("{shown} is meant to be the class's: say which it is with --gateway"),
+                say!(
+                    "gatewayOfClass",
+                    "Gateway {}/{} is meant to be the class's: say which it is with --gateway",
+                    namespace,
+                    name
+                ),
             ),
         }
         gateway
@@ -233,7 +247,10 @@ impl Reader<'_> {
     fn backend(&self, part: &Part<'_>, report: &mut Report) -> Option<Value> {
         let mut fields = part.fields();
         let service = fields.take("service");
-        fields.refuse(&[("resource", "back ends of other kinds cannot be said")], report);
+        fields.refuse(
+            &[("resource", "otherBackends", "back ends of other kinds cannot be said")],
+            report,
+        );
         fields.finish(report);
         let service = service?;
         let mut fields = service.fields();
@@ -249,12 +266,12 @@ impl Reader<'_> {
                     Some(number) => {
                         report.mapped(
                             &word.pointer,
-                            format!("{key} is port {number} of Service {name}"),
+                            say!("portNumber", "{} is port {} of Service {}", key, number, name),
                         );
                         *number
                     }
                     None => {
-                        report.refused(&word.pointer, format!("which number port {key} is, says Service {name}, which is not here: its requests are answered 500"));
+                        report.refused(&word.pointer, say!("portUnknown", "which number port {} is, says Service {}, which is not here: its requests are answered 500", key, name));
                         return None;
                     }
                 }
@@ -262,7 +279,7 @@ impl Reader<'_> {
             (None, None) => return None,
         };
         fields.finish(report);
-        report.mapped(&service.pointer, format!("back end {name}:{number}"));
+        report.mapped(&service.pointer, say!("backend", "back end {}:{}", name, number));
         Some(json!({"name": name, "port": number}))
     }
 
@@ -283,7 +300,7 @@ impl Reader<'_> {
             let mut main =
                 main.flat_map(|(_, site)| &mut site.rules).filter(|rule| rule.path == one.path);
             let Some(main) = main.next() else {
-                report.refused(pointer, "there is no Ingress for the same host and path of which it would be the canary");
+                report.refused(pointer, say!("canaryAlone", "there is no Ingress for the same host and path of which it would be the canary"));
                 continue;
             };
             if let Some(condition) = &canary.header {
@@ -302,7 +319,10 @@ impl Reader<'_> {
                     list.push(own);
                 }
             }
-            report.mapped(pointer, "part of the rule of the Ingress that it is the canary of");
+            report.mapped(
+                pointer,
+                say!("canaryPart", "part of the rule of the Ingress that it is the canary of"),
+            );
         }
     }
 }

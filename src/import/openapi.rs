@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::Options;
 use crate::fields::Fields;
 use crate::output::{self, Head, literal, slug};
-use crate::report::Report;
+use crate::report::{Report, say};
 
 const METHODS: [&str; 8] = ["delete", "get", "head", "options", "patch", "post", "put", "trace"];
 /// Said of an operation and no business of a proxy.
@@ -22,14 +22,20 @@ fn read(document: &Value, options: &Options, report: &mut Report) -> Vec<Value> 
     let mut fields = Fields::new(document, "");
     let old = fields.text("swagger").is_some();
     if fields.text("openapi").is_none() && !old {
-        report.refused("", "it is neither OpenAPI 3 nor 2.0");
+        report.refused("", say!("notOpenApi", "it is neither OpenAPI 3 nor 2.0"));
         return Vec::new();
     }
     let (hosts, base) = if old { host(&mut fields, report) } else { servers(&mut fields, report) };
     let namespace = options.namespace.as_deref().unwrap_or("default");
     let gateway = options.gateway.as_deref();
     if gateway.is_none() {
-        report.changed("", "Gateway `gateway` of the same namespace: say another with --gateway");
+        report.changed(
+            "",
+            say!(
+                "gatewayUsual",
+                "Gateway `gateway` of the same namespace: say another with --gateway"
+            ),
+        );
     }
     let backend = backend(options, namespace, &slug(title), report);
     let mut rules = Vec::new();
@@ -55,12 +61,21 @@ fn read(document: &Value, options: &Options, report: &mut Report) -> Vec<Value> 
     }
     fields.refuse(
         &[
-            ("security", "who may call is written in an AccessPolicy; this is not imported"),
             (
-                "securityDefinitions",
+                "security",
+                "accessNotImported",
                 "who may call is written in an AccessPolicy; this is not imported",
             ),
-            ("webhooks", "they are called by the back end, not through the Gateway"),
+            (
+                "securityDefinitions",
+                "accessNotImported",
+                "who may call is written in an AccessPolicy; this is not imported",
+            ),
+            (
+                "webhooks",
+                "calledByBackend",
+                "they are called by the back end, not through the Gateway",
+            ),
         ],
         report,
     );
@@ -81,7 +96,11 @@ fn backend(options: &Options, namespace: &str, title: &str, report: &mut Report)
     let Some(service) = &options.service else {
         report.changed(
             "/info/title",
-            format!("requests go to Service {title}, port 80: say another with --service"),
+            say!(
+                "serviceUsual",
+                "requests go to Service {}, port 80: say another with --service",
+                title
+            ),
         );
         return json!({"name": title, "port": 80});
     };
@@ -95,7 +114,12 @@ fn backend(options: &Options, namespace: &str, title: &str, report: &mut Report)
         backend["namespace"] = json!(other);
         report.changed(
             "",
-            format!("a ReferenceGrant in namespace {other} must permit its routes to use {place}"),
+            say!(
+                "backendGrant",
+                "a ReferenceGrant in namespace {} must permit its routes to use {}",
+                other,
+                place
+            ),
         );
     }
     if let Some("MeshService") = parts.next() {
@@ -109,11 +133,14 @@ fn backend(options: &Options, namespace: &str, title: &str, report: &mut Report)
 fn host(fields: &mut Fields<'_>, report: &mut Report) -> (Vec<String>, String) {
     let host = fields.text("host").map(|host| host.split(':').next().unwrap_or(host).to_string());
     if host.is_some() {
-        report.mapped("/host", "a host name");
+        report.mapped("/host", say!("aHostName", "a host name"));
     }
     let base = fields.text("basePath").unwrap_or_default().trim_end_matches('/').to_string();
     if let Some(part) = fields.take("schemes") {
-        report.mapped(&part.pointer, "listeners of the Gateway say whether there is TLS");
+        report.mapped(
+            &part.pointer,
+            say!("schemes", "listeners of the Gateway say whether there is TLS"),
+        );
     }
     (host.into_iter().collect(), base)
 }
@@ -132,20 +159,26 @@ fn servers(fields: &mut Fields<'_>, report: &mut Report) -> (Vec<String>, String
         for (name, variable) in variables.iter().flat_map(|part| part.value.as_object()).flatten() {
             let value = variable["default"].as_str().unwrap_or_default();
             url = url.replace(&format!("{{{name}}}"), value);
-            report.changed(&part.pointer, format!("variable {name} has its usual value {value}"));
+            report.changed(
+                &part.pointer,
+                say!("variable", "variable {} has its usual value {}", name, value),
+            );
         }
         let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
         let (place, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let host = place.split(':').next().unwrap_or(place).to_ascii_lowercase();
         let path = path.trim_end_matches('/').to_string();
         if base.as_ref().is_some_and(|base| *base != path) {
-            report.refused(&part.pointer, "its path is another than that of the first server");
+            report.refused(
+                &part.pointer,
+                say!("serverPath", "its path is another than that of the first server"),
+            );
             continue;
         }
         base = Some(path);
         let address = host.parse::<std::net::IpAddr>().is_ok();
         if !host.is_empty() && !address && !hosts.contains(&host) {
-            report.mapped(&part.pointer, format!("host name {host}"));
+            report.mapped(&part.pointer, say!("hostName", "host name {}", host));
             hosts.push(host);
         }
     }
@@ -167,7 +200,10 @@ fn rule(
     for name in ["summary", "description", "parameters"] {
         fields.take(name);
     }
-    fields.refuse(&[("servers", "servers of single paths are not told apart")], report);
+    fields.refuse(
+        &[("servers", "serversOfPath", "servers of single paths are not told apart")],
+        report,
+    );
     let whole = format!("{base}{path}");
     let shape = match whole.contains('{') {
         true => json!({"type": "RegularExpression", "value": pattern(&whole)}),
@@ -188,9 +224,21 @@ fn rule(
         }
         operation.refuse(
             &[
-                ("security", "who may call is written in an AccessPolicy; this is not imported"),
-                ("servers", "servers of single operations are not told apart"),
-                ("callbacks", "they are called by the back end, not through the Gateway"),
+                (
+                    "security",
+                    "accessNotImported",
+                    "who may call is written in an AccessPolicy; this is not imported",
+                ),
+                (
+                    "servers",
+                    "serversOfOperation",
+                    "servers of single operations are not told apart",
+                ),
+                (
+                    "callbacks",
+                    "calledByBackend",
+                    "they are called by the back end, not through the Gateway",
+                ),
             ],
             report,
         );
@@ -201,10 +249,10 @@ fn rule(
     fields.skip("x-");
     fields.finish(report);
     if matches.is_empty() {
-        report.refused(pointer, "it has no operation that can be read here");
+        report.refused(pointer, say!("noOperation", "it has no operation that can be read here"));
         return None;
     }
-    report.mapped(pointer, format!("{} methods of {whole}", matches.len()));
+    report.mapped(pointer, say!("methods", "{} methods of {}", matches.len(), whole));
     Some(json!({"matches": matches, "backendRefs": [backend]}))
 }
 

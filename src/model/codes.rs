@@ -228,6 +228,9 @@ codes! {
     /// good.
     ACCESS_APART = 2405, "replicas do not know the same people";
 
+    /// Another replica renews its Lease and has not answered for over a minute. What it said last of its proxies is still
+    /// shown, with its age.
+    REPLICA_SILENT = 2410, "another replica does not answer";
     /// A ConfigRollout names a Gateway that is not there.
     ROLLOUT_TARGET = 2411, "Gateway of a rollout not found";
     /// A change did not get past the gates of its rollout, or a person has stopped it. Until the documents are edited or the

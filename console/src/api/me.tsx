@@ -40,7 +40,21 @@ export function may(me: Me, role: Role, namespace?: string): boolean {
 
 /** Whether documents of a namespace are written, proposed, or neither. */
 export function writeMode(me: Me, namespace?: string): WriteMode {
-  return me.writeModes?.find(each => covers(each.namespaces, namespace))?.mode ?? me.writeMode
+  const own = namespace && me.writeModes?.find(each => covers(each.namespaces, namespace))
+  return own ? own.mode : me.writeMode
+}
+
+/** `propose; infra-*: off` */
+export function writeModes(me: Me): string {
+  return [
+    me.writeMode,
+    ...(me.writeModes ?? []).map(({ namespaces, mode }) => `${namespaces}: ${mode}`),
+  ].join('; ')
+}
+
+/** Whether there is no namespace of which documents could be written, or proposed. */
+export function writesNowhere(me: Me): boolean {
+  return [me.writeMode, ...(me.writeModes ?? []).map(({ mode }) => mode)].every(mode => mode === 'off')
 }
 
 /** Why not, in words; `undefined` where it is permitted. `write`: documents, which the write mode has a say in too. */

@@ -120,6 +120,8 @@ export interface ChangeReport {
   findings: FindingView[]
   resolved: FindingView[]
   gates: Gate[]
+  /** Of a dry run of what somebody else writes. */
+  proposal?: Proposal
   live?: Live
 }
 
@@ -171,6 +173,13 @@ export interface Gate {
   name: string
   state: 'passed' | 'failed' | 'skipped'
   text: string
+}
+
+/** What somebody else has to change, where it is not written here. */
+export interface Proposal {
+  /** Of the folder's files; may be empty. */
+  patch: string
+  leftOut: (ObjectName & { because: 'secret' | 'cluster' | 'file'; text: string })[]
 }
 
 export interface Live {
@@ -225,6 +234,9 @@ export type TypeState = 'ok' | 'pending' | 'nack'
 
 export interface Proxy {
   id: string
+  /** The replica that its stream is on; when that was heard last, while it does not answer. */
+  replica?: string
+  heardAt?: Time
   role: string
   scope: string
   envoy: string
@@ -499,7 +511,9 @@ export interface RequestRow {
 }
 
 export interface WhyQuestion {
-  from: string
+  from?: string
+  /** The way in: what the sidecar beside a workload does with what arrives. */
+  to?: string
   gateway?: string
   method: string
   url: string

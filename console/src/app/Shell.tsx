@@ -14,10 +14,11 @@ import { Outlet, useRouterState } from '@tanstack/react-router'
 import { useEffect, useState } from 'react'
 import { queries, useList } from '../api/hooks'
 import { send } from '../api/http'
-import { useMe } from '../api/me'
+import { useMe, writeMode } from '../api/me'
 import type { Document, FindingView } from '../api/types'
 import { setPaused } from '../api/watch'
 import { useLanguage, useTexts } from '../i18n'
+import { useCommon } from '../i18n/common'
 import { useAge, useFormat } from '../i18n/format'
 import { PreviewProvider } from '../preview'
 import { A } from '../ui/A'
@@ -287,9 +288,21 @@ function UserMenu() {
 function Banners() {
   const t = useTexts(T)
   const me = useMe()
-  if (me.writeMode === 'propose') return <Strip tone="note" text={t.proposeBanner(me.owner ?? '')} />
-  if (me.writeMode === 'off') return <Strip tone="note" text={t.offBanner(me.owner ?? '')} />
-  return null
+  const common = useCommon()
+  const [{ ns }] = useAddress()
+  // What is looked at: one object, or a scope.
+  const of = useRouterState({ select: state => state.matches.at(-1)?.params as { namespace?: string } })
+  const namespace = of?.namespace || ns
+  const mode = writeMode(me, namespace)
+  const others = (me.writeModes ?? []).filter(each => each.mode !== me.writeMode)
+  const modes = others.map(each => `${each.namespaces}: ${each.mode}`).join(', ')
+  return (
+    <>
+      {mode === 'propose' && <Strip tone="note" text={t.proposeBanner(me.owner ?? '')} />}
+      {mode === 'off' && <Strip tone="note" text={common.writesOff(me.owner ?? '')} />}
+      {!namespace && modes && <Strip tone="note" text={t.modes(modes)} />}
+    </>
+  )
 }
 
 function Strip({ tone, text }: { tone: 'note' | 'warn'; text: string }) {

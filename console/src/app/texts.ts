@@ -52,9 +52,8 @@ export const T = texts(
     logout: 'Log out',
     roles: 'Roles',
     proposeBanner: (owner: string) =>
-      `Propose only: changes are shown as YAML and commands, not written${owner ? `. ${owner} owns the documents` : ''}.`,
-    offBanner: (owner: string) =>
-      `Read only: writing is off here${owner ? `. ${owner} owns the documents` : ''}.`,
+      `Propose only (write-mode): a change is not written here, but shown as a patch and as YAML for whoever writes the documents${owner ? `: ${owner}` : ''}.`,
+    modes: (modes: string) => `Not everywhere the same (write-mode-namespaces): ${modes}.`,
     openBanner: 'Anybody who reaches this address may do everything: there is no login (loopback only).',
     login: 'Log in',
     loginText: 'Paste a token. One is made with: isthmus token create',
@@ -119,8 +118,8 @@ export const T = texts(
     logout: '退出登录',
     roles: '角色',
     proposeBanner: owner =>
-      `仅可提议:变更以 YAML 和命令形式展示,不会写入${owner ? `。文档归 ${owner} 所有` : ''}。`,
-    offBanner: owner => `只读:此处不可写入${owner ? `。文档归 ${owner} 所有` : ''}。`,
+      `仅可提议(write-mode):变更不会在此写入,而是以补丁和 YAML 形式展示,供写入这些文档的一方使用${owner ? `:${owner}` : ''}。`,
+    modes: modes => `各命名空间不尽相同(write-mode-namespaces):${modes}。`,
     openBanner: '任何能访问此地址的人都可执行所有操作:未启用登录(仅限本机回环地址)。',
     login: '登录',
     loginText: '粘贴令牌。可用以下命令创建:isthmus token create',

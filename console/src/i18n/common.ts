@@ -51,7 +51,8 @@ const T = texts(
     yes: 'yes',
     lacksRole: (role: string, namespace: string | undefined) =>
       `Needs the role ${role} ${namespace ? `in namespace ${namespace}` : 'for all namespaces'}. An admin grants it under Access.`,
-    writesOff: (owner: string) => `Writing is off here${owner ? `: ${owner} owns the documents` : ''}.`,
+    writesOff: (owner: string) =>
+      `Documents are not written here: the server's settings say so (write-mode: off)${owner ? `; ${owner} writes them` : ''}.`,
     propose: 'Propose only',
     filters: (n: number) => plural(n, 'filter'),
     // The five reasons of an empty list.
@@ -137,7 +138,8 @@ const T = texts(
     yes: '是',
     lacksRole: (role, namespace) =>
       `需要${namespace ? `命名空间 ${namespace} 的` : '对所有命名空间的'} ${role} 角色。管理员可在"访问控制"中授予。`,
-    writesOff: owner => `此处不可写入${owner ? `:文档归 ${owner} 所有` : ''}。`,
+    writesOff: owner =>
+      `此处不可写入文档:由服务器设置决定(write-mode: off)${owner ? `。文档由 ${owner} 写入` : ''}。`,
     propose: '仅可提议',
     filters: n => `${n} 个筛选条件`,
     emptyNothing: '这里还没有内容',

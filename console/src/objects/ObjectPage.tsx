@@ -1,11 +1,12 @@
 // The page of one document, the same for all kinds; a kind adds its own summary, form and traffic.
 
 import { useQueries } from '@tanstack/react-query'
-import { type ReactNode, useState } from 'react'
+import { type ReactNode, useEffect, useState } from 'react'
+import { parse, stringify } from 'yaml'
 import { useDocument, useList } from '../api/hooks'
 import { get } from '../api/http'
 import type { KindInfo } from '../api/kinds'
-import { usePermission } from '../api/me'
+import { useMe, usePermission, writeMode } from '../api/me'
 import type { Document, EventView, FindingView, ObjectName, Revision, RevisionDiff } from '../api/types'
 import { useAddress, useGo } from '../app/location'
 import { useTexts } from '../i18n'
@@ -154,7 +155,13 @@ interface Draft {
 
 /** The text that is edited. It follows the object until somebody types; then it stays, and says when the object moves on. */
 function useDraft(document: Document | undefined, etag: string | null | undefined): Draft {
-  const [edited, setEdited] = useState<{ text: string; base?: Document; etag?: string | null }>()
+  const [kept, setEdited] = useState<{ text: string; base?: Document; etag?: string | null }>()
+  // What was proposed here and written elsewhere is no edit any more.
+  const done = kept && document && kept.etag !== etag && saysSame(kept.text, document)
+  useEffect(() => {
+    if (done) setEdited(undefined)
+  }, [done])
+  const edited = done ? undefined : kept
   const text = edited?.text ?? (document ? toYaml(document) : '')
   return {
     text,
@@ -171,6 +178,15 @@ function useDraft(document: Document | undefined, etag: string | null | undefine
     base: edited ? edited.base : document,
     etag: edited ? edited.etag : etag,
     outdated: edited !== undefined && edited.etag !== etag,
+  }
+}
+
+function saysSame(text: string, { status: _, ...document }: Document): boolean {
+  try {
+    const sorted = (value: unknown) => stringify(value, { sortMapEntries: true })
+    return sorted(parse(text)) === sorted(document)
+  } catch {
+    return false
   }
 }
 
@@ -228,6 +244,7 @@ function Editing(props: {
   const t = useTexts(T)
   const { save } = useSave()
   const denied = usePermission('editor', info.namespaced ? namespace : undefined, true)
+  const proposes = writeMode(useMe(), namespace) === 'propose'
   return (
     <div className="stack">
       {draft.outdated && (
@@ -252,7 +269,7 @@ function Editing(props: {
             })
           }
         >
-          {t.save}
+          {proposes ? t.propose : t.save}
         </Act>
         {draft.dirty && (
           <>

@@ -31,7 +31,6 @@ export function useSave() {
       const full = namespace ? `${namespace}/${name}` : name
       preview({
         title: etag ? t.saveTitle(`${info.kind} ${full}`) : t.createTitle(`${info.kind} ${full}`),
-        namespace: info.namespaced ? namespace : undefined,
         cli: `isthmus apply -f - <<'EOF'\n${text.trimEnd()}\nEOF`,
         base,
         done,
@@ -47,7 +46,6 @@ export function useSave() {
       const full = namespace ? `${namespace}/${name}` : name
       preview({
         title: t.removeTitle(`${info.kind} ${full}`),
-        namespace: info.namespaced ? namespace : undefined,
         confirm: name,
         cli: `isthmus delete ${info.plural} ${name}${namespace ? ` -n ${namespace}` : ''}`,
         done,

@@ -3,11 +3,11 @@ import { useState } from 'react'
 import { parse, stringify } from 'yaml'
 import { queries } from '../api/hooks'
 import { type Answer, ApiError, send } from '../api/http'
-import { useMe, usePermission, writeMode } from '../api/me'
+import { useMe } from '../api/me'
 import type { ChangeReport, Document } from '../api/types'
 import { useTexts } from '../i18n'
 import { useCommon } from '../i18n/common'
-import { Act, CopyButton, Notice } from '../ui/basics'
+import { Act, CopyButton, Notice, saveFile } from '../ui/basics'
 import { TextField } from '../ui/form'
 import { Dialog } from '../ui/overlays'
 import { ErrorCard, Skeleton } from '../ui/states'
@@ -25,17 +25,28 @@ function ask(
   return send<ChangeReport>(path, { method, body, headers, query: { ...write.query, ...query } })
 }
 
+function textOf({ body }: Write): string {
+  return typeof body === 'string' ? body : ''
+}
+
+/** For somebody else to write. What has no text of its own is shown as it would be; a Secret without values is of no use. */
+function yamlOf(write: Write, { objects }: ChangeReport): string {
+  const made = objects.filter(
+    ({ kind, action, after }) => kind !== 'Secret' && action !== 'unchanged' && after,
+  )
+  return textOf(write) || made.map(({ after }) => after).join('---\n')
+}
+
 function isStale(error: unknown): error is ApiError {
   return error instanceof ApiError && error.problem.status === 412
 }
 
 export default function PreviewDialog({ request, close }: { request: PreviewRequest; close: () => void }) {
-  const { title, cli, namespace, role = 'editor', confirm } = request
+  const { title, cli, confirm } = request
   const t = useTexts(T)
   const common = useCommon()
   const me = useMe()
   const toasts = useToasts()
-  const denied = usePermission(role, namespace, role === 'editor')
   const [write, setWrite] = useState(request.write)
   const [reason, setReason] = useState('')
   const [typed, setTyped] = useState('')
@@ -66,17 +77,17 @@ export default function PreviewDialog({ request, close }: { request: PreviewRequ
   const changes = report ? report.objects.some(object => object.action !== 'unchanged') : false
   const failed = report?.gates.some(gate => gate.state === 'failed') ?? false
   const stale = isStale(apply.error) ? apply.error : isStale(dryRun.error) ? dryRun.error : undefined
-  // Somebody else writes it, or the API server says no: nothing makes that go through.
+  // Somebody else writes it, or nobody: nothing makes that go through.
   const barred = report?.gates.find(gate => gate.name === 'rights' && gate.state === 'failed')
-  const propose = !!barred || (role === 'editor' && writeMode(me, namespace) === 'propose')
+  const proposal = report?.proposal
+  const yaml = report && barred ? yamlOf(write, report) : textOf(write)
   const why =
-    denied ??
     (report && !changes ? t.nothing : undefined) ??
     (me.requireReason && !reason.trim() ? t.reasonNeeded : undefined) ??
     (confirm && typed !== confirm ? t.confirm(confirm) : undefined)
 
   return (
-    <Dialog title={title} onClose={close} size={920}>
+    <Dialog title={proposal ? t.proposal(title) : title} onClose={close} size={920}>
       <div className="stack">
         {stale ? (
           <Stale
@@ -100,12 +111,16 @@ export default function PreviewDialog({ request, close }: { request: PreviewRequ
             )}
             {report && <ReportTabs report={report} />}
             {apply.error && <ErrorCard error={apply.error} />}
-            {propose && (
-              <Notice tone="note" title={barred?.text}>
-                {t.proposeMode(me.owner ?? '')}
+            {barred && (
+              <Notice tone="note" title={proposal ? t.proposeMode(me.owner ?? '') : t.notWritten}>
+                {proposal?.patch && <p>{t.howToPatch}</p>}
+                {proposal && !proposal.patch && <p>{t.noPatch}</p>}
+                <span className="dim" lang="en">
+                  {barred.text}
+                </span>
               </Notice>
             )}
-            {report && !propose && (
+            {report && !barred && (
               <div className="row wrap top">
                 <TextField
                   label={t.reasonLabel}
@@ -125,15 +140,26 @@ export default function PreviewDialog({ request, close }: { request: PreviewRequ
                 )}
               </div>
             )}
-            {failed && !propose && <Notice tone="warn">{t.forceWhy}</Notice>}
+            {failed && !barred && <Notice tone="warn">{t.forceWhy}</Notice>}
             <div className="row wrap spread">
               <span className="row wrap">
-                {typeof write.body === 'string' && <CopyButton text={write.body} label={common.copyYaml} />}
-                <CopyButton text={cli} label={common.copyCli} />
+                {yaml && <CopyButton text={yaml} label={common.copyYaml} />}
+                {!barred && <CopyButton text={cli} label={common.copyCli} />}
+                {proposal?.patch && (
+                  <>
+                    <CopyButton text={proposal.patch} label={t.copyPatch} />
+                    <Act
+                      variant="filled"
+                      onClick={() => saveFile('isthmus-proposal.patch', 'text/x-patch', proposal.patch)}
+                    >
+                      {t.downloadPatch}
+                    </Act>
+                  </>
+                )}
               </span>
               <span className="row wrap">
-                <Act onClick={close}>{common.cancel}</Act>
-                {!propose && (
+                <Act onClick={close}>{barred ? common.close : common.cancel}</Act>
+                {!barred && (
                   <Act
                     variant="filled"
                     color={confirm || failed ? 'red.8' : undefined}

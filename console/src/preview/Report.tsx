@@ -7,13 +7,14 @@ import type {
   FieldChange,
   Gate,
   ObjectChange,
+  Proposal,
   ProxyImpact,
   ResourceDiff,
   TypeChange,
 } from '../api/types'
 import { useTexts } from '../i18n'
 import { useCommon } from '../i18n/common'
-import { Chips, DiffText } from '../ui/basics'
+import { Chips, DiffText, Notice } from '../ui/basics'
 import { FindingList, ObjectLink } from '../ui/findings'
 import { StateOf, Status, ToneIcon } from '../ui/Status'
 import { Skeleton } from '../ui/states'
@@ -25,13 +26,20 @@ const Editor = lazy(() => import('../ui/editor/Editor'))
 export function ReportTabs({ report }: { report: ChangeReport }) {
   const t = useTexts(T)
   const changed = report.objects.filter(object => object.action !== 'unchanged')
-  const bad =
-    report.gates.some(gate => gate.state === 'failed') || report.findings.some(f => f.severity === 'error')
-  const notices = report.findings.length + report.gates.filter(gate => gate.state === 'failed').length
+  const { proposal } = report
+  // That somebody else writes it is nothing wrong with a proposal.
+  const failed = report.gates.filter(
+    ({ name, state }) => state === 'failed' && !(proposal && name === 'rights'),
+  )
+  const bad = failed.length > 0 || report.findings.some(f => f.severity === 'error')
+  const notices = report.findings.length + failed.length
   const tabs: [string, string, number, ReactNode][] = [
     ['objects', t.objects, changed.length, <ObjectChanges key="o" objects={changed} />],
     ['proxies', t.proxies, report.proxies.affected, <Impact key="p" impact={report.proxies} />],
     ['notices', t.notices, notices, <Notices key="n" report={report} />],
+    ...(proposal
+      ? [['patch', t.patch, filesOf(proposal), <Patch key="f" proposal={proposal} />] as (typeof tabs)[0]]
+      : []),
   ]
   return (
     <MantineTabs defaultValue="objects" keepMounted={false}>
@@ -232,6 +240,33 @@ export function Resources({ resources }: { resources: readonly ResourceDiff[] })
           </div>
         </details>
       ))}
+    </div>
+  )
+}
+
+function filesOf({ patch }: Proposal): number {
+  return patch.split('\n').filter(line => line.startsWith('+++ ')).length
+}
+
+function Patch({ proposal }: { proposal: Proposal }) {
+  const t = useTexts(T)
+  const { patch, leftOut } = proposal
+  return (
+    <div className="stack">
+      {leftOut.length > 0 && (
+        <Notice tone="warn" title={t.leftOut}>
+          <ul className="plain">
+            {leftOut.map(object => (
+              <li key={`${object.kind} ${object.namespace}/${object.name}`}>
+                {object.kind} {object.namespace ? `${object.namespace}/${object.name}` : object.name}:{' '}
+                {t[`left_${object.because}` as const]}
+                {object.because === 'file' && <span lang="en"> {object.text}</span>}
+              </li>
+            ))}
+          </ul>
+        </Notice>
+      )}
+      {patch && <DiffText text={patch} />}
     </div>
   )
 }

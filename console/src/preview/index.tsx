@@ -2,7 +2,7 @@
 
 import { createContext, lazy, type ReactNode, Suspense, useContext, useMemo, useState } from 'react'
 import type { Query } from '../api/http'
-import type { ChangeReport, Document, Role } from '../api/types'
+import type { ChangeReport, Document } from '../api/types'
 
 export interface Write {
   method: 'PUT' | 'POST' | 'DELETE'
@@ -20,9 +20,6 @@ export interface PreviewRequest {
   write: Write
   /** The command that does the same. */
   cli: string
-  /** Where it needs `role`, which is editor if not given. */
-  namespace?: string
-  role?: Role
   /** What is removed for good: its name has to be typed. */
   confirm?: string
   /** The document that the edit began with, for the three-way view when somebody else was faster. */

@@ -222,6 +222,15 @@ export function CopyButton({ text, label }: { text: string; label?: string }) {
   )
 }
 
+/** A file of the browser's own making. */
+export function saveFile(name: string, type: string, text: string): void {
+  const link = document.createElement('a')
+  link.href = URL.createObjectURL(new Blob([text], { type }))
+  link.download = name
+  link.click()
+  URL.revokeObjectURL(link.href)
+}
+
 /** The command that does the same. */
 export function CliButton({ command }: { command: string }) {
   const [copied, copy] = useCopy()

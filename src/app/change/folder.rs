@@ -41,14 +41,14 @@ struct Job {
 }
 
 /// What becomes of one file.
-struct FileEdit {
-    old: Option<String>,
+pub(super) struct FileEdit {
+    pub(super) old: Option<String>,
     /// Empty where nothing is left.
-    new: String,
+    pub(super) new: String,
     secret: bool,
 }
 
-type Edits = BTreeMap<PathBuf, FileEdit>;
+pub(super) type Edits = BTreeMap<PathBuf, FileEdit>;
 
 impl Folder {
     pub(crate) fn new(root: &Path, gate: Gate) -> Self {
@@ -78,6 +78,22 @@ impl Folder {
         let (done, paths) = commit.await.map_err(|_| Problem::new(INTERNAL, ""))?;
         turn.changed(paths.iter().map(PathBuf::as_path));
         done
+    }
+
+    /// The files that one document would be written into, as they are and as they would be; nothing is touched.
+    pub(super) fn would(
+        &self,
+        wish: &Wish,
+        limits: &kinds::Limits,
+        edits: &mut Edits,
+    ) -> Result<(), Problem> {
+        self.edit(&Job::of(wish), limits, edits)
+    }
+
+    /// As it is called in the folder.
+    pub(super) fn below<'a>(&self, path: &'a Path) -> Option<&'a Path> {
+        let root = if self.root.is_file() { self.root.parent()? } else { &*self.root };
+        path.strip_prefix(root).ok()
     }
 
     fn edit(&self, job: &Job, limits: &kinds::Limits, edits: &mut Edits) -> Result<(), Problem> {

@@ -8,14 +8,15 @@
 //!                          └──► pipeline takes it ──► history: one revision ──► report
 //! ```
 //!
-//! A shadow shares all that is compiled with the world and should cost what the change touches: its documents, and the
-//! resources that differ, of which a route table is one, however many routes it has. Besides, there is the list of findings,
-//! which is made by looking at every route; `benches/dry_run.rs` measures what that comes to.
+//! A shadow shares all that is compiled with the world and costs what the change touches: its documents, what is found
+//! otherwise, and of the resources that differ the parts that do; `benches/dry_run.rs` measures what that comes to.
 
 mod cluster;
+mod cut;
 mod folder;
 mod impact;
 mod judge;
+mod proposal;
 mod refusal;
 mod shadow;
 #[cfg(test)]
@@ -27,7 +28,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use api::change::{
-    Action, Change, ChangeReport, Changes, Gate, ObjectChange, Ownership, WriteMode,
+    Action, Change, ChangeReport, Changes, Gate, ObjectChange, Ownership, Proposal, WriteMode,
 };
 use api::problem::{
     FORBIDDEN, INTERNAL, INVALID_DOCUMENTS, NOT_WRITABLE, REFUSED_BY_ENVOY, UNAVAILABLE,
@@ -87,6 +88,8 @@ struct Asked {
     shadow: Shadow,
     /// Why it cannot be written here, where it is only looked at.
     barred: Option<String>,
+    /// How somebody else can write it then.
+    proposal: Option<Proposal>,
 }
 
 /// A change that has been tried.
@@ -211,17 +214,18 @@ impl Parts {
         for wish in &wishes {
             wishes::permitted(caller, &wish.key)?;
         }
-        let mut differing = wishes.iter().filter(|wish| wish.differs());
-        let writable = differing.try_for_each(|wish| self.writable(&shadow, wish));
-        let barred = match writable {
-            Ok(()) => None,
-            // What cannot be written here can be looked at, and taken to where it can.
-            Err(problem) if change.dry_run => Some(problem.detail().to_owned()),
-            Err(problem) => return Err(problem),
-        };
+        let barred = self.barred(&shadow, &wishes);
+        if let Some((wish, owned)) = barred.as_ref().filter(|_| !change.dry_run) {
+            return Err(not_writable(wish, owned));
+        }
         wishes.iter().try_for_each(wishes::in_time)?;
         leaves_some(shadow.catalog(), &wishes)?;
-        Ok(Asked { wishes, findings, shadow, barred })
+        // What cannot be written here can be looked at, and taken to where it can.
+        let proposed = barred.as_ref().is_some_and(|(_, owned)| owned.mode == WriteMode::Propose);
+        let proposal =
+            proposed.then(|| proposal::of(self.folder.as_ref(), caller, &wishes, &self.limits));
+        let barred = barred.map(|(wish, owned)| not_writable(wish, &owned).detail().to_owned());
+        Ok(Asked { wishes, findings, shadow, barred, proposal })
     }
 
     /// What an API server would make of it.
@@ -241,7 +245,7 @@ impl Parts {
 
     /// What proxies would get.
     fn attempt(&self, asked: Asked) -> Tried {
-        let Asked { wishes, findings, shadow, barred } = asked;
+        let Asked { wishes, findings, shadow, barred, proposal } = asked;
         let rights = match barred {
             None => ("rights", "passed", String::new()),
             Some(why) => ("rights", "failed", why),
@@ -255,6 +259,7 @@ impl Parts {
             ]
             .map(|(name, state, text)| Gate { name: name.into(), state: state.into(), text })
             .into(),
+            proposal,
             ..ChangeReport::default()
         };
         let after = shadow.with(&wishes);
@@ -322,12 +327,13 @@ impl Parts {
         owned(WriteMode::Direct, &place, "")
     }
 
-    fn writable(&self, shadow: &Shadow, wish: &Wish) -> Result<(), Problem> {
-        let owned = self.ownership_in(shadow, &wish.key);
-        if owned.mode == WriteMode::Direct {
-            return Ok(());
-        }
-        Err(not_writable(wish, &owned))
+    /// The first that cannot be written here: what nobody writes before what somebody else does.
+    fn barred<'a>(&self, shadow: &Shadow, wishes: &'a [Wish]) -> Option<(&'a Wish, Ownership)> {
+        let differing = wishes.iter().filter(|wish| wish.differs());
+        let owned = differing.map(|wish| (wish, self.ownership_in(shadow, &wish.key)));
+        owned
+            .filter(|(_, owned)| owned.mode != WriteMode::Direct)
+            .min_by_key(|(_, owned)| owned.mode == WriteMode::Propose)
     }
 
     async fn judge(
@@ -415,7 +421,9 @@ impl Changes for Writer {
 
 fn not_writable(wish: &Wish, owned: &Ownership) -> Problem {
     let hint = match owned.mode {
-        WriteMode::Propose => "take the YAML of a dry run (`after`) to whoever writes it",
+        WriteMode::Propose => {
+            "a dry run says what to change there: `proposal`, and `after` of each object"
+        }
         _ => "",
     };
     Problem::new(NOT_WRITABLE, format!("{}: {}", wish.key, owned.reason))

@@ -61,22 +61,27 @@ struct Answer {
 
 impl Case {
     async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(more: &[(&'static str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("conf")).unwrap();
         std::fs::write(dir.path().join("conf/base.yaml"), BASE).unwrap();
-        let case = Self { server: Self::server(dir.path()).await, dir };
+        let case = Self { server: Self::server(dir.path(), more).await, dir };
         case.until_served().await;
         case
     }
 
-    async fn server(dir: &Path) -> Server {
+    async fn server(dir: &Path, more: &[(&'static str, &str)]) -> Server {
         let text = |path: &str| dir.join(path).display().to_string();
-        let flags = [
+        let mut flags = vec![
             ("source-dir", text("conf")),
             ("state-dir", text("state")),
             ("xds-listen", "127.0.0.1:0".into()),
             ("http-listen", "127.0.0.1:0".into()),
         ];
+        flags.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let machine = Machine::current(Profile::Serve);
         let inputs = Inputs { machine, file: None, environment: &|_| None, flags: &flags };
         Server::start(load(&inputs).unwrap().settings).await.unwrap()
@@ -197,7 +202,7 @@ async fn a_document_is_made_edited_in_place_rolled_back_and_deleted() {
     let all = case.get("/api/v1/revisions").await.body;
     assert_eq!(all["total"], json!(5));
     case.server.stop().await;
-    let server = Case::server(case.dir.path()).await;
+    let server = Case::server(case.dir.path(), &[]).await;
     let case = Case { server, dir: case.dir };
     case.until_served().await;
     assert_eq!(case.get("/api/v1/revisions").await.body["total"], json!(5), "kept on disk");
@@ -217,6 +222,66 @@ async fn a_dry_run_touches_nothing() {
     assert_eq!(case.files(), ["base.yaml"]);
     assert_eq!(case.get(PATH).await.status, 404);
     assert_eq!(case.get("/api/v1/revisions").await.body["total"], json!(1));
+    case.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proposal_is_a_patch_of_the_folder() {
+    let owner = "the shop's repository";
+    let case = Case::start_with(&[("write-mode", "propose"), ("write-mode-owner", owner)]).await;
+    let yaml = "content-type: application/yaml\r\n";
+    let secret = "---
+apiVersion: v1
+kind: Secret
+metadata: {name: keys, namespace: demo}
+stringData: {password: hidden}
+";
+    // A file of which all may be seen, and one with a Secret beside the document.
+    std::fs::write(case.dir.path().join("conf/route.yaml"), ROUTE).unwrap();
+    let till = ROUTE.replace("name: pay, namespace", "name: till, namespace");
+    let both = format!("{secret}---\n{till}{secret}").replacen("keys", "older", 1);
+    std::fs::write(case.dir.path().join("conf/till.yaml"), both).unwrap();
+    let read = async {
+        while case.get(&PATH.replace("/pay", "/till")).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, read).await.expect("both are read");
+
+    let changed = format!("{ROUTE}---\n{till}").replace("/pay}", "/paying}");
+    let refused = case.send("POST", "/api/v1/apply", yaml, &changed).await;
+    assert_eq!((refused.status, &refused.body["code"]), (409, &json!("ISM9017")));
+    assert!(refused.body["detail"].as_str().unwrap().contains(owner), "{}", refused.body);
+    let report = case.send("POST", "/api/v1/apply?dryRun=true", yaml, &changed).await;
+    assert_eq!(report.status, 200, "{}", report.body);
+    let expected = "\
+--- a/route.yaml
++++ b/route.yaml
+@@ -6,6 +6,6 @@
+   parentRefs: [{name: edge}]
+   rules:
+   - matches:
+-    - path: {type: PathPrefix, value: /pay} # the till
++    - path: {type: PathPrefix, value: /paying} # the till
+     backendRefs:
+     - {group: isthmus.dev, kind: MeshService, name: pay, port: 80}
+--- a/till.yaml
++++ b/till.yaml
+@@ -15 +15 @@
+-    - path: {type: PathPrefix, value: /pay} # the till
++    - path: {type: PathPrefix, value: /paying} # the till
+";
+    assert_eq!(report.body["proposal"]["patch"], json!(expected));
+
+    let added = secret.replace("keys", "fresh");
+    let report = case.send("POST", "/api/v1/apply?dryRun=true", yaml, &added).await;
+    assert_eq!(report.body["proposal"]["patch"], json!(""));
+    assert_eq!(report.body["proposal"]["leftOut"][0]["because"], json!("secret"));
+    let gone = case.send("DELETE", &format!("{PATH}?dryRun=true"), "if-match: *\r\n", "").await;
+    let patch = gone.body["proposal"]["patch"].as_str().unwrap();
+    assert!(patch.starts_with("--- a/route.yaml\n+++ /dev/null\n@@ -1,"), "{patch}");
+    assert_eq!(case.files(), ["base.yaml", "route.yaml", "till.yaml"]);
+    assert_eq!(case.file("route.yaml"), ROUTE);
     case.server.stop().await;
 }
 

@@ -232,6 +232,7 @@ fn write(change: &Change, text: &str) -> Result<ChangeReport, Problem> {
                 text: if refused { "bad regex" } else { "no Envoy is configured" }.into(),
             },
         ],
+        proposal: None,
         live: change.wait.map(|_| live(if is("slow") { 1 } else { 2 })),
     })
 }

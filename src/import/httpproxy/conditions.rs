@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::fields::Part;
 use crate::output::literal;
-use crate::report::Report;
+use crate::report::{Report, say};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conditions {
@@ -72,11 +72,17 @@ impl Conditions {
         } else {
             let prefix = self.prefix().unwrap_or("/");
             if prefix == "/" {
-                report.mapped(pointer, "every path");
+                report.mapped(pointer, say!("everyPath", "every path"));
             } else {
-                let text =
-                    format!("{prefix} is for whole path elements now: {prefix}x is not below it");
-                report.changed(pointer, text);
+                report.changed(
+                    pointer,
+                    say!(
+                        "wholeElementsNow",
+                        "{} is for whole path elements now: {}x is not below it",
+                        prefix,
+                        prefix
+                    ),
+                );
             }
             json!({"type": "PathPrefix", "value": prefix})
         };
@@ -131,20 +137,28 @@ fn value(part: &Part<'_>, report: &mut Report) -> Option<Value> {
         if let Some(part) = fields.take(field).filter(|part| part.value != &Value::Bool(false)) {
             report.refused(
                 &part.pointer,
-                "Gateway API has no conditions that something is not so: the route is left out",
+                say!(
+                    "negation",
+                    "Gateway API has no conditions that something is not so: the route is left out"
+                ),
             );
             good = false;
         }
     }
     fields.finish(report);
     if good && out.is_none() {
-        report.refused(&part.pointer, "it says nothing of the value: the route is left out");
+        report.refused(
+            &part.pointer,
+            say!("conditionEmpty", "it says nothing of the value: the route is left out"),
+        );
     }
     if let Some(found) = out.as_ref().filter(|_| good) {
         report.mapped(
             &part.pointer,
-            format!(
-                "{name}: {} {}",
+            say!(
+                "condition",
+                "{}: {} {}",
+                name,
                 found["type"].as_str().unwrap_or_default(),
                 found["value"].as_str().unwrap_or_default()
             ),

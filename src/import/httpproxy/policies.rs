@@ -6,7 +6,7 @@ use super::conditions::Conditions;
 use super::services;
 use crate::fields::{Fields, Part};
 use crate::output::duration;
-use crate::report::Report;
+use crate::report::{Report, say};
 
 pub(super) struct Made {
     pub(super) rule: Value,
@@ -45,12 +45,12 @@ pub(super) fn route(
     let access = [("Allow", "ipAllowPolicy"), ("Deny", "ipDenyPolicy")];
     let access = access.into_iter().filter_map(|(action, field)| {
         let part = fields.take(field)?;
-        report.mapped(&part.pointer, "an AccessPolicy for this rule");
+        report.mapped(&part.pointer, say!("ruleAccessPolicy", "an AccessPolicy for this rule"));
         Some((action, blocks(&part, report)))
     });
     let access = access.collect();
     if let Some(part) = fields.take("enableWebsockets") {
-        report.mapped(&part.pointer, "WebSockets are let through anyway");
+        report.mapped(&part.pointer, say!("webSockets", "WebSockets are let through anyway"));
     }
     limits(&mut fields, &mut rule, report);
     balance(&mut fields, &mut rule, report);
@@ -64,26 +64,33 @@ pub(super) fn route(
     for field in ["authPolicy", "jwtVerificationPolicy"] {
         let Some(part) = fields.take(field) else { continue };
         if part.value["disabled"] == true {
-            report.mapped(&part.pointer, "nobody is asked anyway");
+            report.mapped(&part.pointer, say!("nobodyAsked", "nobody is asked anyway"));
             continue;
         }
-        report.refused(&part.pointer, "who may call is written in an AccessPolicy, and is not imported: the whole route is left out");
+        report.refused(&part.pointer, say!("accessDropped", "who may call is written in an AccessPolicy, and is not imported: the whole route is left out"));
         asked = true;
     }
     let redirect = fields.take("requestRedirectPolicy");
     let direct = fields.take("directResponsePolicy");
     fields.refuse(
         &[
-            ("rateLimitPolicy", "there are no rate limits yet"),
-            ("healthCheckPolicy", "there are no active health checks yet"),
-            ("cookieRewritePolicies", "cookies of responses are not rewritten"),
-            ("internalRedirectPolicy", "redirects of back ends go to the client"),
+            ("rateLimitPolicy", "noRateLimits", "there are no rate limits yet"),
+            ("healthCheckPolicy", "noHealthChecks", "there are no active health checks yet"),
+            ("cookieRewritePolicies", "cookieRewrite", "cookies of responses are not rewritten"),
+            (
+                "internalRedirectPolicy",
+                "backendRedirects",
+                "redirects of back ends go to the client",
+            ),
         ],
         report,
     );
     fields.finish(report);
     let Some(conditions) = conditions else {
-        report.refused(&part.pointer, "the whole route is left out: a condition cannot be kept");
+        report.refused(
+            &part.pointer,
+            say!("conditionDropped", "the whole route is left out: a condition cannot be kept"),
+        );
         return None;
     };
     if asked {
@@ -92,7 +99,10 @@ pub(super) fn route(
     if let Some(direct) = direct {
         report.refused(
             &direct.pointer,
-            "Gateway API has no answers of the proxy's own: the whole route is left out",
+            say!(
+                "directResponse",
+                "Gateway API has no answers of the proxy's own: the whole route is left out"
+            ),
         );
         return None;
     }
@@ -114,14 +124,18 @@ fn limits(fields: &mut Fields<'_>, rule: &mut Value, report: &mut Report) {
         if let Some(part) = fields.take("response") {
             match part.value.as_str().and_then(duration) {
                 Some(time) => {
-                    report.mapped(&part.pointer, format!("timeouts.request {time}"));
+                    report.mapped(&part.pointer, say!("timeout", "timeouts.request {}", time));
                     rule["timeouts"]["request"] = json!(time);
                 }
-                None => report.refused(&part.pointer, "it is no duration that Gateway API takes"),
+                None => report.refused(
+                    &part.pointer,
+                    say!("noDuration", "it is no duration that Gateway API takes"),
+                ),
             }
         }
         let why = "limits of idle streams and connections cannot be said";
-        fields.refuse(&[("idle", why), ("idleConnection", why)], report);
+        fields
+            .refuse(&[("idle", "idleLimits", why), ("idleConnection", "idleLimits", why)], report);
         fields.finish(report);
     }
     let Some(part) = fields.take("retryPolicy") else { return };
@@ -134,7 +148,10 @@ fn limits(fields: &mut Fields<'_>, rule: &mut Value, report: &mut Report) {
             "retriable-4xx" => codes.push(409),
             "reset" | "connect-failure" | "refused-stream" | "retriable-status-codes" => {}
             other => {
-                report.refused(&part.pointer, format!("`{other}` is no reason to try again here"));
+                report.refused(
+                    &part.pointer,
+                    say!("retryReason", "`{}` is no reason to try again here", other),
+                );
             }
         }
     }
@@ -149,14 +166,22 @@ fn limits(fields: &mut Fields<'_>, rule: &mut Value, report: &mut Report) {
     if let Some(part) = fields.take("perTryTimeout") {
         match part.value.as_str().and_then(duration) {
             Some(time) => rule["timeouts"]["backendRequest"] = json!(time),
-            None => report.refused(&part.pointer, "it is no duration that Gateway API takes"),
+            None => report.refused(
+                &part.pointer,
+                say!("noDuration", "it is no duration that Gateway API takes"),
+            ),
         }
     }
     fields.finish(report);
     rule["retry"] = json!({"attempts": attempts, "codes": codes});
     report.changed(
         &part.pointer,
-        format!("tried again {attempts} times, when a connection fails or is reset and with these codes: {codes:?}"),
+        say!(
+            "retries",
+            "tried again {} times, when a connection fails or is reset and with these codes: {}",
+            attempts,
+            format!("{codes:?}")
+        ),
     );
 }
 
@@ -165,17 +190,29 @@ fn balance(fields: &mut Fields<'_>, rule: &mut Value, report: &mut Report) {
     let mut fields = part.fields();
     let at = format!("{}/strategy", part.pointer);
     match fields.text("strategy").unwrap_or("RoundRobin") {
-        "RoundRobin" => report.mapped(&at, "in turn"),
+        "RoundRobin" => report.mapped(&at, say!("inTurn", "in turn")),
         "Cookie" => {
             rule["sessionPersistence"] =
                 json!({"type": "Cookie", "sessionName": "X-Contour-Session-Affinity"});
-            report.changed(&at, "a session with a cookie of the proxy; sessions begin anew once");
+            report.changed(
+                &at,
+                say!(
+                    "proxyCookie",
+                    "a session with a cookie of the proxy; sessions begin anew once"
+                ),
+            );
         }
         other => {
-            report.refused(&at, format!("{other} cannot be said: endpoints get requests in turn"));
+            report.refused(
+                &at,
+                say!("balancer", "{} cannot be said: endpoints get requests in turn", other),
+            );
         }
     }
-    fields.refuse(&[("requestHashPolicies", "requests are not given out by a hash")], report);
+    fields.refuse(
+        &[("requestHashPolicies", "hashing", "requests are not given out by a hash")],
+        report,
+    );
     fields.finish(report);
 }
 
@@ -184,7 +221,10 @@ fn rewrite(part: &Part<'_>, prefix: Option<&str>, report: &mut Report) -> Option
     let list = fields.list("replacePrefix");
     fields.finish(report);
     let Some(prefix) = prefix else {
-        report.refused(&part.pointer, "a prefix is replaced only where routes match one");
+        report.refused(
+            &part.pointer,
+            say!("replaceWithoutPrefix", "a prefix is replaced only where routes match one"),
+        );
         return None;
     };
     let fits = |part: &&Part<'_>| part.value["prefix"].as_str().is_none_or(|own| own == prefix);
@@ -192,12 +232,12 @@ fn rewrite(part: &Part<'_>, prefix: Option<&str>, report: &mut Report) -> Option
     let Some(found) = own.or_else(|| list.iter().find(fits)) else {
         report.refused(
             &part.pointer,
-            format!("none of the prefixes is {prefix}, which the route matches"),
+            say!("replaceOther", "none of the prefixes is {}, which the route matches", prefix),
         );
         return None;
     };
     let new = found.value["replacement"].as_str().unwrap_or("/");
-    report.mapped(&found.pointer, format!("{prefix} becomes {new}"));
+    report.mapped(&found.pointer, say!("becomes", "{} becomes {}", prefix, new));
     let path = json!({"type": "ReplacePrefixMatch", "replacePrefixMatch": new});
     Some(json!({"type": "URLRewrite", "urlRewrite": {"path": path}}))
 }
@@ -225,12 +265,18 @@ fn redirects(part: &Part<'_>, prefix: Option<&str>, report: &mut Report) -> Valu
                     json!({"type": "ReplacePrefixMatch", "replacePrefixMatch": part.value});
             }
             None => {
-                report.refused(&part.pointer, "a prefix is replaced only where routes match one");
+                report.refused(
+                    &part.pointer,
+                    say!(
+                        "replaceWithoutPrefix",
+                        "a prefix is replaced only where routes match one"
+                    ),
+                );
             }
         }
     }
     fields.finish(report);
-    report.mapped(&part.pointer, "a RequestRedirect");
+    report.mapped(&part.pointer, say!("redirect", "a RequestRedirect"));
     json!({"type": "RequestRedirect", "requestRedirect": to})
 }
 
@@ -243,7 +289,10 @@ pub(super) fn edit(part: &Part<'_>, report: &mut Report) -> Option<Value> {
         let text = value.as_str().unwrap_or_default();
         // `%%` stands for one `%`; all else between two of them is filled in by the proxy.
         if text.replace("%%", "").contains('%') {
-            report.refused(&item.pointer, "values that the proxy fills in cannot be said");
+            report.refused(
+                &item.pointer,
+                say!("filledValues", "values that the proxy fills in cannot be said"),
+            );
             continue;
         }
         set.push(json!({"name": name, "value": text.replace("%%", "%")}));
@@ -259,8 +308,10 @@ pub(super) fn edit(part: &Part<'_>, report: &mut Report) -> Option<Value> {
     }
     let some = out != json!({});
     if some {
-        report
-            .mapped(&part.pointer, format!("{} headers set, {} removed", set.len(), remove.len()));
+        report.mapped(
+            &part.pointer,
+            say!("headers", "{} headers set, {} removed", set.len(), remove.len()),
+        );
     }
     some.then_some(out)
 }
@@ -274,8 +325,10 @@ pub(super) fn cors(part: &Part<'_>, report: &mut Report) -> Option<Value> {
         if origin == "*" || origin.starts_with("http://") || origin.starts_with("https://") {
             origins.push(origin);
         } else {
-            report
-                .refused(&item.pointer, "origins are `*` or written out; patterns cannot be said");
+            report.refused(
+                &item.pointer,
+                say!("originPattern", "origins are `*` or written out; patterns cannot be said"),
+            );
         }
     }
     for (field, to) in [
@@ -293,17 +346,21 @@ pub(super) fn cors(part: &Part<'_>, report: &mut Report) -> Option<Value> {
     if let Some(part) = fields.take("maxAge") {
         match part.value.as_str().and_then(seconds) {
             Some(seconds) if seconds > 0 => out["maxAge"] = json!(seconds),
-            _ => report.refused(&part.pointer, "it is no number of seconds above 0"),
+            _ => report
+                .refused(&part.pointer, say!("noSeconds", "it is no number of seconds above 0")),
         }
     }
-    fields.refuse(&[("allowPrivateNetwork", "private networks are not spoken of")], report);
+    fields.refuse(
+        &[("allowPrivateNetwork", "privateNetwork", "private networks are not spoken of")],
+        report,
+    );
     fields.finish(report);
     if origins.is_empty() {
-        report.refused(&part.pointer, "no origin is left");
+        report.refused(&part.pointer, say!("noOrigin", "no origin is left"));
         return None;
     }
     out["allowOrigins"] = json!(origins);
-    report.mapped(&part.pointer, "a CORS filter at each rule");
+    report.mapped(&part.pointer, say!("corsEverywhere", "a CORS filter at each rule"));
     Some(out)
 }
 
@@ -332,9 +389,13 @@ pub(super) fn blocks(part: &Part<'_>, report: &mut Report) -> Vec<String> {
         let mut fields = item.fields();
         out.extend(fields.text("cidr").map(str::to_string));
         if fields.text("source") == Some("Remote") {
-            let text =
-                "the address of the connection counts, not what proxies before the Gateway say";
-            report.changed(&format!("{}/source", item.pointer), text);
+            report.changed(
+                &format!("{}/source", item.pointer),
+                say!(
+                    "remoteAddress",
+                    "the address of the connection counts, not what proxies before the Gateway say"
+                ),
+            );
         }
         fields.finish(report);
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::policies::edit;
 use crate::fields::Part;
-use crate::report::Report;
+use crate::report::{Report, say};
 
 #[derive(Debug, Default)]
 pub(super) struct Services {
@@ -25,9 +25,14 @@ pub(super) fn read(list: &[Part<'_>], report: &mut Report) -> Services {
         let mirror = fields.flag("mirror");
         if let Some(protocol) = fields.take("protocol") {
             let text = match protocol.value.as_str() {
-                Some("h2c") => "say it at the port of the Service: appProtocol: kubernetes.io/h2c",
-                Some("h2" | "tls") => "write a BackendTLSPolicy for the Service",
-                _ => "this protocol is not known here",
+                Some("h2c") => say!(
+                    "appProtocol",
+                    "say it at the port of the Service: appProtocol: kubernetes.io/h2c"
+                ),
+                Some("h2" | "tls") => {
+                    say!("backendTls", "write a BackendTLSPolicy for the Service")
+                }
+                _ => say!("unknownProtocol", "this protocol is not known here"),
             };
             report.refused(&protocol.pointer, text);
         }
@@ -43,10 +48,10 @@ pub(super) fn read(list: &[Part<'_>], report: &mut Report) -> Services {
         }
         fields.refuse(
             &[
-                ("validation", "write a BackendTLSPolicy for the Service: its authorities come from a ConfigMap"),
-                ("cookieRewritePolicies", "cookies of responses are not rewritten"),
-                ("slowStartPolicy", "new endpoints get their share at once"),
-                ("healthPort", "there are no active health checks yet"),
+                ("validation", "backendTlsAuthorities", "write a BackendTLSPolicy for the Service: its authorities come from a ConfigMap"),
+                ("cookieRewritePolicies", "cookieRewrite", "cookies of responses are not rewritten"),
+                ("slowStartPolicy", "slowStart", "new endpoints get their share at once"),
+                ("healthPort", "noHealthChecks", "there are no active health checks yet"),
             ],
             report,
         );
@@ -58,7 +63,7 @@ pub(super) fn read(list: &[Part<'_>], report: &mut Report) -> Services {
                 filter["percent"] = json!(percent);
             }
             out.mirrors.push(json!({"type": "RequestMirror", "requestMirror": filter}));
-            report.mapped(&part.pointer, format!("copies go to {name}:{port}"));
+            report.mapped(&part.pointer, say!("mirror", "copies go to {}:{}", name, port));
             continue;
         }
         let mut backend = backend;
@@ -68,7 +73,10 @@ pub(super) fn read(list: &[Part<'_>], report: &mut Report) -> Services {
             backend["filters"] = json!(filters);
         }
         out.backends.push(backend);
-        report.mapped(&part.pointer, format!("back end {name}:{port}, weight {weight}"));
+        report.mapped(
+            &part.pointer,
+            say!("weightedBackend", "back end {}:{}, weight {}", name, port, weight),
+        );
     }
     out
 }

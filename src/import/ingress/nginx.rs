@@ -4,44 +4,60 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::report::Report;
+use crate::report::{Report, Said, say};
 
 const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 const NOT_KEPT: [&str; 2] =
     ["kubernetes.io/ingress.class", "kubectl.kubernetes.io/last-applied-configuration"];
 
 /// Those that are known and cannot be said, and why.
-const REFUSED: [(&str, &str); 30] = [
-    ("auth-realm", "passwords are not asked for"),
-    ("auth-secret", "passwords are not asked for"),
-    ("auth-signin", "authorization services are written as an AccessPolicy; this is not imported"),
-    ("auth-tls-secret", "say it in spec.tls.frontend of the Gateway"),
-    ("auth-tls-verify-client", "say it in spec.tls.frontend of the Gateway"),
-    ("auth-type", "passwords are not asked for"),
-    ("auth-url", "authorization services are written as an AccessPolicy; this is not imported"),
-    ("client-body-buffer-size", "bodies are not kept in files"),
-    ("configuration-snippet", "text for nginx means nothing here"),
-    ("custom-http-errors", "answers of back ends are passed on as they are"),
-    ("from-to-www-redirect", "write an HTTPRoute with a RequestRedirect for the other name"),
-    ("limit-connections", "there are no rate limits yet"),
-    ("limit-rate", "there are no rate limits yet"),
-    ("limit-rpm", "there are no rate limits yet"),
-    ("limit-rps", "there are no rate limits yet"),
-    ("load-balance", "endpoints get requests in turn"),
-    ("mirror-target", "copies go to Services: write a RequestMirror"),
-    ("modsecurity-snippet", "there is no web application firewall"),
-    ("enable-modsecurity", "there is no web application firewall"),
-    ("proxy-body-size", "the size of bodies has no limit"),
-    ("proxy-buffer-size", "buffers have sizes of their own"),
-    ("proxy-connect-timeout", "the time for a connection cannot be said by route"),
-    ("proxy-cookie-domain", "cookies of responses are not rewritten"),
-    ("proxy-cookie-path", "cookies of responses are not rewritten"),
-    ("proxy-next-upstream-timeout", "tries have no time together"),
-    ("proxy-request-buffering", "bodies are passed on as they come"),
-    ("server-snippet", "text for nginx means nothing here"),
-    ("service-upstream", "endpoints are called, not the Service's address"),
-    ("ssl-passthrough", "write a TLSRoute and a listener with mode Passthrough"),
-    ("upstream-hash-by", "requests are not given out by a hash"),
+const REFUSED: [(&str, &str, &str); 30] = [
+    ("auth-realm", "passwords", "passwords are not asked for"),
+    ("auth-secret", "passwords", "passwords are not asked for"),
+    (
+        "auth-signin",
+        "authorizationService",
+        "authorization services are written as an AccessPolicy; this is not imported",
+    ),
+    ("auth-tls-secret", "frontend", "say it in spec.tls.frontend of the Gateway"),
+    ("auth-tls-verify-client", "frontend", "say it in spec.tls.frontend of the Gateway"),
+    ("auth-type", "passwords", "passwords are not asked for"),
+    (
+        "auth-url",
+        "authorizationService",
+        "authorization services are written as an AccessPolicy; this is not imported",
+    ),
+    ("client-body-buffer-size", "bodyFiles", "bodies are not kept in files"),
+    ("configuration-snippet", "snippet", "text for nginx means nothing here"),
+    ("custom-http-errors", "errorsAsTheyAre", "answers of back ends are passed on as they are"),
+    (
+        "from-to-www-redirect",
+        "wwwRedirect",
+        "write an HTTPRoute with a RequestRedirect for the other name",
+    ),
+    ("limit-connections", "noRateLimits", "there are no rate limits yet"),
+    ("limit-rate", "noRateLimits", "there are no rate limits yet"),
+    ("limit-rpm", "noRateLimits", "there are no rate limits yet"),
+    ("limit-rps", "noRateLimits", "there are no rate limits yet"),
+    ("load-balance", "requestsInTurn", "endpoints get requests in turn"),
+    ("mirror-target", "mirrorTarget", "copies go to Services: write a RequestMirror"),
+    ("modsecurity-snippet", "noFirewall", "there is no web application firewall"),
+    ("enable-modsecurity", "noFirewall", "there is no web application firewall"),
+    ("proxy-body-size", "bodySize", "the size of bodies has no limit"),
+    ("proxy-buffer-size", "bufferSize", "buffers have sizes of their own"),
+    (
+        "proxy-connect-timeout",
+        "connectTimeout",
+        "the time for a connection cannot be said by route",
+    ),
+    ("proxy-cookie-domain", "cookieRewrite", "cookies of responses are not rewritten"),
+    ("proxy-cookie-path", "cookieRewrite", "cookies of responses are not rewritten"),
+    ("proxy-next-upstream-timeout", "triesTime", "tries have no time together"),
+    ("proxy-request-buffering", "bodyBuffering", "bodies are passed on as they come"),
+    ("server-snippet", "snippet", "text for nginx means nothing here"),
+    ("service-upstream", "serviceUpstream", "endpoints are called, not the Service's address"),
+    ("ssl-passthrough", "passthrough", "write a TLSRoute and a listener with mode Passthrough"),
+    ("upstream-hash-by", "hashing", "requests are not given out by a hash"),
 ];
 
 pub(super) struct Annotations<'a> {
@@ -80,9 +96,12 @@ impl<'a> Annotations<'a> {
 
     pub(super) fn finish(self, report: &mut Report) {
         for name in self.left {
-            let why = REFUSED.iter().find(|(known, _)| *known == name);
-            let why = why.map_or("nobody here knows this annotation", |(_, why)| why);
-            report.refused(&pointer(name), why);
+            let why = REFUSED.iter().find(|(known, ..)| *known == name);
+            let unknown = || say!("unknownAnnotation", "nobody here knows this annotation");
+            report.refused(
+                &pointer(name),
+                why.map_or_else(unknown, |(_, code, why)| Said::of(code, why)),
+            );
         }
     }
 }
@@ -119,8 +138,10 @@ pub(super) fn policy(all: &mut Annotations<'_>, tls: bool, report: &mut Report) 
     let force = all.flag("force-ssl-redirect") == Some(true);
     if to_https.is_some() || tls {
         let text = match to_https {
-            Some(false) => "HTTP is served too",
-            _ => "requests by HTTP are redirected with 308, where there is TLS",
+            Some(false) => say!("httpServed", "HTTP is served too"),
+            _ => {
+                say!("redirect308", "requests by HTTP are redirected with 308, where there is TLS")
+            }
         };
         let at = if to_https.is_some() { pointer("ssl-redirect") } else { "/spec/tls".into() };
         report.mapped(&at, text);
@@ -128,7 +149,10 @@ pub(super) fn policy(all: &mut Annotations<'_>, tls: bool, report: &mut Report) 
     if force {
         report.changed(
             &pointer("force-ssl-redirect"),
-            "requests by HTTP are redirected, where the Ingress has TLS of its own",
+            say!(
+                "forcedRedirect",
+                "requests by HTTP are redirected, where the Ingress has TLS of its own"
+            ),
         );
     }
     let rewrite = all.take("rewrite-target").map(str::to_string);
@@ -150,7 +174,7 @@ pub(super) fn policy(all: &mut Annotations<'_>, tls: bool, report: &mut Report) 
     };
     if let Some(list) = all.take("server-alias") {
         out.aliases = words(list);
-        report.mapped(&pointer("server-alias"), "more host names");
+        report.mapped(&pointer("server-alias"), say!("aliases", "more host names"));
     }
     for (name, action) in [
         ("whitelist-source-range", "Allow"),
@@ -159,25 +183,30 @@ pub(super) fn policy(all: &mut Annotations<'_>, tls: bool, report: &mut Report) 
     ] {
         if let Some(list) = all.take(name) {
             out.access.push((action, words(list)));
-            report.changed(&pointer(name), "an AccessPolicy; the address of the connection counts");
+            report.changed(
+                &pointer(name),
+                say!("accessPolicy", "an AccessPolicy; the address of the connection counts"),
+            );
         }
     }
     if let Some(host) = all.take("upstream-vhost") {
         out.filters.push(json!({"type": "URLRewrite", "urlRewrite": {"hostname": host}}));
-        report.mapped(&pointer("upstream-vhost"), format!("back ends see host {host}"));
+        report
+            .mapped(&pointer("upstream-vhost"), say!("hostRewrite", "back ends see host {}", host));
     }
     if let Some(prefix) = all.take("x-forwarded-prefix") {
         let set = json!([{"name": "X-Forwarded-Prefix", "value": prefix}]);
         out.filters
             .push(json!({"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": set}}));
-        report.mapped(&pointer("x-forwarded-prefix"), "a header for back ends");
+        report
+            .mapped(&pointer("x-forwarded-prefix"), say!("prefixHeader", "a header for back ends"));
     }
     out.filters.extend(cors(all, report));
     let longest = ["proxy-read-timeout", "proxy-send-timeout"].into_iter().filter_map(|name| {
         let seconds = all.take(name)?.trim_end_matches('s').parse::<u64>().ok()?;
         report.changed(
             &pointer(name),
-            "the time for the whole request, not between two reads or writes",
+            say!("wholeTimeout", "the time for the whole request, not between two reads or writes"),
         );
         Some(seconds)
     });
@@ -188,7 +217,7 @@ pub(super) fn policy(all: &mut Annotations<'_>, tls: bool, report: &mut Report) 
         out.retries = Some(tries.saturating_sub(1)).filter(|more| *more > 0);
         report.changed(
             &pointer("proxy-next-upstream-tries"),
-            "that many tries, after lost connections and 502, 503, 504",
+            say!("tries", "that many tries, after lost connections and 502, 503, 504"),
         );
     }
     all.take("proxy-next-upstream");
@@ -200,18 +229,21 @@ pub(super) fn policy(all: &mut Annotations<'_>, tls: bool, report: &mut Report) 
         out.session = Some(json!({"type": "Cookie", "sessionName": name}));
         report.changed(
             &pointer("affinity"),
-            format!("a session with {kind} {name}; sessions begin anew once"),
+            say!("session", "a session with {} {}; sessions begin anew once", kind, name),
         );
     }
     if let Some(protocol) = all.take("backend-protocol") {
         let text = match protocol {
             "HTTP" | "AUTO_HTTP" => None,
-            "GRPC" => Some("say it at the port of the Service: appProtocol: kubernetes.io/h2c"),
-            _ => Some("write a BackendTLSPolicy for the Service"),
+            "GRPC" => Some(say!(
+                "appProtocol",
+                "say it at the port of the Service: appProtocol: kubernetes.io/h2c"
+            )),
+            _ => Some(say!("backendTls", "write a BackendTLSPolicy for the Service")),
         };
         match text {
             Some(text) => report.refused(&pointer("backend-protocol"), text),
-            None => report.mapped(&pointer("backend-protocol"), "as it is anyway"),
+            None => report.mapped(&pointer("backend-protocol"), say!("anyway", "as it is anyway")),
         }
     }
     out.canary = canary(all, report);
@@ -233,7 +265,7 @@ fn redirect(all: &mut Annotations<'_>, report: &mut Report) -> Option<Value> {
         let status = all.take(code).and_then(|text| text.parse().ok()).unwrap_or(status);
         let Some(to) = to else { continue };
         let Some((scheme, rest)) = to.split_once("://") else {
-            report.refused(&pointer(name), "it is no whole URL");
+            report.refused(&pointer(name), say!("noUrl", "it is no whole URL"));
             continue;
         };
         let (place, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -244,7 +276,7 @@ fn redirect(all: &mut Annotations<'_>, report: &mut Report) -> Option<Value> {
         }
         let path = if path.is_empty() { "/" } else { path };
         out["path"] = json!({"type": "ReplaceFullPath", "replaceFullPath": path});
-        report.mapped(&pointer(name), format!("redirected to {to}"));
+        report.mapped(&pointer(name), say!("redirectedTo", "redirected to {}", to));
         found = Some(out);
     }
     found
@@ -276,7 +308,7 @@ fn cors(all: &mut Annotations<'_>, report: &mut Report) -> Option<Value> {
     if !exposed.is_empty() {
         cors["exposeHeaders"] = json!(exposed);
     }
-    report.mapped(&pointer("enable-cors"), "a CORS filter");
+    report.mapped(&pointer("enable-cors"), say!("cors", "a CORS filter"));
     Some(json!({"type": "CORS", "cors": cors}))
 }
 
@@ -293,13 +325,13 @@ fn canary(all: &mut Annotations<'_>, report: &mut Report) -> Option<Canary> {
     }
     for (name, there) in [("canary-by-cookie", cookie), ("canary-weight-total", total)] {
         if there.is_some() {
-            report.refused(&pointer(name), "it cannot be said");
+            report.refused(&pointer(name), say!("cannotSay", "it cannot be said"));
         }
     }
     let header = header.map(|name| {
         report.changed(
             &pointer("canary-by-header"),
-            "a rule for requests with the header; `never` means nothing",
+            say!("canaryHeader", "a rule for requests with the header; `never` means nothing"),
         );
         match (value, pattern) {
             (Some(value), _) => json!({"name": name, "value": value}),
@@ -310,7 +342,7 @@ fn canary(all: &mut Annotations<'_>, report: &mut Report) -> Option<Canary> {
         }
     });
     if weight.is_some() {
-        report.mapped(&pointer("canary-weight"), "a weighted back end");
+        report.mapped(&pointer("canary-weight"), say!("canaryWeight", "a weighted back end"));
     }
     Some(Canary { header, weight })
 }
@@ -323,7 +355,7 @@ impl Policy {
             _ if self.regex => match self.prefix(text) {
                 Some(prefix) => json!({"type": "PathPrefix", "value": prefix}),
                 None => {
-                    report.changed(at, "a pattern; it must match the whole path now, so that `.*` is put behind it");
+                    report.changed(at, say!("pattern", "a pattern; it must match the whole path now, so that `.*` is put behind it"));
                     let end = if text.ends_with('$') { "" } else { ".*" };
                     let text = text.trim_start_matches('^').trim_end_matches('$');
                     json!({"type": "RegularExpression", "value": format!("(?i){text}{end}")})
@@ -334,7 +366,12 @@ impl Policy {
                 if text != "/" {
                     report.changed(
                         at,
-                        format!("{text} is for whole path elements: {text}x is not below it"),
+                        say!(
+                            "wholeElements",
+                            "{} is for whole path elements: {}x is not below it",
+                            text,
+                            text
+                        ),
                     );
                 }
                 json!({"type": "PathPrefix", "value": text})
@@ -372,18 +409,21 @@ impl Policy {
             let modifier = match target.strip_suffix("$2") {
                 Some(new) if path["type"] == "PathPrefix" => {
                     let new = if new.len() > 1 { new.trim_end_matches('/') } else { new };
-                    report.mapped(&pointer("rewrite-target"), "the prefix is replaced");
+                    report.mapped(
+                        &pointer("rewrite-target"),
+                        say!("prefixReplaced", "the prefix is replaced"),
+                    );
                     json!({"type": "ReplacePrefixMatch", "replacePrefixMatch": new})
                 }
                 _ if target.contains('$') => {
-                    let text = format!(
-                        "rewrite-target {target}: groups of a pattern cannot be put into a path; the whole path is left out"
-                    );
-                    report.refused(at, text);
+                    report.refused(at, say!("rewriteGroups", "rewrite-target {}: groups of a pattern cannot be put into a path; the whole path is left out", target));
                     return None;
                 }
                 _ => {
-                    report.mapped(&pointer("rewrite-target"), "the whole path is replaced");
+                    report.mapped(
+                        &pointer("rewrite-target"),
+                        say!("pathReplaced", "the whole path is replaced"),
+                    );
                     json!({"type": "ReplaceFullPath", "replaceFullPath": target})
                 }
             };

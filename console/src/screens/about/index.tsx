@@ -1,5 +1,5 @@
 import { useApi } from '../../api/hooks'
-import { useMe } from '../../api/me'
+import { useMe, writeModes } from '../../api/me'
 import type { Observation } from '../../api/types'
 import { texts, useTexts } from '../../i18n'
 import { useFormat } from '../../i18n/format'
@@ -63,7 +63,7 @@ export default function About() {
             [t.user, me.subject],
             [t.via, me.via],
             [t.roles, me.roles.map(grant => `${grant.role}: ${grant.namespaces.join(', ')}`).join('; ')],
-            [t.mode, me.writeMode],
+            [t.mode, writeModes(me)],
             [
               t.api,
               <a key="a" className="link" href="/api/docs">

@@ -2,7 +2,7 @@ import { useMutation } from '@tanstack/react-query'
 import { useState } from 'react'
 import { queries, useApi } from '../../api/hooks'
 import { send } from '../../api/http'
-import { useMe, usePermission } from '../../api/me'
+import { useMe, usePermission, writeModes } from '../../api/me'
 import type { Grant, Role, Time } from '../../api/types'
 import { texts, useTexts } from '../../i18n'
 import { useCommon } from '../../i18n/common'
@@ -135,7 +135,7 @@ export default function AccessScreen() {
             [t.subject, me.subject],
             [t.via, me.via],
             [t.roles, <Chips key="roles" of={me.roles.map(grantText)} />],
-            [t.writeMode, me.writeMode],
+            [t.writeMode, writeModes(me)],
             [t.version, me.version],
             [t.replica, me.replica],
           ]}

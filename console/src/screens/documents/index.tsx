@@ -115,7 +115,7 @@ export default function Documents() {
         }
         empty={{ text: t.emptyText }}
       />
-      {writing && <NewDocument start={skeleton(info)} close={() => setWriting(false)} />}
+      {writing && !denied && <NewDocument start={skeleton(info)} close={() => setWriting(false)} />}
     </Page>
   )
 }

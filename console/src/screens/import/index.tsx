@@ -136,7 +136,7 @@ export default function ImportScreen() {
                   <Act
                     variant="filled"
                     why={denied ?? (taken.length > 0 ? undefined : t.nothingTaken)}
-                    onClick={() => apply(w.import, namespace, yaml, report => setWritten(report.objects))}
+                    onClick={() => apply(w.import, yaml, report => setWritten(report.objects))}
                   >
                     {w.preview}
                   </Act>

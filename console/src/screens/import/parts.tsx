@@ -1,11 +1,12 @@
 import { useState } from 'react'
-import { useTexts } from '../../i18n'
+import { useLanguage, useTexts } from '../../i18n'
 import { Act, Panel } from '../../ui/basics'
 import { CheckField, SwitchField } from '../../ui/form'
 import { Status, type Tone } from '../../ui/Status'
 import { Table } from '../../ui/Table'
 import { T as WIZARDS } from '../wizards/texts'
 import { about, type Piece, pieces, same, toggled } from './pieces'
+import { inChinese } from './report'
 import { T } from './texts'
 
 type What = 'mapped' | 'changed' | 'refused'
@@ -14,10 +15,18 @@ export interface Line {
   object: string
   pointer: string
   what: What
+  code?: string
+  args?: string[]
   text: string
 }
 
 const TONES: Record<What, Tone> = { mapped: 'good', changed: 'warn', refused: 'bad' }
+
+function Words({ line }: { line: Line }) {
+  const { shown } = useLanguage()
+  const words = shown === 'zh-CN' ? inChinese(line) : undefined
+  return words === undefined ? <span lang="en">{line.text}</span> : words
+}
 
 /** What became of each part of what was read. */
 export function Report({ lines }: { lines: Line[] }) {
@@ -54,7 +63,7 @@ export function Report({ lines }: { lines: Line[] }) {
           },
           { id: 'object', title: t.object, cell: line => <span className="mono">{line.object}</span> },
           { id: 'place', title: w.place, cell: line => <span className="mono">{line.pointer}</span> },
-          { id: 'text', title: w.text, cell: line => <span lang="en">{line.text}</span> },
+          { id: 'text', title: w.text, cell: line => <Words line={line} /> },
         ]}
       />
     </Panel>

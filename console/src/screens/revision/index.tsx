@@ -2,11 +2,12 @@ import { IconPin, IconPinnedOff } from '@tabler/icons-react'
 import { useMutation } from '@tanstack/react-query'
 import { queries, useApi, useList } from '../../api/hooks'
 import { send } from '../../api/http'
-import { usePermission } from '../../api/me'
+import { useMe, usePermission, writesNowhere } from '../../api/me'
 import type { Refusal, Revision, RevisionDiff } from '../../api/types'
 import { useAddress, useGo } from '../../app/location'
 import { useParams } from '../../app/params'
 import { useTexts } from '../../i18n'
+import { useCommon } from '../../i18n/common'
 import { usePreview } from '../../preview'
 import { ObjectChanges, Resources, TypeChanges } from '../../preview/Report'
 import { A } from '../../ui/A'
@@ -180,6 +181,9 @@ function Actions({ revision }: { revision: Revision }) {
   const preview = usePreview()
   const go = useGo()
   const denied = usePermission('operator')
+  const common = useCommon()
+  const me = useMe()
+  const off = writesNowhere(me) ? common.writesOff(me.owner ?? '') : undefined
   const pin = useMutation({
     mutationFn: () =>
       send(`/revisions/${revision.id}/${revision.pinned ? 'unpin' : 'pin'}`, { method: 'POST' }),
@@ -199,11 +203,10 @@ function Actions({ revision }: { revision: Revision }) {
         {revision.pinned ? t.unpin : t.pin}
       </Act>
       <Act
-        why={denied ?? (revision.current ? t.isCurrent : undefined)}
+        why={denied ?? (revision.current ? t.isCurrent : off)}
         onClick={() =>
           preview({
             title: t.rollbackTitle(revision.id),
-            role: 'operator',
             cli: `isthmus rollback ${revision.id}`,
             write: { method: 'POST', path: `/revisions/${revision.id}/rollback` },
             done: report => report.revision && go(`/revisions/${report.revision}`),

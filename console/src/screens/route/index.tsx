@@ -1,9 +1,11 @@
-import { byPlural } from '../../api/kinds'
+import { useDocument } from '../../api/hooks'
+import { byPlural, type KindInfo } from '../../api/kinds'
 import type { Document } from '../../api/types'
 import { useGo } from '../../app/location'
 import { useParams } from '../../app/params'
 import { NotFound } from '../../app/Shell'
 import { useTexts } from '../../i18n'
+import { useCommon } from '../../i18n/common'
 import { useFormat } from '../../i18n/format'
 import { ObjectPage } from '../../objects/ObjectPage'
 import { Traffic } from '../../objects/Traffic'
@@ -38,13 +40,35 @@ export default function Route() {
       traffic={<Traffic of={`route/${namespace}/${name}`} />}
       actions={
         <>
-          <Act onClick={() => go(`/why?route=${encodeURIComponent(`${namespace}/${name}`)}`)}>{t.why}</Act>
+          <WhyAct info={info} namespace={namespace} name={name} />
           <Act onClick={() => go(`/wizards/shift?route=${encodeURIComponent(`${namespace}/${name}`)}`)}>
             {t.shift}
           </Act>
         </>
       }
     />
+  )
+}
+
+/** Asks what happens to a request that this route is meant for. */
+function WhyAct({ info, namespace, name }: { info: KindInfo; namespace: string; name: string }) {
+  const t = useTexts(T)
+  const common = useCommon()
+  const go = useGo()
+  const document = useDocument(info, namespace, name)
+  const { hostnames = [], rules = [], parentRefs = [] } = specOf(document.data?.data ?? ({} as Document))
+  const host = (hostnames[0] ?? 'example.com').replace('*', 'any')
+  const path = rules[0]?.matches?.[0]?.path
+  const fixed = path?.type === 'RegularExpression' ? '/' : (path?.value ?? '/')
+  const question = new URLSearchParams({ url: `http://${host}${fixed}` })
+  const parent = parentRefs[0]
+  if (parent && (parent.kind ?? 'Gateway') === 'Gateway') {
+    question.set('gateway', `${parent.namespace ?? namespace}/${parent.name}`)
+  }
+  return (
+    <Act why={document.data ? undefined : common.loading} onClick={() => go(`/why?${question}`)}>
+      {t.why}
+    </Act>
   )
 }
 

@@ -9,7 +9,7 @@ import { useTexts } from '../../i18n'
 import { useFormat } from '../../i18n/format'
 import { A } from '../../ui/A'
 import { Act, Chips, CliButton, CopyButton, Facts, Page, Panel } from '../../ui/basics'
-import { AreaField, SelectField, TextField } from '../../ui/form'
+import { AreaField, Choice, SelectField, TextField } from '../../ui/form'
 import { Status, type Tone } from '../../ui/Status'
 import { ErrorCard, Skeleton } from '../../ui/states'
 import { Table } from '../../ui/Table'
@@ -26,6 +26,9 @@ const TONES: Record<string, Tone> = {
   noRoute: 'bad',
 }
 
+/** What is no service: on to the app, or to the address that was called. */
+const DIRECT = ['inbound', 'passthrough']
+
 /** Lines of `name: value`, and those that are none. */
 function headersOf(text: string): { good: [string, string][]; bad: string[] } {
   const good: [string, string][] = []
@@ -41,7 +44,9 @@ function headersOf(text: string): { good: [string, string][]; bad: string[] } {
 export default function WhyScreen() {
   const t = useTexts(T)
   const [search, setSearch] = useAddress()
+  const [way, setWay] = useState<'out' | 'in'>(search.to ? 'in' : 'out')
   const [form, setForm] = useState({
+    to: search.to ?? '',
     from: search.from ?? 'outside',
     gateway: search.gateway ?? '',
     method: search.method ?? 'GET',
@@ -55,8 +60,7 @@ export default function WhyScreen() {
   const headers = headersOf(form.headers)
   const question: WhyQuestion | undefined = search.url
     ? {
-        from: search.from ?? '',
-        gateway: search.gateway || undefined,
+        ...(search.to ? { to: search.to } : { from: search.from, gateway: search.gateway || undefined }),
         method: search.method ?? 'GET',
         url: search.url,
         headers: headersOf(search.headers ?? '').good,
@@ -70,9 +74,16 @@ export default function WhyScreen() {
     enabled: Boolean(question),
     staleTime: 0,
   })
-  const cli = ['isthmus why', `--from ${form.from || 'outside'}`, `--url '${form.url}'`]
+  const cli = ['isthmus why', `--url '${form.url}'`]
+  if (way === 'in') cli.push(`--to ${form.to}`)
+  else cli.push(`--from ${form.from || 'outside'}`)
+  if (way === 'out' && form.gateway) cli.push(`--gateway ${form.gateway}`)
   if (form.method !== 'GET') cli.push(`--method ${form.method}`)
   for (const [name, value] of headers.good) cli.push(`-H '${name}: ${value}'`)
+  if (form.ip) cli.push(`--ip ${form.ip}`)
+  if (form.identity) cli.push(`--identity ${form.identity}`)
+  const empty = form.url ? way === 'in' && !form.to && t.to : t.url
+  const missing = empty ? t.missing(empty) : undefined
   return (
     <Page title={t.title} actions={<CliButton command={cli.join(' ')} />}>
       <p className="dim">{t.intro}</p>
@@ -81,18 +92,27 @@ export default function WhyScreen() {
           className="stack"
           onSubmit={event => {
             event.preventDefault()
-            const { from, method, ...rest } = form
-            setSearch(
-              {
-                ...rest,
-                from: from === 'outside' ? undefined : from,
-                method: method === 'GET' ? undefined : method,
-              },
-              true,
-            )
+            if (missing) return
+            const { from, to, gateway, method, ...rest } = form
+            const ends =
+              way === 'in'
+                ? { to, from: undefined, gateway: undefined }
+                : { to: undefined, from: from === 'outside' ? undefined : from, gateway }
+            setSearch({ ...rest, ...ends, method: method === 'GET' ? undefined : method }, true)
             if (form.url === search.url) void answer.refetch()
           }}
         >
+          <div>
+            <Choice
+              label={t.way}
+              value={way}
+              onChange={setWay}
+              options={[
+                { value: 'out', label: t.wayOut },
+                { value: 'in', label: t.wayIn },
+              ]}
+            />
+          </div>
           <div className="row wrap top">
             <SelectField
               label={t.method}
@@ -104,27 +124,41 @@ export default function WhyScreen() {
             <TextField
               label={t.url}
               required
-              placeholder="https://shop.example.com/pay"
+              placeholder={way === 'in' ? 'http://10.0.0.9:8080/pay' : 'https://shop.example.com/pay'}
               value={form.url}
               onChange={set('url')}
               style={{ flex: '3 1 320px' }}
             />
-            <TextField
-              label={t.from}
-              description={t.fromHint}
-              inputWrapperOrder={['label', 'input', 'description']}
-              value={form.from}
-              onChange={set('from')}
-              style={{ flex: '1 1 180px' }}
-            />
-            <TextField
-              label={t.gateway}
-              description={t.gatewayHint}
-              inputWrapperOrder={['label', 'input', 'description']}
-              value={form.gateway}
-              onChange={set('gateway')}
-              style={{ flex: '1 1 180px' }}
-            />
+            {way === 'in' ? (
+              <TextField
+                label={t.to}
+                required
+                description={t.toHint}
+                inputWrapperOrder={['label', 'input', 'description']}
+                value={form.to}
+                onChange={set('to')}
+                style={{ flex: '1 1 220px' }}
+              />
+            ) : (
+              <>
+                <TextField
+                  label={t.from}
+                  description={t.fromHint}
+                  inputWrapperOrder={['label', 'input', 'description']}
+                  value={form.from}
+                  onChange={set('from')}
+                  style={{ flex: '1 1 180px' }}
+                />
+                <TextField
+                  label={t.gateway}
+                  description={t.gatewayHint}
+                  inputWrapperOrder={['label', 'input', 'description']}
+                  value={form.gateway}
+                  onChange={set('gateway')}
+                  style={{ flex: '1 1 180px' }}
+                />
+              </>
+            )}
           </div>
           <div className="row wrap top">
             <AreaField
@@ -145,12 +179,7 @@ export default function WhyScreen() {
             />
           </div>
           <div className="row wrap">
-            <Act
-              variant="filled"
-              type="submit"
-              why={form.url ? undefined : t.url}
-              loading={answer.isFetching}
-            >
+            <Act variant="filled" type="submit" why={missing} loading={answer.isFetching}>
               {t.run}
             </Act>
             {search.url && <CopyButton text={location.href} label={t.share} />}
@@ -224,11 +253,15 @@ function Answer({ answer }: { answer: WhyAnswer }) {
               {
                 id: 'healthy',
                 title: t.healthy,
-                cell: row => (
-                  <Status tone={row.healthy === 0 ? 'bad' : row.healthy < row.endpoints ? 'warn' : 'good'}>
-                    {row.healthy}/{row.endpoints}
-                  </Status>
-                ),
+                // Where it was meant to go is no endpoint that anybody looks after.
+                cell: row =>
+                  DIRECT.includes(row.service) ? (
+                    '–'
+                  ) : (
+                    <Status tone={row.healthy === 0 ? 'bad' : row.healthy < row.endpoints ? 'warn' : 'good'}>
+                      {row.healthy}/{row.endpoints}
+                    </Status>
+                  ),
               },
               {
                 id: 'cluster',

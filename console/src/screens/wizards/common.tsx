@@ -21,10 +21,9 @@ export function cliApply(yaml: string): string {
 /** Opens the preview of applying documents together, as one revision. */
 export function useApply() {
   const preview = usePreview()
-  return (title: string, namespace: string, yaml: string, done?: (report: ChangeReport) => void) =>
+  return (title: string, yaml: string, done?: (report: ChangeReport) => void) =>
     preview({
       title,
-      namespace,
       cli: cliApply(yaml),
       write: { method: 'POST', path: '/apply', body: yaml },
       done,
@@ -57,7 +56,7 @@ export function Wizard(props: {
         className="stack"
         onSubmit={event => {
           event.preventDefault()
-          if (!denied && !missing) apply(title, namespace, yaml, done)
+          if (!denied && !missing) apply(title, yaml, done)
         }}
       >
         {children}
@@ -65,7 +64,7 @@ export function Wizard(props: {
           <Act variant="filled" type="submit" why={denied ?? missing}>
             {t.preview}
           </Act>
-          {missing && <span className="dim">{missing}</span>}
+          {(denied ?? missing) && <span className="dim">{denied ?? missing}</span>}
         </div>
       </form>
       <Panel

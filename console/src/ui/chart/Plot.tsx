@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from 'react'
 import uPlot from 'uplot'
 import { texts, useTexts } from '../../i18n'
 import { useFormat } from '../../i18n/format'
-import { IconAct } from '../basics'
+import { IconAct, saveFile } from '../basics'
 import type { ChartProps } from '../Chart'
 import { Table } from '../Table'
 
@@ -113,14 +113,8 @@ export default function Plot(props: ChartProps) {
     const rows = times.map((at, index) =>
       [new Date(at * 1000).toISOString(), ...lines.map(line => line.values[index] ?? '')].join(','),
     )
-    const blob = new Blob([[['time', ...lines.map(line => line.label)].join(','), ...rows].join('\n')], {
-      type: 'text/csv',
-    })
-    const link = document.createElement('a')
-    link.href = URL.createObjectURL(blob)
-    link.download = `${label}.csv`
-    link.click()
-    URL.revokeObjectURL(link.href)
+    const text = [['time', ...lines.map(line => line.label)].join(','), ...rows].join('\n')
+    saveFile(`${label}.csv`, 'text/csv', text)
   }
 
   return (
