@@ -206,6 +206,11 @@ mapfile -t replicas < <(kubectl get pods --namespace isthmus-system -l app.kuber
 check "... which ends no session" eventually 30 answers 200 0 proxies --cookie "$session"
 ask 0 logout --request POST --cookie "$session" --header 'sec-fetch-site: same-origin' >/dev/null
 check "a logout does, at each of them" eventually 5 answers 401 1 proxies --cookie "$session"
+link=$(kubectl exec --namespace isthmus-system deployment/isthmus -- \
+  isthmus token admin-link --config /etc/isthmus/settings/isthmus.yaml)
+by_link() { [[ $(curl --silent --output /dev/null --write-out '%{http_code}' "http://${replicas[$2]}:8080/${link#http://*/}") == "$1" ]]; }
+check "a link for an admin leads in at any replica" by_link 303 1
+check "... once" by_link 401 0
 check "nothing is done that is not granted" not grep -riE "forbidden" <(kubectl logs --namespace isthmus-system deployment/isthmus --all-pods --prefix 2>&1)
 kubectl delete -f "$root/deploy/kubernetes/install.yaml" --ignore-not-found >/dev/null
 left() { kubectl get all,configmaps,roles,leases --namespace isthmus-system -o name 2>/dev/null | grep -v kube-root-ca; }
