@@ -1,6 +1,6 @@
 //! Situation `dry-run`: `POST /api/v1/apply?dryRun=true` with one changed route, in worlds of 100 and of 10,000 routes. What
-//! it costs should grow with what the change touches, so with the route table that the route is in, which is one resource,
-//! and not with the rest of the world. Prints what it does.
+//! it costs should grow with what the change touches, and neither with the route table that the route is in nor with the
+//! rest of the world. Prints what it does.
 //!
 //! Everything is real: folder, control plane, HTTP. Only ratios within one run say something.
 

@@ -103,6 +103,7 @@ impl World {
 
     pub(crate) fn take(&mut self, changes: Vec<Change>) {
         let before: BTreeMap<_, _> = self.statuses().into_iter().collect();
+        let (older, known) = (self.compiler.clone(), self.catalog().clone());
         let batch = Batch { source: SOURCE.into(), changes };
         let Applied { catalog, changed, .. } = self.merger.apply(batch);
         let update = self.compiler.update(&catalog, &changed);
@@ -116,6 +117,11 @@ impl World {
             let (encoder, snapshot) = self.groups.entry(key).or_default();
             *snapshot = encoder.update(plan);
         }
+        let all = |compiler: &Compiler, catalog| BTreeSet::from_iter(compiler.findings(catalog));
+        let (was, is) = (all(&older, &known), all(&self.compiler, &catalog));
+        let differs = self.compiler.findings_since(&catalog, &older, &known);
+        let (come, gone) = (&is - &was, &was - &is);
+        assert_eq!((&differs.come, &differs.gone), (&come, &gone), "as looking at all would say");
         // Whoever writes statuses looks at no others.
         for (key, status) in self.statuses() {
             assert!(

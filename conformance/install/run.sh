@@ -141,6 +141,47 @@ check "isthmus check finds all well" eventually 30 as_boss
 as_looker() { ISTHMUS_TOKEN=$(kubectl create token looker) "$ISTHMUS_BIN" check; }
 check "with the token of somebody who may see nothing it does not" says "told only to those who may see them" as_looker
 check "... and with all" not says "told only to those who may see them" as_boss
+
+# --- people are known to all replicas ------------------------------------------------------------------------------------
+mapfile -t replicas < <(kubectl get pods --namespace isthmus-system -l app.kubernetes.io/name=isthmus \
+  -o 'jsonpath={range .items[*]}{.status.podIP}{"\n"}{end}')
+check "there are two replicas" test "${#replicas[@]}" -eq 2
+# ask REPLICA PATH [CURL OPTIONS...]
+ask() { curl --silent --max-time 10 "http://${replicas[$1]}:8080/api/v1/$2" "${@:3}"; }
+status() { ask "$@" --output /dev/null --write-out '%{http_code}\n'; }
+answers() { [[ $(status "${@:2}") == "$1" ]]; }
+boss=$(kubectl create token boss)
+check "all replicas have one key" eventually 30 kubectl get secret isthmus-access --namespace isthmus-system
+ask 0 tokens --header "authorization: Bearer $boss" \
+  --data '{"name":"ci","grants":[{"role":"viewer","namespaces":["*"]}]}' >"$work/token.json"
+made=(--header "authorization: Bearer $(jq -r .token "$work/token.json")")
+check "a token that one replica makes" answers 200 0 proxies "${made[@]}"
+check "... is good at the other at once" answers 200 1 proxies "${made[@]}"
+# login REPLICA TOKEN: the cookie, which is that of one name in a browser, and of any here.
+login() {
+  ask "$1" login --data "{\"token\":\"$2\"}" --output /dev/null --dump-header - |
+    sed -n 's/^set-cookie: \(isthmus_session=[^;]*\);.*/\1/p'
+}
+session=$(login 0 "$(jq -r .token "$work/token.json")")
+check "so is a session" answers 200 1 proxies --cookie "$session"
+revoked=$(status 1 "tokens/$(jq -r .id "$work/token.json")" --request DELETE --header "authorization: Bearer $boss")
+check "revoked at the other" test "$revoked" == 200
+check "... it is not good any more there" answers 401 1 proxies "${made[@]}"
+check "... nor where it was made" eventually 5 answers 401 0 proxies "${made[@]}"
+check "... nor is the session" answers 401 0 proxies --cookie "$session"
+session=$(login 1 "$boss")
+check "somebody of the cluster logs in at one replica and is known at the other" answers 200 0 proxies --cookie "$session"
+shows() { kubectl get secret isthmus-access --namespace isthmus-system -o json | jq -r '.data[] | @base64d' | grep -qF -- "$1"; }
+check "the Secret shows no cookie" not shows "${session#*=}"
+check "... and no token of the cluster" not shows "$boss"
+kubectl rollout restart deployment/isthmus --namespace isthmus-system >/dev/null
+check "all replicas are replaced" kubectl rollout status deployment/isthmus --namespace isthmus-system --timeout 180s
+mapfile -t replicas < <(kubectl get pods --namespace isthmus-system -l app.kubernetes.io/name=isthmus \
+  --field-selector status.phase=Running -o json |
+  jq -r '.items[] | select(.metadata.deletionTimestamp == null) | .status.podIP')
+check "... which ends no session" eventually 30 answers 200 0 proxies --cookie "$session"
+ask 0 logout --request POST --cookie "$session" --header 'sec-fetch-site: same-origin' >/dev/null
+check "a logout does, at each of them" eventually 5 answers 401 1 proxies --cookie "$session"
 check "nothing is done that is not granted" not grep -riE "forbidden" <(kubectl logs --namespace isthmus-system deployment/isthmus --all-pods --prefix 2>&1)
 kubectl delete -f "$root/deploy/kubernetes/install.yaml" --ignore-not-found >/dev/null
 left() { kubectl get all,configmaps,roles,leases --namespace isthmus-system -o name 2>/dev/null | grep -v kube-root-ca; }

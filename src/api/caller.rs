@@ -66,6 +66,8 @@ pub enum Via {
     Token,
     /// A token of a Kubernetes API server.
     Kubernetes,
+    /// Another replica hands on what somebody asked of it.
+    Replica,
     /// Nobody is asked, on loopback.
     Nobody,
 }

@@ -27,6 +27,7 @@ pub mod problem;
 mod problems;
 mod read;
 mod registries;
+pub mod replica;
 mod revisions;
 pub mod rollout;
 mod rollouts;

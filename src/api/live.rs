@@ -1,7 +1,7 @@
 //! Read models of what runs: proxies, what they are sent, findings, sources.
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use snapshot::ResourceType;
@@ -13,8 +13,9 @@ use crate::documents::{Checked, FormatQuery, checked};
 use crate::format::Format;
 use crate::list::{Cell, Column, List, Listing, Lists, Row, contains};
 use crate::problem::{FORBIDDEN, INVALID_PARAMETER, PROXY_NOT_FOUND, Problem};
+use crate::replica::{Asked, accept, hand_on};
 use crate::router::App;
-use crate::{Caller, FindingView, Proxy, Role, Source, Time, TypeState, TypeView};
+use crate::{Caller, FindingView, Proxy, Role, Source, Time, TypeState, TypeView, Via};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -57,6 +58,7 @@ impl ProxyView {
 impl Row for ProxyView {
     const COLUMNS: &'static [Column<Self>] = &[
         ("id", |row| Cell::text(&row.proxy.id)),
+        ("replica", |row| Cell::text(&row.proxy.replica)),
         ("role", |row| Cell::text(&row.proxy.role)),
         ("scope", |row| Cell::text(&row.proxy.scope)),
         ("namespace", |row| Cell::text(namespace(&row.proxy).unwrap_or_default())),
@@ -98,6 +100,10 @@ pub(crate) fn may_see_proxy(caller: &Caller, proxy: &Proxy) -> bool {
 pub(crate) fn proxies_of(app: &App, caller: &Caller) -> Vec<Proxy> {
     let mut all = app.read.proxies();
     all.retain(|proxy| may_see_proxy(caller, proxy));
+    // Another replica asks only for what is here.
+    if let Some(replicas) = app.replicas.as_deref().filter(|_| caller.via == Via::Replica) {
+        all.retain(|proxy| proxy.replica == replicas.name());
+    }
     all
 }
 
@@ -181,11 +187,16 @@ async fn config(
     State(app): State<App>,
     caller: Caller,
     Path(proxy): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
     query: Checked<ConfigQuery>,
 ) -> Result<Response, Problem> {
     let ConfigQuery { kind, name, format } = checked(query)?;
-    let view = configured(&app, &caller, &proxy, kind.as_deref(), name.as_deref())?;
+    let found = find_proxy(&app, &caller, &proxy)?;
+    if let Some(answer) = elsewhere(&app, &caller, &found, &Method::GET, &uri, &headers).await? {
+        return Ok(answer);
+    }
+    let view = configured(&app, found.id, kind.as_deref(), name.as_deref())?;
     Ok(Format::choose(format, &headers).answer(&view))
 }
 
@@ -208,6 +219,7 @@ async fn drain(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let proxy = find_proxy(&app, &caller, &id)?;
@@ -215,6 +227,9 @@ async fn drain(
         let place = namespace(&proxy).unwrap_or("all namespaces");
         let detail = format!("this needs the role operator in {place}");
         return Err(Problem::new(FORBIDDEN, detail));
+    }
+    if let Some(answer) = elsewhere(&app, &caller, &proxy, &Method::POST, &uri, &headers).await? {
+        return Ok(answer);
     }
     let streams = app.read.drain(&proxy.id);
     let drained = Drained { proxy: proxy.id, streams, as_of: Time::now() };
@@ -227,18 +242,36 @@ async fn drain(
 async fn snapshot(
     State(app): State<App>,
     caller: Caller,
+    uri: Uri,
     headers: HeaderMap,
     query: Checked<SnapshotQuery>,
 ) -> Result<Response, Problem> {
     let SnapshotQuery { proxy, kind, name, format } = checked(query)?;
-    let view = configured(&app, &caller, &proxy, kind.as_deref(), name.as_deref())?;
+    let found = find_proxy(&app, &caller, &proxy)?;
+    if let Some(answer) = elsewhere(&app, &caller, &found, &Method::GET, &uri, &headers).await? {
+        return Ok(answer);
+    }
+    let view = configured(&app, found.id, kind.as_deref(), name.as_deref())?;
     Ok(Format::choose(format, &headers).answer(&view))
+}
+
+/// The answer of the replica that the stream of this proxy is on; `None` where it is here.
+async fn elsewhere(
+    app: &App,
+    caller: &Caller,
+    proxy: &Proxy,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Option<Response>, Problem> {
+    let path = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    let asked = Asked { method, path: &path, accept: accept(headers) };
+    hand_on(app, caller, &proxy.replica, asked).await
 }
 
 fn configured(
     app: &App,
-    caller: &Caller,
-    proxy: &str,
+    proxy: String,
     kind: Option<&str>,
     name: Option<&str>,
 ) -> Result<SnapshotView, Problem> {
@@ -247,7 +280,6 @@ fn configured(
         Some(word) => Some(find_type(word).ok_or_else(|| unknown_type(word))?),
     };
     let wanted = one.map_or(ResourceType::ALL.to_vec(), |t| vec![t]);
-    let proxy = find_proxy(app, caller, proxy)?.id;
     // One that left since it was found is there no more: what it has is nothing.
     let mut types: Vec<_> =
         wanted.into_iter().filter_map(|kind| app.read.snapshot(&proxy, kind, name)).collect();

@@ -128,6 +128,12 @@ pub trait Read: Send + Sync + 'static {
 pub struct Proxy {
     /// The node id.
     pub id: String,
+    /// The replica that its stream is on.
+    #[serde(default)]
+    pub replica: String,
+    /// When that replica was last heard, while it does not answer; absent where all is as it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_at: Option<Time>,
     /// `gateway`, `sidecar`.
     pub role: String,
     /// What it is configured for, e.g. the Gateway as `demo/edge`.

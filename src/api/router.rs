@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa::openapi::{Info, OpenApi};
@@ -17,6 +18,7 @@ use crate::auth::{self, Access, Guard, RequestId};
 use crate::change::Changes;
 use crate::history::History;
 use crate::problem::{INTERNAL, METHOD, Problem, complete};
+use crate::replica::{self, Replicas};
 use crate::rollout::Rollouts;
 use crate::services::Services;
 use crate::traffic::Traffic;
@@ -46,6 +48,8 @@ pub struct Parts {
     pub why: Option<Arc<dyn Why>>,
     /// `None` where nobody is asked who they are, and nothing is written down.
     pub access: Option<Arc<dyn Access>>,
+    /// `None` where this is the only one.
+    pub replicas: Option<Arc<dyn Replicas>>,
 }
 
 impl Parts {
@@ -63,6 +67,7 @@ impl Parts {
             watch: None,
             why: None,
             access: None,
+            replicas: None,
         }
     }
 }
@@ -73,9 +78,11 @@ pub(crate) type App = Arc<Parts>;
 /// All paths of the HTTP port.
 pub fn router(parts: Parts) -> Router {
     let (router, _) = documented().split_for_parts();
-    let guard = Arc::new(Guard::new(parts.access.clone()));
+    let guard = Arc::new(Guard::new(parts.access.clone(), parts.replicas.clone()));
     let history = parts.history.clone();
     router
+        // Not documented: it is for the other replicas, of the same version.
+        .route(replica::FEED, get(replica::feed))
         .fallback(console::serve)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(history, revisions::tell))

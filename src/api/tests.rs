@@ -61,6 +61,8 @@ impl Read for Fake {
     fn proxies(&self) -> Vec<Proxy> {
         vec![Proxy {
             id: "edge/1".into(),
+            replica: "one".into(),
+            heard_at: None,
             role: "gateway".into(),
             scope: "demo/edge".into(),
             envoy: "1.40.0".into(),

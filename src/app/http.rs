@@ -11,14 +11,16 @@ use anyhow::Context;
 use api::history::Refusal;
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::Kind;
+use status::replicas::Content;
 use tokio::sync::watch;
 
-use crate::access::Doors;
+use crate::access::{self, Doors, Shared};
 use crate::change::{self, Writer};
 use crate::history::{Archive, History};
 use crate::kubernetes::{self, ApiServer};
 use crate::news::News;
 use crate::observed::Observed;
+use crate::peers::{self, Heard, Peers};
 use crate::pipeline::World;
 use crate::problems::Problems;
 use crate::proxies::Proxies;
@@ -37,6 +39,8 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(crate) struct Parts<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) api_server: Option<&'a ApiServer>,
+    /// What replicas know of people.
+    pub(crate) shared: Option<Arc<Shared>>,
     pub(crate) reader: Reader,
     pub(crate) recorder: PrometheusHandle,
     pub(crate) collector: Arc<observe::Collector>,
@@ -48,8 +52,15 @@ pub(crate) struct Parts<'a> {
     pub(crate) news: News,
     /// Rings after every batch.
     pub(crate) seen: watch::Receiver<u64>,
+    /// Of the proxies of all replicas, and of those here.
     pub(crate) refusals: watch::Receiver<Arc<[Refusal]>>,
+    pub(crate) own_refusals: watch::Receiver<Arc<[Refusal]>>,
     pub(crate) rollouts: rollouts::Handle,
+    pub(crate) heard: Arc<Heard>,
+    /// Hashes of what is served.
+    pub(crate) content: watch::Receiver<Option<Content>>,
+    /// What the replicas share.
+    pub(crate) key: watch::Receiver<Option<peers::Key>>,
 }
 
 /// What is to be run.
@@ -57,8 +68,10 @@ pub(crate) struct Port {
     pub(crate) server: api::Server,
     /// Who has which rights, where that stands in files.
     pub(crate) rights: Option<Watched>,
+    pub(crate) doors: Arc<Doors>,
     pub(crate) observed: Arc<Observed>,
     pub(crate) teller: Teller,
+    pub(crate) peers: Arc<Peers>,
 }
 
 impl Parts<'_> {
@@ -74,7 +87,7 @@ impl Parts<'_> {
         };
         let granted = Contents::read(Doors::files(settings))?;
         let people = self.api_server.map(|server| server.client.clone());
-        let doors = Arc::new(Doors::new(settings, &granted, people, namespaces)?);
+        let doors = Arc::new(Doors::new(settings, &granted, people, namespaces, self.shared)?);
         let rights = (!granted.is_empty()).then(|| doors.watch(settings, &granted));
         let folder = settings.source_dir.as_deref();
         let writer = Arc::new(Writer::new(change::Parts {
@@ -100,9 +113,20 @@ impl Parts<'_> {
             self.refusals.clone(),
             self.news.clone(),
         );
-        let observed = Arc::new(Observed::new(self.collector));
+        let observed = Arc::new(Observed::new(self.collector.clone()));
         let services = Arc::new(services::Model::new(world.clone(), Some(observed.clone())));
         let rollouts = Arc::new(self.rollouts);
+        let peers = Arc::new(Peers::new(peers::Parts {
+            key: self.key,
+            heard: self.heard,
+            proxies: proxies.clone(),
+            history: history.clone(),
+            refusals: self.own_refusals,
+            rollouts: rollouts.clone(),
+            content: self.content,
+            collector: self.collector,
+            news: self.news.clone(),
+        })?);
         let hub = Arc::new(api::watch::Hub::default());
         let teller = Teller {
             hub: hub.clone(),
@@ -126,16 +150,16 @@ impl Parts<'_> {
                 watch: Some(hub),
                 why: Some(Arc::new(Asked { world, proxies, history })),
                 access: Some(doors.clone()),
+                replicas: Some(peers.clone()),
                 ..api::Parts::new(reader, self.recorder)
             },
             linger: LINGER,
         })
         .await?;
         if let Some(link) = doors.first_link(server.address()) {
-            // Not as a field of a log line: it is for a person who reads it now, is good once and for ten minutes.
-            tracing::warn!("nobody can administer this server yet: {link}");
+            access::greet(&link);
         }
-        Ok(Port { server, rights, observed, teller })
+        Ok(Port { server, rights, doors, observed, teller, peers })
     }
 }
 

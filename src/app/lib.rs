@@ -16,6 +16,7 @@ mod change;
 mod dev;
 mod editions;
 mod expiry;
+mod findings;
 mod fleet;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -31,6 +32,7 @@ mod layers;
 mod news;
 mod observed;
 mod otlp;
+mod peers;
 mod pipeline;
 mod problems;
 mod programmed;

@@ -1,6 +1,7 @@
 //! What may look different to those who look, between two looks of whoever tells them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::{EventView, Time};
@@ -19,6 +20,8 @@ struct Shared {
     heard: Mutex<Heard>,
     events: Mutex<VecDeque<EventView>>,
     bell: Notify,
+    /// How often something happened to proxies here.
+    count: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +48,12 @@ impl News {
 
     /// `group`: `gateway/demo/edge`
     pub(crate) fn proxy(&self, id: &str, group: &str, refusals: bool) {
+        self.0.count.fetch_add(1, Ordering::Relaxed);
+        self.hear(id, group, refusals);
+    }
+
+    /// The same, of a proxy of another replica.
+    pub(crate) fn hear(&self, id: &str, group: &str, refusals: bool) {
         let scope = group.split_once('/').map_or("", |(_, scope)| scope);
         let mut heard = self.heard();
         heard.refusals |= refusals;
@@ -83,6 +92,16 @@ impl News {
     pub(crate) fn events(&self) -> Vec<EventView> {
         let events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.iter().cloned().collect()
+    }
+
+    /// Another number than before: something happened to proxies here.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.count.load(Ordering::Relaxed)
+    }
+
+    /// Something else may be told that is looked at in any case.
+    pub(crate) fn ring(&self) {
+        self.0.bell.notify_one();
     }
 
     /// What was told since the last time; for one listener.

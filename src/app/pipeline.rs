@@ -11,22 +11,24 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use catalog::{Catalog, Key, Merger, Seed, SourceState};
+use catalog::{Catalog, Key, Merger, Seed};
 use compile::{Bind, Compiler, GroupKey};
 use fleet::kubernetes::Wanted;
-use model::{Batch, Change, Finding, Fleet, Health, Kind, NamespacedName, ObjectKey, ObjectStatus};
+use model::{Batch, Change, Finding, Fleet, Health, Kind, ObjectKey, ObjectStatus};
 use serve::Published;
 use snapshot::{Reports, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::change::Shadow;
 use crate::editions::{Editions, Keeper, Memory, Outcome};
+use crate::findings::Findings;
 use crate::groups::{Groups, group_name};
 use crate::lag::Lag;
 use crate::layers::Layers;
 use crate::news::News;
+use crate::peers::Heard;
 use crate::programmed::Programmed;
-use crate::registries::{self, Feed};
+use crate::registries::Feed;
 use crate::rollouts::{self, Figures, Rolls};
 
 /// What the pipeline knows, for those who read: the API takes a read lock, the pipeline a write lock while it compiles.
@@ -36,8 +38,7 @@ pub(crate) struct World {
     pub(crate) compiler: Compiler,
     /// For sources that are not live: when their view was last known to be current.
     fresh: BTreeMap<Arc<str>, SystemTime>,
-    /// What [`World::findings`] found; empty again once that may differ. Looking costs all routes, and whoever asks does so
-    /// after every change.
+    /// What [`World::findings`] found; empty again once that may differ.
     findings: OnceLock<Arc<[Finding]>>,
     /// What proxies refused.
     refused: Outcome,
@@ -131,47 +132,16 @@ impl World {
 
     /// Everything that is wrong with the input, in order of place.
     pub(crate) fn findings(&self) -> Arc<[Finding]> {
-        self.findings
-            .get_or_init(|| find(&self.merger, &self.compiler, &self.refused.findings))
-            .clone()
+        let Self { merger, compiler, refused, .. } = self;
+        let all = Findings { merger, compiler, refused: &refused.findings };
+        self.findings.get_or_init(|| all.all().into()).clone()
     }
 
     /// For trying what a change would do.
     pub(crate) fn shadow(&self) -> Shadow {
-        let findings = self.findings.get().cloned();
-        Shadow::new(
-            self.merger.clone(),
-            self.compiler.clone(),
-            self.refused.findings.clone(),
-            findings,
-        )
+        let refused = self.refused.findings.clone();
+        Shadow::new(self.merger.clone(), self.compiler.clone(), refused)
     }
-}
-
-/// `refused`: what proxies did not take. Looks at every route.
-pub(crate) fn find(merger: &Merger, compiler: &Compiler, refused: &[Finding]) -> Arc<[Finding]> {
-    let catalog = merger.catalog();
-    // While a first listing is under way, much is missing that will be there in a moment.
-    let syncing = |(name, state): (&Arc<str>, &SourceState)| {
-        !name.contains('/') && state.health == Health::Syncing
-    };
-    let mut all =
-        if catalog.sources().any(syncing) { Vec::new() } else { compiler.findings(catalog) };
-    all.extend(merger.import_findings());
-    all.extend(refused.iter().cloned());
-    for (name, state) in catalog.sources() {
-        let registry = name
-            .split_once('/')
-            .and_then(|(namespace, name)| catalog.registry(&NamespacedName::new(namespace, name)));
-        let said = state.findings.values().flat_map(|findings| findings.iter().cloned());
-        all.extend(said.map(|finding| match registry {
-            Some(registry) => registries::at_document(finding, registry),
-            None => finding,
-        }));
-    }
-    all.sort_by(|a, b| (&a.at.location, a).cmp(&(&b.at.location, b)));
-    all.dedup();
-    all.into()
 }
 
 /// Whether no finding depends on what is behind this key: nothing that is said of endpoints is found by compiling.
@@ -215,6 +185,8 @@ pub(crate) struct Pipeline {
     pub(crate) rollouts: watch::Sender<Arc<[rollouts::Told]>>,
     /// What editions and rollouts there were before a restart.
     pub(crate) memory: Memory,
+    /// Rollouts of other replicas.
+    pub(crate) heard: Arc<Heard>,
     /// Who counts requests; `None` where nobody does.
     pub(crate) figures: Option<Arc<dyn Figures>>,
     /// Told of which objects the status may differ, where statuses are written.
@@ -261,7 +233,7 @@ impl Pipeline {
     ) {
         let memory = std::mem::take(&mut self.memory);
         let keeper = Keeper::new(self.editions.clone(), self.groups.clone(), self.reports, memory);
-        let rolls = Rolls::new(self.figures.clone(), self.rollouts.clone());
+        let rolls = Rolls::new(self.figures.clone(), self.rollouts.clone(), self.heard.clone());
         let (layers, refused) = (Layers::new(self.reports), Outcome::default());
         let mut made = Made { layers, keeper, rolls, refused };
         let mut refusals = self.editions.bell();
@@ -589,6 +561,7 @@ mod tests {
     use model::{Change, ObjectRef, Severity, codes};
 
     use super::*;
+    use crate::registries;
 
     #[test]
     fn what_a_registry_says_is_told_at_the_document_that_somebody_wrote() {

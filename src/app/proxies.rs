@@ -17,6 +17,7 @@ use crate::groups::Groups;
 use crate::history::Current;
 use crate::lag::Lag;
 use crate::news::News;
+use crate::peers::{self, Heard};
 use crate::pipeline::World;
 use crate::programmed::Programmed;
 
@@ -58,6 +59,8 @@ pub(crate) struct Proxies {
     /// The revision that is served.
     revision: watch::Receiver<Option<Current>>,
     news: News,
+    /// Those of the other replicas.
+    heard: Option<Arc<Heard>>,
 }
 
 impl Proxies {
@@ -80,7 +83,13 @@ impl Proxies {
             said: watch::Sender::new(()),
             revision,
             news: News::default(),
+            heard: None,
         }
+    }
+
+    /// Shows those of the other replicas too.
+    pub(crate) fn among(self, heard: Arc<Heard>) -> Self {
+        Self { heard: Some(heard), ..self }
     }
 
     /// Tells what happens here.
@@ -88,7 +97,23 @@ impl Proxies {
         Self { news, ..self }
     }
 
+    /// Of all replicas.
     pub(crate) fn list(&self) -> Vec<Proxy> {
+        let mut all = self.own();
+        let others = self.others(&all).into_iter().map(|(row, _)| row);
+        all.extend(others);
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// Those of the other replicas, each with whether its replica serves the same as we do.
+    fn others(&self, own: &[Proxy]) -> Vec<(Proxy, bool)> {
+        let Some(heard) = &self.heard else { return Vec::new() };
+        heard.proxies(&own.iter().map(|row| row.id.clone()).collect())
+    }
+
+    /// Those that are connected here.
+    pub(crate) fn own(&self) -> Vec<Proxy> {
         let mut all: Vec<_> = self
             .streams
             .iter()
@@ -103,8 +128,12 @@ impl Proxies {
         all.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// What the youngest stream of this node is served: its group, or an edition of it.
+    /// What the youngest stream of this node is served: its group, or an edition of it. Of a proxy of another replica its group.
     pub(crate) fn group_of(&self, id: &str) -> Option<Arc<str>> {
+        self.own_group_of(id).or_else(|| Some(self.heard.as_ref()?.group_of(id)?.into()))
+    }
+
+    fn own_group_of(&self, id: &str) -> Option<Arc<str>> {
         self.streams
             .iter()
             .filter_map(|entry| {
@@ -150,20 +179,24 @@ impl Proxies {
             let nodes = out.entry(stream.group.clone()).or_default();
             nodes.insert(stream.client.node.id.clone());
         }
+        for (group, id) in self.heard.iter().flat_map(|heard| heard.groups()) {
+            out.entry(group.into()).or_default().insert(id);
+        }
         out
     }
 
     /// How many of the proxies of these groups, or of all, have what they should have.
     pub(crate) fn live(&self, groups: Option<&BTreeSet<String>>) -> Live {
         let mut out = Live::default();
-        for entry in &self.streams {
-            let mut stream = entry.value().lock().unwrap_or_else(PoisonError::into_inner);
-            if groups.is_some_and(|groups| !groups.contains(&*stream.group)) {
+        let own = self.own();
+        // One whose replica serves something else than we do does not have what we mean.
+        let others = self.others(&own);
+        for (row, same) in own.into_iter().map(|row| (row, true)).chain(others) {
+            if groups.is_some_and(|groups| !groups.contains(&peers::group(&row))) {
                 continue;
             }
-            let row = self.row(&mut stream);
             out.total += 1;
-            out.live += usize::from(row.in_step());
+            out.live += usize::from(same && row.in_step());
             out.refused += usize::from(row.types.iter().any(|t| t.state == TypeState::Nack));
         }
         out
@@ -172,11 +205,25 @@ impl Proxies {
     /// Waits until each of them has said yes or no, but not for longer than this.
     pub(crate) async fn until_live(&self, groups: &BTreeSet<String>, patience: Duration) -> Live {
         let mut said = self.said.subscribe();
+        let mut heard = self.heard.as_ref().map(|heard| heard.bell());
         let settled = async {
             loop {
                 said.borrow_and_update();
                 let live = self.live(Some(groups));
-                if live.live + live.refused >= live.total || said.changed().await.is_err() {
+                if live.live + live.refused >= live.total {
+                    return live;
+                }
+                let elsewhere = async {
+                    match &mut heard {
+                        Some(bell) => bell.changed().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                let changed = tokio::select! {
+                    changed = said.changed() => changed,
+                    changed = elsewhere => changed,
+                };
+                if changed.is_err() {
                     return live;
                 }
             }
@@ -248,6 +295,8 @@ impl Proxies {
         let (role, scope) = stream.group.split_once('/').unwrap_or((&*stream.group, ""));
         Proxy {
             id: node.id.clone(),
+            replica: self.heard.as_ref().map(|heard| heard.own.clone()).unwrap_or_default(),
+            heard_at: None,
             role: role.into(),
             scope: scope.into(),
             envoy: node.version.clone(),

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use api::problem::{FORBIDDEN, NOT_NOW, OBJECT_NOT_FOUND, UNAVAILABLE};
-use api::rollout::{Act, GateState, Rollout};
-use api::{Caller, Problem, Role};
+use api::rollout::{Act, GateState, Rollout, joined};
+use api::{Caller, Problem, Role, Time};
 use catalog::{Catalog, Key, Merger};
 use compile::{Compiler, GroupKey};
 use futures::future::BoxFuture;
@@ -24,11 +24,17 @@ use model::{ConfigRollout, Finding, Kind, NamespacedName, Object, Severity, code
 use revision::rollout::{self as machine, Facts, Machine, Member, Phase};
 use snapshot::{ResourceType, Snapshot, Version};
 use tokio::sync::{mpsc, oneshot, watch};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::editions::{self, COMING_BACK, Earlier, Edition, Editions, Forms, Keeper, Rolled};
 use crate::editions::{may_be_rolled, same};
 use crate::groups::group_name;
 use crate::history::{Current, History};
+use crate::peers::{Heard, Rolling};
+
+mod elsewhere;
+
+use elsewhere::Elsewhere;
 
 /// Types that tell whether a change is one to be rolled out.
 const CONFIG: [ResourceType; 4] =
@@ -64,6 +70,10 @@ pub(crate) struct Ask {
 pub(crate) struct Told {
     row: Rollout,
     generations: Option<Generations>,
+    /// What is rolled out, by its content.
+    change: u64,
+    stopped: Option<Time>,
+    ready: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,6 +96,10 @@ pub(crate) struct Rolls {
     versions: BTreeMap<Arc<str>, [Version; CONFIG.len()]>,
     figures: Option<Arc<dyn Figures>>,
     view: watch::Sender<Arc<[Told]>>,
+    /// The same rollouts on other replicas.
+    heard: Arc<Heard>,
+    /// By group and replica, the last stop there that is known here: only another one is news.
+    stops: BTreeMap<(Arc<str>, String), Time>,
 }
 
 struct Roll {
@@ -106,16 +120,24 @@ struct Roll {
     missing: Option<(BTreeSet<Arc<str>>, Instant)>,
     /// There is nothing to roll out any more: over once the newest is published.
     ending: bool,
+    /// When it stopped last.
+    stopped: Option<Time>,
 }
 
 impl Rolls {
-    pub(crate) fn new(figures: Option<Arc<dyn Figures>>, view: watch::Sender<Arc<[Told]>>) -> Self {
-        Self { rolls: BTreeMap::new(), versions: BTreeMap::new(), figures, view }
+    pub(crate) fn new(
+        figures: Option<Arc<dyn Figures>>,
+        view: watch::Sender<Arc<[Told]>>,
+        heard: Arc<Heard>,
+    ) -> Self {
+        let (rolls, versions, stops) = Default::default();
+        Self { rolls, versions, figures, view, heard, stops }
     }
 
     /// Whether time alone may change something.
     pub(crate) fn is_under_way(&self) -> bool {
-        self.rolls.values().any(|roll| *roll.machine.phase() == Phase::Progressing)
+        let goes = |phase: &Phase| matches!(phase, Phase::Progressing | Phase::Paused);
+        self.rolls.values().any(|roll| goes(roll.machine.phase()))
     }
 
     /// Goes on with those from before a restart.
@@ -146,6 +168,7 @@ impl Rolls {
                 let versions = CONFIG.map(|kind| snapshot.set(kind).version());
                 self.versions.insert(name.clone(), versions);
             }
+            let stopped = is_stop(machine.phase()).then(Time::now);
             let roll = Roll {
                 edition: keeper.edition(&name, "before", key, compiler),
                 gateway,
@@ -158,6 +181,7 @@ impl Rolls {
                 missing: Some((proxies.clone(), Instant::now() + COMING_BACK)),
                 proxies,
                 ending: false,
+                stopped,
             };
             self.rolls.insert(name, roll);
         }
@@ -224,6 +248,7 @@ impl Rolls {
                 proxies: BTreeSet::new(),
                 missing: None,
                 ending: false,
+                stopped: None,
             });
             roll.machine.change(&members, now);
             roll.proxies = members.into_iter().map(|member| member.id).collect();
@@ -276,19 +301,26 @@ impl Rolls {
             keeper.cover(name, Some((&roll.edition.name, roll.machine.cover())));
         }
         let (mut done, mut others) = (Vec::new(), Vec::new());
+        let heard = self.heard.rollouts();
         for (name, roll) in &mut self.rolls {
             let members = keeper.members(name);
-            let facts = facts(name, roll, &members, keeper, self.figures.as_deref());
+            let elsewhere = Elsewhere::of(&heard, roll, change_of(self.versions.get(name)));
+            let mut facts = facts(name, roll, &members, keeper, self.figures.as_deref());
+            facts.waits_for = elsewhere.behind(roll.machine.step());
             let before = roll.machine.phase().clone();
-            if roll.waits(&members) {
+            let followed = elsewhere.follow(name, &mut roll.machine, &mut self.stops);
+            if roll.waits(&members) && !followed {
                 continue;
             }
-            if roll.machine.advance(&facts, &members, now) {
+            let caught_up = members.is_empty()
+                && elsewhere.least_step().is_some_and(|step| roll.machine.catch_up(step));
+            if followed || caught_up || roll.machine.advance(&facts, &members, now) {
                 roll.proxies = members.into_iter().map(|member| member.id).collect();
                 others.push(name.clone());
             }
             let after = roll.machine.phase();
             if before != *after {
+                roll.stopped = is_stop(after).then(Time::now);
                 let (document, reason) = (&roll.machine.rollout().meta.key, roll.machine.reason());
                 tracing::info!(rollout = %document, gateway = %roll.gateway, state = after.as_str(), reason);
             }
@@ -308,6 +340,7 @@ impl Rolls {
     pub(crate) fn act(&mut self, ask: Ask, newest: &Catalog, keeper: &mut Keeper) {
         let mut said = Err("there is no change under way".to_owned());
         let mut steered = Vec::new();
+        let heard = self.heard.rollouts();
         for (name, roll) in &mut self.rolls {
             if *roll.machine.rollout().meta.name() != ask.name {
                 continue;
@@ -322,6 +355,10 @@ impl Rolls {
                 Ok(()) => {
                     said = Ok(());
                     steered.push(name.clone());
+                    roll.stopped = is_stop(roll.machine.phase()).then(Time::now);
+                    // What the others stopped before a person said this is over: they are told it too.
+                    Elsewhere::of(&heard, roll, change_of(self.versions.get(name)))
+                        .note(name, &mut self.stops);
                 }
                 Err(why) if said.is_err() => said = Err(why),
                 Err(_) => {}
@@ -394,7 +431,7 @@ impl Rolls {
             let name = group_name(&GroupKey::Gateway(gateway.clone()));
             let members = keeper.members(&name);
             let told = match self.rolls.get(&name) {
-                Some(roll) => roll.view(&members),
+                Some(roll) => roll.view(&members, change_of(self.versions.get(&name))),
                 None => {
                     // The last one that is over is shown until there is another.
                     let own = |told: &&Told| {
@@ -406,6 +443,9 @@ impl Rolls {
                     done.unwrap_or_else(|| Told {
                         row: waiting(&document, &gateway, members.len()),
                         generations: None,
+                        change: 0,
+                        stopped: None,
+                        ready: false,
                     })
                 }
             };
@@ -442,7 +482,7 @@ impl Roll {
         self.missing.is_some()
     }
 
-    fn view(&self, members: &[Member]) -> Told {
+    fn view(&self, members: &[Member], change: u64) -> Told {
         let document = self.machine.rollout();
         let cover = self.machine.cover();
         let has = |member: &&Member| cover.as_ref().is_none_or(|cover| cover.has(member));
@@ -473,7 +513,8 @@ impl Roll {
             total: members.len(),
             gates: self.machine.gates().iter().map(gate).collect(),
         };
-        Told { row, generations: Some(generations) }
+        let (stopped, ready) = (self.stopped, self.machine.ready());
+        Told { row, generations: Some(generations), change, stopped, ready }
     }
 }
 
@@ -497,6 +538,7 @@ fn facts(
         taken: keeper.taken(name, &step),
         refused: keeper.refused(name, &step),
         figures,
+        waits_for: None,
     }
 }
 
@@ -536,6 +578,18 @@ fn targets(catalog: &Catalog) -> BTreeMap<NamespacedName, Arc<ConfigRollout>> {
     out
 }
 
+/// What is rolled out, by its content, so that it is the same on all replicas.
+fn change_of(versions: Option<&[Version; CONFIG.len()]>) -> u64 {
+    let bytes: Vec<u8> =
+        versions.into_iter().flatten().flat_map(|version| version.0.to_le_bytes()).collect();
+    xxh3_64(&bytes)
+}
+
+/// By a gate or a person, until somebody says something else.
+fn is_stop(phase: &Phase) -> bool {
+    matches!(phase, Phase::Paused | Phase::Returned | Phase::Aborted)
+}
+
 fn now() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
@@ -546,11 +600,24 @@ pub(crate) struct Handle {
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) editions: Arc<Editions>,
     pub(crate) history: Arc<History>,
+    pub(crate) heard: Arc<Heard>,
 }
 
 impl Handle {
+    /// Those of the proxies that are connected here.
+    pub(crate) fn own(&self) -> Vec<Rolling> {
+        let all = self.view.borrow().clone();
+        let rolling = |told: &Told| Rolling {
+            row: self.row(told.clone()),
+            change: told.change,
+            stopped: told.stopped,
+            ready: told.ready,
+        };
+        all.iter().map(rolling).collect()
+    }
+
     fn row(&self, told: Told) -> Rollout {
-        let Told { mut row, generations } = told;
+        let Told { mut row, generations, .. } = told;
         let hash = |revision: Option<Current>| revision.map(|r| r.hash.to_string());
         if let Some(Generations { from, to }) = generations {
             let before = match from {
@@ -572,8 +639,9 @@ impl Handle {
 
 impl api::rollout::Rollouts for Handle {
     fn rollouts(&self) -> Vec<Rollout> {
-        let all = self.view.borrow().clone();
-        all.iter().map(|told| self.row(told.clone())).collect()
+        let own = self.own().into_iter().map(|rolling| (None, rolling.row));
+        let others = self.heard.rollouts().into_iter();
+        joined(own.chain(others.map(|(name, rolling)| (Some(name), rolling.row))).collect())
     }
 
     fn act<'a>(

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Shared;
 use crate::auth::{Auth, Reviews};
 use crate::editions::{Editions, Memory};
 use crate::expiry;
@@ -31,6 +32,7 @@ use crate::lag::Lag;
 use crate::last_good::{self, Inherited, Seeds};
 use crate::news::News;
 use crate::otlp;
+use crate::peers;
 use crate::pipeline::{Pipeline, World};
 use crate::problems::Problems;
 use crate::programmed::Programmed;
@@ -69,6 +71,18 @@ impl Server {
     /// # Errors
     /// If an address is taken, a certificate cannot be read, or the state folder cannot be used.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        Self::start_with(settings, watch::channel(None).1, watch::channel(BTreeMap::new())).await
+    }
+
+    /// With a key that the replicas share, and where the others are: outside of Kubernetes nobody says either.
+    pub(crate) async fn start_with(
+        settings: Settings,
+        key: watch::Receiver<Option<peers::Key>>,
+        (addresses_told, addresses): (
+            watch::Sender<BTreeMap<String, SocketAddr>>,
+            watch::Receiver<BTreeMap<String, SocketAddr>>,
+        ),
+    ) -> anyhow::Result<Self> {
         let recorder = metrics()?;
         let exporter = otlp::Exporter::new(&settings, recorder.clone())?;
         let (store, found) = open_store(&settings)?;
@@ -121,6 +135,9 @@ impl Server {
         let lag = Arc::new(Lag::default());
         let history = Arc::new(History::new(open_history(&settings)?));
         let gate = sources::file::Gate::default();
+        let (content, content_seen) = watch::channel(None);
+        let heard = peers::Heard::new(&settings.replica, history.clone(), content_seen.clone());
+        let heard = Arc::new(heard);
         let proxies = Proxies::new(
             groups.clone(),
             world.clone(),
@@ -129,7 +146,7 @@ impl Server {
             editions.clone(),
             history.current(),
         );
-        let proxies = Arc::new(proxies.telling(news.clone()));
+        let proxies = Arc::new(proxies.telling(news.clone()).among(heard.clone()));
         let problems = Arc::new(Problems::new(world.clone(), proxies.clone()));
         let (steps, steps_seen) = watch::channel(None);
         let (seen, world_seen) = watch::channel(0);
@@ -175,6 +192,7 @@ impl Server {
             editions: editions.clone(),
             rollouts: rollouts_told,
             memory: Memory::open(&settings),
+            heard: heard.clone(),
             figures: Some(collector.clone()),
             statuses: table.clone(),
             news: news.clone(),
@@ -226,13 +244,15 @@ impl Server {
         let (identity_asks, asks) = mpsc::channel(1);
         let (holds, roots) = watch::channel(None);
         let (peer_roots, peers_hold) = watch::channel(Vec::new());
+        let (refusals, refusals_seen) = watch::channel(Arc::default());
+        tokio::spawn(peers::all_refusals(editions.refusals(), heard.clone(), refusals));
         let reader = Reader {
             batches: batches.downgrade(),
             world: world.clone(),
             groups: groups.clone(),
             proxies: proxies.clone(),
             steps: steps_seen.clone(),
-            refusals: editions.refusals(),
+            refusals: refusals_seen.clone(),
             last_good,
             stopping: stopping_seen,
             folder: shown(settings.source_dir.as_deref()),
@@ -264,9 +284,13 @@ impl Server {
             steps: steps_seen.clone(),
             addresses: fleets.as_ref().map(|(_, told)| told.addresses.clone()),
         };
+        let shared =
+            api_server.as_ref().map(|server| Arc::new(Shared::new(&server.client, &settings)));
+        let key = shared.as_ref().map_or(key, |shared| shared.key());
         let port = http::Parts {
             settings: &settings,
             api_server: api_server.as_ref(),
+            shared,
             reader,
             recorder,
             collector,
@@ -277,15 +301,21 @@ impl Server {
             problems,
             news,
             seen: world_seen.clone(),
-            refusals: editions.refusals(),
+            refusals: refusals_seen,
+            own_refusals: editions.refusals(),
+            heard: heard.clone(),
+            content: content_seen.clone(),
+            key,
             rollouts: rollouts::Handle {
+                heard: heard.clone(),
                 view: rollouts_seen,
                 asks: rollout_asks,
                 editions,
                 history: history.clone(),
             },
         };
-        let http::Port { server: http, rights, observed, teller } = port.bind().await?;
+        let http::Port { server: http, rights, doors, observed, teller, peers } =
+            port.bind().await?;
         watched.extend(rights);
         let http_address = http.address();
 
@@ -341,6 +371,12 @@ impl Server {
                 }
             }),
         ];
+        rest.push(tokio::spawn(peers.run(addresses, batches.downgrade(), stop_rest.clone())));
+        rest.push(tokio::spawn(doors.run(
+            http_address,
+            batches.downgrade(),
+            stop_rest.clone().cancelled_owned(),
+        )));
         if let Some(exporter) = exporter {
             rest.push(tokio::spawn(exporter.run(stop_rest.clone())));
         }
@@ -412,6 +448,8 @@ impl Server {
                 namespace: lease.namespace.clone(),
                 cluster: settings.cluster_name.clone(),
                 identity: lease.identity.clone(),
+                replica: settings.replica.clone(),
+                http: replica_address(&settings, http_address),
             };
             rest.push(tokio::spawn(status::lease::run(
                 server.client.clone(),
@@ -429,9 +467,8 @@ impl Server {
                 controller,
             );
             rest.push(tokio::spawn(writer.run(stopped())));
-            let (content, content_seen) = watch::channel(None);
             let (reports, reports_seen) = watch::channel(BTreeMap::new());
-            let (peers, peers_seen) = watch::channel(BTreeMap::new());
+            let (peer_reports, peers_seen) = watch::channel(BTreeMap::new());
             let (differs, differs_seen) = watch::channel(None);
             let replicas = Replicas {
                 client: server.client,
@@ -439,10 +476,11 @@ impl Server {
                 content: content_seen,
                 reports: reports_seen,
                 leader: leads,
-                peers,
+                peers: peer_reports,
                 roots,
                 peer_roots,
                 differs,
+                addresses: addresses_told,
             };
             rest.push(tokio::spawn(replicas.run(stopped())));
             rest.push(tokio::spawn(statuses::content(steps_of_content, content)));
@@ -508,6 +546,13 @@ impl Server {
             tracing::info!("stopped");
         }
     }
+}
+
+/// Where other replicas find our HTTP port; `None` where nothing says by which address.
+fn replica_address(settings: &Settings, http: SocketAddr) -> Option<SocketAddr> {
+    let own = (!http.ip().is_unspecified()).then_some(http.ip());
+    let ip = settings.replica_address.or(own)?;
+    Some(SocketAddr::new(ip, http.port()))
 }
 
 /// What proxies are told to report.

@@ -14,7 +14,7 @@ mod spec;
 mod tests;
 mod value;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -75,6 +75,9 @@ spec::settings! {
     xds_tls_client_ca: Option<PathBuf> = Fixed("");
     /// This replica's name; proxies show it as control_plane.identifier. The host's name when not set.
     replica: String = By(Machine::replica);
+    /// The address at which the other replicas reach our HTTP port; in a pod, its IP. That of http-listen when not set,
+    /// unless that is all addresses.
+    replica_address: Option<IpAddr> = Fixed("");
     /// Who may ask for what on the xDS listener: a line for each grant, `SUBJECT ROLE GATEWAYS`, where the subject is
     /// `sha256:` and the SHA-256 of a bearer token, `sub:` and the subject of a JWT, or `san:` and a name in a client
     /// certificate. With it or with xds-jwks-file, a credential is required.

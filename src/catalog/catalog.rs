@@ -10,7 +10,7 @@ use model::{
     GatewayApi, GatewayClass, GatewayConfig, Health, Ingress, IngressClass, Kind, LaneGroup,
     ListenerSet, MeshConfig, MeshService, MeshSettings, Namespace, NamespacedName, Node, Object,
     ObjectKey, Pod, PolicyTarget, Question, ReferenceGrant, Refused, Registry, RegistryServiceId,
-    Route, Secret, Service,
+    Route, Secret, Service, Severity,
 };
 
 use crate::guard::ServedService;
@@ -80,6 +80,8 @@ pub struct Catalog {
     /// By the object that they are for.
     policies_of: Index<ObjectKey, ObjectKey>,
     slices_of: Index<NamespacedName>,
+    /// In which findings of sources, by source and scope, something is said of an object.
+    said_of: Index<ObjectKey, (Arc<str>, Arc<str>)>,
     grants_in: Index<Arc<str>>,
     pods_at: Index<IpAddr>,
 }
@@ -344,6 +346,103 @@ impl Catalog {
         self.sources.iter()
     }
 
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<&SourceState> {
+        self.sources.get(name)
+    }
+
+    /// What sources have to say about this object.
+    pub fn said_of(&self, key: &ObjectKey) -> impl Iterator<Item = (&Arc<str>, &Finding)> {
+        let scopes = self.said_of.get(key).into_iter().flatten();
+        let lists = scopes.filter_map(|(source, scope)| {
+            let said = self.sources.get(source)?.findings.get(scope)?;
+            Some(said.iter().map(move |finding| (source, finding)))
+        });
+        lists.flatten().filter(|(_, finding)| finding.at.object.as_ref() == Some(key))
+    }
+
+    /// Whether somebody wrote this object and it could not be used, so that there is none.
+    #[must_use]
+    pub fn is_unusable(&self, key: &ObjectKey) -> bool {
+        let mut said = self.said_of(key);
+        said.any(|(_, finding)| finding.severity == Severity::Error) && self.get(key).is_none()
+    }
+
+    /// The objects that are unusable now and were not in `older`, an earlier state of this catalog, or the other way round.
+    #[must_use]
+    pub fn usable_since(&self, older: &Self) -> Vec<ObjectKey> {
+        let mut keys: BTreeSet<ObjectKey> = self.changed_since(older).into_iter().collect();
+        for name in self.sources_since(older) {
+            let of = |catalog: &Self| {
+                let state = catalog.sources.get(&name);
+                state.map(|state| state.findings.clone()).unwrap_or_default()
+            };
+            let (old, new) = (of(older), of(self));
+            let lists = old.diff(&new).flat_map(|item| match item {
+                DiffItem::Add(_, list) | DiffItem::Remove(_, list) => [Some(list), None],
+                DiffItem::Update { old: (_, old), new: (_, new) } => [Some(old), Some(new)],
+            });
+            let findings = lists.flatten().flat_map(|list| &**list);
+            keys.extend(findings.filter_map(|finding| finding.at.object.clone()));
+        }
+        keys.retain(|key| self.is_unusable(key) != older.is_unusable(key));
+        keys.into_iter().collect()
+    }
+
+    /// Sources of which there is another health, or something else said, than in `older`.
+    #[must_use]
+    pub fn sources_since(&self, older: &Self) -> Vec<Arc<str>> {
+        if self.sources.ptr_eq(&older.sources) {
+            return Vec::new();
+        }
+        let differs = |name: &&Arc<str>| match (self.sources.get(*name), older.sources.get(*name)) {
+            (Some(a), Some(b)) => a.health != b.health || !a.findings.ptr_eq(&b.findings),
+            _ => true,
+        };
+        let all: BTreeSet<&Arc<str>> = self.sources.keys().chain(older.sources.keys()).collect();
+        all.into_iter().filter(differs).cloned().collect()
+    }
+
+    /// Puts what a source says of a scope in the place of what it said before; returns whether that is new.
+    pub(crate) fn say(
+        &mut self,
+        source: &Arc<str>,
+        scope: Arc<str>,
+        findings: Vec<Finding>,
+    ) -> bool {
+        let known = &mut self.state(source).findings;
+        let old = match (known.get(&scope), findings.is_empty()) {
+            (None, true) => return false,
+            (Some(old), _) if **old == *findings => return false,
+            (_, true) => known.remove(&scope),
+            (_, false) => known.insert(scope.clone(), findings.clone().into()),
+        };
+        let place = (source.clone(), scope);
+        for key in old.iter().flat_map(|old| about(old)) {
+            take(&mut self.said_of, key, &place);
+        }
+        for key in about(&findings) {
+            self.said_of.entry(key.clone()).or_default().insert(place.clone());
+        }
+        true
+    }
+
+    pub(crate) fn state(&mut self, source: &Arc<str>) -> &mut SourceState {
+        self.sources
+            .entry(source.clone())
+            .or_insert_with(|| SourceState { health: Health::Syncing, findings: OrdMap::new() })
+    }
+
+    /// This source is no more, nor is what it said.
+    pub(crate) fn forget_source(&mut self, source: &Arc<str>) {
+        let Some(state) = self.sources.remove(source) else { return };
+        for (scope, said) in &state.findings {
+            for key in about(said) {
+                take(&mut self.said_of, key, &(source.clone(), scope.clone()));
+            }
+        }
+    }
+
     /// What was put or deleted since `older`, an earlier state of this catalog. Costs the difference, not the size.
     #[must_use]
     pub fn changed_since(&self, older: &Self) -> Vec<ObjectKey> {
@@ -391,12 +490,12 @@ impl Catalog {
         self.table(kind).map_or(0, OrdMap::len)
     }
 
-    pub(crate) fn routes_of(&self, parent: &ObjectKey) -> impl Iterator<Item = &Arc<Route>> {
+    pub fn routes_of(&self, parent: &ObjectKey) -> impl Iterator<Item = &Arc<Route>> {
         let keys = self.routes_of.get(parent).into_iter().flatten();
         keys.filter_map(|key| self.get(key)?.as_route())
     }
 
-    pub(crate) fn listener_sets_of(
+    pub fn listener_sets_of(
         &self,
         gateway: &NamespacedName,
     ) -> impl Iterator<Item = &Arc<ListenerSet>> {
@@ -555,6 +654,11 @@ impl Catalog {
             changed.push(entry);
         }
     }
+}
+
+/// The objects that these are about.
+fn about(findings: &[Finding]) -> impl Iterator<Item = &ObjectKey> {
+    findings.iter().filter_map(|finding| finding.at.object.as_ref())
 }
 
 /// The lists that an object is in, each once.

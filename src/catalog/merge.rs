@@ -2,9 +2,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use imbl::OrdMap;
 use model::{
-    Ask, Batch, Change, Finding, Health, Kind, NamespacedName, Object, ObjectKey, Question,
+    Ask, Batch, Change, Finding, Kind, NamespacedName, Object, ObjectKey, Question,
     RegistryServiceId, Resolved, Severity, codes,
 };
 
@@ -14,7 +13,7 @@ use crate::ingress::Ingresses;
 use crate::questions::{self, Asker};
 use crate::references;
 use crate::wanted::Wanted;
-use crate::{Catalog, Event, InstanceView, Key, Now, RegistryView, Seed, ServiceView, SourceState};
+use crate::{Catalog, Event, InstanceView, Key, Now, RegistryView, Seed, ServiceView};
 
 /// Holds the current catalog and takes batches in. A copy shares what is large, and goes its own way.
 #[derive(Clone, Debug, Default)]
@@ -161,14 +160,14 @@ impl Merger {
                 // What comes late from a source whose document is gone.
                 Change::Findings { .. } | Change::Health(_) if self.is_gone(&source) => {}
                 Change::Findings { scope, findings } => {
-                    sources_changed |= say(&mut next, &source, scope, findings);
+                    sources_changed |= next.say(&source, scope, findings);
                 }
                 Change::Registry(report) => self.guard.report(&source, report, now, &mut out),
                 Change::Steer(steer) => self.guard.steer(&source, &steer, now, &mut out),
                 Change::Resolved(resolved) => self.resolve(&mut next, resolved, &mut changed),
                 Change::Health(health) => {
                     self.guard.health(&source, &health, now, &mut out);
-                    let state = state(&mut next, &source);
+                    let state = next.state(&source);
                     sources_changed |= state.health != health;
                     state.health = health;
                 }
@@ -188,7 +187,7 @@ impl Merger {
         self.guard.tick(now, &mut out);
         for (id, findings) in out.findings {
             let scope = format!("service {}@@{}", id.group, id.name).into();
-            sources_changed |= say(&mut next, &id.registry, scope, findings);
+            sources_changed |= next.say(&id.registry, scope, findings);
         }
         let mut names = BTreeSet::new();
         for (id, served) in out.served {
@@ -253,7 +252,7 @@ impl Merger {
         match loser {
             Some(loser) => {
                 let of = if wins { object.meta().source.clone() } else { next.source_of(&key) };
-                told |= say(next, &loser.meta().source, twice(&key), vec![shadow(&loser, &of)]);
+                told |= next.say(&loser.meta().source, twice(&key), vec![shadow(&loser, &of)]);
                 self.shadowed.insert((key, loser.meta().source.clone()), loser);
             }
             // It may have lost before to one that is gone.
@@ -295,7 +294,7 @@ impl Merger {
 
     fn unshadow(&mut self, next: &mut Catalog, key: &ObjectKey, source: &Arc<str>) -> bool {
         let known = self.shadowed.remove(&(key.clone(), source.clone())).is_some();
-        known && say(next, source, twice(key), Vec::new())
+        known && next.say(source, twice(key), Vec::new())
     }
 
     fn owned_by(&self, catalog: &Catalog, source: &Arc<str>) -> Vec<ObjectKey> {
@@ -328,9 +327,9 @@ impl Merger {
         let document = next.registry(name).cloned();
         self.guard.configure(&source, document.as_deref(), now, out);
         if document.is_none() {
-            next.sources.remove(&source);
+            next.forget_source(&source);
         } else {
-            state(next, &source);
+            next.state(&source);
         }
     }
 
@@ -442,24 +441,4 @@ fn mesh_services(changed: &[Key]) -> impl Iterator<Item = NamespacedName> {
 fn registry(catalog: &Catalog, source: &str) -> Option<Arc<model::Registry>> {
     let (namespace, name) = source.split_once('/')?;
     catalog.registry(&NamespacedName::new(namespace, name)).cloned()
-}
-
-/// Returns whether that is new.
-fn say(catalog: &mut Catalog, source: &Arc<str>, scope: Arc<str>, findings: Vec<Finding>) -> bool {
-    let known = &mut state(catalog, source).findings;
-    if findings.is_empty() {
-        return known.remove(&scope).is_some();
-    }
-    let new = known.get(&scope).is_none_or(|old| **old != *findings);
-    if new {
-        known.insert(scope, findings.into());
-    }
-    new
-}
-
-fn state<'a>(catalog: &'a mut Catalog, source: &Arc<str>) -> &'a mut SourceState {
-    catalog
-        .sources
-        .entry(source.clone())
-        .or_insert_with(|| SourceState { health: Health::Syncing, findings: OrdMap::new() })
 }

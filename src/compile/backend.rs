@@ -100,7 +100,7 @@ impl Broken {
             text: self.text.clone(),
             hint: self.hint.clone(),
         };
-        Complaint { finding, missing: self.missing.clone() }
+        Complaint::missing(finding, self.missing.clone())
     }
 }
 

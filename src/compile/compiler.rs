@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
 use model::{
-    Condition, Finding, Fleet, GatewayClassStatus, IngressStatus, Kind, ListenerSet,
-    NamespacedName, Object, ObjectKey, ObjectStatus, ParentStatus, Route, Severity, codes,
+    Condition, Finding, Fleet, GatewayClassStatus, IngressStatus, Kind, NamespacedName, Object,
+    ObjectKey, ObjectStatus, ParentStatus,
 };
 
-use crate::complaint::{self, Complaint};
+use crate::documents::Documents;
 use crate::gamma::{self, Judge};
 use crate::register::{Register, Registered};
-use crate::{
-    Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, lanes, references, refused,
-    sidecar,
-};
+use crate::said::{Difference, Said, Topic};
+use crate::{Bind, GroupKey, ScopeKey, SidecarKey, features, gateway, grpc, refused, sidecar};
 
 /// `PolicyStatus.ancestors`: more are not to be written.
 const MOST_ANCESTORS: usize = 16;
@@ -40,6 +38,8 @@ pub struct Compiler {
     /// `None` without a mesh.
     gamma: Option<Judge>,
     register: Register,
+    documents: Documents,
+    said: Said,
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +80,8 @@ impl Compiler {
             directory: sidecar::Directory::default(),
             gamma: Some(Judge::new()),
             register,
+            documents: Documents::new(),
+            said: Said::default(),
         }
     }
 
@@ -116,7 +118,10 @@ impl Compiler {
         for key in &gone {
             match key {
                 GroupKey::Grpc { namespace } => drop(self.grpc.remove(namespace)),
-                GroupKey::Sidecar(key) => drop(self.sidecars.remove(key)),
+                GroupKey::Sidecar(key) => {
+                    self.sidecars.remove(key);
+                    self.said.set(Topic::Sidecar(key.clone()), Vec::new());
+                }
                 GroupKey::Gateway(_) | GroupKey::Scope(_) => {}
             }
         }
@@ -169,8 +174,8 @@ impl Compiler {
             let ingresses = catalog.list(Kind::Ingress);
             out.statuses.extend(ingresses.map(|ingress| ingress.key().clone()));
         }
-        let controller = &self.controller;
-        for (name, group) in &mut self.gateways {
+        let Self { gateways, said, controller, .. } = self;
+        for (name, group) in gateways {
             if !group.concerned(changed) {
                 continue;
             }
@@ -178,7 +183,12 @@ impl Compiler {
             let key = GroupKey::Gateway(name.clone());
             out.note(key, || group.update(catalog, changed)).unwrap_or_else(|| {
                 *group = gateway::Group::new(name.clone(), controller.clone(), self.bind);
+                said.forget_gateway(name);
             });
+            for part in group.take_spoken() {
+                let complaints = group.complaints(&part);
+                said.set(Topic::Gateway(name.clone(), part), complaints);
+            }
             out.statuses.append(&mut group.take_statuses());
         }
         for (namespace, group) in &mut self.grpc {
@@ -193,10 +203,19 @@ impl Compiler {
         }
         self.update_sidecars(catalog, changed, &mut out);
         if let Some(judge) = &mut self.gamma {
-            out.statuses.extend(judge.update(catalog, changed));
+            let routes = judge.update(catalog, changed);
+            for route in &routes {
+                self.said.set(Topic::Mesh(route.clone()), judge.complaints(route).to_vec());
+            }
+            out.statuses.extend(routes);
         }
         if self.only.is_none() {
-            self.register.update(catalog, changed);
+            for key in self.register.update(catalog, changed) {
+                let complaints = self.register.complaints(&key);
+                self.said.set(Topic::Register(key), complaints);
+            }
+            let (controller, mesh) = (&*self.controller, self.gamma.is_some());
+            self.documents.update(catalog, changed, controller, mesh, &mut self.said);
         }
         out
     }
@@ -234,6 +253,8 @@ impl Compiler {
             }
             out.note(key, || sidecar.inbound.update(catalog, changed) | moved)
                 .unwrap_or_else(|| *sidecar = Sidecar::new(workload));
+            let complaints = sidecar.inbound.complaints().to_vec();
+            self.said.set(Topic::Sidecar(workload.clone()), complaints);
         }
         let used: BTreeSet<&ScopeKey> =
             self.sidecars.values().filter_map(|sidecar| sidecar.scope.as_ref()).collect();
@@ -286,11 +307,13 @@ impl Compiler {
     }
 
     fn list_gateways(&mut self, catalog: &Catalog, out: &mut Update) {
-        self.gateways.retain(|name, group| {
+        let Self { gateways, said, .. } = self;
+        gateways.retain(|name, group| {
             let there = catalog.gateway(name).is_some();
             if !there {
                 out.removed.push(GroupKey::Gateway(name.clone()));
                 out.statuses.extend(group.told().cloned());
+                said.forget_gateway(name);
             }
             there
         });
@@ -360,33 +383,25 @@ impl Compiler {
     /// All findings of the compile stage, in order of place.
     #[must_use]
     pub fn findings(&self, catalog: &Catalog) -> Vec<Finding> {
-        let refused = complaint::refused(catalog);
-        let mut all: Vec<_> =
-            self.gateways.values().flat_map(|group| group.complaints()).cloned().collect();
-        let classes = catalog.gateway_classes().filter(|c| c.controller == self.controller);
-        let view = View::new(catalog);
-        all.extend(
-            classes.filter_map(|class| {
-                gateway::class_parameters(&view, class).err().map(|found| *found)
-            }),
-        );
-        let mesh = self.gamma.is_some();
-        all.extend(catalog.routes().flat_map(|route| orphaned(catalog, route, mesh)));
-        all.extend(self.gamma.iter().flat_map(Judge::complaints).cloned());
-        all.extend(catalog.listener_sets().filter_map(|set| homeless(catalog, set)));
-        all.extend(grpc::names::conflicts(catalog));
-        all.extend(lanes::findings(catalog));
-        all.extend(references::broken(catalog));
-        all.extend(references::untargeted(catalog));
-        all.extend(policy::reach_nothing(catalog).into_iter().map(Complaint::from));
-        let inbound = self.sidecars.values().flat_map(|one| one.inbound.complaints());
-        all.extend(inbound.cloned());
-        all.extend(self.register.complaints());
-        all.retain(|complaint| complaint.missing.as_ref().is_none_or(|key| !refused.contains(key)));
-        let mut all: Vec<_> = all.into_iter().map(|complaint| complaint.finding).collect();
-        all.sort();
-        all.dedup();
-        all
+        self.said.findings(catalog)
+    }
+
+    /// Those that are about this object.
+    #[must_use]
+    pub fn findings_of(&self, catalog: &Catalog, object: &ObjectKey) -> Vec<Finding> {
+        self.said.of(catalog, object)
+    }
+
+    /// Whether there is such a finding, on whichever line and whatever the hint.
+    #[must_use]
+    pub fn finds(&self, catalog: &Catalog, finding: &Finding) -> bool {
+        self.said.says(catalog, finding)
+    }
+
+    /// How the findings differ from those of `older`, which this one was copied from, and its catalog. Costs the difference.
+    #[must_use]
+    pub fn findings_since(&self, catalog: &Catalog, older: &Self, before: &Catalog) -> Difference {
+        self.said.since(catalog, &older.said, before)
     }
 
     /// The computed status of an object; `None` for kinds without one and for objects that are not ours.
@@ -487,73 +502,4 @@ impl Update {
         }
         Some(())
     }
-}
-
-/// A finding for a ListenerSet without a Gateway.
-fn homeless(catalog: &Catalog, set: &ListenerSet) -> Option<Complaint> {
-    let parent = &set.parent;
-    let (code, text, missing) = match Kind::find(&parent.group, &parent.kind) {
-        Some(Kind::Gateway) if catalog.gateway(&parent.name).is_some() => return None,
-        Some(kind @ Kind::Gateway) => {
-            let key = ObjectKey { kind, name: parent.name.clone() };
-            (codes::PARENT_NOT_FOUND, format!("{key} does not exist"), Some(key))
-        }
-        _ => {
-            let text = format!("listeners cannot be added to kind {}", parent.kind);
-            (codes::REFERENCE_KIND, text, None)
-        }
-    };
-    let finding = Finding {
-        at: set.meta.at(&parent.pointer),
-        code,
-        severity: Severity::Error,
-        text,
-        hint: "the listeners are not served".into(),
-    };
-    Some(Complaint { finding, missing })
-}
-
-/// Findings for parents that no Gateway of the catalog is.
-fn orphaned(catalog: &Catalog, route: &Arc<Route>, mesh: bool) -> Vec<Complaint> {
-    let finding = |pointer: &str, code, text: String, hint: &str| Finding {
-        at: route.meta.at(pointer),
-        code,
-        severity: Severity::Error,
-        text,
-        hint: hint.into(),
-    };
-    if route.parents.is_empty() {
-        let finding = Finding {
-            severity: Severity::Warning,
-            ..finding(
-                "/spec",
-                codes::PARENT_NOT_FOUND,
-                "the route names no parent".into(),
-                "add spec.parentRefs",
-            )
-        };
-        return vec![finding.into()];
-    }
-    let mut out = Vec::new();
-    for parent in &route.parents {
-        if mesh && gamma::service_of(route, parent).is_some() {
-            continue;
-        }
-        let Some(kind @ (Kind::Gateway | Kind::ListenerSet)) =
-            Kind::find(&parent.group, &parent.kind)
-        else {
-            let text = format!("a route cannot be attached to kind {}", parent.kind);
-            let hint = "use kind Gateway or ListenerSet";
-            out.push(finding(&parent.pointer, codes::REFERENCE_KIND, text, hint).into());
-            continue;
-        };
-        let key = ObjectKey { kind, name: parent.name.clone() };
-        if catalog.get(&key).is_none() {
-            let text = format!("{key} does not exist");
-            let hint = "the route serves nothing through this parent until it exists";
-            let finding = finding(&parent.pointer, codes::PARENT_NOT_FOUND, text, hint);
-            out.push(Complaint { finding, missing: Some(key) });
-        }
-    }
-    out
 }

@@ -1,29 +1,25 @@
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use catalog::Catalog;
-use model::{Finding, ObjectKey, Severity};
+use model::{Finding, ObjectKey};
 
-/// A finding, and the object whose absence it is about.
+/// A finding, and what it depends on whether there is anything to find.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Complaint {
     pub(crate) finding: Finding,
+    /// The object whose absence it is about.
     pub(crate) missing: Option<ObjectKey>,
+    /// The registry of which nobody knows what it has while it is not in contact.
+    pub(crate) contact: Option<Arc<str>>,
+}
+
+impl Complaint {
+    pub(crate) fn missing(finding: Finding, missing: Option<ObjectKey>) -> Self {
+        Self { finding, missing, contact: None }
+    }
 }
 
 impl From<Finding> for Complaint {
     fn from(finding: Finding) -> Self {
-        Self { finding, missing: None }
+        Self::missing(finding, None)
     }
-}
-
-/// Objects that somebody wrote and that could not be used: what is wrong with them is said where they stand, so that
-/// everybody who refers to them need not say it again.
-pub(crate) fn refused(catalog: &Catalog) -> BTreeSet<ObjectKey> {
-    let said = catalog
-        .sources()
-        .flat_map(|(_, state)| state.findings.values().flat_map(|list| list.iter()));
-    said.filter(|finding| finding.severity == Severity::Error)
-        .filter_map(|finding| finding.at.object.clone())
-        .filter(|key| catalog.get(key).is_none())
-        .collect()
 }

@@ -200,8 +200,8 @@ impl Judge {
         self.judged.get(route).map_or(&[], |judged| &judged.parents)
     }
 
-    pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
-        self.judged.values().flat_map(|judged| &judged.complaints)
+    pub(crate) fn complaints(&self, route: &ObjectKey) -> &[Complaint] {
+        self.judged.get(route).map_or(&[], |judged| &judged.complaints)
     }
 }
 
@@ -225,7 +225,7 @@ fn judge(view: &View<'_>, route: &Arc<Route>) -> Option<Judged> {
                 text: refusal.text,
                 hint: "the route does nothing for calls to this parent".into(),
             };
-            complaints.push(Complaint { finding, missing });
+            complaints.push(Complaint::missing(finding, missing));
         }
     }
     complaints.extend(rules?.findings);

@@ -8,6 +8,7 @@
 //!                              ├─ grpc/     names of services → listeners without sockets, for gRPC programs
 //!                              ├─ sidecar/  what a scope sees → listeners for whatever an app dials; a workload → its inbound side
 //!                              ├─ backend   references → clusters and endpoint sets
+//!                              ├─ documents what is said of documents by themselves; said: all of it, by who says it
 //!                              ├─ lanes/    LaneGroups: who gets a lane at gateways, who is in it
 //!                              ├─ join      several sources of a MeshService → its endpoints
 //!                              └─ register  services that are written into registries
@@ -22,6 +23,7 @@ mod access;
 mod backend;
 mod compiler;
 mod complaint;
+mod documents;
 mod features;
 mod gamma;
 mod gateway;
@@ -34,6 +36,7 @@ mod plan;
 mod references;
 mod refused;
 mod register;
+mod said;
 mod sidecar;
 mod tracker;
 
@@ -44,4 +47,5 @@ pub use compiler::{Compiler, Update};
 pub use gateway::{Bind, route_origin};
 pub use group::{GroupKey, ScopeKey, SidecarKey};
 pub use register::Registered;
+pub use said::Difference;
 pub use sidecar::is_behind;

@@ -1,34 +1,29 @@
 //! Sources of MeshServices that lead nowhere.
 
-use catalog::{Catalog, View, is_import};
+use catalog::{View, is_import};
 use model::{
-    Finding, Health, Kind, MeshService, NamespacedName, ObjectKey, Severity, SourceFrom, codes,
+    BackendTlsPolicy, Finding, Kind, MeshService, NamespacedName, ObjectKey, Severity, SourceFrom,
+    codes,
 };
 
 use crate::backend::granted;
 use crate::complaint::Complaint;
 
 /// A complaint for each source of a written MeshService that names something that is not there. It heals by itself.
-pub(crate) fn broken(catalog: &Catalog) -> Vec<Complaint> {
-    let view = View::new(catalog);
-    let written = catalog.mesh_services().filter(|service| !is_import(service));
-    written
-        .flat_map(|service| {
-            let sources = service.sources.iter().enumerate();
-            sources.filter_map(|(index, source)| {
-                complaint(&view, catalog, service, index, &source.from)
-            })
-        })
-        .collect()
+pub(crate) fn broken(view: &View<'_>, service: &MeshService) -> Vec<Complaint> {
+    if is_import(service) {
+        return Vec::new();
+    }
+    let sources = service.sources.iter().enumerate();
+    sources.filter_map(|(index, source)| complaint(view, service, index, &source.from)).collect()
 }
 
 /// A complaint for each target of a BackendTLSPolicy that is not there, which no Gateway can tell.
-pub(crate) fn untargeted(catalog: &Catalog) -> Vec<Complaint> {
-    let view = View::new(catalog);
-    let policies = catalog.backend_tls_policies();
-    policies
-        .flat_map(|policy| policy.targets.iter().map(move |target| (policy, target)))
-        .filter_map(|(policy, target)| {
+pub(crate) fn untargeted(view: &View<'_>, policy: &BackendTlsPolicy) -> Vec<Complaint> {
+    policy
+        .targets
+        .iter()
+        .filter_map(|target| {
             let finding = |code, text: String, hint: &str| Finding {
                 at: policy.meta.at(&target.pointer),
                 code,
@@ -54,7 +49,7 @@ pub(crate) fn untargeted(catalog: &Catalog) -> Vec<Complaint> {
                 let missing = ObjectKey { kind, name: target.name.clone() };
                 let text = format!("{missing} does not exist");
                 let finding = finding(codes::REFERENCE_NOT_FOUND, text, "the policy has no effect");
-                return Some(Complaint { finding, missing: Some(missing) });
+                return Some(Complaint::missing(finding, Some(missing)));
             };
             let section = target.section.as_ref().filter(|name| !names.contains(&&***name))?;
             let text = format!("{kind} {} has no port named {section}", target.name);
@@ -66,7 +61,6 @@ pub(crate) fn untargeted(catalog: &Catalog) -> Vec<Complaint> {
 
 fn complaint(
     view: &View<'_>,
-    catalog: &Catalog,
     service: &MeshService,
     index: usize,
     from: &SourceFrom,
@@ -83,18 +77,18 @@ fn complaint(
             let (namespace, name) = reference.id.registry.split_once('/')?;
             let name = NamespacedName::new(namespace, name);
             let key = ObjectKey { kind: Kind::Registry, name };
-            if catalog.get(&key).is_none() {
+            if view.get(&key).is_none() {
                 let text = format!("{key} does not exist");
                 let hint = "the source has no endpoints until it does";
                 let finding = finding("registry", codes::REFERENCE_NOT_FOUND, text, hint);
-                return Some(Complaint { finding, missing: Some(key) });
+                return Some(Complaint::missing(finding, Some(key)));
             }
-            if in_contact(catalog, &reference.id.registry)
-                && view.registry_service(&reference.id).is_none()
-            {
+            if view.registry_service(&reference.id).is_none() {
                 let text = format!("the registry has no service {}", reference.id);
                 let hint = "the source has no endpoints until it has";
-                return Some(finding("registry", codes::REFERENCE_NOT_FOUND, text, hint).into());
+                let finding = finding("registry", codes::REFERENCE_NOT_FOUND, text, hint);
+                let contact = Some(reference.id.registry.clone());
+                return Some(Complaint { contact, ..finding.into() });
             }
             None
         }
@@ -115,16 +109,10 @@ fn complaint(
                 let text = format!("{key} does not exist");
                 let hint = "the source has no endpoints until it does";
                 let finding = finding("kubernetes", codes::REFERENCE_NOT_FOUND, text, hint);
-                return Some(Complaint { finding, missing: Some(key) });
+                return Some(Complaint::missing(finding, Some(key)));
             }
             None
         }
         SourceFrom::Static(_) | SourceFrom::Dns { .. } => None,
     }
-}
-
-/// Else nobody knows what the registry has.
-fn in_contact(catalog: &Catalog, registry: &str) -> bool {
-    let mut sources = catalog.sources();
-    sources.any(|(name, state)| **name == *registry && state.health == Health::Live)
 }

@@ -62,7 +62,8 @@ impl Register {
         &self.written
     }
 
-    pub(crate) fn update(&mut self, catalog: &Catalog, changed: &[Key]) {
+    /// Returns the documents of which there may be something else to say.
+    pub(crate) fn update(&mut self, catalog: &Catalog, changed: &[Key]) -> BTreeSet<ObjectKey> {
         let mut stale = self.tracker.stale(changed);
         if self.started {
             stale.extend(changed.iter().filter_map(|key| match key {
@@ -74,6 +75,7 @@ impl Register {
             let all = [Kind::MeshService, Kind::Service].map(|kind| catalog.list(kind));
             stale.extend(all.into_iter().flatten().map(|object| object.key().clone()));
         }
+        let mut spoken = stale.clone();
         let mut touched = BTreeSet::new();
         for key in stale {
             let view = View::new(catalog);
@@ -91,7 +93,9 @@ impl Register {
             self.replace(key, piece, &mut touched);
         }
         for id in touched {
-            let winner = self.claims.get(&id).and_then(BTreeSet::first);
+            let claims = self.claims.get(&id);
+            spoken.extend(claims.into_iter().flatten().cloned());
+            let winner = claims.and_then(BTreeSet::first);
             let wanted = winner.and_then(|key| self.pieces.get(key)?.wanted.get(&id));
             match wanted {
                 Some(wanted) if self.written.get(&id) == Some(&wanted.instances) => {}
@@ -99,6 +103,7 @@ impl Register {
                 None => drop(self.written.remove(&id)),
             }
         }
+        spoken
     }
 
     fn replace(
@@ -125,17 +130,15 @@ impl Register {
         }
     }
 
-    pub(crate) fn complaints(&self) -> impl Iterator<Item = Complaint> {
-        let own = self.pieces.values().flat_map(|piece| piece.complaints.iter().cloned());
-        let taken = self.claims.iter().flat_map(move |(id, keys)| {
-            let (winner, others) = (keys.first(), keys.iter().skip(1));
-            others.filter_map(move |key| {
-                let told = &self.pieces.get(key)?.wanted.get(id)?.told;
-                let text = format!("{id} is registered for {}", winner?);
-                Some(Finding { text, ..told.clone() }.into())
-            })
+    /// What there is to say of a document.
+    pub(crate) fn complaints(&self, key: &ObjectKey) -> Vec<Complaint> {
+        let Some(piece) = self.pieces.get(key) else { return Vec::new() };
+        let taken = piece.wanted.iter().filter_map(|(id, wanted)| {
+            let winner = self.claims.get(id)?.first().filter(|winner| *winner != key)?;
+            let text = format!("{id} is registered for {winner}");
+            Some(Finding { text, ..wanted.told.clone() }.into())
         });
-        own.chain(taken)
+        piece.complaints.iter().cloned().chain(taken).collect()
     }
 }
 
@@ -203,7 +206,7 @@ fn identify(
         let text = format!("Registry {name} does not exist");
         let finding = say.finding(codes::REFERENCE_NOT_FOUND, text, "nothing is registered there");
         let missing = Some(ObjectKey { kind: Kind::Registry, name: name.clone() });
-        complaints.push(Complaint { finding, missing });
+        complaints.push(Complaint::missing(finding, missing));
         return None;
     };
     let from = (meta.key.kind.group(), meta.key.kind.as_str(), &**meta.namespace());

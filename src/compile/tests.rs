@@ -331,9 +331,7 @@ fn one_route_change_keeps_the_other_virtual_hosts_the_same_in_memory() {
     world.step(vec![Change::Apply(route(&spec))]);
     let after = &world.plan().route_tables["http/80"];
     let same = |name: &str| {
-        let find = |table: &ir::RouteTable| {
-            table.virtual_hosts.iter().find(|v| &*v.name == name).unwrap().clone()
-        };
+        let find = |table: &ir::RouteTable| table.virtual_hosts[name].clone();
         Arc::ptr_eq(&find(&before), &find(after))
     };
     assert!(same("b.example.com"));
@@ -499,7 +497,7 @@ fn a_rule_with_a_fault_is_answered_500_and_costs_the_others_nothing() {
     let broken = |rule: &Rule| Rule { fault: Some("a bad regex".into()), ..rule.clone() };
     let answers = |world: &World| -> Vec<bool> {
         let tables = world.plan().route_tables.values();
-        let hosts = tables.flat_map(|table| &table.virtual_hosts);
+        let hosts = tables.flat_map(|table| table.virtual_hosts.values());
         let host = hosts.flat_map(|host| &host.routes).filter(|r| r.name.contains("/web/a/"));
         host.map(|r| matches!(r.action, ir::Action::Respond { status: 500 })).collect()
     };

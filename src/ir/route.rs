@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use imbl::OrdMap;
 use model::{Cors, Fraction, HeaderEdit, ObjectRef, Retry, RouteMatch};
 
 use crate::{Access, LaneCarrier, Name};
@@ -9,13 +10,20 @@ use crate::{Access, LaneCarrier, Name};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteTable {
     pub name: Name,
-    /// In order of name. Unchanged virtual hosts are shared with the previous plan.
-    pub virtual_hosts: Vec<Arc<VirtualHost>>,
+    /// By name. Unchanged virtual hosts are shared with the previous plan.
+    pub virtual_hosts: OrdMap<Name, Arc<VirtualHost>>,
     /// Read by [`crate::FilterSlot::LaneEntry`].
     pub lanes: Option<Arc<LaneEntry>>,
     /// What is let through to routes that do not say it themselves.
     pub access: Option<Arc<Access>>,
     pub origin: Vec<ObjectRef>,
+}
+
+impl VirtualHost {
+    /// As a [`RouteTable`] has them.
+    pub fn by_name(hosts: impl IntoIterator<Item = Arc<Self>>) -> OrdMap<Name, Arc<Self>> {
+        hosts.into_iter().map(|host| (host.name.clone(), host)).collect()
+    }
 }
 
 /// How requests get their lane where they come in. The first rule that fits counts; a request that none fits is in no lane,

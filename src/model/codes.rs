@@ -223,7 +223,14 @@ codes! {
     /// The file in which a restart finds what proxies refused and how far changes have been rolled out could not be used. All
     /// proxies are served the newest: what they refuse is found again, and a change that was held back reaches everybody.
     EDITIONS_LOST = 2404, "refusals and rollouts from before lost";
+    /// What replicas know of people, in the Secret CLUSTER-NAME-access, cannot be read or written. A session or a token that is
+    /// made at one replica is not known at the others, and tokens are kept in the state folder. What was shared before stays
+    /// good.
+    ACCESS_APART = 2405, "replicas do not know the same people";
 
+    /// Another replica renews its Lease and has not answered for over a minute. What it said last of its proxies is still
+    /// shown, with its age.
+    REPLICA_SILENT = 2410, "another replica does not answer";
     /// A ConfigRollout names a Gateway that is not there.
     ROLLOUT_TARGET = 2411, "Gateway of a rollout not found";
     /// A change did not get past the gates of its rollout, or a person has stopped it. Until the documents are edited or the

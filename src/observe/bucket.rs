@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::histogram::Histogram;
 
 /// Seconds.
@@ -34,13 +36,30 @@ pub(crate) struct Calls {
 /// Steps since 1970.
 pub(crate) type Tick = u64;
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Parts", into = "Parts")]
 pub(crate) struct Bucket {
+    /// Does not travel: what it is part of says it once for all.
     pub(crate) tick: Tick,
     counts: [u32; 5],
     /// Requests under way, of all that was reported of them.
     open: u32,
     pub(crate) times: Histogram,
+}
+
+/// A bucket as replicas tell it to each other, without names: there are many.
+type Parts = ([u32; 5], u32, Histogram);
+
+impl From<Bucket> for Parts {
+    fn from(Bucket { tick: _, counts, open, times }: Bucket) -> Self {
+        (counts, open, times)
+    }
+}
+
+impl From<Parts> for Bucket {
+    fn from((counts, open, times): Parts) -> Self {
+        Self { tick: 0, counts, open, times }
+    }
 }
 
 impl Bucket {
@@ -102,6 +121,25 @@ impl Line {
         new
     }
 
+    /// Adds to any step, also an earlier one. Returns whether a bucket began.
+    pub(crate) fn merge(&mut self, bucket: Bucket) -> bool {
+        let at = self.0.partition_point(|known| known.tick < bucket.tick);
+        match self.0.get_mut(at) {
+            Some(known) if known.tick == bucket.tick => {
+                known.merge(&bucket);
+                false
+            }
+            _ => {
+                self.0.insert(at, bucket);
+                true
+            }
+        }
+    }
+
+    pub(crate) fn at(&self, tick: Tick) -> Option<&Bucket> {
+        self.between(tick, tick + 1).next()
+    }
+
     /// Forgets what is older; returns how many buckets that were.
     pub(crate) fn forget_before(&mut self, tick: Tick) -> usize {
         let old = self.0.partition_point(|bucket| bucket.tick < tick);
@@ -117,11 +155,34 @@ impl Line {
         let from = self.0.partition_point(|bucket| bucket.tick < first);
         self.0.range(from..).take_while(move |bucket| bucket.tick < end)
     }
+}
+
+/// What was recorded here and what other replicas recorded, kept apart: nobody is told what somebody else said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lines {
+    pub(crate) own: Line,
+    pub(crate) absorbed: Line,
+}
+
+impl Lines {
+    /// Of both, those of the steps from `first` to before `end`.
+    pub(crate) fn between(&self, first: Tick, end: Tick) -> impl Iterator<Item = &Bucket> {
+        self.own.between(first, end).chain(self.absorbed.between(first, end))
+    }
 
     pub(crate) fn sum(&self, first: Tick, end: Tick) -> Bucket {
         self.between(first, end).fold(Bucket::default(), |mut sum, bucket| {
             sum.merge(bucket);
             sum
         })
+    }
+
+    /// Returns how many buckets that were.
+    pub(crate) fn forget_before(&mut self, tick: Tick) -> usize {
+        self.own.forget_before(tick) + self.absorbed.forget_before(tick)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.absorbed.is_empty()
     }
 }

@@ -21,6 +21,10 @@ use crate::reporter::{Reporter, Side};
 use crate::ring::{self, Ring};
 use crate::series::series;
 
+mod replicas;
+
+use replicas::Heard;
+
 /// More in a second are dropped, and counted: reports must not take the time that proxies' configuration needs.
 const MOST_A_SECOND: u64 = 50_000;
 /// Clusters of load reports, likewise.
@@ -48,6 +52,8 @@ pub struct Collector {
     /// 1 over the part of requests that is reported.
     scale: f64,
     on: bool,
+    /// When this began, in milliseconds since 1970.
+    start: u64,
     dropped: AtomicU64,
     streams: Mutex<HashMap<Arc<str>, usize>>,
 }
@@ -62,6 +68,9 @@ struct State {
     /// How many there were in this second.
     second: (u64, u64),
     loads: (u64, u64),
+    /// Other replicas by name, and the earliest `since` of any.
+    heard: HashMap<String, Heard>,
+    heard_since: Option<u64>,
     /// By source and target, in order of class.
     counters: HashMap<(Arc<str>, Arc<str>), [metrics::Counter; 5]>,
 }
@@ -85,6 +94,7 @@ impl Collector {
             followers: broadcast::Sender::new(FOLLOWERS_MAY_LAG),
             scale: if sampling > 0.0 { 1.0 / sampling } else { 1.0 },
             on,
+            start: start(SystemTime::now()),
             dropped: AtomicU64::new(0),
             streams: Mutex::default(),
         }
@@ -213,7 +223,7 @@ impl Collector {
             }
             state.ring.push(row);
         }
-        metrics::gauge!("isthmus_observed_edges").set(state.edges.len() as f64);
+        metrics::gauge!("isthmus_observed_edges").set(state.edges.own() as f64);
     }
 
     /// What a program says of its calls since its last report.
@@ -261,13 +271,14 @@ impl Collector {
             // Figures of single proxies are not for it: they are of what was after a moment, which a sum does not say.
             state.edges.add(tick, key, calls);
         }
-        metrics::gauge!("isthmus_observed_edges").set(state.edges.len() as f64);
+        metrics::gauge!("isthmus_observed_edges").set(state.edges.own() as f64);
     }
 
     /// The newest first.
     #[must_use]
     pub fn requests(&self, caller: &Caller, query: &RequestsQuery) -> Vec<RequestRow> {
-        self.state().ring.find(query, caller)
+        let rows = self.state().ring.rows();
+        ring::find(rows, query, caller)
     }
 
     /// Whether it is one of those that are asked for; `limit` and `before` do not count.
@@ -284,8 +295,9 @@ impl Collector {
     #[must_use]
     pub fn series(&self, caller: &Caller, query: &SeriesQuery, now: SystemTime) -> Series {
         let window = query.window.unwrap_or(900).clamp(STEP, STEP * STEPS);
+        let state = self.state();
         // The step that is under way would look like a fall.
-        let end = tick(now);
+        let end = state.heard_to(tick(now)).unwrap_or(tick(now));
         let first = end.saturating_sub(window.div_ceil(STEP));
         let of = query.of.as_deref();
         let wanted = |key: &EdgeKey| {
@@ -300,17 +312,21 @@ impl Collector {
                     },
                 }
         };
-        series(&self.state().edges, wanted, (first, end), |key| self.scale_of(key))
+        series(&state.edges, wanted, (first, end), |key| self.scale_of(key))
     }
 
     /// The sums of all edges over some seconds before `end`. Rates are over as much of that as is known.
     #[must_use]
     pub fn edges(&self, window: u64, end: SystemTime) -> Vec<(EdgeKey, Sum)> {
-        let (to, after) = (seconds(end), tick(end) + 1);
-        let first = after.saturating_sub(window.div_ceil(STEP));
-        let (sums, since) = {
+        let (sums, since, first, to) = {
             let state = self.state();
-            (state.edges.sums(first, after), state.since.unwrap_or_default())
+            let (to, after) = match state.heard_to(tick(end)) {
+                Some(step) => (step * STEP, step),
+                None => (seconds(end), tick(end) + 1),
+            };
+            let first = after.saturating_sub(window.div_ceil(STEP));
+            let since = state.since.into_iter().chain(state.heard_since).min();
+            (state.edges.sums(first, after), since.unwrap_or_default(), first, to)
         };
         let known = to.saturating_sub(since.max(first * STEP)).max(STEP);
         let sum = |(key, bucket): (EdgeKey, Bucket)| {
@@ -556,6 +572,11 @@ fn room(second: &mut (u64, u64), now: u64, most: u64, wanted: usize) -> u64 {
     let room = most.saturating_sub(second.1).min(wanted as u64);
     second.1 += room;
     room
+}
+
+fn start(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 fn seconds(at: SystemTime) -> u64 {

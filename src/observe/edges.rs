@@ -3,16 +3,19 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::bucket::{Bucket, Calls, Class, Line, STEPS, Tick};
+use serde::{Deserialize, Serialize};
 
-/// More are counted as one.
+use crate::bucket::{Bucket, Calls, Class, Lines, STEPS, Tick};
+
+/// Recorded here and by other replicas together. More are counted as one.
 const MOST_EDGES: usize = 20_000;
 /// Proxies of which figures are kept.
 const MOST_PROXIES: usize = 20_000;
 /// A bucket takes some 150 bytes, so that all take 45 MB at most. Where edges are many and busy, the hour becomes shorter.
 const MOST_BUCKETS: usize = 300_000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Protocol {
     Http,
     Grpc,
@@ -31,7 +34,8 @@ impl Protocol {
 }
 
 /// How it is known what an edge carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum By {
     /// A proxy told of each request, or of the part that it is to tell of.
     AccessLog,
@@ -68,20 +72,35 @@ pub(crate) const OTHER: &str = "unknown/other";
 
 #[derive(Debug, Default)]
 pub(crate) struct Edges {
-    edges: HashMap<EdgeKey, Line>,
-    proxies: HashMap<Arc<str>, Line>,
+    edges: HashMap<EdgeKey, Lines>,
+    proxies: HashMap<Arc<str>, Lines>,
+    /// Edges of which something was recorded here.
+    own: usize,
     /// Steps in which anything was reported.
     reported: VecDeque<Tick>,
     buckets: usize,
     /// Steps before it are forgotten.
     first: Tick,
+    /// Nothing is recorded in steps before it: other replicas were told of them.
+    closed: Tick,
     /// Reports that count for [`OTHER`].
     pub(crate) others: u64,
+}
+
+/// What was recorded here in one step.
+pub(crate) struct Recorded {
+    pub(crate) edges: Vec<(EdgeKey, Bucket)>,
+    pub(crate) proxies: Vec<(Arc<str>, Bucket)>,
 }
 
 impl Edges {
     pub(crate) fn len(&self) -> usize {
         self.edges.len()
+    }
+
+    /// Of which something was recorded here.
+    pub(crate) fn own(&self) -> usize {
+        self.own
     }
 
     pub(crate) fn record(&mut self, tick: Tick, key: EdgeKey, class: Class, ms: f64) {
@@ -93,47 +112,117 @@ impl Edges {
     }
 
     fn write(&mut self, tick: Tick, key: EdgeKey, write: impl FnOnce(&mut Bucket)) {
-        self.reach(tick);
-        let tick = self.reported.back().copied().unwrap_or(tick);
-        let key = if self.edges.len() < MOST_EDGES || self.edges.contains_key(&key) {
-            key
-        } else {
-            self.others += 1;
-            EdgeKey { by: key.by, ..other() }
-        };
-        self.buckets += usize::from(self.edges.entry(key).or_default().write(tick, write));
+        let tick = self.reach(tick);
+        let (key, _) = self.fitting(key);
+        let own = &mut self.edges.entry(key).or_default().own;
+        self.own += usize::from(own.is_empty());
+        self.buckets += usize::from(own.write(tick, write));
         self.shorten();
+    }
+
+    /// The key to count for, and whether there was room for it.
+    fn fitting(&mut self, key: EdgeKey) -> (EdgeKey, bool) {
+        if self.edges.len() < MOST_EDGES || self.edges.contains_key(&key) {
+            return (key, true);
+        }
+        self.others += 1;
+        (EdgeKey { by: key.by, ..other() }, false)
     }
 
     /// What a proxy has served, whatever it is an edge of.
     pub(crate) fn record_proxy(&mut self, tick: Tick, proxy: &Arc<str>, class: Class, ms: f64) {
-        self.reach(tick);
-        let tick = self.reported.back().copied().unwrap_or(tick);
-        if self.proxies.len() >= MOST_PROXIES && !self.proxies.contains_key(proxy) {
-            return;
+        let tick = self.reach(tick);
+        if let Some(lines) = self.proxy_lines(proxy) {
+            let new = lines.own.write(tick, |bucket| bucket.record(class, ms));
+            self.buckets += usize::from(new);
         }
-        let line = self.proxies.entry(proxy.clone()).or_default();
-        self.buckets += usize::from(line.write(tick, |bucket| bucket.record(class, ms)));
     }
 
-    /// The clock may be set back: time does not.
-    fn reach(&mut self, tick: Tick) {
-        if self.reported.back().is_some_and(|last| *last >= tick) {
-            return;
+    fn proxy_lines(&mut self, proxy: &Arc<str>) -> Option<&mut Lines> {
+        let room = self.proxies.len() < MOST_PROXIES || self.proxies.contains_key(proxy);
+        room.then(|| self.proxies.entry(proxy.clone()).or_default())
+    }
+
+    /// What another replica recorded. Returns whether there was room for it.
+    pub(crate) fn absorb(&mut self, key: EdgeKey, bucket: Bucket) -> bool {
+        if !self.reach_back(bucket.tick) {
+            return false;
+        }
+        let (key, fits) = self.fitting(key);
+        let new = self.edges.entry(key).or_default().absorbed.merge(bucket);
+        self.buckets += usize::from(new);
+        self.shorten();
+        fits
+    }
+
+    pub(crate) fn absorb_proxy(&mut self, proxy: &Arc<str>, bucket: Bucket) -> bool {
+        if !self.reach_back(bucket.tick) {
+            return false;
+        }
+        let Some(lines) = self.proxy_lines(proxy) else { return false };
+        let new = lines.absorbed.merge(bucket);
+        self.buckets += usize::from(new);
+        true
+    }
+
+    /// The step to record in. The clock may be set back: time does not.
+    fn reach(&mut self, tick: Tick) -> Tick {
+        let tick = tick.max(self.closed);
+        if let Some(last) = self.reported.back()
+            && *last >= tick
+        {
+            return *last;
         }
         self.reported.push_back(tick);
         self.forget_before(tick.saturating_sub(STEPS));
+        tick
+    }
+
+    /// For a step that may be over; false where it is forgotten already.
+    fn reach_back(&mut self, tick: Tick) -> bool {
+        if self.reported.back().is_none_or(|last| *last < tick) {
+            self.reported.push_back(tick);
+            self.forget_before(tick.saturating_sub(STEPS));
+        } else if tick < self.first {
+            return false;
+        } else if let Err(at) = self.reported.binary_search(&tick) {
+            self.reported.insert(at, tick);
+        }
+        true
+    }
+
+    /// From now on nothing is recorded before this step; returns the first that is not over.
+    pub(crate) fn close(&mut self, tick: Tick) -> Tick {
+        self.closed = self.closed.max(tick);
+        self.closed
+    }
+
+    /// Steps from `first` to before `end` in which anything was reported.
+    pub(crate) fn steps(&self, first: Tick, end: Tick) -> Vec<Tick> {
+        self.reported.iter().copied().filter(|tick| (first..end).contains(tick)).collect()
+    }
+
+    pub(crate) fn recorded(&self, tick: Tick) -> Recorded {
+        Recorded { edges: recorded(&self.edges, tick), proxies: recorded(&self.proxies, tick) }
     }
 
     fn forget_before(&mut self, first: Tick) {
         self.first = self.first.max(first);
-        let mut gone = 0;
-        let mut keep = |line: &mut Line| {
-            gone += line.forget_before(first);
-            !line.is_empty()
-        };
-        self.edges.retain(|_, line| keep(line));
-        self.proxies.retain(|_, line| keep(line));
+        if self.reported.front().is_none_or(|oldest| *oldest >= first) {
+            return;
+        }
+        let (mut gone, mut own_gone) = (0, 0);
+        self.edges.retain(|_, lines| {
+            let had = !lines.own.is_empty();
+            gone += lines.forget_before(first);
+            own_gone += usize::from(had && lines.own.is_empty());
+            !lines.is_empty()
+        });
+        self.proxies.retain(|_, lines| {
+            gone += lines.forget_before(first);
+            !lines.is_empty()
+        });
+        self.own -= own_gone;
         self.buckets = self.buckets.saturating_sub(gone);
         let old = self.reported.partition_point(|tick| *tick < first);
         self.reported.drain(..old);
@@ -147,11 +236,11 @@ impl Edges {
         }
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&EdgeKey, &Line)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&EdgeKey, &Lines)> {
         self.edges.iter()
     }
 
-    pub(crate) fn proxy(&self, id: &str) -> Option<&Line> {
+    pub(crate) fn proxy(&self, id: &str) -> Option<&Lines> {
         self.proxies.get(id)
     }
 
@@ -167,6 +256,11 @@ impl Edges {
             .map(|(key, sum)| (key.clone(), sum))
             .collect()
     }
+}
+
+fn recorded<K: Clone>(lines: &HashMap<K, Lines>, tick: Tick) -> Vec<(K, Bucket)> {
+    let found = lines.iter().filter_map(|(key, lines)| Some((key, lines.own.at(tick)?)));
+    found.map(|(key, bucket)| (key.clone(), bucket.clone())).collect()
 }
 
 fn other() -> EdgeKey {

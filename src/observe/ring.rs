@@ -9,33 +9,72 @@ use api::{Caller, Role, Time};
 pub(crate) const MOST_ROWS: usize = 10_000;
 /// Of all texts together.
 const MOST_BYTES: usize = 32 << 20;
+/// So many at once are told to another replica, and so much of texts.
+const MOST_TOLD: usize = 1000;
+const MOST_BYTES_TOLD: usize = 2 << 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
-    /// The newest last.
-    rows: VecDeque<Arc<RequestRow>>,
+    /// In order of arrival, with whether a proxy of this replica reported it.
+    rows: VecDeque<(bool, Arc<RequestRow>)>,
     bytes: usize,
+    /// How many were reported here since the start.
+    own: u64,
 }
 
 impl Ring {
     pub(crate) fn push(&mut self, row: Arc<RequestRow>) {
+        self.own += 1;
+        self.keep(true, row);
+    }
+
+    /// What another replica was told.
+    pub(crate) fn absorb(&mut self, row: Arc<RequestRow>) {
+        self.keep(false, row);
+    }
+
+    fn keep(&mut self, own: bool, row: Arc<RequestRow>) {
         self.bytes += size(&row);
-        self.rows.push_back(row);
+        self.rows.push_back((own, row));
         while self.rows.len() > MOST_ROWS || self.bytes > MOST_BYTES {
-            let Some(old) = self.rows.pop_front() else { break };
+            let Some((_, old)) = self.rows.pop_front() else { break };
             self.bytes -= size(&old);
         }
     }
 
-    /// The newest first.
-    pub(crate) fn find(&self, query: &RequestsQuery, caller: &Caller) -> Vec<RequestRow> {
-        let before: Option<Time> = query.before.as_deref().and_then(|text| text.parse().ok());
-        let limit = query.limit.unwrap_or(100).min(MOST_ROWS);
-        let fits = |row: &&Arc<RequestRow>| {
-            before.is_none_or(|before| row.at < before) && matches(row, query) && sees(caller, row)
-        };
-        self.rows.iter().rev().filter(fits).take(limit).map(|row| (**row).clone()).collect()
+    /// All, in order of arrival.
+    pub(crate) fn rows(&self) -> Vec<Arc<RequestRow>> {
+        self.rows.iter().map(|(_, row)| row.clone()).collect()
     }
+
+    /// How many were reported here, and the newest of those behind the first `after`, oldest first.
+    pub(crate) fn told(&self, after: u64) -> (u64, Vec<Arc<RequestRow>>) {
+        let new = usize::try_from(self.own.saturating_sub(after)).unwrap_or(usize::MAX);
+        let mut bytes = 0;
+        let own = self.rows.iter().rev().filter(|(own, _)| *own).map(|(_, row)| row);
+        let fitting = own.take(new.min(MOST_TOLD)).take_while(|row| {
+            bytes += size(row);
+            bytes <= MOST_BYTES_TOLD
+        });
+        let mut rows: Vec<_> = fitting.cloned().collect();
+        rows.reverse();
+        (self.own, rows)
+    }
+}
+
+/// The newest first. What other replicas tell arrives late, so that the order of arrival is not that of time.
+pub(crate) fn find(
+    mut rows: Vec<Arc<RequestRow>>,
+    query: &RequestsQuery,
+    caller: &Caller,
+) -> Vec<RequestRow> {
+    let before: Option<Time> = query.before.as_deref().and_then(|text| text.parse().ok());
+    let limit = query.limit.unwrap_or(100).min(MOST_ROWS);
+    rows.retain(|row| {
+        before.is_none_or(|before| row.at < before) && matches(row, query) && sees(caller, row)
+    });
+    rows.sort_by_key(|row| row.at);
+    rows.iter().rev().take(limit).map(|row| (**row).clone()).collect()
 }
 
 /// Texts of a row; what else there is has a fixed size.
@@ -157,7 +196,7 @@ mod tests {
             ring.push(row(at, path, status));
         }
         let found = |query: RequestsQuery| {
-            let rows = ring.find(&query, &Caller::anybody());
+            let rows = find(ring.rows(), &query, &Caller::anybody());
             rows.iter().map(|row| row.at.0).collect::<Vec<_>>()
         };
         let any = RequestsQuery::default;
@@ -188,6 +227,6 @@ mod tests {
             ring.push(row(at, &long, 200));
         }
         assert!(ring.bytes <= MOST_BYTES);
-        assert_eq!(ring.rows.iter().map(|row| size(row)).sum::<usize>(), ring.bytes);
+        assert_eq!(ring.rows.iter().map(|(_, row)| size(row)).sum::<usize>(), ring.bytes);
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use catalog::{Catalog, View};
+use catalog::View;
 use model::{
-    Finding, Kind, Meta, NamespacedName, Object, ObjectKey, PolicyTarget, Reach, Severity, codes,
+    Finding, Kind, Meta, NamespacedName, Object, ObjectKey, PolicyTarget, Reach, Selector,
+    Severity, codes,
 };
 
 /// A process, as far as policies look at it.
@@ -134,73 +135,74 @@ pub(crate) fn is(target: &PolicyTarget, object: &ObjectKey) -> bool {
     Kind::find(&target.group, &target.kind) == Some(object.kind) && target.name == object.name
 }
 
-/// What is to be said of policies that are for nobody.
+/// What is to be said of a policy, or a part of it, that is for nobody.
 #[must_use]
-pub fn reach_nothing(catalog: &Catalog) -> Vec<Finding> {
-    let root = View::new(catalog).mesh().root_namespace;
-    let policies = [Kind::AccessPolicy, Kind::PeerPolicy].into_iter();
+pub fn reaches_nothing(view: &View<'_>, policy: &Object) -> Vec<Finding> {
+    let Some(reach) = reach(policy) else { return Vec::new() };
+    let meta = policy.meta();
+    let finding = |pointer: &str, code, text: String, hint: &str| Finding {
+        at: meta.at(pointer),
+        code,
+        severity: Severity::Warning,
+        text,
+        hint: hint.into(),
+    };
     let mut out = Vec::new();
-    for object in policies.flat_map(|kind| catalog.list(kind)) {
-        let Some(reach) = reach(object) else { continue };
-        let meta = object.meta();
-        let finding = |pointer: &str, code, text: String, hint: &str| Finding {
-            at: meta.at(pointer),
-            code,
-            severity: Severity::Warning,
-            text,
-            hint: hint.into(),
+    for target in &reach.targets {
+        // Which kinds there may be is said where the document is read.
+        let Some(kind) = Kind::find(&target.group, &target.kind) else { continue };
+        let key = ObjectKey { kind, name: target.name.clone() };
+        let Some(object) = view.get(&key) else {
+            let text = format!("{key} does not exist");
+            let hint = "the policy has no effect there until it does";
+            out.push(finding(&target.pointer, codes::REFERENCE_NOT_FOUND, text, hint));
+            continue;
         };
-        for target in &reach.targets {
-            // Which kinds there may be is said where the document is read.
-            let Some(kind) = Kind::find(&target.group, &target.kind) else { continue };
-            let key = ObjectKey { kind, name: target.name.clone() };
-            if catalog.get(&key).is_none() {
-                let text = format!("{key} does not exist");
-                let hint = "the policy has no effect there until it does";
-                out.push(finding(&target.pointer, codes::REFERENCE_NOT_FOUND, text, hint));
-            } else if kind == Kind::Gateway && target.section.is_some() {
-                let text = format!("a policy is for the whole of {key}, not for a listener of it");
-                let hint = "remove sectionName, or make a Gateway of its own";
-                out.push(finding(&target.pointer, codes::POLICY_SECTION, text, hint));
-            } else if let Some(names) = sections(catalog, &key)
-                && let Some(section) = &target.section
-                && !names.contains(section)
-            {
-                let text = format!("{key} has no part named {section}");
-                let hint = format!("there are: {}", names.join(", "));
-                out.push(finding(&target.pointer, codes::POLICY_SECTION, text, &hint));
-            }
-        }
-        // Who runs outside of Kubernetes is not known by labels before it connects.
-        if let Some(selector) = &reach.selector
-            && catalog.count(Kind::Pod) > 0
+        if kind == Kind::Gateway && target.section.is_some() {
+            let text = format!("a policy is for the whole of {key}, not for a listener of it");
+            let hint = "remove sectionName, or make a Gateway of its own";
+            out.push(finding(&target.pointer, codes::POLICY_SECTION, text, hint));
+        } else if let Some(names) = sections(object)
+            && let Some(section) = &target.section
+            && !names.contains(section)
         {
-            let everywhere = *meta.namespace() == root;
-            let pods: Box<dyn Iterator<Item = &Object>> = if everywhere {
-                Box::new(catalog.list(Kind::Pod))
-            } else {
-                Box::new(catalog.list_in(Kind::Pod, meta.namespace()))
-            };
-            let mut pods = pods.map(Object::meta);
-            if !pods.any(|pod| selector.matches(|name| pod.label(name))) {
-                let text = "no pod has the labels that the policy selects".to_string();
-                let hint =
-                    "compare spec.workloadSelector with the labels of the pods of its namespace";
-                out.push(finding(
-                    "/spec/workloadSelector",
-                    codes::POLICY_REACHES_NOTHING,
-                    text,
-                    hint,
-                ));
-            }
+            let text = format!("{key} has no part named {section}");
+            let hint = format!("there are: {}", names.join(", "));
+            out.push(finding(&target.pointer, codes::POLICY_SECTION, text, &hint));
         }
+    }
+    if let Some(selector) = &reach.selector
+        && selects_nobody(view, selector, meta.namespace())
+    {
+        let text = "no pod has the labels that the policy selects".to_string();
+        let hint = "compare spec.workloadSelector with the labels of the pods of its namespace";
+        out.push(finding("/spec/workloadSelector", codes::POLICY_REACHES_NOTHING, text, hint));
     }
     out
 }
 
+/// Looks at pods until one fits.
+fn selects_nobody(view: &View<'_>, selector: &Selector, namespace: &Arc<str>) -> bool {
+    // Who runs outside of Kubernetes is not known by labels before it connects.
+    if view.namespaces_with(Kind::Pod).next().is_none() {
+        return false;
+    }
+    let fits = |namespace: &Arc<str>| {
+        let mut pods = view.names_in(Kind::Pod, namespace).into_iter();
+        pods.any(|key| {
+            let pod = view.get(&key).map(Object::meta);
+            pod.is_some_and(|pod| selector.matches(|name| pod.label(name)))
+        })
+    };
+    if *namespace == view.mesh().root_namespace {
+        return !view.namespaces_with(Kind::Pod).any(fits);
+    }
+    !fits(namespace)
+}
+
 /// The names of the parts of an object that a policy may be for; `None` where it has no such parts.
-fn sections(catalog: &Catalog, key: &ObjectKey) -> Option<Vec<Arc<str>>> {
-    match catalog.get(key)? {
+fn sections(object: &Object) -> Option<Vec<Arc<str>>> {
+    match object {
         Object::Service(service) => Some(service.ports.iter().map(|p| p.name.clone()).collect()),
         Object::MeshService(service) => {
             Some(service.ports.iter().map(|port| port.name.clone()).collect())

@@ -14,5 +14,5 @@ mod peer;
 mod testing;
 
 pub use access::{Around, Judged, of_gateway, of_port};
-pub use attach::{Member, Workload, reach_nothing, targets};
+pub use attach::{Member, Workload, reaches_nothing, targets};
 pub use peer::{mode, ports};

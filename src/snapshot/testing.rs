@@ -122,7 +122,7 @@ pub(crate) fn host(name: &str, domains: &[&str], routes: Vec<Route>) -> Arc<Virt
 pub(crate) fn table(name: &str, hosts: Vec<Arc<VirtualHost>>) -> RouteTable {
     RouteTable {
         name: name.into(),
-        virtual_hosts: hosts,
+        virtual_hosts: VirtualHost::by_name(hosts),
         access: None,
         lanes: None,
         origin: vec![origin("gateway")],

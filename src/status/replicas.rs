@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! own content hash, own reports ──apply──► Lease of this replica      (every 10 s, and when a report changes)
-//! Leases of the others ──watch──► their reports, and whether they serve the same
+//! Leases of the others ──watch──► their reports, whether they serve the same, and where they can be asked for more
 //! ```
 //!
 //! Proxies connect to any replica, and one of them writes statuses: so the others tell it what their proxies have. Only what
@@ -10,6 +10,7 @@
 //! stand still and differ do not see the same, or are not the same program.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::StreamExt as _;
@@ -28,6 +29,8 @@ const LABEL: &str = "isthmus.dev/replica-of";
 const CONTENT: &str = "isthmus.dev/content";
 const REPORTS: &str = "isthmus.dev/programmed";
 const ROOTS: &str = "isthmus.dev/roots";
+const NAME: &str = "isthmus.dev/replica";
+const HTTP: &str = "isthmus.dev/http";
 const RENEW: Duration = Duration::from_secs(10);
 /// Between two writes.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -42,7 +45,7 @@ const MOST_REPORTS: usize = 1000;
 const LONGEST_TEXT: usize = 150;
 
 /// Hashes of all that is served to the proxies of Gateways.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     pub config: u64,
     /// Apart, because they change all the time.
@@ -74,6 +77,9 @@ pub struct Options {
     pub cluster: String,
     /// Who we are.
     pub identity: String,
+    /// What proxies and people call us, and where the others can ask for more: `10.0.0.7:8080`. `None` where they cannot.
+    pub replica: String,
+    pub http: Option<SocketAddr>,
 }
 
 pub struct Replicas {
@@ -91,6 +97,8 @@ pub struct Replicas {
     pub peer_roots: watch::Sender<Vec<Option<u64>>>,
     /// Since when another replica differs, and which; `None` while none does for long.
     pub differs: watch::Sender<Option<String>>,
+    /// Where the HTTP ports of the others are that are alive, by the names of the replicas.
+    pub addresses: watch::Sender<BTreeMap<String, SocketAddr>>,
 }
 
 fn measure(content: Content) {
@@ -107,6 +115,8 @@ struct Peer {
     content: Option<Content>,
     reports: Reports,
     roots: Option<u64>,
+    replica: String,
+    http: Option<SocketAddr>,
     /// When its content was another last.
     since: Option<Instant>,
     renewed: Option<Instant>,
@@ -116,7 +126,7 @@ struct Peer {
 impl Replicas {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
-        let Options { namespace, cluster, identity } = &self.options;
+        let Options { namespace, cluster, identity, .. } = &self.options;
         let name = lease_name(cluster, identity);
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
         let config = watcher::Config::default().labels(&format!("{LABEL}={cluster}"));
@@ -180,6 +190,10 @@ impl Replicas {
         if let Some(mark) = *self.roots.borrow_and_update() {
             annotations[ROOTS] = format!("{mark:016x}").into();
         }
+        if let Some(http) = self.options.http {
+            annotations[NAME] = self.options.replica.as_str().into();
+            annotations[HTTP] = http.to_string().into();
+        }
         let body = json!({
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -241,6 +255,12 @@ impl Replicas {
             *told = roots;
             differs
         });
+        let addresses = addresses(&self.options.replica, peers, now);
+        self.addresses.send_if_modified(|told| {
+            let differs = *told != addresses;
+            *told = addresses;
+            differs
+        });
     }
 
     /// Returns whether a replica has differed for so long that it was told.
@@ -274,6 +294,19 @@ impl Replicas {
     }
 }
 
+/// A replica that came back under its name has a Lease from before beside its own: the younger one counts. One with our own
+/// name is what we left before a restart.
+fn addresses(
+    own: &str,
+    peers: &BTreeMap<String, Peer>,
+    now: Instant,
+) -> BTreeMap<String, SocketAddr> {
+    let mut alive: Vec<_> = peers.values().filter(|peer| peer.was_seen_within(ALIVE, now)).collect();
+    alive.sort_by_key(|peer| peer.renewed);
+    let all = alive.into_iter().filter(|peer| peer.replica != own);
+    all.filter_map(|peer| Some((peer.replica.clone(), peer.http?))).collect()
+}
+
 impl Peer {
     fn hear(&mut self, lease: &Lease, now: Instant) {
         let version = lease.resource_version().unwrap_or_default();
@@ -294,6 +327,8 @@ impl Peer {
         }
         self.reports = decode(annotation(REPORTS));
         self.roots = u64::from_str_radix(annotation(ROOTS), 16).ok();
+        annotation(NAME).clone_into(&mut self.replica);
+        self.http = annotation(HTTP).parse().ok();
     }
 
     fn was_seen_within(&self, time: Duration, now: Instant) -> bool {
@@ -393,6 +428,31 @@ mod tests {
         assert_eq!(decode(&encode(&reports)), reports);
         assert_eq!(decode("nonsense"), Reports::new());
         assert_eq!(lease_name("isthmus", "Pod_1.A_0f"), "isthmus-replica-pod-1.a-0f");
+    }
+
+    #[test]
+    fn replicas_are_found_by_their_names() {
+        let start = Instant::now();
+        let mut peers: BTreeMap<String, Peer> = BTreeMap::new();
+        let mut hear = |lease_name: &str, name: &str, http: &str, at| {
+            let mut lease = lease(at, "", "");
+            let annotations = lease.metadata.annotations.as_mut().unwrap();
+            annotations.extend([(NAME.into(), name.into()), (HTTP.into(), http.into())]);
+            let peer = peers.entry(lease_name.into()).or_default();
+            peer.hear(&lease, start + seconds(at));
+        };
+        hear("a_2", "a", "[fd00::7]:8080", 5);
+        hear("a_1", "a", "10.0.0.1:8080", 1);
+        hear("b_1", "b", "10.0.0.2:8080", 3);
+        hear("c_1", "c", "nonsense", 3);
+        hear("own_1", "own", "10.0.0.3:8080", 3);
+        let at = |n| {
+            let all = addresses("own", &peers, start + seconds(n)).into_iter();
+            all.map(|(name, http)| format!("{name} {http}")).collect::<Vec<_>>()
+        };
+        assert_eq!(at(5), ["a [fd00::7]:8080", "b 10.0.0.2:8080"]);
+        assert_eq!(at(38), ["a [fd00::7]:8080"], "b has not renewed");
+        assert_eq!(at(40), [""; 0]);
     }
 
     #[test]

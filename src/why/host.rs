@@ -14,7 +14,7 @@ pub(crate) fn find<'a>(
 ) -> Option<(&'a VirtualHost, &'a Arc<str>)> {
     let host = authority::host(authority).to_ascii_lowercase();
     let all = || {
-        let hosts = table.virtual_hosts.iter();
+        let hosts = table.virtual_hosts.values();
         hosts.flat_map(|one| one.domains.iter().map(move |domain| (&**one, domain)))
     };
     let exact = all().find(|(_, domain)| domain.eq_ignore_ascii_case(&host));
@@ -36,7 +36,7 @@ pub(crate) fn near(table: &RouteTable, authority: &str) -> Vec<Near> {
     let host = authority::host(authority).to_ascii_lowercase();
     let mut all: Vec<_> = table
         .virtual_hosts
-        .iter()
+        .values()
         .flat_map(|one| one.domains.iter().map(move |domain| (one, domain)))
         .map(|(one, domain)| (distance(&host, domain), one, domain))
         .filter(|(distance, ..)| *distance <= host.len().max(6) / 2)

@@ -234,6 +234,9 @@ export type TypeState = 'ok' | 'pending' | 'nack'
 
 export interface Proxy {
   id: string
+  /** The replica that its stream is on; when that was heard last, while it does not answer. */
+  replica?: string
+  heardAt?: Time
   role: string
   scope: string
   envoy: string

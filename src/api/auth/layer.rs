@@ -19,7 +19,8 @@ use super::{Access, SESSION, Shown, Unknown};
 use crate::problem::{
     FORBIDDEN, OBJECT_NOT_FOUND, Problem, TOO_MANY, UNAUTHENTICATED, UNAVAILABLE,
 };
-use crate::{Bearer, Caller, Role, Time};
+use crate::replica::{Asked, CLAIM, FEED, HANDED_ON, Replicas, signed, stranger};
+use crate::{Bearer, Caller, Role, Time, Via};
 
 /// Paths for everybody. What has no path of its own is a file of the console, or nothing.
 const OPEN: &[&str] = &[
@@ -53,6 +54,7 @@ const LONGEST_REASON: usize = 500;
 
 pub(crate) struct Guard {
     access: Option<Arc<dyn Access>>,
+    replicas: Option<Arc<dyn Replicas>>,
     required: bool,
     metrics_open: bool,
     requests: Option<Buckets<Arc<str>>>,
@@ -64,7 +66,10 @@ pub(crate) struct Guard {
 pub(crate) struct RequestId(pub(crate) Arc<str>);
 
 impl Guard {
-    pub(crate) fn new(access: Option<Arc<dyn Access>>) -> Self {
+    pub(crate) fn new(
+        access: Option<Arc<dyn Access>>,
+        replicas: Option<Arc<dyn Replicas>>,
+    ) -> Self {
         let about = access.as_ref().map(|access| access.about()).unwrap_or_default();
         let rate = f64::from(about.rate);
         Self {
@@ -73,6 +78,7 @@ impl Guard {
             requests: (about.rate > 0 && about.required).then(|| Buckets::new(4.0 * rate, rate)),
             failures: Buckets::new(FAILURES, 1.0 / FAILURE_EVERY.as_secs_f64()),
             access,
+            replicas,
         }
     }
 
@@ -89,6 +95,8 @@ impl Guard {
 struct Place {
     method: Method,
     path: String,
+    /// With the query.
+    full: String,
     matched: Option<String>,
     params: Vec<(String, String)>,
 }
@@ -101,6 +109,7 @@ impl Place {
         Self {
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
+            full: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
             matched: matched.map(|matched| matched.as_str().to_owned()),
             params,
         }
@@ -166,6 +175,7 @@ pub(crate) async fn guard(
     let address = peer.map(|ConnectInfo(address)| address.ip().to_canonical());
     let id = request.extensions().get::<RequestId>().cloned();
     let changes = guard.access.as_ref().map(|access| access.changes());
+    let claim = headers.get(CLAIM).map(|claim| claim.to_str().unwrap_or_default().to_owned());
     let admitted = admit(&guard, &place, &headers, address).await;
     let (caller, response) = match admitted {
         Ok(caller) => {
@@ -185,9 +195,15 @@ pub(crate) async fn guard(
     let caller = response.extensions_mut().remove::<Caller>().or(caller);
     if let Some(access) = &guard.access
         && let Some(record) =
-            record(&place, &query, &headers, address, caller.as_ref(), &mut response, id)
+            record(&place, &query, &headers, address, caller.as_ref(), &mut response, id.clone())
     {
         access.record(record);
+    }
+    if let Some(((replicas, claim), caller)) = guard.replicas.as_deref().zip(claim).zip(caller.as_ref())
+        && caller.via == Via::Replica
+    {
+        let id = id.map(|id| id.0).unwrap_or_default();
+        return signed(replicas, &claim, response, &id).await;
     }
     match (changes, caller) {
         (Some(changes), Some(_)) if guard.required && is_stream(&response) => {
@@ -208,6 +224,9 @@ async fn admit(
     let no = |caller: Option<Caller>, problem: Problem| (caller, Box::new(problem.into_response()));
     let session = cookie(headers, SESSION);
     check(headers, &place.method, session.is_some()).map_err(|problem| no(None, problem))?;
+    if headers.contains_key(CLAIM) || place.matches(FEED) {
+        return replica(guard, place, headers).map_err(|problem| no(None, problem)).map(Some);
+    }
     let open = guard.is_open(place);
     let known_only = guard.failures.is_empty(&address, Instant::now());
     if known_only && (place.matches("/api/v1/login") || place.matches("/login/link")) {
@@ -255,6 +274,20 @@ async fn admit(
         rights(place, &caller).map_err(|problem| no(Some(caller.clone()), problem))?;
     }
     Ok(Some(caller))
+}
+
+/// Who asks by way of another replica. Whoever claims to be one and is not is nobody else either.
+fn replica(guard: &Guard, place: &Place, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let known = place.matched.as_deref().is_some_and(|path| HANDED_ON.contains(&path));
+    let claim = headers.get(CLAIM).and_then(|claim| claim.to_str().ok());
+    let asked = Asked { method: &place.method, path: &place.full, accept: None };
+    let replicas = guard.replicas.as_deref().filter(|_| known).zip(claim);
+    let caller = replicas.and_then(|(replicas, claim)| replicas.admit(claim, &asked));
+    let caller = caller.ok_or_else(stranger)?;
+    if !place.matches(FEED) {
+        rights(place, &caller)?;
+    }
+    Ok(caller)
 }
 
 /// The least that is needed, so that no path is open by mistake.

@@ -122,14 +122,14 @@ pub(crate) async fn login(
     let address = peer.map(|Extension(ConnectInfo(address))| address.ip());
     let session = access.login(&Bearer::new(token.trim()), address).await.map_err(unknown)?;
     let me = about(&app, Some(&session.caller));
-    Ok(begun(&app, &headers, session, Json(me).into_response()))
+    Ok(begun(&app, &headers, session, Json(me).into_response()).await)
 }
 
 /// Ends the session of the cookie
 #[utoipa::path(post, path = "/api/v1/logout", tag = "access", responses((status = 204)))]
 pub(crate) async fn logout(State(app): State<App>, headers: HeaderMap) -> Response {
     if let (Some(access), Some(id)) = (&app.access, cookie(&headers, SESSION)) {
-        access.logout(id);
+        access.logout(id).await;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     set_cookie(&mut response, &headers, SESSION, "", "Strict; Path=/; Max-Age=0");
@@ -145,11 +145,11 @@ pub(crate) async fn login_by_link(
     Query(query): Query<LinkQuery>,
 ) -> Result<Response, Problem> {
     let access = app.access.as_ref().ok_or_else(no_login)?;
-    let session = access.link(&query.token).ok_or_else(|| {
+    let session = access.link(&query.token).await.ok_or_else(|| {
         Problem::new(UNAUTHENTICATED, "this link was used already, or is too old")
             .hint("`isthmus token admin-link` on the machine of the server makes another one")
     })?;
-    Ok(begun(&app, &headers, session, Redirect::to("/").into_response()))
+    Ok(begun(&app, &headers, session, Redirect::to("/").into_response()).await)
 }
 
 /// On to the OIDC issuer, and then to a page of the console
@@ -183,7 +183,7 @@ pub(crate) async fn end_oidc(
     let access = app.access.as_ref().ok_or_else(no_login)?;
     let journey = cookie(&headers, JOURNEY).unwrap_or_default();
     let (session, to) = access.end_oidc(journey, &answer).await?;
-    let mut response = begun(&app, &headers, session, Redirect::to(&to).into_response());
+    let mut response = begun(&app, &headers, session, Redirect::to(&to).into_response()).await;
     let rules = format!("Lax; Path={JOURNEY_PATH}; Max-Age=0");
     set_cookie(&mut response, &headers, JOURNEY, "", &rules);
     Ok(response)
@@ -202,9 +202,14 @@ fn no_login() -> Problem {
 }
 
 /// Every login gets a session of its own; one that the browser came with (perhaps given to it by somebody else) ends.
-fn begun(app: &App, headers: &HeaderMap, session: NewSession, mut response: Response) -> Response {
+async fn begun(
+    app: &App,
+    headers: &HeaderMap,
+    session: NewSession,
+    mut response: Response,
+) -> Response {
     if let (Some(access), Some(old)) = (&app.access, cookie(headers, SESSION)) {
-        access.logout(old);
+        access.logout(old).await;
     }
     set_cookie(&mut response, headers, SESSION, &session.id, "Strict; Path=/");
     response.extensions_mut().insert(session.caller);

@@ -59,10 +59,10 @@ pub trait Access: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<NewSession, Unknown>>;
 
     /// A session for whoever has the one-time link, which is used up by it.
-    fn link(&self, token: &str) -> Option<NewSession>;
+    fn link<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<NewSession>>;
 
     /// Ends a session, if there is such a one.
-    fn logout(&self, session: &str);
+    fn logout<'a>(&'a self, session: &'a str) -> BoxFuture<'a, ()>;
 
     /// Where somebody goes who logs in at the OIDC issuer; `None` if there is no such issuer.
     /// `to` is the page of ours where they go then.
@@ -81,13 +81,17 @@ pub trait Access: Send + Sync + 'static {
     ///
     /// # Errors
     /// If it cannot be kept.
-    fn make_token(&self, wanted: NewToken, by: &str) -> Result<MadeToken, Problem>;
+    fn make_token<'a>(
+        &'a self,
+        wanted: NewToken,
+        by: &'a str,
+    ) -> BoxFuture<'a, Result<MadeToken, Problem>>;
 
     /// From now on it is not good any more, nor are sessions that came from it. `false` if there is no such token.
     ///
     /// # Errors
     /// If that cannot be kept.
-    fn revoke_token(&self, id: &str) -> Result<bool, Problem>;
+    fn revoke_token<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, Problem>>;
 
     fn bindings(&self) -> Vec<Binding>;
 
@@ -95,7 +99,11 @@ pub trait Access: Send + Sync + 'static {
     ///
     /// # Errors
     /// If they are not, or if it cannot be kept.
-    fn set_bindings(&self, bindings: Vec<Binding>, known: &str) -> Result<(), Problem>;
+    fn set_bindings<'a>(
+        &'a self,
+        bindings: Vec<Binding>,
+        known: &'a str,
+    ) -> BoxFuture<'a, Result<(), Problem>>;
 
     fn write_mode(&self, namespace: Option<&str>) -> WriteMode;
 

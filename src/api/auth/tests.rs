@@ -64,13 +64,16 @@ impl Access for People {
         Box::pin(std::future::ready(session.ok_or(Unknown::Refused("not known".into()))))
     }
 
-    fn link(&self, token: &str) -> Option<NewSession> {
-        let caller = caller("admin@*")?;
-        (token == "good").then_some(NewSession { id: "cookie-admin@*".into(), caller })
+    fn link<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<NewSession>> {
+        let session = caller("admin@*")
+            .filter(|_| token == "good")
+            .map(|caller| NewSession { id: "cookie-admin@*".into(), caller });
+        Box::pin(std::future::ready(session))
     }
 
-    fn logout(&self, session: &str) {
+    fn logout<'a>(&'a self, session: &'a str) -> BoxFuture<'a, ()> {
         self.ended.lock().unwrap().push(session.to_owned());
+        Box::pin(std::future::ready(()))
     }
 
     fn begin_oidc<'a>(&'a self, to: &'a str) -> BoxFuture<'a, Option<Result<Journey, Problem>>> {
@@ -97,7 +100,11 @@ impl Access for People {
         Vec::new()
     }
 
-    fn make_token(&self, wanted: NewToken, by: &str) -> Result<MadeToken, Problem> {
+    fn make_token<'a>(
+        &'a self,
+        wanted: NewToken,
+        by: &'a str,
+    ) -> BoxFuture<'a, Result<MadeToken, Problem>> {
         let view = TokenView {
             id: "1".into(),
             name: wanted.name,
@@ -107,24 +114,30 @@ impl Access for People {
             expires: crate::Time(1),
             last_used: None,
         };
-        Ok(MadeToken { token: "isk_1_secret".into(), view })
+        Box::pin(std::future::ready(Ok(MadeToken { token: "isk_1_secret".into(), view })))
     }
 
-    fn revoke_token(&self, _: &str) -> Result<bool, Problem> {
-        Ok(false)
+    fn revoke_token<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, Problem>> {
+        Box::pin(std::future::ready(Ok(false)))
     }
 
     fn bindings(&self) -> Vec<Binding> {
         self.bindings.lock().unwrap().clone()
     }
 
-    fn set_bindings(&self, bindings: Vec<Binding>, known: &str) -> Result<(), Problem> {
+    fn set_bindings<'a>(
+        &'a self,
+        bindings: Vec<Binding>,
+        known: &'a str,
+    ) -> BoxFuture<'a, Result<(), Problem>> {
         let mut now = self.bindings.lock().unwrap();
-        if etag(&now) != known {
-            return Err(Problem::new(crate::problem::STALE, ""));
-        }
-        *now = bindings;
-        Ok(())
+        let answer = if etag(&now) == known {
+            *now = bindings;
+            Ok(())
+        } else {
+            Err(Problem::new(crate::problem::STALE, ""))
+        };
+        Box::pin(std::future::ready(answer))
     }
 
     fn write_mode(&self, _: Option<&str>) -> WriteMode {

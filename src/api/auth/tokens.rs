@@ -148,7 +148,7 @@ pub(crate) async fn create_token(
     if wanted.expires.is_some_and(|expires| expires <= Time::now()) {
         return Err(Problem::new(BODY, "the token would have expired already"));
     }
-    let made = access.make_token(wanted, &caller.subject)?;
+    let made = access.make_token(wanted, &caller.subject).await?;
     let headers = [(header::CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, headers, Json(made)).into_response())
 }
@@ -166,7 +166,7 @@ pub(crate) async fn revoke_token(
     let access = access(&app, &caller)?;
     let view = access.tokens().into_iter().find(|token| token.id == id);
     match view {
-        Some(view) if access.revoke_token(&id)? => Ok(Json(view)),
+        Some(view) if access.revoke_token(&id).await? => Ok(Json(view)),
         _ => Err(Problem::new(OBJECT_NOT_FOUND, "there is no token of this id")),
     }
 }
@@ -214,7 +214,7 @@ pub(crate) async fn replace_bindings(
             format!("the subject `{}` is not user:NAME, group:NAME or token:ID", bad.subject);
         return Err(Problem::new(BODY, text));
     }
-    access.set_bindings(items, known)?;
+    access.set_bindings(items, known).await?;
     show_bindings(State(app.clone()), caller).await
 }
 

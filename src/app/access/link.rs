@@ -1,24 +1,26 @@
 //! One-time links: whoever can read the state folder, or what the server said at its first start, gets in as admin.
 //!
 //! The digest of the link stands sealed in the state folder, so that `isthmus token admin-link` can put another one there
-//! without a word to the server, which looks only when somebody comes with one.
+//! without a word to the server, which looks only when somebody comes with one. In a cluster the one of the first start is
+//! shared by all replicas: it leads in at any of them, once.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
 use api::Time;
 use revision::store::SealedFile;
 use serde::{Deserialize, Serialize};
 
+use super::shared::Shared;
 use super::{random, sha256};
 use crate::settings::Settings;
 
 const FILE: &str = "admin-link.sealed";
 const LIFE_MS: i64 = 600_000;
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Open {
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Open {
     digest: [u8; 32],
     until: Time,
 }
@@ -28,13 +30,20 @@ pub(super) struct Link {
     file: Option<SealedFile>,
     /// Where there is no state folder.
     memory: Mutex<Option<Open>>,
+    shared: Option<Arc<Shared>>,
+}
+
+impl Open {
+    fn fits(&self, token: &str) -> bool {
+        self.digest == sha256(token) && Time::now() < self.until
+    }
 }
 
 impl Link {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, shared: Option<Arc<Shared>>) -> Self {
         // Why not is told where tokens are kept.
         let file = SealedFile::new(&settings.state_dir, settings.state_key_file.as_deref(), FILE);
-        Self { file: file.ok(), memory: Mutex::default() }
+        Self { file: file.ok(), memory: Mutex::default(), shared }
     }
 
     /// Another link; the one before is not good any more.
@@ -50,20 +59,50 @@ impl Link {
         Ok(token)
     }
 
+    /// The one for all replicas; `None` if another replica has made it.
+    ///
+    /// # Errors
+    /// If the system gives no random bytes.
+    pub(super) async fn make_for_all(&self, shared: &Shared) -> anyhow::Result<Option<String>> {
+        let (token, open) = new()?;
+        let made = shared.change(|state| {
+            let there = state.link.is_some_and(|link| Time::now() < link.until);
+            if !there {
+                state.link = Some(open);
+            }
+            !there
+        });
+        match made.await {
+            Ok(made) => Ok(made.then_some(token)),
+            // One for whoever comes to this replica.
+            Err(_) => self.make().map(Some),
+        }
+    }
+
     /// Whether it is that one; then it is not any more.
-    pub(super) fn take(&self, token: &str) -> bool {
+    pub(super) async fn take(&self, token: &str) -> bool {
+        if self.take_own(token) {
+            return true;
+        }
+        let Some(shared) = &self.shared else { return false };
+        let fits = || shared.state().link.is_some_and(|open| open.fits(token));
+        if !fits() && (shared.look(sha256(token)).await.is_err() || !fits()) {
+            return false;
+        }
+        let taken = shared.change(|state| state.link.take_if(|open| open.fits(token)).is_some());
+        taken.await.unwrap_or(false)
+    }
+
+    fn take_own(&self, token: &str) -> bool {
         // One at a time: of two that come with the same link, one is late.
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = self.file.as_ref().and_then(|file| file.read().ok()?);
         let kept = kept.and_then(|bytes| serde_json::from_slice::<Option<Open>>(&bytes).ok()?);
-        let (digest, now) = (sha256(token), Time::now());
-        let fits = |open: &Option<Open>| open.is_some_and(|o| o.digest == digest && now < o.until);
-        if fits(&memory) {
-            *memory = None;
+        if memory.take_if(|open| open.fits(token)).is_some() {
             return true;
         }
         // A link that cannot be used up is not good.
-        fits(&kept) && self.write(None).is_ok()
+        kept.is_some_and(|open| open.fits(token)) && self.write(None).is_ok()
     }
 
     fn write(&self, open: Option<Open>) -> anyhow::Result<()> {

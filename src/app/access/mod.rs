@@ -1,7 +1,7 @@
 //! # access: who may use the API
 //!
 //! ```text
-//! bearer ─┬─ isk_… ──► tokens (sealed file) ──────────┐
+//! bearer ─┬─ isk_… ──► tokens ────────────────────────┐
 //!         ├─ a line of api-tokens-file ───────────────┤
 //!         └─ TokenReview, SubjectAccessReview ────────┼──► Caller ──► api
 //! cookie ──► sessions ──► what they began with ───────┤
@@ -9,21 +9,32 @@
 //! ```
 //! A session keeps what it began with, and not the rights: those are looked up for every request, so that what is revoked
 //! counts at once.
+//!
+//! Tokens, sessions and the link are kept in a Secret where there is a cluster (`shared.rs`), so that it does not matter which
+//! replica somebody comes to. Elsewhere, and while the Secret cannot be used, tokens and the link are kept in the state folder,
+//! and sessions in memory.
 
 mod audit;
 mod declared;
+#[cfg(test)]
+mod fake;
 mod kubernetes;
 mod link;
 mod oidc;
+mod sealed;
 mod sessions;
+mod shared;
+#[cfg(test)]
+mod shared_tests;
 mod store;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod trouble;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api::auth::{
     About, Access, Binding, Journey, MadeToken, NewSession, NewToken, OidcAnswer, Record, Shown,
@@ -36,9 +47,10 @@ use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::BoxFuture;
+use model::Batch;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::reload::{Contents, Watched};
 use crate::settings::Settings;
@@ -49,11 +61,19 @@ pub use link::admin_link;
 use link::{Link, url};
 use oidc::Oidc;
 use sessions::Sessions;
+pub(crate) use shared::Shared;
 use store::Store;
 use tokens::Verdicts;
 
 /// The longest credential that is looked at.
 const LONGEST: usize = 16 << 10;
+
+/// How often it is looked whether something is to be shared.
+const LOOK: Duration = Duration::from_secs(60);
+/// After a write that failed.
+const AGAIN: Duration = Duration::from_secs(5);
+/// For how long a link waits for the Secret.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The names of namespaces, as they are at present.
 pub(crate) type Namespaces = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
@@ -70,7 +90,8 @@ pub(crate) struct Doors {
     oidc: Option<Oidc>,
     cluster: Option<Cluster>,
     audit: Audit,
-    changes: watch::Sender<u64>,
+    shared: Option<Arc<Shared>>,
+    changes: Arc<watch::Sender<u64>>,
 }
 
 /// Where somebody's rights come from.
@@ -102,8 +123,10 @@ impl Doors {
         files: &Contents,
         client: Option<kube::Client>,
         namespaces: Namespaces,
+        shared: Option<Arc<Shared>>,
     ) -> anyhow::Result<Self> {
-        let oidc = Oidc::new(settings)?;
+        let key = shared.as_ref().map_or_else(|| watch::channel(None).1, |shared| shared.key());
+        let oidc = Oidc::new(settings, key)?;
         let write_modes = settings.write_modes().unwrap_or_default();
         Ok(Self {
             about: About {
@@ -116,17 +139,18 @@ impl Doors {
                 owner: settings.write_mode_owner.clone(),
             },
             mode: settings.write_mode,
-            store: Store::open(settings),
+            store: Store::open(settings, shared.clone()),
             declared: ArcSwap::from_pointee(Declared::read(settings, files)?),
-            sessions: Sessions::default(),
+            sessions: Sessions::new(shared.clone()),
             verdicts: Verdicts::default(),
-            link: Link::new(settings),
+            link: Link::new(settings, shared.clone()),
             oidc,
             cluster: client
                 .filter(|_| settings.auth_kubernetes)
                 .map(|client| Cluster::new(client, namespaces)),
             audit: Audit::open(settings)?,
-            changes: watch::Sender::new(0),
+            changes: shared.as_ref().map(|shared| shared.lost.clone()).unwrap_or_default(),
+            shared,
         })
     }
 
@@ -140,25 +164,97 @@ impl Doors {
         })
     }
 
-    /// Where nobody can do everything yet: a link for whoever can read what the server says at its start.
-    pub(crate) fn first_link(&self, listen: std::net::SocketAddr) -> Option<String> {
-        let roles = |grants: &[Grant]| {
-            grants.iter().any(|g| g.role == Role::Admin && g.namespaces.iter().any(|n| n == "*"))
-        };
-        let declared = self.declared.load();
-        let known = self.cluster.is_some()
-            || roles(&declared.grants().collect::<Vec<_>>())
-            || self.store.read(|kept| {
-                let now = Time::now();
-                let tokens = kept.tokens.iter().filter(|token| token.view.expires > now);
-                tokens.into_iter().any(|token| roles(&token.view.grants))
-                    || kept.bindings.iter().any(|b| roles(&[grant(b)]))
-            });
-        if !self.about.required || known {
+    /// Where nobody can do everything yet: a link for whoever can read what the server says at its start. Where replicas
+    /// share one, [`Doors::run`] tells it.
+    pub(crate) fn first_link(&self, listen: SocketAddr) -> Option<String> {
+        if self.shared.is_some() || self.has_admin() {
             return None;
         }
         let token = self.link.make().ok()?;
         Some(url(listen, &token))
+    }
+
+    fn has_admin(&self) -> bool {
+        let roles = |grants: &[Grant]| {
+            grants.iter().any(|g| g.role == Role::Admin && g.namespaces.iter().any(|n| n == "*"))
+        };
+        let now = Time::now();
+        let declared = self.declared.load();
+        !self.about.required
+            || self.cluster.is_some()
+            || roles(&declared.grants().collect::<Vec<_>>())
+            || self
+                .store
+                .find(|kept| {
+                    let mut tokens = kept.tokens.iter().filter(|token| token.view.expires > now);
+                    let known = tokens.any(|token| roles(&token.view.grants))
+                        || kept.bindings.iter().any(|b| roles(&[grant(b)]));
+                    known.then_some(())
+                })
+                .is_some()
+    }
+
+    /// Shares with the other replicas what is known of people, where there are any.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        listen: SocketAddr,
+        batches: mpsc::WeakSender<Batch>,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let Some(shared) = &self.shared else { return };
+        let work = async {
+            tokio::join!(
+                shared.follow(),
+                self.settle(shared, listen),
+                trouble::tell(shared.trouble.subscribe(), batches),
+            )
+        };
+        tokio::select! {
+            () = shutdown => {}
+            _ = work => {}
+        }
+    }
+
+    /// Writes into the Secret what is not in it yet.
+    async fn settle(&self, shared: &Shared, listen: SocketAddr) {
+        let begun = tokio::time::Instant::now();
+        let mut known = shared.known();
+        let mut greeted = false;
+        loop {
+            let heard = known.borrow_and_update().heard;
+            let mut failed = false;
+            if heard && (shared.is_due() || self.store.is_apart()) {
+                let written = self.store.share(shared).await;
+                failed = written.is_err();
+            }
+            if !greeted && (shared.key().borrow().is_some() || begun.elapsed() >= PATIENCE) {
+                greeted = true;
+                self.greet(shared, listen).await;
+            }
+            let pause = match (failed, greeted) {
+                (true, _) => AGAIN,
+                (false, false) => PATIENCE,
+                (false, true) => LOOK,
+            };
+            tokio::select! {
+                Ok(()) = known.changed(), if !failed => {}
+                () = shared.bell.notified(), if !failed => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn greet(&self, shared: &Shared, listen: SocketAddr) {
+        if self.has_admin() {
+            return;
+        }
+        match self.link.make_for_all(shared).await {
+            Ok(Some(token)) => greet(&url(listen, &token)),
+            Ok(None) => tracing::warn!(
+                "nobody can administer this installation yet: another replica has said with which link"
+            ),
+            Err(_) => {}
+        }
     }
 
     /// Somebody may have lost a right.
@@ -174,7 +270,14 @@ impl Doors {
         }
         let digest = sha256(token);
         if let Some((id, secret)) = tokens::parse(token) {
-            let found = self.store.read(|kept| kept.token(id).map(|token| token.check.clone()));
+            let find = || self.store.find(|kept| kept.token(id).map(|token| token.check.clone()));
+            let mut found = find();
+            if found.is_none()
+                && let Some(shared) = &self.shared
+            {
+                shared.look(digest).await.map_err(|_| away())?;
+                found = find();
+            }
             let Some(check) = found else { return Err(refused("the token is not known")) };
             return if self.verdicts.good(digest, secret, check, known_only).await {
                 Ok(Origin::Token(id.into()))
@@ -207,7 +310,7 @@ impl Doors {
         };
         let declared = self.declared.load();
         let bound = |subject: &str| -> Vec<Grant> {
-            let kept = self.store.read(|kept| kept.grants(subject));
+            let kept = self.store.list(|kept| kept.grants(subject));
             kept.into_iter().chain(declared.bound(subject)).collect()
         };
         match origin {
@@ -247,7 +350,7 @@ impl Doors {
         let shown = Shown { client: "console".into(), address, writes: true, ..Shown::default() };
         let caller = self.caller(&origin, Via::Session, &shown).await?;
         let id = random().ok_or_else(no_random)?;
-        self.sessions.begin(&id, origin, Instant::now());
+        self.sessions.begin(&id, origin).await;
         Ok(NewSession { id, caller })
     }
 }
@@ -265,17 +368,14 @@ impl Access for Doors {
                     let cluster = matches!(origin, Origin::Kubernetes(_));
                     (origin, if cluster { Via::Kubernetes } else { Via::Token })
                 }
-                (None, Some(id)) => {
-                    let origin = self.sessions.touch(id, Instant::now()).ok_or(Unknown::Nobody)?;
-                    (origin, Via::Session)
-                }
+                (None, Some(id)) => (self.sessions.touch(id).await?, Via::Session),
                 (None, None) => return Err(Unknown::Nobody),
             };
             let caller = self.caller(&origin, via, shown).await;
             match (caller, &shown.session) {
                 // What the session began with has ended, and so has the session.
                 (Err(Unknown::Refused(_)), Some(id)) if via == Via::Session => {
-                    self.sessions.end(id);
+                    self.sessions.end(id).await;
                     Err(Unknown::Nobody)
                 }
                 (caller, _) => caller,
@@ -294,28 +394,21 @@ impl Access for Doors {
         })
     }
 
-    fn link(&self, token: &str) -> Option<NewSession> {
-        if !self.about.required || !self.link.take(token) {
-            return None;
-        }
-        let id = random()?;
-        self.sessions.begin(&id, Origin::Link, Instant::now());
-        let everything = Grant { role: Role::Admin, namespaces: vec!["*".into()] };
-        let caller = Caller {
-            subject: "admin".into(),
-            via: Via::Session,
-            client: "console".into(),
-            address: None,
-            grants: [everything].into(),
-            token: None,
-        };
-        Some(NewSession { id, caller })
+    fn link<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<NewSession>> {
+        Box::pin(async move {
+            if !self.about.required || !self.link.take(token).await {
+                return None;
+            }
+            self.begin(Origin::Link, None).await.ok()
+        })
     }
 
-    fn logout(&self, session: &str) {
-        if self.sessions.end(session) {
-            self.changed();
-        }
+    fn logout<'a>(&'a self, session: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if self.sessions.end(session).await {
+                self.changed();
+            }
+        })
     }
 
     fn begin_oidc<'a>(&'a self, to: &'a str) -> BoxFuture<'a, Option<Result<Journey, Problem>>> {
@@ -341,48 +434,63 @@ impl Access for Doors {
     }
 
     fn tokens(&self) -> Vec<TokenView> {
-        self.store.read(|kept| kept.tokens.iter().map(|token| token.view.clone()).collect())
+        self.store.list(|kept| kept.tokens.iter().map(|token| token.view.clone()).collect())
     }
 
-    fn make_token(&self, wanted: NewToken, by: &str) -> Result<MadeToken, Problem> {
-        let (token, kept) =
-            tokens::make(wanted, by, Time::now()).ok_or_else(|| Problem::new(INTERNAL, ""))?;
-        let view = kept.view.clone();
-        self.store.change(|all| all.tokens.push(kept)).map_err(not_kept)?;
-        Ok(MadeToken { token, view })
+    fn make_token<'a>(
+        &'a self,
+        wanted: NewToken,
+        by: &'a str,
+    ) -> BoxFuture<'a, Result<MadeToken, Problem>> {
+        Box::pin(async move {
+            let (token, kept) =
+                tokens::make(wanted, by, Time::now()).ok_or_else(|| Problem::new(INTERNAL, ""))?;
+            let view = kept.view.clone();
+            self.store.change(|all| all.tokens.push(kept.clone())).await.map_err(not_kept)?;
+            Ok(MadeToken { token, view })
+        })
     }
 
-    fn revoke_token(&self, id: &str) -> Result<bool, Problem> {
-        let known = self.store.read(|kept| kept.token(id).is_some());
-        if known {
-            self.store
-                .change(|all| all.tokens.retain(|token| token.view.id != id))
-                .map_err(not_kept)?;
-            self.sessions.end_all(&Origin::Token(id.into()));
-            self.changed();
-        }
-        Ok(known)
+    fn revoke_token<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, Problem>> {
+        Box::pin(async move {
+            let known = self.store.change(|all| {
+                let before = all.tokens.len();
+                all.tokens.retain(|token| token.view.id != id);
+                all.tokens.len() < before
+            });
+            let known = known.await.map_err(not_kept)?;
+            if known {
+                self.sessions.end_all(&Origin::Token(id.into()));
+                self.changed();
+            }
+            Ok(known)
+        })
     }
 
     fn bindings(&self) -> Vec<Binding> {
-        self.store.read(|kept| kept.bindings.clone())
+        self.store.list(|kept| kept.bindings.clone())
     }
 
-    fn set_bindings(&self, bindings: Vec<Binding>, known: &str) -> Result<(), Problem> {
-        let mut stale = false;
-        let changed = self.store.change(|all| {
-            stale = etag(&all.bindings) != known;
-            if !stale {
-                all.bindings = bindings;
+    fn set_bindings<'a>(
+        &'a self,
+        bindings: Vec<Binding>,
+        known: &'a str,
+    ) -> BoxFuture<'a, Result<(), Problem>> {
+        Box::pin(async move {
+            let changed = self.store.change(|all| {
+                let fresh = etag(&all.bindings) == known;
+                if fresh {
+                    all.bindings.clone_from(&bindings);
+                }
+                fresh
+            });
+            if !changed.await.map_err(not_kept)? {
+                return Err(Problem::new(STALE, "somebody else has changed the bindings")
+                    .hint("read them again, and put the change into what they are now"));
             }
-        });
-        if stale {
-            return Err(Problem::new(STALE, "somebody else has changed the bindings")
-                .hint("read them again, and put the change into what they are now"));
-        }
-        changed.map_err(not_kept)?;
-        self.changed();
-        Ok(())
+            self.changed();
+            Ok(())
+        })
     }
 
     fn write_mode(&self, namespace: Option<&str>) -> WriteMode {
@@ -412,8 +520,17 @@ fn grant(binding: &Binding) -> Grant {
     Grant { role: binding.role, namespaces: binding.namespaces.clone() }
 }
 
+/// Not as a field of a log line: it is for a person who reads it now, is good once and for ten minutes.
+pub(crate) fn greet(link: &str) {
+    tracing::warn!("nobody can administer this server yet: {link}");
+}
+
 fn refused(text: &str) -> Unknown {
     Unknown::Refused(text.to_owned())
+}
+
+fn away() -> Unknown {
+    Unknown::Unavailable("the API server cannot be asked at present: try again".to_owned())
 }
 
 fn no_random() -> Unknown {
@@ -426,7 +543,7 @@ fn not_kept(error: anyhow::Error) -> Problem {
     tracing::error!(error, "tokens and bindings could not be kept");
     Problem::new(
         UNAVAILABLE,
-        "it could not be written to the state folder, and nothing was changed",
+        "it could not be written, and nothing was changed; the log of the server says why",
     )
 }
 

@@ -5,23 +5,26 @@
 //! browser ──/login/oidc──► here: state, nonce, verifier ──► issuer ──code, state──► here ──code, verifier──► issuer
 //!                                                                                    ◄──────── ID token ────────┘
 //! ```
-//! What a journey began with stays here; the browser has only its random name, in a cookie, so that nobody ends a journey
-//! that another browser began.
+//! What a journey began with is in a cookie of the browser, sealed, so that nobody ends a journey that another browser began,
+//! and any replica can end it: they share a key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
+use api::Time;
 use api::auth::{Journey, OidcAnswer};
 use api::problem::{Problem, UNAUTHENTICATED, UNAVAILABLE};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::watch;
 
+use super::sealed::{open, seal};
 use super::{random, sha256};
 use crate::auth::Jwt;
 use crate::settings::Settings;
@@ -30,8 +33,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// What the issuer says of itself is asked for again after this.
 const FRESH: Duration = Duration::from_secs(600);
 /// How long somebody may take to log in there.
-const JOURNEY: Duration = Duration::from_secs(600);
-const MOST: usize = 1000;
+const JOURNEY_MS: u64 = 600_000;
+/// Journeys that have ended and are remembered, so that none ends twice here; the issuer takes no code twice.
+const MOST: usize = 10_000;
+/// The longest page to go to afterwards: a cookie holds 4 KiB.
+const LONGEST: usize = 1500;
+const PURPOSE: &str = "the way to an OIDC issuer";
 /// Groups that one person can have here.
 const GROUPS: usize = 500;
 
@@ -47,7 +54,10 @@ pub(super) struct Oidc {
     groups_claim: String,
     client: reqwest::Client,
     about: Mutex<Option<(Instant, Arc<Provider>)>>,
-    journeys: Mutex<HashMap<[u8; 32], Begun>>,
+    /// Of this process, until one is shared.
+    own: String,
+    shared: watch::Receiver<Option<Arc<[u8; 32]>>>,
+    ended: Mutex<HashMap<[u8; 32], Time>>,
 }
 
 /// What the issuer says of itself.
@@ -61,8 +71,9 @@ struct Provider {
     token_endpoint_auth_methods_supported: Vec<String>,
 }
 
+#[derive(Serialize, Deserialize)]
 struct Begun {
-    at: Instant,
+    at: Time,
     state: String,
     nonce: String,
     verifier: String,
@@ -81,7 +92,10 @@ impl Oidc {
     ///
     /// # Errors
     /// When the settings cannot be used. The issuer itself may be away.
-    pub(super) fn new(settings: &Settings) -> anyhow::Result<Option<Self>> {
+    pub(super) fn new(
+        settings: &Settings,
+        shared: watch::Receiver<Option<Arc<[u8; 32]>>>,
+    ) -> anyhow::Result<Option<Self>> {
         let Some(issuer) = &settings.oidc_issuer else { return Ok(None) };
         let client = reqwest::Client::builder()
             .timeout(LIMIT)
@@ -103,17 +117,19 @@ impl Oidc {
             groups_claim: settings.oidc_groups_claim.clone(),
             client,
             about: Mutex::default(),
-            journeys: Mutex::default(),
+            own: random().context("the system gives no random bytes")?,
+            shared,
+            ended: Mutex::default(),
         }))
     }
 
     pub(super) async fn begin(&self, to: &str, now: Instant) -> Result<Journey, Problem> {
         let provider = self.provider(now).await.map_err(away)?;
-        let mut words = [const { String::new() }; 4];
+        let mut words = [const { String::new() }; 3];
         for word in &mut words {
             *word = random().ok_or_else(|| away(anyhow::anyhow!("no random bytes")))?;
         }
-        let [cookie, state, nonce, verifier] = words;
+        let [state, nonce, verifier] = words;
         let challenge = URL_SAFE_NO_PAD.encode(sha256(&verifier));
         let question = form(&[
             ("response_type", "code"),
@@ -127,14 +143,9 @@ impl Oidc {
         ]);
         let joint = if provider.authorization_endpoint.contains('?') { '&' } else { '?' };
         let location = format!("{}{joint}{question}", provider.authorization_endpoint);
-        let mut journeys = self.journeys.lock().unwrap_or_else(PoisonError::into_inner);
-        journeys.retain(|_, begun| now.saturating_duration_since(begun.at) < JOURNEY);
-        if journeys.len() >= MOST {
-            let oldest = journeys.iter().min_by_key(|(_, begun)| begun.at).map(|(key, _)| *key);
-            oldest.and_then(|key| journeys.remove(&key));
-        }
-        journeys
-            .insert(sha256(&cookie), Begun { at: now, state, nonce, verifier, to: to.to_owned() });
+        let to = if to.len() > LONGEST { "/" } else { to }.to_owned();
+        let begun = Begun { at: Time::now(), state, nonce, verifier, to };
+        let cookie = self.seal(&begun).ok_or_else(|| away(anyhow::anyhow!("no random bytes")))?;
         Ok(Journey { location, cookie })
     }
 
@@ -146,11 +157,7 @@ impl Oidc {
     ) -> Result<(Person, String), Problem> {
         let no =
             |text: String| Problem::new(UNAUTHENTICATED, text).hint("begin again at /login/oidc");
-        let begun = {
-            let mut journeys = self.journeys.lock().unwrap_or_else(PoisonError::into_inner);
-            journeys.remove(&sha256(cookie))
-        };
-        let begun = begun.filter(|begun| now.saturating_duration_since(begun.at) < JOURNEY);
+        let begun = self.open(cookie).filter(|_| self.ends(cookie));
         let begun = begun.ok_or_else(|| {
             no("this login was not begun in this browser, or too long ago".into())
         })?;
@@ -171,6 +178,35 @@ impl Oidc {
         })?;
         let person = self.person(&claims).map_err(|error| no(error.to_string()))?;
         Ok((person, begun.to))
+    }
+
+    fn seal(&self, begun: &Begun) -> Option<String> {
+        let plain = serde_json::to_vec(begun).ok()?;
+        let shared = self.shared.borrow().clone();
+        let key = shared.as_ref().map_or(self.own.as_bytes(), |key| key.as_slice());
+        seal(key, PURPOSE, plain)
+    }
+
+    /// What the journey began with, if that was not too long ago.
+    fn open(&self, cookie: &str) -> Option<Begun> {
+        let shared = self.shared.borrow().clone();
+        let plain = shared.and_then(|key| open(key.as_slice(), PURPOSE, cookie));
+        let plain = plain.or_else(|| open(self.own.as_bytes(), PURPOSE, cookie))?;
+        let begun: Begun = serde_json::from_slice(&plain).ok()?;
+        (begun.at.until(Time::now()) < JOURNEY_MS).then_some(begun)
+    }
+
+    /// Whether it had not ended before.
+    fn ends(&self, cookie: &str) -> bool {
+        let now = Time::now();
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.len() >= MOST {
+            ended.retain(|_, at| at.until(now) < JOURNEY_MS);
+        }
+        if ended.len() >= MOST {
+            ended.clear();
+        }
+        ended.insert(sha256(cookie), now).is_none()
     }
 
     async fn claims(

@@ -17,7 +17,7 @@ use super::*;
 use crate::auth::tests::Issuer;
 use crate::settings::{Inputs, Machine, Profile, load};
 
-fn settings(folder: &Path, flags: &[(&'static str, &str)]) -> Settings {
+pub(super) fn settings(folder: &Path, flags: &[(&'static str, &str)]) -> Settings {
     let own = [
         ("state-dir", folder.display().to_string()),
         ("source-dir", folder.join("documents").display().to_string()),
@@ -36,18 +36,18 @@ fn settings(folder: &Path, flags: &[(&'static str, &str)]) -> Settings {
 fn doors(settings: &Settings) -> Doors {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let files = Contents::read(Doors::files(settings)).unwrap();
-    Doors::new(settings, &files, None, Arc::new(Vec::new)).unwrap()
+    Doors::new(settings, &files, None, Arc::new(Vec::new), None).unwrap()
 }
 
-fn bearer(token: &str) -> Shown {
+pub(super) fn bearer(token: &str) -> Shown {
     Shown { bearer: Some(Bearer::new(token)), ..Shown::default() }
 }
 
-fn session(id: &str) -> Shown {
+pub(super) fn session(id: &str) -> Shown {
     Shown { session: Some(id.into()), ..Shown::default() }
 }
 
-fn wanted(role: Role, namespace: &str) -> NewToken {
+pub(super) fn wanted(role: Role, namespace: &str) -> NewToken {
     let grants = vec![Grant { role, namespaces: vec![namespace.into()] }];
     NewToken { name: "ci".into(), grants, expires: None }
 }
@@ -57,7 +57,7 @@ async fn a_token_is_good_until_it_is_revoked_and_so_are_its_sessions() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), &[]);
     let doors = doors(&settings);
-    let made = doors.make_token(wanted(Role::Editor, "shop"), "admin").unwrap();
+    let made = doors.make_token(wanted(Role::Editor, "shop"), "admin").await.unwrap();
     let caller = doors.identify(&bearer(&made.token)).await.unwrap();
     assert_eq!(*caller.subject, format!("token:{}", made.view.id));
     assert!(caller.may(Role::Editor, Some("shop")) && !caller.may(Role::Viewer, Some("infra")));
@@ -79,13 +79,13 @@ async fn a_token_is_good_until_it_is_revoked_and_so_are_its_sessions() {
 
     let mut changes = doors.changes();
     changes.mark_unchanged();
-    assert!(doors.revoke_token(&made.view.id).unwrap());
+    assert!(doors.revoke_token(&made.view.id).await.unwrap());
     assert!(changes.has_changed().unwrap(), "open streams end");
     assert!(matches!(doors.identify(&bearer(&made.token)).await, Err(Unknown::Refused(_))));
     for id in [&begun.id, &other.id] {
         assert_eq!(doors.identify(&session(id)).await.err(), Some(Unknown::Nobody));
     }
-    assert!(!doors.revoke_token(&made.view.id).unwrap());
+    assert!(!doors.revoke_token(&made.view.id).await.unwrap());
     assert!(self::doors(&settings).identify(&bearer(&made.token)).await.is_err());
 }
 
@@ -93,8 +93,8 @@ async fn a_token_is_good_until_it_is_revoked_and_so_are_its_sessions() {
 async fn forged_and_expired_tokens_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let doors = doors(&settings(folder.path(), &[]));
-    let made = doors.make_token(wanted(Role::Admin, "*"), "admin").unwrap();
-    let other = doors.make_token(wanted(Role::Viewer, "shop"), "admin").unwrap();
+    let made = doors.make_token(wanted(Role::Admin, "*"), "admin").await.unwrap();
+    let other = doors.make_token(wanted(Role::Viewer, "shop"), "admin").await.unwrap();
     let (id, secret) = tokens::parse(&made.token).unwrap();
     let (_, others) = tokens::parse(&other.token).unwrap();
     for forged in [
@@ -123,7 +123,7 @@ async fn forged_and_expired_tokens_are_refused() {
 
     let ends = Time(Time::now().0 - 1);
     let past = NewToken { expires: Some(ends), ..wanted(Role::Admin, "*") };
-    let past = doors.make_token(past, "admin").unwrap();
+    let past = doors.make_token(past, "admin").await.unwrap();
     assert!(doors.identify(&bearer(&past.token)).await.is_err());
 }
 
@@ -134,23 +134,23 @@ async fn a_link_is_good_once() {
     let doors = doors(&settings);
     let url = doors.first_link(([0, 0, 0, 0], 8080).into()).unwrap();
     let token = url.strip_prefix("http://127.0.0.1:8080/login/link?token=").unwrap();
-    assert!(doors.link("").is_none() && doors.link("x").is_none());
-    let begun = doors.link(token).unwrap();
+    assert!(doors.link("").await.is_none() && doors.link("x").await.is_none());
+    let begun = doors.link(token).await.unwrap();
     assert!(begun.caller.may(Role::Admin, None));
-    assert!(doors.link(token).is_none(), "used up");
+    assert!(doors.link(token).await.is_none(), "used up");
     assert!(doors.identify(&session(&begun.id)).await.unwrap().may(Role::Admin, None));
 
     // From the machine, beside the running server; the older one of two is not good any more.
     let [first, second] = [(); 2].map(|()| admin_link(&settings).unwrap());
     let token = |url: &str| url.split_once("token=").unwrap().1.to_owned();
-    assert!(doors.link(&token(&first)).is_none());
-    assert!(doors.link(&token(&second)).is_some());
-    assert!(doors.link(&token(&second)).is_none());
+    assert!(doors.link(&token(&first)).await.is_none());
+    assert!(doors.link(&token(&second)).await.is_some());
+    assert!(doors.link(&token(&second)).await.is_none());
 
     // Where somebody is admin, nothing is printed.
-    doors.make_token(wanted(Role::Admin, "shop"), "admin").unwrap();
+    doors.make_token(wanted(Role::Admin, "shop"), "admin").await.unwrap();
     assert!(doors.first_link(([127, 0, 0, 1], 1).into()).is_some(), "not everywhere");
-    doors.make_token(wanted(Role::Admin, "*"), "admin").unwrap();
+    doors.make_token(wanted(Role::Admin, "*"), "admin").await.unwrap();
     assert!(doors.first_link(([127, 0, 0, 1], 1).into()).is_none());
 
     let open = self::settings(folder.path(), &[("auth", "none")]);
@@ -176,16 +176,16 @@ async fn rights_that_stand_in_a_file() {
 }
 
 /// An OIDC issuer that knows one person.
-struct FakeIssuer {
+pub(super) struct FakeIssuer {
     keys: Issuer,
     url: String,
-    claims: Value,
+    pub(super) claims: Value,
     asked: Vec<(HeaderMap, String)>,
 }
 
-type Fake = Arc<Mutex<FakeIssuer>>;
+pub(super) type Fake = Arc<Mutex<FakeIssuer>>;
 
-async fn issuer() -> (Fake, String) {
+pub(super) async fn issuer() -> (Fake, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let fake =
@@ -216,7 +216,7 @@ async fn issuer() -> (Fake, String) {
     (fake, url)
 }
 
-fn parameters(text: &str) -> std::collections::HashMap<String, String> {
+pub(super) fn parameters(text: &str) -> std::collections::HashMap<String, String> {
     let url: reqwest::Url = format!("http://x/?{text}").parse().unwrap();
     url.query_pairs().into_owned().collect()
 }
@@ -249,7 +249,7 @@ async fn a_person_of_an_issuer_has_the_rights_of_their_groups() {
             namespaces: vec!["*".into()],
         },
     ];
-    doors.set_bindings(bindings, &etag(&[])).unwrap();
+    doors.set_bindings(bindings, &etag(&[])).await.unwrap();
     let seconds = Time::now().0 / 1000 + 600;
     let begin = async || {
         let journey =
@@ -291,7 +291,7 @@ async fn a_person_of_an_issuer_has_the_rights_of_their_groups() {
     assert_eq!(headers["authorization"], format!("Basic {}", STANDARD.encode("isthmus:s%3Acret")));
 
     // What is taken from a group counts at once, in sessions that are open.
-    doors.set_bindings(Vec::new(), &etag(&doors.bindings())).unwrap();
+    doors.set_bindings(Vec::new(), &etag(&doors.bindings())).await.unwrap();
     assert!(doors.identify(&session(&begun.id)).await.unwrap().grants.is_empty());
 
     assert!(doors.end_oidc(&cookie, &answer(&question["state"])).await.is_err(), "once");
@@ -385,7 +385,8 @@ async fn people_of_a_cluster_have_their_rights_there() {
     let namespaces = || ["shop", "infra", "secret"].map(str::to_owned).to_vec();
     let client = kube::Client::try_from(config).unwrap();
     let doors =
-        Doors::new(&settings, &Contents(Vec::new()), Some(client), Arc::new(namespaces)).unwrap();
+        Doors::new(&settings, &Contents(Vec::new()), Some(client), Arc::new(namespaces), None)
+            .unwrap();
 
     assert!(
         doors.first_link(([127, 0, 0, 1], 1).into()).is_none(),

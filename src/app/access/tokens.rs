@@ -24,7 +24,7 @@ const CONCURRENT: usize = 2;
 /// Verdicts that are remembered.
 const MOST: usize = 4096;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Token {
     #[serde(flatten)]
     pub(super) view: TokenView,

@@ -10,7 +10,7 @@ use model::{Finding, ObjectRef, Severity, codes};
 use snapshot::{ResourceType, Snapshot};
 use tokio::process::Command;
 
-use super::shadow::{Differs, Shadow};
+use super::shadow::Shadow;
 use super::wishes::Wish;
 
 /// One run.
@@ -54,10 +54,12 @@ impl Judge {
             match self.ask(&snapshot).await {
                 Ok(None) => {}
                 Ok(Some(words)) => {
-                    let before = undone(&snapshot, group);
+                    let differs = group.whole();
+                    let before = undone(&snapshot, &differs);
                     // What it would refuse without the change too is not the change's fault.
                     if let Ok(None) = self.ask(&before).await {
-                        refused.extend(self.blame(group, &before, &words, wishes, &mut runs).await);
+                        refused
+                            .extend(self.blame(&differs, &before, &words, wishes, &mut runs).await);
                     }
                 }
                 Err(text) => return Verdict::Unknown(text),
@@ -74,22 +76,20 @@ impl Judge {
     /// is content.
     async fn blame(
         &self,
-        group: &Differs,
+        (old, new): &(Snapshot, Snapshot),
         before: &Snapshot,
         words: &str,
         wishes: &[Wish],
         runs: &mut usize,
     ) -> Vec<Finding> {
         let mut places: Vec<ObjectRef> = Vec::new();
-        let resources: Vec<_> = ResourceType::ALL
-            .into_iter()
-            .flat_map(|kind| group.after.set(kind).iter().cloned())
-            .collect();
+        let resources: Vec<_> =
+            ResourceType::ALL.into_iter().flat_map(|kind| new.set(kind).iter().cloned()).collect();
         let guilty = self.search(before.clone(), &resources, runs).await;
         for resource in &guilty {
             let known = places.len();
             if resource.kind() == ResourceType::Route {
-                let old = group.before.get(ResourceType::Route, resource.name());
+                let old = old.get(ResourceType::Route, resource.name());
                 let routes = snapshot::suspect_routes(old.map(|old| &**old), resource, words);
                 places.extend(routes.iter().filter_map(|route| {
                     let (key, rule) = compile::route_origin(route)?;
@@ -177,13 +177,13 @@ impl Judge {
 }
 
 /// The snapshot without the change.
-fn undone(snapshot: &Snapshot, group: &Differs) -> Snapshot {
+fn undone(snapshot: &Snapshot, (old, new): &(Snapshot, Snapshot)) -> Snapshot {
     let mut out = snapshot.clone();
     for kind in ResourceType::ALL {
-        for resource in group.after.set(kind).iter() {
+        for resource in new.set(kind).iter() {
             out.set_mut(kind).remove(resource.name());
         }
-        for resource in group.before.set(kind).iter() {
+        for resource in old.set(kind).iter() {
             out.set_mut(kind).share(resource.clone());
         }
     }

@@ -8,11 +8,11 @@
 //!                          └──► pipeline takes it ──► history: one revision ──► report
 //! ```
 //!
-//! A shadow shares all that is compiled with the world and should cost what the change touches: its documents, and the
-//! resources that differ, of which a route table is one, however many routes it has. Besides, there is the list of findings,
-//! which is made by looking at every route; `benches/dry_run.rs` measures what that comes to.
+//! A shadow shares all that is compiled with the world and costs what the change touches: its documents, what is found
+//! otherwise, and of the resources that differ the parts that do; `benches/dry_run.rs` measures what that comes to.
 
 mod cluster;
+mod cut;
 mod folder;
 mod impact;
 mod judge;

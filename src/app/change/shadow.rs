@@ -3,11 +3,13 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Key, Merger};
 use compile::{Compiler, GroupKey};
+use ir::Plan;
 use model::{Batch, Change, Finding, Object, ObjectKey};
 use snapshot::Snapshot;
 
+use super::cut::cut;
 use super::wishes::Wish;
-use crate::pipeline;
+use crate::findings::Findings;
 
 /// The world with something else in it, which nobody is served from. What the world and its shadow have in common is
 /// there once.
@@ -16,8 +18,6 @@ pub(crate) struct Shadow {
     merger: Merger,
     compiler: Compiler,
     refused: Vec<Finding>,
-    /// Those of the world, if anybody has looked.
-    findings: Option<Arc<[Finding]>>,
     /// What differs from the world that it was made of.
     pub(crate) groups: Vec<Differs>,
 }
@@ -28,20 +28,35 @@ pub(crate) struct Differs {
     pub(crate) key: GroupKey,
     /// Those who get it: the group itself, or the workloads of a scope.
     pub(crate) members: Vec<GroupKey>,
-    /// Resources as they are, of those that change or go.
+    /// Resources as they are, of those that change or go. Large ones are [`cut`] to what differs.
     pub(crate) before: Snapshot,
-    /// And as they would be, of those that change or come.
+    /// And as they would be, of those that change or come, likewise.
     pub(crate) after: Snapshot,
+    /// What they are made of: of the group, and of what it has in common with others, if that is something else now.
+    plans: Vec<(Plan, Plan)>,
+}
+
+impl Differs {
+    /// Before and after, with whole resources. Costs their size.
+    pub(super) fn whole(&self) -> (Snapshot, Snapshot) {
+        all(&self.plans, snapshot::difference)
+    }
+}
+
+fn all(
+    plans: &[(Plan, Plan)],
+    differ: impl Fn(&Plan, &Plan) -> (Snapshot, Snapshot),
+) -> (Snapshot, Snapshot) {
+    let none = (Snapshot::default(), Snapshot::default());
+    plans.iter().fold(none, |(before, after), (old, new)| {
+        let (a, b) = differ(old, new);
+        (a.with(&before), b.with(&after))
+    })
 }
 
 impl Shadow {
-    pub(crate) fn new(
-        merger: Merger,
-        compiler: Compiler,
-        refused: Vec<Finding>,
-        findings: Option<Arc<[Finding]>>,
-    ) -> Self {
-        Self { merger, compiler, refused, findings, groups: Vec::new() }
+    pub(crate) fn new(merger: Merger, compiler: Compiler, refused: Vec<Finding>) -> Self {
+        Self { merger, compiler, refused, groups: Vec::new() }
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {
@@ -113,7 +128,6 @@ impl Shadow {
             object.is_none_or(|object| changed.binary_search(&Key::Object(object)).is_err())
         });
         let update = out.compiler.update(out.merger.catalog(), &changed);
-        out.findings = None;
         let touched: BTreeSet<GroupKey> = update.groups.into_iter().chain(update.removed).collect();
         out.groups = touched.into_iter().filter_map(|key| out.difference(self, key)).collect();
         out
@@ -121,24 +135,22 @@ impl Shadow {
 
     /// `None` where proxies would see no difference.
     fn difference(&self, world: &Self, key: GroupKey) -> Option<Differs> {
-        let nothing = ir::Plan::default();
         let plan = |of: &Self, key: &GroupKey| {
-            of.compiler.plan(key).filter(|_| of.compiler.served(key)).cloned()
+            let plan = of.compiler.plan(key).filter(|_| of.compiler.served(key));
+            plan.cloned().unwrap_or_default()
         };
-        let (old, new) = (plan(world, &key), plan(self, &key));
-        let (mut before, mut after) = snapshot::difference(
-            old.as_ref().unwrap_or(&nothing),
-            new.as_ref().unwrap_or(&nothing),
-        );
+        let mut plans = vec![(plan(world, &key), plan(self, &key))];
         // A workload may have come under another scope.
         let bases = (world.compiler.base(&key), self.compiler.base(&key));
         if let (Some(a), Some(b)) = &bases
             && a != b
         {
-            let (a, b) = (plan(world, a).unwrap_or_default(), plan(self, b).unwrap_or_default());
-            let (a, b) = snapshot::difference(&a, &b);
-            (before, after) = (a.with(&before), b.with(&after));
+            plans.push((plan(world, a), plan(self, b)));
         }
+        let (before, after) = all(&plans, |old, new| {
+            let (old, new) = cut(old, new);
+            snapshot::difference(&old, &new)
+        });
         let same = snapshot::ResourceType::ALL
             .into_iter()
             .all(|kind| before.set(kind).version() == after.set(kind).version());
@@ -152,7 +164,7 @@ impl Shadow {
             }
             key => vec![key.clone()],
         };
-        Some(Differs { key, members, before, after })
+        Some(Differs { key, members, before, after, plans })
     }
 
     /// All that would be sent to the proxies of a group.
@@ -161,11 +173,9 @@ impl Shadow {
         served.map(snapshot::encode).unwrap_or_default()
     }
 
-    fn findings(&self) -> Arc<[Finding]> {
-        match &self.findings {
-            Some(known) => known.clone(),
-            None => pipeline::find(&self.merger, &self.compiler, &self.refused),
-        }
+    fn findings(&self) -> Findings<'_> {
+        let Self { merger, compiler, refused, groups: _ } = self;
+        Findings { merger, compiler, refused }
     }
 
     /// What would be wrong and is not, or is said of these objects; and what would not be wrong any more.
@@ -174,18 +184,84 @@ impl Shadow {
         world: &Self,
         about: &[&ObjectKey],
     ) -> (Vec<Finding>, Vec<Finding>) {
-        let (old, new) = (world.findings(), self.findings());
-        // What moves to another line is the same.
-        let mark = |f: &Finding| {
-            (f.code, f.at.object.clone(), f.at.pointer.clone(), f.text.clone(), f.severity)
-        };
-        let marks = |all: &[Finding]| all.iter().map(mark).collect::<Vec<_>>();
-        let (was, is) = (marks(&old), marks(&new));
-        let told = |f: &Finding| f.at.object.as_ref().is_some_and(|at| about.contains(&at));
-        let (was, is): (BTreeSet<_>, BTreeSet<_>) =
-            (was.into_iter().collect(), is.into_iter().collect());
-        let come = new.iter().filter(|f| told(f) || !was.contains(&mark(f))).cloned().collect();
-        let gone = old.iter().filter(|f| !is.contains(&mark(f))).cloned().collect();
-        (come, gone)
+        self.findings().against(&world.findings(), about)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use compile::Bind;
+    use snapshot::ResourceType;
+
+    use super::*;
+    use crate::change::samples;
+
+    fn route(number: usize, host: &str, path: &str) -> String {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n\
+             metadata: {{name: r-{number:04}, namespace: shop}}\n\
+             spec:\n  parentRefs: [{{name: edge}}]\n  hostnames: [{host}]\n  rules:\n\
+             \x20 - matches: [{{path: {{value: {path}}}}}]\n    backendRefs: [{{name: back, port: 80}}]\n---\n"
+        )
+    }
+
+    fn objects(text: &str) -> Vec<Object> {
+        let limits = kinds::Limits::default();
+        let parsed = kinds::parse(&"file".into(), &"all.yaml".into(), text.as_bytes(), limits);
+        assert!(parsed.findings.is_empty(), "{:?}", parsed.findings);
+        parsed.objects
+    }
+
+    /// A Gateway with so many routes, one of which gets another path: what is made of its table, and what is said.
+    fn tried(routes: usize, host: impl Fn(usize) -> String) -> (Snapshot, String, Vec<Finding>) {
+        let mut text = String::from(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: isthmus}\n\
+             spec: {controllerName: c.example/c}\n---\n\
+             apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: edge, namespace: shop}\n\
+             spec: {gatewayClassName: isthmus, listeners: [{name: http, protocol: HTTP, port: 80}]}\n---\n",
+        );
+        for number in 0..routes {
+            let _ = write!(text, "{}", route(number, &host(number), &format!("/p-{number:04}")));
+        }
+        let (mut merger, mut compiler) =
+            (Merger::default(), Compiler::new("c.example/c".into(), Bind::Given));
+        let changes = objects(&text).into_iter().map(Change::Apply).collect();
+        let applied = merger.apply(Batch { source: "file".into(), changes });
+        compiler.update(&applied.catalog, &applied.changed);
+        let world = Shadow::new(merger, compiler, Vec::new());
+        let changed = objects(&route(7, &host(7), "/q-0007")).remove(0);
+        let after = world.with_objects([(changed.key().clone(), Some(changed.clone()))]);
+        let [group] = &after.groups[..] else { panic!("{}", after.groups.len()) };
+        // Envoy is asked about all of it.
+        let whole = group.whole().1;
+        assert_eq!(
+            whole.set(ResourceType::Route).version(),
+            after.snapshot(&group.key).set(ResourceType::Route).version()
+        );
+        let shown: Vec<_> = samples("g".into(), &group.before, &group.after).collect();
+        let [shown] = &shown[..] else { panic!("{}", shown.len()) };
+        let (come, gone) = after.findings_against(&world, &[changed.key()]);
+        assert!(gone.is_empty(), "{gone:?}");
+        (group.after.clone(), shown.diff.clone(), come)
+    }
+
+    #[test]
+    fn what_is_made_of_one_route_does_not_grow_with_its_table() {
+        let hosts: [fn(usize) -> String; 2] =
+            [|number| format!("h-{number:04}.example.com"), |_| "all.example.com".into()];
+        for host in hosts {
+            let size = |made: &Snapshot| {
+                made.set(ResourceType::Route).iter().map(|r| r.body().len()).sum::<usize>()
+            };
+            let (few, many) = (tried(20, host), tried(400, host));
+            assert_eq!(size(&few.0), size(&many.0));
+            assert_eq!(few.1, many.1, "the same is said of it");
+            assert!(few.1.contains("-") && few.1.contains("/q-0007"), "{}", few.1);
+            // Its own finding, of those that all routes have: there is no back end.
+            let codes = |found: &[Finding]| found.iter().map(|f| f.code).collect::<Vec<_>>();
+            assert_eq!((codes(&few.2).len(), codes(&few.2)), (1, codes(&many.2)));
+        }
     }
 }

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::groups::Groups;
 use crate::history::{self, History};
 use crate::lag::Lag;
+use crate::peers::Heard;
 use crate::pipeline::{Pipeline, World};
 use crate::programmed::Programmed;
 use crate::proxies::Proxies;
@@ -99,6 +100,7 @@ impl Bench {
         let (steps, steps_seen) = watch::channel(None);
         let history = Arc::new(History::new(Ledger::in_memory()));
         let figures = Arc::new(Fake::default());
+        let heard = Arc::new(Heard::new("", history.clone(), watch::channel(None).1));
         let pipeline = Pipeline {
             world: world.clone(),
             groups: groups.clone(),
@@ -109,6 +111,7 @@ impl Bench {
             editions: editions.clone(),
             rollouts: view_sender,
             memory,
+            heard: heard.clone(),
             figures: Some(figures.clone()),
             statuses: None,
             news: Default::default(),
@@ -129,7 +132,13 @@ impl Bench {
             world,
             groups,
             proxies: Arc::new(proxies),
-            rollouts: Handle { view, asks, editions: editions.clone(), history: history.clone() },
+            rollouts: Handle {
+                view,
+                asks,
+                editions: editions.clone(),
+                history: history.clone(),
+                heard,
+            },
             history,
             editions,
             figures,

@@ -174,6 +174,22 @@ impl History {
         before.next().map(|revision| id(revision.number).into())
     }
 
+    /// What `r42` is called everywhere.
+    pub(crate) fn hash_of(&self, id: &str) -> Option<String> {
+        let number = id.strip_prefix('r')?.parse().ok()?;
+        lock(&self.ledger).get(number).map(|revision| short(revision.hash))
+    }
+
+    /// What a revision is called here that another replica knows by this hash.
+    pub(crate) fn id_of(&self, hash: &str) -> Option<String> {
+        if let Some(current) = self.current.borrow().as_ref().filter(|now| *now.hash == *hash) {
+            return Some(current.id.to_string());
+        }
+        let ledger = lock(&self.ledger);
+        let mut all = ledger.revisions().rev();
+        all.find(|revision| short(revision.hash) == hash).map(|revision| id(revision.number))
+    }
+
     fn note(&self, generation: u64, revision: Current) {
         let mut spans = lock(&self.spans);
         match spans.back_mut().filter(|span| span.revision == revision) {

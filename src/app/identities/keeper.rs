@@ -207,7 +207,8 @@ async fn follow(secrets: Api<Secret>, name: String, sender: mpsc::Sender<Found>)
     }
 }
 
-fn of_watch(error: &watcher::Error) -> String {
+/// What went wrong with a watch.
+pub(crate) fn of_watch(error: &watcher::Error) -> String {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)

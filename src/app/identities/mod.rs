@@ -22,7 +22,7 @@ use model::Identity;
 use snapshot::Snapshot;
 use tokio::sync::Notify;
 
-pub(crate) use keeper::{Keeper, files, given, times, watch_given};
+pub(crate) use keeper::{Keeper, files, given, of_watch, times, watch_given};
 pub(crate) use runner::{Ask, Runner};
 
 /// How often leaves are looked at, whatever happens.

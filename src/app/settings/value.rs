@@ -1,6 +1,6 @@
 use api::change::WriteMode;
 use fleet::bootstrap::{HostPort, InvalidHostPort};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -100,6 +100,22 @@ impl Value for Option<SocketAddr> {
     /// Empty text is "not set".
     fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() { Ok(None) } else { <SocketAddr as Value>::parse(text).map(Some) }
+    }
+    fn print(&self) -> String {
+        self.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+impl Value for Option<IpAddr> {
+    const UNIT: &'static str = "ADDRESS";
+
+    fn blank() -> Self {
+        None
+    }
+    /// Empty text is "not set".
+    fn parse(text: &str) -> Result<Self, String> {
+        let address = (!text.is_empty()).then(|| text.parse()).transpose();
+        address.map_err(|_| "is not an IP address".into())
     }
     fn print(&self) -> String {
         self.as_ref().map(ToString::to_string).unwrap_or_default()

@@ -128,7 +128,7 @@ mod tests {
                 rule[field].as_array().unwrap().iter().map(|v| v.as_str().unwrap().into()).collect()
             };
             for rule in role["rules"].as_array().unwrap() {
-                // The two Secrets that Isthmus writes: a matter of `isthmus certificate`, and of the mesh.
+                // The Secrets that Isthmus writes, of names that `--pre` cannot know: what came of them is a finding.
                 if own && texts(rule, "resources") == ["secrets"] {
                     continue;
                 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Outcome};
@@ -31,6 +33,7 @@ fn columns() -> Vec<Column> {
         column("FROM", |n, _| join(&n["origins"], text)),
         column("TEXT", |n, _| text(&n["text"])),
         column("MEANWHILE", |n, _| text(&n["serving"])),
+        wide("REPLICAS", |n, _| join(&n["replicas"], text)),
         wide("UNTIL", |n, now| age_of(&n["until"], now)),
     ]
 }
@@ -74,6 +77,15 @@ pub(crate) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
             args.proxy.as_ref().is_none_or(|id| by.is_some_and(|by| by.iter().any(|p| p == id)));
         its && (args.all || refusal["until"].is_null())
     });
+    // On which replicas those proxies are that are still there.
+    for refusal in &mut all {
+        let has = |proxy: &&Value| {
+            refusal["proxies"].as_array().is_some_and(|by| by.contains(&proxy["id"]))
+        };
+        let on = items(&proxies).iter().filter(has).map(|proxy| text(&proxy["replica"]));
+        let on: BTreeSet<String> = on.filter(|name| !name.is_empty()).collect();
+        refusal["replicas"] = json!(on);
+    }
     // The newest first.
     all.sort_by_key(|refusal| std::cmp::Reverse(text(&refusal["at"])));
     let list = json!({"items": all, "next": null, "total": all.len()});

@@ -86,8 +86,13 @@ fn table(proxies: &[Proxy], rows: &[Value], now: Time) -> String {
     let headers = ["NAME", "KIND", "ENVOY", "REVISION", "LAG"];
     // Only worth a column while some are served something else than the newest.
     let editions = proxies.iter().any(|proxy| proxy.edition.is_some());
-    let last = ["SINCE", "EDITION", "PROBLEM"];
-    let last = last.into_iter().filter(|header| editions || *header != "EDITION");
+    let several = proxies.iter().any(|proxy| proxy.replica != proxies[0].replica);
+    let last = ["SINCE", "REPLICA", "EDITION", "PROBLEM"];
+    let last = last.into_iter().filter(|header| match *header {
+        "EDITION" => editions,
+        "REPLICA" => several,
+        _ => true,
+    });
     let mut table = Table::new(headers.into_iter().chain(COLUMNS).chain(last));
     for (proxy, row) in proxies.iter().zip(rows) {
         let sign = if proxy.held == proxy.wanted { "=" } else { "<" };
@@ -108,6 +113,10 @@ fn table(proxies: &[Proxy], rows: &[Value], now: Time) -> String {
             state.map_or(String::new(), |s| word(s).to_owned())
         }));
         cells.push(age(proxy.connected_at.until(now)));
+        if several {
+            let heard = proxy.heard_at.map(|at| format!(" ({} ago)", age(at.until(now))));
+            cells.push(format!("{}{}", proxy.replica, heard.unwrap_or_default()));
+        }
         if editions {
             cells.push(proxy.edition.clone().unwrap_or_default());
         }

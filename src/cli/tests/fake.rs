@@ -289,6 +289,8 @@ fn proxy(id: &str, scope: &str, held: &str, types: &[(&str, TypeState)]) -> Prox
     });
     Proxy {
         id: id.into(),
+        replica: "isthmus-0".into(),
+        heard_at: None,
         role: "gateway".into(),
         scope: scope.into(),
         envoy: "1.40.0".into(),

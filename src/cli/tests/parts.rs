@@ -753,11 +753,13 @@ impl Access for Door {
         Box::pin(ready(Err(Unknown::Nobody)))
     }
 
-    fn link(&self, _: &str) -> Option<NewSession> {
-        None
+    fn link<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<NewSession>> {
+        Box::pin(ready(None))
     }
 
-    fn logout(&self, _: &str) {}
+    fn logout<'a>(&'a self, _: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(ready(()))
+    }
 
     fn begin_oidc<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<Result<Journey, Problem>>> {
         Box::pin(ready(None))
@@ -784,22 +786,30 @@ impl Access for Door {
         vec![token("t1", "ci"), token("t2", "twice"), token("t3", "twice")]
     }
 
-    fn make_token(&self, wanted: NewToken, by: &str) -> Result<MadeToken, Problem> {
+    fn make_token<'a>(
+        &'a self,
+        wanted: NewToken,
+        by: &'a str,
+    ) -> BoxFuture<'a, Result<MadeToken, Problem>> {
         let NewToken { name, grants, .. } = wanted;
         let view = TokenView { name, grants, by: by.into(), ..self.tokens().remove(0) };
-        Ok(MadeToken { token: "isk_t1_secret".into(), view })
+        Box::pin(ready(Ok(MadeToken { token: "isk_t1_secret".into(), view })))
     }
 
-    fn revoke_token(&self, id: &str) -> Result<bool, Problem> {
-        Ok(self.tokens().iter().any(|token| token.id == id))
+    fn revoke_token<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, Problem>> {
+        Box::pin(ready(Ok(self.tokens().iter().any(|token| token.id == id))))
     }
 
     fn bindings(&self) -> Vec<Binding> {
         Vec::new()
     }
 
-    fn set_bindings(&self, _: Vec<Binding>, _: &str) -> Result<(), Problem> {
-        Ok(())
+    fn set_bindings<'a>(
+        &'a self,
+        _: Vec<Binding>,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<(), Problem>> {
+        Box::pin(ready(Ok(())))
     }
 
     fn write_mode(&self, _: Option<&str>) -> WriteMode {

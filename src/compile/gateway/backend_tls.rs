@@ -298,8 +298,8 @@ impl Policies {
         self.by_policy.keys()
     }
 
-    pub(super) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
-        self.by_backend.values().flat_map(|tls| &tls.findings)
+    pub(super) fn complaints(&self, backend: &BackendKey) -> &[Complaint] {
+        self.by_backend.get(backend).map_or(&[], |tls| &tls.findings)
     }
 
     /// What is said about a policy; `None` where no back end in use has it. One that counts for some of its targets is

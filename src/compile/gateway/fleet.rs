@@ -91,7 +91,7 @@ fn find(
             "until it does, the proxies stay as they are".into(),
         );
         let missing = ObjectKey { kind: Kind::GatewayConfig, name: reference.name.clone() };
-        Box::new(Complaint { finding, missing: Some(missing) })
+        Box::new(Complaint::missing(finding, Some(missing)))
     })
 }
 

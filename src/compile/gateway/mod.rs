@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use ir::{Handler, Name, Plan, RouteTable, TlsTermination};
 use model::{Fleet, Kind, NamespacedName, ObjectKey, ObjectRef, Route};
 
@@ -28,6 +28,7 @@ use crate::backend::{self, BackendKey, Caller};
 use crate::complaint::Complaint;
 use crate::lanes::{self, Entry};
 use crate::plan::{keep, put, put_all};
+use crate::said::Part;
 use crate::tracker::Tracker;
 pub use addresses::Bind;
 use attach::Attachment;
@@ -99,6 +100,8 @@ pub(crate) struct Group {
     skeleton: Skeleton,
     fleet: Option<Arc<Fleet>>,
     routes: OrdMap<ObjectKey, RouteState>,
+    /// Those of them that want tokens.
+    asking: OrdSet<ObjectKey>,
     /// What routes lose to others.
     lost: BTreeMap<ObjectKey, Lost>,
     /// Back ends with the number of routes that use each.
@@ -119,6 +122,8 @@ pub(crate) struct Group {
     plan: Plan,
     /// Objects of which this Gateway may say something else since these were taken last.
     statuses: BTreeSet<ObjectKey>,
+    /// Parts of which it may find something else since these were taken last.
+    spoken: BTreeSet<Part>,
 }
 
 impl Group {
@@ -132,6 +137,7 @@ impl Group {
             skeleton: Skeleton::default(),
             fleet: None,
             routes: OrdMap::new(),
+            asking: OrdSet::new(),
             lost: BTreeMap::new(),
             backends: OrdMap::new(),
             touched: BTreeSet::new(),
@@ -144,6 +150,7 @@ impl Group {
             connections: Access::default(),
             plan: Plan::default(),
             statuses: BTreeSet::new(),
+            spoken: BTreeSet::new(),
         }
     }
 
@@ -159,6 +166,11 @@ impl Group {
     /// The objects of which this Gateway may say something else since the last call.
     pub(crate) fn take_statuses(&mut self) -> BTreeSet<ObjectKey> {
         std::mem::take(&mut self.statuses)
+    }
+
+    /// The parts of which it may find something else since the last call.
+    pub(crate) fn take_spoken(&mut self) -> BTreeSet<Part> {
+        std::mem::take(&mut self.spoken)
     }
 
     /// All objects of which this Gateway says something.
@@ -194,6 +206,7 @@ impl Group {
         if stale.is_empty() {
             return false;
         }
+        self.spoken.insert(Part::Own);
         let mut new = New::default();
         let mut new_fronts = false;
         if stale.contains(&Piece::Skeleton) {
@@ -233,6 +246,7 @@ impl Group {
         }
         for route in todo {
             self.statuses.insert(route.clone());
+            self.spoken.insert(Part::Route(route.clone()));
             self.update_route(catalog, &route, new_fronts, &stale, &mut new);
         }
         let stale = stale.into_iter().filter_map(|piece| match piece {
@@ -370,8 +384,10 @@ impl Group {
             new.routes(name.kind);
             new.attached = true;
             self.statuses.insert(name.clone());
+            self.spoken.insert(Part::Route(name.clone()));
             self.tracker.forget(&Piece::Attachment(name.clone()));
             let state = self.routes.remove(name).unwrap_or_default();
+            self.asking.remove(name);
             self.tables.remove(name, &state);
             for (entrance, rules) in state.rules {
                 self.tracker.forget(&Piece::Rules(name.clone(), entrance));
@@ -487,6 +503,11 @@ impl Group {
             self.tables.insert(name, &state);
             new.routes(name.kind);
         }
+        if state.rules.values().any(|rules| !rules.jwt.is_empty()) {
+            self.asking.insert(name.clone());
+        } else {
+            self.asking.remove(name);
+        }
         self.routes.insert(name.clone(), state);
     }
 
@@ -515,6 +536,7 @@ impl Group {
     }
 
     fn set_policies(&mut self, key: &BackendKey, next: BackendTls) {
+        self.spoken.insert(Part::Backend(key.clone()));
         let told = self.policies.set(key, next, &mut self.plan.secrets);
         self.statuses.extend(told);
     }
@@ -557,13 +579,12 @@ impl Group {
             let same = self.plan.route_tables.get(name).is_some_and(|old| {
                 old.lanes == lanes
                     && old.access == access
-                    && old.virtual_hosts.len() == virtual_hosts.len()
-                    && old.virtual_hosts.iter().zip(&virtual_hosts).all(|(a, b)| Arc::ptr_eq(a, b))
+                    && old.virtual_hosts.ptr_eq(virtual_hosts)
             });
             if !same {
                 let table = RouteTable {
                     name: name.clone(),
-                    virtual_hosts,
+                    virtual_hosts: virtual_hosts.clone(),
                     lanes,
                     access: access.clone(),
                     origin: origin.clone(),
@@ -572,27 +593,30 @@ impl Group {
             }
         }
         keep(&mut self.plan.route_tables, |name| kept.contains(name));
-        let providers = self.routes.values().flat_map(|state| state.rules.values());
+        let asking = self.asking.iter().filter_map(|route| self.routes.get(route));
+        let providers = asking.flat_map(|state| state.rules.values());
         let providers = providers.flat_map(|rules| &rules.jwt).chain(&self.requests.judged.jwt);
         let jwt = self.served().then(|| access::jwt(providers, origin));
         put_all(&mut self.plan.jwt, jwt);
     }
 
-    /// All findings about this Gateway, its routes and their references.
-    pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
-        let own = self.skeleton.findings.iter().chain(&self.outranked);
-        let own = own.chain(self.policies.complaints());
-        // Where nobody asks about connections there is nothing to say of them.
-        let asked = !self.plan.connections.is_empty();
-        let connections = self.connections.complaints.iter().filter(move |_| asked);
-        let own = own.chain(&self.requests.complaints).chain(connections);
-        own.chain(self.routes.values().flat_map(|state| {
-            // Behind each entrance a route has the same findings.
-            state
-                .attachment
-                .findings
-                .iter()
-                .chain(state.rules.values().take(1).flat_map(|rules| &rules.findings))
-        }))
+    /// What it finds of itself, of its routes and of their references.
+    pub(crate) fn complaints(&self, part: &Part) -> Vec<Complaint> {
+        match part {
+            Part::Own => {
+                // Where nobody asks about connections there is nothing to say of them.
+                let asked = !self.plan.connections.is_empty();
+                let connections = self.connections.complaints.iter().filter(|_| asked);
+                let own = self.skeleton.findings.iter().chain(&self.outranked);
+                own.chain(&self.requests.complaints).chain(connections).cloned().collect()
+            }
+            Part::Backend(key) => self.policies.complaints(key).to_vec(),
+            Part::Route(key) => {
+                let Some(state) = self.routes.get(key) else { return Vec::new() };
+                // Behind each entrance a route has the same findings.
+                let rules = state.rules.values().take(1).flat_map(|rules| &rules.findings);
+                state.attachment.findings.iter().chain(rules).cloned().collect()
+            }
+        }
     }
 }

@@ -23,6 +23,33 @@ const FEW_PEERS: usize = 64;
 /// Routes attached to one listener, by host name.
 type ByHost = HashMap<Host, BTreeMap<ObjectKey, Arc<RouteRules>>>;
 
+/// The virtual hosts of a table.
+#[derive(Clone, Debug, Default)]
+struct Hosts {
+    names: OrdMap<Host, Name>,
+    all: OrdMap<Name, Arc<VirtualHost>>,
+}
+
+impl Hosts {
+    fn get(&self, host: &Host) -> Option<&Arc<VirtualHost>> {
+        self.all.get(self.names.get(host)?)
+    }
+
+    fn insert(&mut self, host: Host, virtual_host: VirtualHost) {
+        self.names.insert(host, virtual_host.name.clone());
+        self.all.insert(virtual_host.name.clone(), Arc::new(virtual_host));
+    }
+
+    fn remove(&mut self, host: &Host) {
+        // A removal of nothing might yet make a map of its own.
+        if self.names.contains_key(host)
+            && let Some(name) = self.names.remove(host)
+        {
+            self.all.remove(&name);
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tables {
     fronts: Vec<Front>,
@@ -30,7 +57,7 @@ pub(crate) struct Tables {
     origins: Vec<ObjectRef>,
     /// For each of `fronts`.
     attached: Vec<ByHost>,
-    hosts: BTreeMap<Name, OrdMap<Host, Arc<VirtualHost>>>,
+    hosts: BTreeMap<Name, Hosts>,
     /// Virtual hosts to be looked at, by table.
     stale: BTreeMap<Name, BTreeSet<Host>>,
 }
@@ -94,7 +121,8 @@ impl Tables {
             for host in hosts {
                 change(&mut self.attached[*index], host, rules);
                 stale.insert(host.clone());
-                let beneath = self.hosts.get(table).into_iter().flat_map(OrdMap::keys);
+                let beneath =
+                    self.hosts.get(table).into_iter().flat_map(|hosts| hosts.names.keys());
                 match host {
                     None => stale.extend(beneath.cloned()),
                     Some(name) if name.is_wildcard() => {
@@ -108,8 +136,10 @@ impl Tables {
         }
     }
 
-    /// Builds what is stale; returns the virtual hosts, in order of name, of each table that there is.
-    pub(crate) fn build(&mut self) -> impl Iterator<Item = (&Name, Vec<Arc<VirtualHost>>)> {
+    /// Builds what is stale; returns the virtual hosts of each table that there is.
+    pub(crate) fn build(
+        &mut self,
+    ) -> impl Iterator<Item = (&Name, &OrdMap<Name, Arc<VirtualHost>>)> {
         for (table, stale) in std::mem::take(&mut self.stale) {
             let in_table = |index: &usize| self.fronts[*index].table.as_ref() == Some(&table);
             let all = 0..self.fronts.len();
@@ -136,16 +166,12 @@ impl Tables {
                     misdirected(&domain, &self.origins[owner])
                 };
                 if hosts.get(&domain).is_none_or(|old| **old != new) {
-                    hosts.insert(domain, Arc::new(new));
+                    hosts.insert(domain, new);
                 }
             }
         }
-        self.hosts.retain(|_, hosts| !hosts.is_empty());
-        self.hosts.iter().map(|(table, hosts)| {
-            let mut all: Vec<_> = hosts.values().cloned().collect();
-            all.sort_by(|a, b| a.name.cmp(&b.name));
-            (table, all)
-        })
+        self.hosts.retain(|_, hosts| !hosts.all.is_empty());
+        self.hosts.iter().map(|(table, hosts)| (table, &hosts.all))
     }
 }
 

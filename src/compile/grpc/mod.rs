@@ -6,6 +6,7 @@
 //!
 //! A change of a service touches its own names only, a change of endpoints one endpoint set.
 
+pub(crate) mod conflicts;
 pub(crate) mod names;
 #[cfg(test)]
 mod tests;
@@ -209,7 +210,7 @@ fn table(backend: &BackendKey, origin: &ObjectRef) -> RouteTable {
     };
     RouteTable {
         name,
-        virtual_hosts: vec![Arc::new(host)],
+        virtual_hosts: VirtualHost::by_name([Arc::new(host)]),
         access: None,
         lanes: None,
         origin: vec![origin.clone()],

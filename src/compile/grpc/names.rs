@@ -9,18 +9,15 @@
 //! somebody who comes from DNS has in hand. UDP ports have no names, nor have Services of type `ExternalName` (they have no
 //! endpoints) and hosts with a wildcard (nobody dials one).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use catalog::{Catalog, View};
+use catalog::View;
 use ir::Name;
 use model::{
-    AppProtocol, Finding, Hostname, Kind, MeshService, NamespacedName, Object, ObjectKey,
-    ObjectRef, Service, Severity, codes,
+    AppProtocol, Hostname, Kind, MeshService, NamespacedName, ObjectKey, ObjectRef, Service,
 };
 
 use crate::backend::{BackendKey, Speech};
-use crate::complaint::Complaint;
 
 /// What Kubernetes' DNS puts behind the name of a Service.
 const SERVICE_DOMAIN: &str = ".svc.cluster.local";
@@ -69,7 +66,7 @@ pub(super) fn of(view: &View<'_>, key: &ObjectKey) -> Option<Claims> {
     }
 }
 
-fn of_service(service: &Service) -> Vec<(Name, Claim)> {
+pub(super) fn of_service(service: &Service) -> Vec<(Name, Claim)> {
     if service.external_name.is_some() {
         return Vec::new();
     }
@@ -97,7 +94,7 @@ pub(crate) fn right(host: &Hostname, namespace: &Arc<str>) -> Option<Right> {
     Some(if home { Right::Home } else { Right::Guest })
 }
 
-fn of_host(service: &MeshService, host: &Hostname) -> Vec<(Name, Claim)> {
+pub(super) fn of_host(service: &MeshService, host: &Hostname) -> Vec<(Name, Claim)> {
     let key = &service.meta.key;
     let right = right(host, &key.name.namespace).filter(|_| !host.is_wildcard());
     let Some(right) = right else { return Vec::new() };
@@ -121,81 +118,14 @@ fn of_host(service: &MeshService, host: &Hostname) -> Vec<(Name, Claim)> {
 }
 
 /// The namespace to which Kubernetes' DNS gives this host, whether there is such a Service or not.
-fn owner(host: &Hostname) -> Option<&str> {
+pub(super) fn owner(host: &Hostname) -> Option<&str> {
     let rest = host.as_str().strip_suffix(SERVICE_DOMAIN)?;
     Some(rest.rsplit_once('.').map_or(rest, |(_, namespace)| namespace))
 }
 
 /// The Service that has this host as its own.
-fn namesake(host: &Hostname) -> Option<NamespacedName> {
+pub(super) fn namesake(host: &Hostname) -> Option<NamespacedName> {
     let text = host.as_str();
     let (name, namespace) = text.strip_suffix(SERVICE_DOMAIN).unwrap_or(text).split_once('.')?;
     (!namespace.contains('.')).then(|| NamespacedName::new(namespace, name))
-}
-
-/// A finding for each host of a MeshService under which clients get another service. Whether anybody dials it does not
-/// count, so that the same documents have the same findings everywhere.
-pub(crate) fn conflicts(catalog: &Catalog) -> Vec<Complaint> {
-    let services: Vec<_> = catalog
-        .list(Kind::MeshService)
-        .filter_map(|object| match object {
-            Object::MeshService(service) => Some(service),
-            _ => None,
-        })
-        .collect();
-    let mut best: BTreeMap<Name, Claim> = BTreeMap::new();
-    let mut claim = |name: Name, claim: Claim| {
-        let known = best.entry(name).or_insert_with(|| claim.clone());
-        if claim < *known {
-            *known = claim;
-        }
-    };
-    for (service, host) in services.iter().flat_map(|s| s.hosts.iter().map(move |h| (s, h))) {
-        let names = of_host(service, host);
-        let key = namesake(host).map(|name| ObjectKey { kind: Kind::Service, name });
-        if let Some(Object::Service(own)) = key.and_then(|key| catalog.get(&key)) {
-            let shared = of_service(own);
-            for (name, theirs) in
-                shared.into_iter().filter(|(n, _)| names.iter().any(|o| o.0 == *n))
-            {
-                claim(name, theirs);
-            }
-        }
-        for (name, ours) in names {
-            claim(name, ours);
-        }
-    }
-    let mut out = Vec::new();
-    for service in &services {
-        let key = &service.meta.key;
-        for (index, host) in service.hosts.iter().enumerate() {
-            let names = of_host(service, host);
-            let mut winners = names.iter().filter_map(|(name, _)| best.get(name));
-            let other =
-                winners.find(|won| (won.backend.kind, &won.backend.name) != (key.kind, &key.name));
-            let text = match (other, owner(host)) {
-                (Some(Claim { backend, .. }), _) => {
-                    format!(
-                        "{host} is also a name of {} {}, which gets the clients",
-                        backend.kind, backend.name
-                    )
-                }
-                (None, Some(owner)) if *owner != *key.name.namespace => {
-                    format!("{host} belongs to namespace {owner}")
-                }
-                (None, _) => continue,
-            };
-            let finding = Finding {
-                at: service.meta.at(&format!("/spec/hosts/{index}")),
-                code: codes::HOST_TAKEN,
-                severity: Severity::Warning,
-                text,
-                hint: "a Service keeps its own names, except from a MeshService of its namespace; else the older \
-                       MeshService counts"
-                    .into(),
-            };
-            out.push(finding.into());
-        }
-    }
-    out
 }

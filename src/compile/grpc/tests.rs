@@ -236,7 +236,7 @@ fn a_port_of_a_service_is_two_names_a_table_a_cluster_and_its_endpoints() {
     };
     let table = RouteTable {
         name: name.clone(),
-        virtual_hosts: vec![Arc::new(hosts)],
+        virtual_hosts: VirtualHost::by_name([Arc::new(hosts)]),
         lanes: None,
         access: None,
         origin: vec![origin.clone()],

@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use catalog::{Catalog, View};
+use catalog::View;
 use model::{
-    Code, Finding, Kind, LaneFallback, LaneGroup, NamespacedName, Object, ObjectKey, ParentRef,
-    Severity, Workload, codes,
+    Code, Finding, Kind, LaneFallback, LaneGroup, NamespacedName, ObjectKey, ParentRef, Severity,
+    Workload, codes,
 };
 
 use super::service::{Place, ServiceLanes};
@@ -13,16 +13,7 @@ use crate::backend::{Caller, found_of_service};
 use crate::complaint::Complaint;
 
 /// What is wrong with the LaneGroups, and in which lanes services have nobody: said before a request gets there.
-pub(crate) fn findings(catalog: &Catalog) -> Vec<Complaint> {
-    let view = View::new(catalog);
-    let groups = catalog.list(Kind::LaneGroup).filter_map(|object| match object {
-        Object::LaneGroup(group) => Some(group),
-        _ => None,
-    });
-    groups.flat_map(|group| of_group(&view, group)).collect()
-}
-
-fn of_group(view: &View<'_>, group: &Arc<LaneGroup>) -> Vec<Complaint> {
+pub(crate) fn findings(view: &View<'_>, group: &LaneGroup) -> Vec<Complaint> {
     let mut out = Vec::new();
     for entry in &group.entries {
         let named = (&*entry.group, &*entry.kind, &entry.name);
@@ -86,7 +77,7 @@ fn reference(
         let text = format!("{target} does not exist");
         let hint = "it has no lanes until it exists".into();
         let finding = error(codes::REFERENCE_NOT_FOUND, text, hint);
-        return Err(Some(Box::new(Complaint { finding, missing: Some(target) })));
+        return Err(Some(Box::new(Complaint::missing(finding, Some(target)))));
     }
     Ok(target)
 }

@@ -148,8 +148,8 @@ impl Inbound {
         self.services.iter().filter(|(_, ports)| !ports.is_empty()).map(|(key, _)| key)
     }
 
-    pub(crate) fn complaints(&self) -> impl Iterator<Item = &Complaint> {
-        self.complaints.iter()
+    pub(crate) fn complaints(&self) -> &[Complaint] {
+        &self.complaints
     }
 
     fn rebuild(&mut self, view: &View<'_>) {
@@ -385,7 +385,7 @@ fn table(port: &Port, access: &Access) -> RouteTable {
     let route = routes::everything(cluster.into(), target, port.origin.clone());
     RouteTable {
         name: table_name(port.number),
-        virtual_hosts: vec![routes::host("*", vec!["*".into()], route)],
+        virtual_hosts: ir::VirtualHost::by_name([routes::host("*", vec!["*".into()], route)]),
         lanes: None,
         access: access.judged.access.clone(),
         origin: vec![port.origin.clone()],

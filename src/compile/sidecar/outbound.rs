@@ -626,20 +626,14 @@ impl Outbound {
             OutboundMode::RegistryOnly => routes::refuse("unknown".into(), 502, origin.clone()),
         };
         let hosts = self.hosts.get(&port).into_iter().flat_map(BTreeMap::values).cloned();
-        let mut virtual_hosts: Vec<Arc<VirtualHost>> = hosts.collect();
-        virtual_hosts.extend(on_demand::host(&self.namespaces, &origin));
-        virtual_hosts.push(routes::host("*", vec!["*".into()], rest));
-        virtual_hosts.sort_by(|a, b| a.name.cmp(&b.name));
+        let hosts = hosts.chain(on_demand::host(&self.namespaces, &origin));
+        let hosts = hosts.chain([routes::host("*", vec!["*".into()], rest)]);
         // Those that are equal stay the same in memory.
-        if let Some(old) = self.plan.route_tables.get(&name) {
-            for host in &mut virtual_hosts {
-                if let Ok(at) = old.virtual_hosts.binary_search_by(|o| o.name.cmp(&host.name))
-                    && old.virtual_hosts[at] == *host
-                {
-                    host.clone_from(&old.virtual_hosts[at]);
-                }
-            }
-        }
+        let old = self.plan.route_tables.get(&name);
+        let virtual_hosts = VirtualHost::by_name(hosts.map(|host| {
+            let known = old.and_then(|old| old.virtual_hosts.get(&host.name));
+            known.filter(|old| **old == host).cloned().unwrap_or(host)
+        }));
         let table = RouteTable {
             name: name.clone(),
             virtual_hosts,

@@ -162,7 +162,7 @@ fn a_host_of_another_namespace_comes_when_it_is_asked_for_and_stays() {
     assert_eq!(plan.clusters["stock.store:80"].discovery, discovery);
     let table = &plan.route_tables["outbound/80"];
     let domains = |name: &str| {
-        let host = table.virtual_hosts.iter().find(|host| *host.name == *name);
+        let host = table.virtual_hosts.get(name);
         host.map(|host| host.domains.iter().map(ToString::to_string).collect::<BTreeSet<_>>())
     };
     assert!(domains("service/store/stock/80").unwrap().contains("stock.store"));

@@ -13,7 +13,7 @@ use crate::{Place, Protocol};
 
 const NOW: SystemTime = UNIX_EPOCH;
 
-fn at(seconds: u64) -> SystemTime {
+pub(super) fn at(seconds: u64) -> SystemTime {
     NOW + Duration::from_secs(1_000_000 + seconds)
 }
 
@@ -27,7 +27,7 @@ fn address(ip: &str) -> Option<Address> {
     })
 }
 
-fn request(cluster: &str, from: &str, to: &str, status: u32) -> HttpAccessLogEntry {
+pub(super) fn request(cluster: &str, from: &str, to: &str, status: u32) -> HttpAccessLogEntry {
     HttpAccessLogEntry {
         common_properties: Some(AccessLogCommon {
             upstream_cluster: cluster.into(),
@@ -46,16 +46,16 @@ fn request(cluster: &str, from: &str, to: &str, status: u32) -> HttpAccessLogEnt
     }
 }
 
-fn gateway() -> Reporter {
+pub(super) fn gateway() -> Reporter {
     Reporter { node: "edge-1".into(), side: Side::Gateway("gateway/demo/edge".into()) }
 }
 
-fn sidecar() -> Reporter {
+pub(super) fn sidecar() -> Reporter {
     let (group, fallback) = ("sidecar/shop/web".into(), "workload/shop/web".into());
     Reporter { node: "web-1".into(), side: Side::Sidecar { group, fallback } }
 }
 
-fn collector() -> Collector {
+pub(super) fn collector() -> Collector {
     let collector = Collector::new(true, 1.0);
     let place =
         |name: &str, sidecar| Place { node: format!("service/shop/{name}").into(), sidecar };
@@ -234,7 +234,7 @@ fn who_follows_gets_each_new_request() {
     assert_eq!(Protocol::Http.as_str(), "http");
 }
 
-fn program(address: &str, namespace: Option<&str>) -> Reporter {
+pub(super) fn program(address: &str, namespace: Option<&str>) -> Reporter {
     Reporter {
         node: "report-1".into(),
         side: Side::Program {
@@ -246,7 +246,7 @@ fn program(address: &str, namespace: Option<&str>) -> Reporter {
 }
 
 /// Good, failed, dropped, under way.
-fn load(cluster: &str, [good, failed, dropped, open]: [u64; 4]) -> ClusterStats {
+pub(super) fn load(cluster: &str, [good, failed, dropped, open]: [u64; 4]) -> ClusterStats {
     use envoy_types::pb::envoy::config::endpoint::v3::UpstreamLocalityStats;
     let locality = |total_successful_requests, total_error_requests| UpstreamLocalityStats {
         total_successful_requests,

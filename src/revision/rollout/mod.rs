@@ -33,6 +33,8 @@ pub struct Facts {
     pub refused: Option<String>,
     /// Of the requests since the step's ACKs; `None` where nobody counts any.
     pub figures: Option<Figures>,
+    /// Whoever has proxies of the same step and is not through with it.
+    pub waits_for: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +88,7 @@ pub struct Machine {
     /// Since when the gates pass.
     passed: Option<Time>,
     gates: Vec<Gate>,
+    ready: bool,
 }
 
 /// What of it is kept over a restart. Since when gates pass is not: who counts requests begins anew too.
@@ -113,6 +116,7 @@ impl Machine {
             taken: None,
             passed: None,
             gates: Vec::new(),
+            ready: false,
         }
     }
 
@@ -157,7 +161,7 @@ impl Machine {
 
     fn enter(&mut self, step: usize, members: &[Member]) {
         self.step = step;
-        (self.taken, self.passed) = (None, None);
+        (self.taken, self.passed, self.ready) = (None, None, false);
         self.gates.clear();
         match self.rollout.steps.get(step) {
             Some(entered) => {
@@ -176,6 +180,7 @@ impl Machine {
         if self.phase != Phase::Progressing {
             return false;
         }
+        self.ready = false;
         if self.taken.is_none() && facts.proxies > 0 && facts.taken == facts.proxies {
             self.taken = Some(now);
         }
@@ -202,10 +207,46 @@ impl Machine {
                 false
             }
             RolloutPause::For(_) => {
+                self.ready = true;
+                if let Some(other) = &facts.waits_for {
+                    self.reason = format!("all gates pass; waits for {other}");
+                    return false;
+                }
                 self.enter(self.step + 1, members);
                 true
             }
         }
+    }
+
+    /// Others have stopped it, and so it stops for these proxies too. Returns whether it did.
+    pub fn follow(&mut self, phase: Phase, why: &str) -> bool {
+        let goes = match phase {
+            Phase::Paused => self.phase == Phase::Progressing,
+            Phase::Returned | Phase::Aborted => {
+                matches!(self.phase, Phase::Progressing | Phase::Paused)
+            }
+            Phase::Waiting | Phase::Progressing | Phase::Done => false,
+        };
+        if goes {
+            self.phase = phase;
+            why.clone_into(&mut self.reason);
+        }
+        goes
+    }
+
+    /// Where there are no proxies here, it goes on as far as it is elsewhere. Returns whether it did.
+    pub fn catch_up(&mut self, step: usize) -> bool {
+        let before = self.step;
+        while self.phase == Phase::Progressing && self.step < step {
+            self.enter(self.step + 1, &[]);
+        }
+        self.step != before
+    }
+
+    /// Whether nothing but other replicas keeps it in its step.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.ready && self.phase == Phase::Progressing
     }
 
     fn fail(&mut self, why: &str) -> bool {

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::route::v3 as pb;
+use imbl::OrdMap;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
@@ -59,12 +60,16 @@ impl TableCache {
     }
 
     /// Both lists are in order of name, so one walk finds what is the same thing in memory.
-    fn update(&mut self, hosts: &[Arc<ir::VirtualHost>], access: Option<&Arc<ir::Access>>) {
+    fn update(
+        &mut self,
+        hosts: &OrdMap<ir::Name, Arc<ir::VirtualHost>>,
+        access: Option<&Arc<ir::Access>>,
+    ) {
         let mut old = std::mem::take(&mut self.hosts).into_iter().peekable();
         let mut refs_changed = self.access.as_ref() != access;
         self.access = access.cloned();
         let mut kept = Vec::with_capacity(hosts.len());
-        for host in hosts {
+        for host in hosts.values() {
             while let Some(gone) = old.next_if(|o| o.host.name < host.name) {
                 refs_changed |= self.forget(&gone.host);
             }
@@ -152,7 +157,7 @@ fn field(host: &ir::VirtualHost) -> Box<[u8]> {
 pub(super) fn plain(table: &ir::RouteTable) -> pb::RouteConfiguration {
     pb::RouteConfiguration {
         name: table.name.to_string(),
-        virtual_hosts: table.virtual_hosts.iter().map(|host| virtual_host(host)).collect(),
+        virtual_hosts: table.virtual_hosts.values().map(|host| virtual_host(host)).collect(),
         ..settings(table)
     }
 }

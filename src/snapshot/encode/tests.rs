@@ -585,7 +585,7 @@ fn a_table_from_cached_hosts_is_the_table_encoded_as_a_whole() {
     let mut cache = TableCache::default();
     let mut hosts = many_hosts(20);
     hosts.extend(match rich_plan().route_tables.get("https-443") {
-        Some(table) => table.virtual_hosts.clone(),
+        Some(table) => table.virtual_hosts.values().cloned().collect(),
         None => vec![],
     });
     let step = |cache: &mut TableCache, hosts: &[std::sync::Arc<ir::VirtualHost>]| {

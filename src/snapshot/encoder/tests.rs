@@ -109,8 +109,9 @@ fn equal_content_in_new_memory_keeps_resource_and_generation() {
     let first = encoder.update(&plan);
     let mut again = plan.clone();
     for (name, table) in &plan.route_tables {
-        let hosts = table.virtual_hosts.iter().map(|host| Arc::new((**host).clone())).collect();
-        let table = RouteTable { virtual_hosts: hosts, ..(**table).clone() };
+        let hosts = table.virtual_hosts.values().map(|host| Arc::new((**host).clone()));
+        let virtual_hosts = ir::VirtualHost::by_name(hosts);
+        let table = RouteTable { virtual_hosts, ..(**table).clone() };
         again.route_tables.insert(name.clone(), Arc::new(table));
     }
     // Another origin alone reaches no proxy.

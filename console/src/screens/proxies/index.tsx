@@ -13,6 +13,7 @@ export default function Proxies() {
   const t = useTexts(T)
   const format = useFormat()
   const all = useList<Proxy>('/proxies', { limit: 1000 })
+  const several = new Set((all.data?.items ?? []).map(proxy => proxy.replica)).size > 1
   const most = usual((all.data?.items ?? []).map(proxy => proxy.envoy))
   const columns: Column<Proxy>[] = [
     {
@@ -56,6 +57,17 @@ export default function Proxies() {
         ),
     },
     { id: 'zone', title: t.zone, sort: 'zone', tight: true, cell: proxy => proxy.zone || '–' },
+    ...(several
+      ? [
+          {
+            id: 'replica',
+            title: t.replica,
+            sort: 'replica',
+            tight: true,
+            cell: (proxy: Proxy) => <Replica proxy={proxy} />,
+          },
+        ]
+      : []),
     {
       id: 'address',
       title: t.address,
@@ -110,6 +122,17 @@ export function Scope({ proxy }: { proxy: Proxy }) {
   if (proxy.role === 'gateway' && proxy.scope.includes('/'))
     return <A to={`/gateways/${proxy.scope}`}>{proxy.scope}</A>
   return proxy.scope
+}
+
+/** The replica that its stream is on, and when that was heard last where it does not answer. */
+export function Replica({ proxy }: { proxy: Proxy }) {
+  const t = useTexts(T)
+  if (!proxy.heardAt) return proxy.replica || '–'
+  return (
+    <Status tone="warn" title={t.silent}>
+      {proxy.replica} (<Age at={proxy.heardAt} ago />)
+    </Status>
+  )
 }
 
 /** `r42`, or `r41 → r42` where it is not there yet. */

@@ -18,7 +18,7 @@ import { ErrorCard, Loaded } from '../../ui/states'
 import { Table } from '../../ui/Table'
 import { Tabs } from '../../ui/Tabs'
 import { useToasts } from '../../ui/toasts'
-import { Scope, Step, stateOf } from '../proxies'
+import { Replica, Scope, Step, stateOf } from '../proxies'
 import { T } from '../proxies/texts'
 import { Config } from './Config'
 
@@ -102,6 +102,7 @@ function Summary({ proxy }: { proxy: Proxy }) {
             ],
             [t.lag, proxy.lagMs > 0 ? format.duration(proxy.lagMs) : undefined],
             [t.edition, proxy.edition],
+            [t.replica, <Replica key="p" proxy={proxy} />],
             [t.envoy, proxy.envoy],
             [t.protocol, proxy.protocol],
             [
