@@ -52,6 +52,8 @@ const LARGEST: usize = 64 << 20;
 
 /// What the replicas share.
 pub(crate) type Key = Arc<[u8; 32]>;
+/// Where the others are, by name.
+pub(crate) type Addresses = BTreeMap<String, SocketAddr>;
 
 /// Why a replica did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +90,7 @@ pub(crate) struct Parts {
 pub(crate) struct Peers {
     parts: Parts,
     client: reqwest::Client,
-    addresses: Mutex<BTreeMap<String, SocketAddr>>,
+    addresses: Mutex<Addresses>,
     told: Mutex<Option<Told>>,
 }
 
@@ -145,7 +147,7 @@ impl Peers {
     /// Hears those that are there, until it is told to stop.
     pub(crate) async fn run(
         self: Arc<Self>,
-        mut addresses: watch::Receiver<BTreeMap<String, SocketAddr>>,
+        mut addresses: watch::Receiver<Addresses>,
         batches: mpsc::WeakSender<Batch>,
         stop: CancellationToken,
     ) {
@@ -183,7 +185,7 @@ impl Peers {
         }
     }
 
-    fn addresses(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, SocketAddr>> {
+    fn addresses(&self) -> std::sync::MutexGuard<'_, Addresses> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
