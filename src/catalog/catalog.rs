@@ -404,19 +404,25 @@ impl Catalog {
     }
 
     /// Puts what a source says of a scope in the place of what it said before; returns whether that is new.
-    pub(crate) fn say(&mut self, source: &Arc<str>, scope: Arc<str>, findings: &[Finding]) -> bool {
+    pub(crate) fn say(
+        &mut self,
+        source: &Arc<str>,
+        scope: Arc<str>,
+        findings: Vec<Finding>,
+    ) -> bool {
+        let findings: Arc<[Finding]> = findings.into();
         let known = &mut self.state(source).findings;
         let old = match (known.get(&scope), findings.is_empty()) {
             (None, true) => return false,
-            (Some(old), _) if **old == *findings => return false,
+            (Some(old), _) if *old == findings => return false,
             (_, true) => known.remove(&scope),
-            (_, false) => known.insert(scope.clone(), findings.into()),
+            (_, false) => known.insert(scope.clone(), findings.clone()),
         };
         let place = (source.clone(), scope);
         for key in old.iter().flat_map(|old| about(old)) {
             take(&mut self.said_of, key, &place);
         }
-        for key in about(findings) {
+        for key in about(&findings) {
             self.said_of.entry(key.clone()).or_default().insert(place.clone());
         }
         true

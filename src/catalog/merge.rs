@@ -160,7 +160,7 @@ impl Merger {
                 // What comes late from a source whose document is gone.
                 Change::Findings { .. } | Change::Health(_) if self.is_gone(&source) => {}
                 Change::Findings { scope, findings } => {
-                    sources_changed |= next.say(&source, scope, &findings);
+                    sources_changed |= next.say(&source, scope, findings);
                 }
                 Change::Registry(report) => self.guard.report(&source, report, now, &mut out),
                 Change::Steer(steer) => self.guard.steer(&source, &steer, now, &mut out),
@@ -187,7 +187,7 @@ impl Merger {
         self.guard.tick(now, &mut out);
         for (id, findings) in out.findings {
             let scope = format!("service {}@@{}", id.group, id.name).into();
-            sources_changed |= next.say(&id.registry, scope, &findings);
+            sources_changed |= next.say(&id.registry, scope, findings);
         }
         let mut names = BTreeSet::new();
         for (id, served) in out.served {
@@ -252,7 +252,7 @@ impl Merger {
         match loser {
             Some(loser) => {
                 let of = if wins { object.meta().source.clone() } else { next.source_of(&key) };
-                told |= next.say(&loser.meta().source, twice(&key), &[shadow(&loser, &of)]);
+                told |= next.say(&loser.meta().source, twice(&key), vec![shadow(&loser, &of)]);
                 self.shadowed.insert((key, loser.meta().source.clone()), loser);
             }
             // It may have lost before to one that is gone.
@@ -294,7 +294,7 @@ impl Merger {
 
     fn unshadow(&mut self, next: &mut Catalog, key: &ObjectKey, source: &Arc<str>) -> bool {
         let known = self.shadowed.remove(&(key.clone(), source.clone())).is_some();
-        known && next.say(source, twice(key), &[])
+        known && next.say(source, twice(key), Vec::new())
     }
 
     fn owned_by(&self, catalog: &Catalog, source: &Arc<str>) -> Vec<ObjectKey> {
