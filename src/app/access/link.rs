@@ -124,19 +124,27 @@ pub(super) fn url(listen: SocketAddr, token: &str) -> String {
     format!("http://{}/login/link?token={token}", SocketAddr::new(ip, listen.port()))
 }
 
-/// Another link for an admin, on the machine of the server and with its settings.
+/// Another link for an admin, on the machine of the server, or in a pod of it, and with its settings.
 ///
 /// # Errors
-/// If nobody is asked who they are there, or the state folder cannot be written.
-pub fn admin_link(settings: &Settings) -> anyhow::Result<String> {
+/// If nobody is asked who they are there, or it cannot be kept.
+pub async fn admin_link(settings: &Settings) -> anyhow::Result<String> {
     if !settings.auth_required() {
         bail!("with these settings nobody is asked who they are, so there is nothing to log in to");
+    }
+    let (token, open) = new()?;
+    let url = url(settings.http_listen, &token);
+    if let Some(server) = crate::kubernetes::client(settings).await? {
+        let shared = Shared::new(&server.client, settings);
+        if shared.change(|state| state.link = Some(open)).await.is_ok() {
+            return Ok(url);
+        }
+        // Then each replica is as one alone.
     }
     let key_file = settings.state_key_file.as_deref();
     let file = SealedFile::new(&settings.state_dir, key_file, FILE);
     let file =
         file.with_context(|| format!("the state folder {}", settings.state_dir.display()))?;
-    let (token, open) = new()?;
     file.write(&serde_json::to_vec(&Some(open))?)?;
-    Ok(url(settings.http_listen, &token))
+    Ok(url)
 }

@@ -355,7 +355,7 @@ impl Shared {
                 entry.used = entry.used.max(*at);
             }
         }
-        for token in Arc::make_mut(&mut state.kept).tokens.iter_mut() {
+        for token in &mut Arc::make_mut(&mut state.kept).tokens {
             token.view.last_used =
                 token.view.last_used.max(pending.tokens.get(&token.view.id).copied());
         }
@@ -542,4 +542,54 @@ impl Shared {
 /// Versions of one API server are numbers that go up; any that are not count as newer.
 fn is_older(version: &str, than: &str) -> bool {
     matches!((version.parse::<u64>(), than.parse::<u64>()), (Ok(a), Ok(b)) if a < b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(used: i64, who: usize) -> Entry {
+        Entry { began: Time(0), used: Time(used), who: "x".repeat(who) }
+    }
+
+    fn state(entries: impl IntoIterator<Item = (usize, Entry)>) -> State {
+        let sessions = entries.into_iter().map(|(i, entry)| (i.to_string(), entry)).collect();
+        State { sessions: Arc::new(sessions), ..State::default() }
+    }
+
+    #[test]
+    fn sessions_end_when_idle_and_when_old() {
+        let hour = 3_600_000;
+        let mut all = state([(0, entry(0, 1)), (1, entry(hour, 1))]);
+        all.prune(Time(12 * hour));
+        assert_eq!(all.sessions.keys().collect::<Vec<_>>(), ["1"]);
+        all = state([(0, entry(167 * hour, 1))]);
+        all.prune(Time(168 * hour - 1));
+        assert_eq!(all.sessions.len(), 1);
+        all.prune(Time(168 * hour));
+        assert!(all.sessions.is_empty(), "a week is over");
+    }
+
+    #[test]
+    fn the_secret_holds_no_more_than_it_can_and_the_least_used_go_first() {
+        let mut many = state((0..MOST_SESSIONS + 10).map(|i| (i, entry(i as i64, 100))));
+        many.prune(Time(10_000));
+        assert_eq!(many.sessions.len(), MOST_SESSIONS);
+        assert!(!many.sessions.contains_key("9") && many.sessions.contains_key("10"));
+        let mut large = state((0..100).map(|i| (i, entry(i as i64, 16 << 10))));
+        large.prune(Time(10_000));
+        let bytes: usize = large.write().unwrap().values().map(|part| part.0.len()).sum();
+        assert!(bytes < 600 << 10 && large.sessions.contains_key("99"), "{bytes}");
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_is_damaged_is_not_taken_for_nothing() {
+        let mut all = state([(0, entry(1, 4))]);
+        all.key = Some(Arc::new([7; 32]));
+        let secret = |data| Secret { data: Some(data), ..Secret::default() };
+        assert!(State::read(&secret(all.write().unwrap())).unwrap() == all);
+        assert!(State::read(&Secret::default()).unwrap() == State::default());
+        let damaged = [(TOKENS.to_owned(), ByteString(b"{".to_vec()))].into();
+        assert_eq!(State::read(&secret(damaged)).err(), Some(TOKENS));
+    }
 }

@@ -196,6 +196,21 @@ async fn use_is_written_late() {
     }
     assert!(!one.shared().is_due());
     assert_eq!(fake.asked().1, writes);
+
+    let long_ago = Time(Time::now().0 - 660_000);
+    let age = |state: &mut shared::State| {
+        Arc::make_mut(&mut state.sessions).values_mut().for_each(|entry| entry.used = long_ago);
+    };
+    // What is pending goes with it.
+    one.stop();
+    let one = Replica::start(&fake);
+    one.key().await;
+    one.shared().change(age).await.unwrap();
+    assert!(one.knows(&session("a")).await && one.shared().is_due());
+    one.shared().flush(|_| {}).await.unwrap();
+    let state = one.shared().state();
+    assert!(state.sessions.values().all(|entry| entry.used > long_ago));
+    assert!(!one.shared().is_due());
 }
 
 #[tokio::test]

@@ -141,7 +141,8 @@ async fn a_link_is_good_once() {
     assert!(doors.identify(&session(&begun.id)).await.unwrap().may(Role::Admin, None));
 
     // From the machine, beside the running server; the older one of two is not good any more.
-    let [first, second] = [(); 2].map(|()| admin_link(&settings).unwrap());
+    let first = admin_link(&settings).await.unwrap();
+    let second = admin_link(&settings).await.unwrap();
     let token = |url: &str| url.split_once("token=").unwrap().1.to_owned();
     assert!(doors.link(&token(&first)).await.is_none());
     assert!(doors.link(&token(&second)).await.is_some());
@@ -154,7 +155,7 @@ async fn a_link_is_good_once() {
     assert!(doors.first_link(([127, 0, 0, 1], 1).into()).is_none());
 
     let open = self::settings(folder.path(), &[("auth", "none")]);
-    assert!(admin_link(&open).is_err());
+    assert!(admin_link(&open).await.is_err());
     let open = self::doors(&open);
     assert!(open.first_link(([127, 0, 0, 1], 1).into()).is_none());
 }

@@ -37,8 +37,8 @@ use crate::history::History;
 use crate::news::News;
 use crate::proxies::Proxies;
 use crate::rollouts;
-pub(crate) use heard::{Heard, Rolling, group};
 use heard::State;
+pub(crate) use heard::{Heard, Rolling, group};
 pub(crate) use refusals::all as all_refusals;
 
 /// Between two questions to one replica.
@@ -315,7 +315,9 @@ impl Peers {
         let rolling = xxh3_64(&serde_json::to_vec(&rollouts).unwrap_or_default());
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(told) = told.as_ref().filter(|told| {
-            told.pulse == pulse && told.rollouts == rolling && Arc::ptr_eq(&told.refusals, &refusals)
+            told.pulse == pulse
+                && told.rollouts == rolling
+                && Arc::ptr_eq(&told.refusals, &refusals)
         }) {
             return (told.mark.clone(), told.state.clone());
         }
@@ -348,7 +350,8 @@ fn cursor(text: &str) -> Option<Cursor> {
 }
 
 async fn tell(silent: &[String], batches: &mpsc::WeakSender<Batch>) {
-    let finding = |name: &String| Finding {
+    let finding = |name: &String| {
+        Finding {
         at: ObjectRef {
             source: sources::kubernetes::NAME.into(),
             object: None,
@@ -361,6 +364,7 @@ async fn tell(silent: &[String], batches: &mpsc::WeakSender<Batch>) {
         hint: "replicas ask each other on their HTTP ports, with a key of the Secret that they share; \
                a NetworkPolicy may be in the way, or a clock be wrong"
             .into(),
+    }
     };
     let Some(batches) = batches.upgrade() else { return };
     let findings = silent.iter().map(finding).collect();

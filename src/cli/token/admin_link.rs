@@ -26,8 +26,11 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, io: &mut Io<'_>) -> Outcome {
     let settings = args.settings.load(Profile::Serve, io.environment)?.settings;
     serve::check(&settings)?;
-    let link = app::admin_link(&settings);
-    let link = link.map_err(|error| Failure::new(Exit::Partly, format!("{error:#}")))?;
+    let failed = |error: String| Failure::new(Exit::Partly, error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+    let link = runtime.block_on(app::admin_link(&settings));
+    let link = link.map_err(|error| failed(format!("{error:#}")))?;
     args.output.print(io, &json!({"link": link}), || format!("{link}\n"), || vec![link.clone()])?;
     Ok(Exit::Ok)
 }
