@@ -55,6 +55,8 @@ const look = EditorView.theme({
   '.cm-panels': { backgroundColor: 'var(--raised)', color: 'var(--text)' },
   '.cm-diagnostic': { padding: '4px 10px' },
   '.cm-changedLine': { backgroundColor: 'var(--note-soft) !important' },
+  // Merge views have one look for both themes: a light one.
+  '.cm-collapsedLines': { background: 'var(--sunken)', color: 'var(--dim)' },
 })
 
 function nonce(): string | undefined {
