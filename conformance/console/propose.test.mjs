@@ -159,6 +159,12 @@ test("the API and the CLI refuse all the same, and say who writes", async () => 
   assert.ok(put.body.detail.includes(OWNER));
   assert.equal(put.body.ownership.mode, "propose");
   await refused(await bed.api(PATH, { method: "DELETE", headers: match }), 409, "ISM9017");
+  // The CLI's dry run is the same patch.
+  const file = join(bed.home, "proposed.json");
+  writeFileSync(file, JSON.stringify({ ...document, spec: { ...document.spec, hostnames: ["y.test"] } }));
+  const dry = await bed.cli("apply", "-f", file, "--dry-run");
+  assert.match(dry.stdout, /^\+\+\+ b\/orders\.yaml$/m, dry.stderr);
+  assert.match(dry.stdout, /^\+.*y\.test/m);
   const deleted = await bed.cli("delete", "httproute", "orders", "-n", "shop", "--yes");
   assert.notEqual(deleted.code, 0);
   assert.ok(deleted.stderr.includes(OWNER), deleted.stderr);

@@ -81,7 +81,7 @@ if (!process.env.ISTHMUS_OWN_NETWORK) {
     await tab.getByRole("link", { name: /Service shop\/orders/ }).first().waitFor();
     await tab.getByText("policies let it through", { exact: true }).waitFor();
     assert.deepEqual(await axe(tab), []);
-    await tab.screenshot({ path: `${SHOTS}why-in-light-en.png`, fullPage: true });
+    await tab.screenshot({ path: `${SHOTS}why-in-light-en.png` });
     // The address says it all, and so does the command.
     const { searchParams } = new URL(tab.url());
     assert.deepEqual([searchParams.get("to"), searchParams.get("from"), searchParams.get("identity")], ["shop/orders", null, WEB]);
@@ -102,7 +102,7 @@ if (!process.env.ISTHMUS_OWN_NETWORK) {
     assert.equal(await tab.getByRole("textbox", { name: "目标" }).inputValue(), "orders-1");
     assert.equal(await tab.getByRole("radio", { name: "进入工作负载" }).isChecked(), true);
     assert.deepEqual(await axe(tab), []);
-    await tab.screenshot({ path: `${SHOTS}why-in-dark-zh.png`, fullPage: true });
+    await tab.screenshot({ path: `${SHOTS}why-in-dark-zh.png` });
     await tab.open(`/why?${new URLSearchParams({ to: "shop/nobody", url: URL_IN })}`);
     await tab.getByText(/no sidecar of a service shop\/nobody is connected/).waitFor();
   });

@@ -16,7 +16,7 @@ if [[ -z "${BED_KUBERNETES:-}" ]]; then
   HELM=$("$root/conformance/lib/helm.sh")
   export ISTHMUS_BIN HELM
   exec "$root/conformance/kubernetes/bed.sh" --node node-a=zone-a --node node-b=zone-b --image "isthmus=$ISTHMUS_BIN" \
-    -- "${BASH_SOURCE[0]}"
+    --image "envoy=$("$root/conformance/lib/envoy.sh")" -- "${BASH_SOURCE[0]}"
 fi
 
 passed=0
@@ -171,6 +171,30 @@ check "... nor where it was made" eventually 5 answers 401 0 proxies "${made[@]}
 check "... nor is the session" answers 401 0 proxies --cookie "$session"
 session=$(login 1 "$boss")
 check "somebody of the cluster logs in at one replica and is known at the other" answers 200 0 proxies --cookie "$session"
+
+# --- proxies are known to all replicas -------------------------------------------------------------------------------------
+kubectl apply -f - >/dev/null <<'YAML'
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec:
+  gatewayClassName: isthmus
+  listeners: [{name: http, port: 80, protocol: HTTP}]
+YAML
+as_token=(--header "authorization: Bearer $boss")
+ids() { ask "$1" proxies "${as_token[@]}" | jq -r '.items[] | "\(.id | @uri) \(.replica)"' | sort; }
+alike() { [[ -n $(ids 0) && $(ids 0) == $(ids 1) ]]; }
+check "each replica shows the same proxies" eventually 90 alike
+read -r proxy its < <(ids 0)
+other=$(kubectl get pod "$its" --namespace isthmus-system -o 'jsonpath={.status.podIP}')
+[[ ${replicas[0]} == "$other" ]] && other=1 || other=0
+check "what one of them is to have is asked of the replica that it is not on" answers 200 "$other" "proxies/$proxy/config" "${as_token[@]}"
+drained() { ask "$other" "proxies/$proxy/drain" --request POST "${as_token[@]}" | jq -e '.streams == 1'; }
+check "... and so is that it is drained" drained
+check "... after which it is there again" eventually 30 alike
+check "nobody else is told what replicas tell each other" answers 401 0 replica "${as_token[@]}"
+kubectl delete gateway edge --namespace shop --wait=false >/dev/null
+
 shows() { kubectl get secret isthmus-access --namespace isthmus-system -o json | jq -r '.data[] | @base64d' | grep -qF -- "$1"; }
 check "the Secret shows no cookie" not shows "${session#*=}"
 check "... and no token of the cluster" not shows "$boss"

@@ -157,10 +157,8 @@ mod tests {
             assert!(all.is_empty());
             (state, step, proxies.join(" "), total, reason)
         };
-        let told = one(vec![
-            (None, row("progressing", 2, &["x"], 3)),
-            other(row("returned", 1, &[], 2)),
-        ]);
+        let told =
+            one(vec![(None, row("progressing", 2, &["x"], 3)), other(row("returned", 1, &[], 2))]);
         assert_eq!(
             told,
             ("returned".into(), 1, "x".into(), 5, "on replica b: returned because".into())

@@ -77,7 +77,9 @@ async fn steer_rollout(
     for (name, answer) in names.iter().zip(answers) {
         match answer {
             Ok(answer) if answer.status.is_success() => {
-                rows.extend(serde_json::from_slice(&answer.body).ok().map(|row| (Some(name.clone()), row)));
+                rows.extend(
+                    serde_json::from_slice(&answer.body).ok().map(|row| (Some(name.clone()), row)),
+                );
             }
             // There it is in another state, or not known yet.
             Ok(answer) if answer.status.is_client_error() => {}

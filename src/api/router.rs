@@ -82,7 +82,7 @@ pub fn router(parts: Parts) -> Router {
     let history = parts.history.clone();
     router
         // Not documented: it is for the other replicas, of the same version.
-        .route(replica::FEED, get(replica::feed))
+        .route("/api/v1/replica", get(replica::feed))
         .fallback(console::serve)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(history, revisions::tell))

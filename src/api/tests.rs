@@ -325,8 +325,8 @@ async fn yaml_by_accept_or_by_parameter() {
 #[tokio::test]
 async fn proxies_say_whether_they_are_in_step() {
     let expected = json!({
-        "id": "edge/1", "role": "gateway", "scope": "demo/edge", "envoy": "1.40.0",
-        "protocol": "delta", "address": "127.0.0.1:40000", "region": "", "zone": "",
+        "id": "edge/1", "replica": "one", "role": "gateway", "scope": "demo/edge",
+        "envoy": "1.40.0", "protocol": "delta", "address": "127.0.0.1:40000", "region": "", "zone": "",
         "connectedAt": "1970-01-01T00:00:00Z", "wanted": "r2", "held": "r1", "lagMs": 1500,
         "inStep": false,
         "types": [{"type": "RDS", "state": "nack", "resources": 1, "nack": {
@@ -578,8 +578,8 @@ async fn the_document_names_each_path_and_what_it_refers_to() {
             } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
                 for part in std::fs::read_to_string(&path).unwrap().split(".route(").skip(1) {
                     let routed = part.split('"').nth(1).unwrap();
-                    // Pages for browsers on their way in and out.
-                    if routed.starts_with("/login/") {
+                    // Pages for browsers on their way in and out, and what replicas ask each other.
+                    if routed.starts_with("/login/") || routed == crate::replica::FEED {
                         continue;
                     }
                     assert!(paths.contains_key(routed), "{routed} of {}", path.display());

@@ -79,8 +79,8 @@ impl Server {
         settings: Settings,
         key: watch::Receiver<Option<peers::Key>>,
         (addresses_told, addresses): (
-            watch::Sender<BTreeMap<String, SocketAddr>>,
-            watch::Receiver<BTreeMap<String, SocketAddr>>,
+            watch::Sender<peers::Addresses>,
+            watch::Receiver<peers::Addresses>,
         ),
     ) -> anyhow::Result<Self> {
         let recorder = metrics()?;

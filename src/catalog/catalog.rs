@@ -410,12 +410,13 @@ impl Catalog {
         scope: Arc<str>,
         findings: Vec<Finding>,
     ) -> bool {
+        let findings: Arc<[Finding]> = findings.into();
         let known = &mut self.state(source).findings;
         let old = match (known.get(&scope), findings.is_empty()) {
             (None, true) => return false,
-            (Some(old), _) if **old == *findings => return false,
+            (Some(old), _) if *old == findings => return false,
             (_, true) => known.remove(&scope),
-            (_, false) => known.insert(scope.clone(), findings.clone().into()),
+            (_, false) => known.insert(scope.clone(), findings.clone()),
         };
         let place = (source.clone(), scope);
         for key in old.iter().flat_map(|old| about(old)) {

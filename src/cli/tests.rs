@@ -7,6 +7,7 @@ mod golden;
 mod parts;
 mod refusals;
 mod shape;
+mod shown;
 mod writing;
 
 use std::ffi::OsString;

@@ -187,7 +187,8 @@ impl<'a> Reader<'a> {
         if let Some(part) = fields.take("minimumProtocolVersion") {
             match part.value.as_str() {
                 Some("1.2") => {
-                    report.mapped(&part.pointer, say!("tls12Anyway", "TLS 1.2 is the least anyway"))
+                    report
+                        .mapped(&part.pointer, say!("tls12Anyway", "TLS 1.2 is the least anyway"));
                 }
                 _ => report.refused(
                     &part.pointer,

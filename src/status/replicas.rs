@@ -301,7 +301,8 @@ fn addresses(
     peers: &BTreeMap<String, Peer>,
     now: Instant,
 ) -> BTreeMap<String, SocketAddr> {
-    let mut alive: Vec<_> = peers.values().filter(|peer| peer.was_seen_within(ALIVE, now)).collect();
+    let mut alive: Vec<_> =
+        peers.values().filter(|peer| peer.was_seen_within(ALIVE, now)).collect();
     alive.sort_by_key(|peer| peer.renewed);
     let all = alive.into_iter().filter(|peer| peer.replica != own);
     all.filter_map(|peer| Some((peer.replica.clone(), peer.http?))).collect()

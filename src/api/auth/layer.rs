@@ -199,7 +199,8 @@ pub(crate) async fn guard(
     {
         access.record(record);
     }
-    if let Some(((replicas, claim), caller)) = guard.replicas.as_deref().zip(claim).zip(caller.as_ref())
+    if let Some(((replicas, claim), caller)) =
+        guard.replicas.as_deref().zip(claim).zip(caller.as_ref())
         && caller.via == Via::Replica
     {
         let id = id.map(|id| id.0).unwrap_or_default();

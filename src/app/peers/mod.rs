@@ -37,8 +37,8 @@ use crate::history::History;
 use crate::news::News;
 use crate::proxies::Proxies;
 use crate::rollouts;
-pub(crate) use heard::{Heard, Rolling, group};
 use heard::State;
+pub(crate) use heard::{Heard, Rolling, group};
 pub(crate) use refusals::all as all_refusals;
 
 /// Between two questions to one replica.
@@ -52,6 +52,8 @@ const LARGEST: usize = 64 << 20;
 
 /// What the replicas share.
 pub(crate) type Key = Arc<[u8; 32]>;
+/// Where the others are, by name.
+pub(crate) type Addresses = BTreeMap<String, SocketAddr>;
 
 /// Why a replica did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +90,7 @@ pub(crate) struct Parts {
 pub(crate) struct Peers {
     parts: Parts,
     client: reqwest::Client,
-    addresses: Mutex<BTreeMap<String, SocketAddr>>,
+    addresses: Mutex<Addresses>,
     told: Mutex<Option<Told>>,
 }
 
@@ -145,7 +147,7 @@ impl Peers {
     /// Hears those that are there, until it is told to stop.
     pub(crate) async fn run(
         self: Arc<Self>,
-        mut addresses: watch::Receiver<BTreeMap<String, SocketAddr>>,
+        mut addresses: watch::Receiver<Addresses>,
         batches: mpsc::WeakSender<Batch>,
         stop: CancellationToken,
     ) {
@@ -183,7 +185,7 @@ impl Peers {
         }
     }
 
-    fn addresses(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, SocketAddr>> {
+    fn addresses(&self) -> std::sync::MutexGuard<'_, Addresses> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -315,7 +317,9 @@ impl Peers {
         let rolling = xxh3_64(&serde_json::to_vec(&rollouts).unwrap_or_default());
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(told) = told.as_ref().filter(|told| {
-            told.pulse == pulse && told.rollouts == rolling && Arc::ptr_eq(&told.refusals, &refusals)
+            told.pulse == pulse
+                && told.rollouts == rolling
+                && Arc::ptr_eq(&told.refusals, &refusals)
         }) {
             return (told.mark.clone(), told.state.clone());
         }
@@ -348,7 +352,8 @@ fn cursor(text: &str) -> Option<Cursor> {
 }
 
 async fn tell(silent: &[String], batches: &mpsc::WeakSender<Batch>) {
-    let finding = |name: &String| Finding {
+    let finding = |name: &String| {
+        Finding {
         at: ObjectRef {
             source: sources::kubernetes::NAME.into(),
             object: None,
@@ -361,6 +366,7 @@ async fn tell(silent: &[String], batches: &mpsc::WeakSender<Batch>) {
         hint: "replicas ask each other on their HTTP ports, with a key of the Secret that they share; \
                a NetworkPolicy may be in the way, or a clock be wrong"
             .into(),
+    }
     };
     let Some(batches) = batches.upgrade() else { return };
     let findings = silent.iter().map(finding).collect();

@@ -77,9 +77,12 @@ mod tests {
             vec![refusal(4, "bad regex", "edge-a"), refusal(9, "no such filter", "edge-a")],
         );
         let shown: Vec<_> = all.iter().map(|r| (r.at.0, &*r.text, r.proxies.join(" "))).collect();
-        assert_eq!(shown, [
-            (9, "no such filter", "edge-a".to_owned()),
-            (4, "bad regex", "edge-a edge-b".to_owned())
-        ]);
+        assert_eq!(
+            shown,
+            [
+                (9, "no such filter", "edge-a".to_owned()),
+                (4, "bad regex", "edge-a edge-b".to_owned())
+            ]
+        );
     }
 }

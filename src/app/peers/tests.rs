@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use api::replica::{Asked, CLAIM, FEED};
 use api::{Caller, Via};
 use envoy_types::pb::envoy::config::core::v3::Node;
-use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::google::protobuf::{Struct, Value as ProtoValue, value::Kind};
 use envoy_types::pb::google::rpc::Status;
 use http::{Method, StatusCode};
@@ -384,8 +384,7 @@ async fn a_rollout_goes_on_and_back_on_both_together() {
         let asked = Asked { method: &Method::GET, path, accept: None };
         let from = if replica.name == "a" { "b" } else { "a" };
         let caller = Caller { via: Via::Replica, ..Caller::anybody() };
-        let claim =
-            claim::make(&KEY, from, replica.name, &caller, &asked, SystemTime::now());
+        let claim = claim::make(&KEY, from, replica.name, &caller, &asked, SystemTime::now());
         let answer = replica.client.get(replica.url(path)).header(CLAIM, claim).send().await;
         let feed: Value = answer.unwrap().json().await.unwrap();
         feed["state"]["rollouts"][0]["row"].clone()

@@ -55,11 +55,7 @@ impl<'a> Elsewhere<'a> {
     }
 
     /// From now on these stops are known.
-    pub(super) fn note(
-        &self,
-        group: &Arc<str>,
-        known: &mut BTreeMap<(Arc<str>, String), Time>,
-    ) {
+    pub(super) fn note(&self, group: &Arc<str>, known: &mut BTreeMap<(Arc<str>, String), Time>) {
         let all = self.stops();
         known.extend(all.map(|(replica, _, _, at)| ((group.clone(), replica.to_owned()), at)));
     }

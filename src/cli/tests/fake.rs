@@ -436,11 +436,11 @@ impl Read for Shop {
     }
 
     fn problems(&self) -> Vec<ProblemView> {
-        super::parts::problems()
+        super::shown::problems()
     }
 
     fn events(&self) -> Vec<EventView> {
-        super::parts::events()
+        super::shown::events()
     }
 
     fn drain(&self, _: &str) -> usize {

@@ -44,7 +44,7 @@ fn covered(machine: &Machine, all: &[Member]) -> Vec<Arc<str>> {
 
 fn all_taken(proxies: usize, requests: u64, errors: u64) -> Facts {
     let figures = Some(Figures { requests, errors, p99: None });
-    Facts { proxies, taken: proxies, refused: None, figures }
+    Facts { proxies, taken: proxies, refused: None, figures, waits_for: None }
 }
 
 fn at(seconds: u64) -> Time {
