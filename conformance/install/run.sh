@@ -206,8 +206,9 @@ mapfile -t replicas < <(kubectl get pods --namespace isthmus-system -l app.kuber
 check "... which ends no session" eventually 30 answers 200 0 proxies --cookie "$session"
 ask 0 logout --request POST --cookie "$session" --header 'sec-fetch-site: same-origin' >/dev/null
 check "a logout does, at each of them" eventually 5 answers 401 1 proxies --cookie "$session"
-link=$(kubectl exec --namespace isthmus-system deployment/isthmus -- \
-  isthmus token admin-link --config /etc/isthmus/settings/isthmus.yaml)
+# The program of an image has no place of its own in a pod of the bed, which has the machine's files.
+link=$(kubectl exec --namespace isthmus-system deployment/isthmus --container isthmus -- \
+  "$ISTHMUS_BIN" token admin-link --config /etc/isthmus/settings/isthmus.yaml)
 by_link() { [[ $(curl --silent --output /dev/null --write-out '%{http_code}' "http://${replicas[$2]}:8080/${link#http://*/}") == "$1" ]]; }
 check "a link for an admin leads in at any replica" by_link 303 1
 check "... once" by_link 401 0
