@@ -27,6 +27,7 @@ use http::{Method, StatusCode, header};
 use model::{Batch, Change, Finding, ObjectRef, Severity, codes};
 use observe::{Collector, Cursor};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use status::replicas::Content;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -103,7 +104,8 @@ struct Feed {
     mark: String,
     /// `None` where it is the one that is known already.
     state: Option<State>,
-    traffic: Option<observe::Feed>,
+    /// Read apart: while releases are mixed, what cannot be read of it costs no proxies.
+    traffic: Option<Value>,
 }
 
 /// What a replica has told already.
@@ -242,9 +244,15 @@ impl Peers {
         if !feed.mark.is_empty() {
             known.mark = Some(feed.mark);
         }
-        if let Some(traffic) = feed.traffic {
-            known.traffic = Some(traffic.next);
-            self.parts.collector.absorb(name, traffic);
+        match feed.traffic.map(serde_json::from_value::<observe::Feed>) {
+            None => {}
+            Some(Ok(traffic)) => {
+                known.traffic = Some(traffic.next);
+                self.parts.collector.absorb(name, traffic);
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, replica = name, "what it says of traffic cannot be read");
+            }
         }
         Ok(())
     }

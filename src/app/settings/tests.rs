@@ -68,6 +68,7 @@ fn each_setting_by_each_way() {
         let value = match spec.unit {
             "PATH" => "/some/where",
             "HOST:PORT" => "xds.example:1",
+            "ADDRESS" => "2001:db8::7",
             "ADDRESS:PORT" => "[::1]:1",
             "DURATION" => "1h2m3s4ms",
             "SIZE" => "3KiB",
