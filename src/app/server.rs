@@ -1,17 +1,17 @@
 //! A control plane in this process: everything joined, started in order, ended in order.
 
+mod stores;
+mod xds;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::Context;
 use compile::{Bind, GroupKey};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use model::{Batch, NamespacedName};
-use revision::history::Ledger;
-use revision::store::{LastGood, Store};
 use status::replicas::Replicas;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -20,12 +20,11 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Shared;
 use crate::auth::{Auth, Reviews};
 use crate::editions::{Editions, Memory};
-use crate::expiry;
 use crate::fleet;
 use crate::groups::Groups;
 use crate::history::{self, History};
 use crate::http;
-use crate::identities::{self, Identities, Keeper};
+use crate::identities::{self, Identities};
 use crate::inject;
 use crate::kubernetes;
 use crate::lag::Lag;
@@ -39,7 +38,7 @@ use crate::programmed::Programmed;
 use crate::proxies::Proxies;
 use crate::read::Reader;
 use crate::registries::{self, Controller, Feed, Sources};
-use crate::reload::{self, Contents, Watched};
+use crate::reload::{self, Contents};
 use crate::report;
 use crate::rollouts;
 use crate::settings::Settings;
@@ -85,9 +84,9 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let recorder = metrics()?;
         let exporter = otlp::Exporter::new(&settings, recorder.clone())?;
-        let (store, found) = open_store(&settings)?;
+        let (store, found) = stores::open_store(&settings)?;
         let credentials = Contents::read(Auth::files(&settings))?;
-        let certificates = Contents::read(tls_files(&settings))?;
+        let certificates = Contents::read(xds::tls_files(&settings))?;
         let fleet_ca = Contents::read(fleet::files(&settings))?;
         let fleet_options =
             fleet::options(&settings, &fleet_ca)?.map(|options| watch::channel(Arc::new(options)));
@@ -110,7 +109,7 @@ impl Server {
         let news = News::default();
         let programmed = Arc::new(Programmed::new(table.clone()).telling(news.clone()));
         let mesh_ca = Contents::read(identities::files(&settings))?;
-        let keeper = keeper(&settings, &mesh_ca, api_server.as_ref())?;
+        let keeper = stores::keeper(&settings, &mesh_ca, api_server.as_ref())?;
         let identities = Arc::new(match &keeper {
             Some(_) => Identities::new(identities::times(&settings)),
             None => Identities::default(),
@@ -133,7 +132,7 @@ impl Server {
         let world = if settings.mesh { world } else { world.without_mesh() };
         let world = Arc::new(RwLock::new(world));
         let lag = Arc::new(Lag::default());
-        let history = Arc::new(History::new(open_history(&settings)?));
+        let history = Arc::new(History::new(stores::open_history(&settings)?));
         let gate = sources::file::Gate::default();
         let (content, content_seen) = watch::channel(None);
         let heard = peers::Heard::new(&settings.replica, history.clone(), content_seen.clone());
@@ -204,14 +203,14 @@ impl Server {
             open: false.into(),
             started: std::time::Instant::now(),
         };
-        let mut options_of_xds = xds_options(&settings);
-        options_of_xds.tls = tls(&settings, &certificates);
+        let mut options_of_xds = xds::options(&settings);
+        options_of_xds.tls = xds::tls(&settings, &certificates);
         options_of_xds.services = observe::routes(collector.clone(), groups.clone());
         let xds = options_of_xds.bind(groups.clone(), proxies.clone()).await?;
         let xds_handle = xds.handle();
         let mut watched = Vec::new();
         if !credentials.is_empty() {
-            watched.push(watch_credentials(
+            watched.push(xds::watch_credentials(
                 &settings,
                 &groups,
                 reviews.clone(),
@@ -220,7 +219,7 @@ impl Server {
             ));
         }
         if !certificates.is_empty() {
-            watched.push(watch_certificates(&settings, &xds_handle, &certificates));
+            watched.push(xds::watch_certificates(&settings, &xds_handle, &certificates));
         }
         if let Some((sender, _)) = &fleet_options {
             watched.push(fleet::watch_ca(&settings, &fleet_ca, sender.clone()));
@@ -565,98 +564,6 @@ pub(crate) fn shown(path: Option<&Path>) -> String {
     path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
-/// Where the CA of the mesh is kept; `None` where there is no mesh, or no place for it.
-fn keeper(
-    settings: &Settings,
-    given: &Contents,
-    api_server: Option<&kubernetes::ApiServer>,
-) -> anyhow::Result<Option<Keeper>> {
-    if !settings.mesh {
-        return Ok(None);
-    }
-    let credentials = settings.xds_tokens_file.is_some()
-        || settings.xds_jwks_file.is_some()
-        || settings.xds_tls_client_ca.is_some();
-    if api_server.is_none() && !credentials && !settings.xds_listen.ip().is_loopback() {
-        let text = "anybody may ask, so nobody gets a certificate of the mesh: set xds-tokens-file";
-        tracing::warn!(address = %settings.xds_listen, text);
-        return Ok(None);
-    }
-    if !given.is_empty() {
-        return identities::given(settings, given).map(Some);
-    }
-    if let Some(server) = api_server {
-        return Ok(Some(Keeper::secret(&server.client, settings)));
-    }
-    match Keeper::sealed(settings) {
-        Ok(keeper) => Ok(Some(keeper)),
-        // As with the last good state: the rest goes on without it.
-        Err(error) if settings.state_key_file.is_none() => {
-            let error = format!("{error:#}");
-            tracing::error!(error, "there is no CA: proxies get no certificates of the mesh");
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// A state folder that cannot be used costs what it is for, a start without the sources, and nothing else; but a wrong
-/// key file is a mistake in the settings, and going on would leave the operator believing in a net that is not there.
-fn open_store(settings: &Settings) -> anyhow::Result<(Option<Store>, LastGood)> {
-    let nothing = || LastGood {
-        written: SystemTime::UNIX_EPOCH,
-        documents: Vec::new(),
-        services: Vec::new(),
-        snapshots: BTreeMap::new(),
-        token_issuer: None,
-    };
-    let opened = Store::open(&settings.state_dir, settings.state_key_file.as_deref()).and_then(
-        |(mut store, damage)| {
-            if let Some(damage) = damage {
-                tracing::error!(
-                    error = &damage as &dyn std::error::Error,
-                    "starting without a last good state"
-                );
-            }
-            let found = store.load()?;
-            Ok((Some(store), found))
-        },
-    );
-    match opened {
-        Err(error) if settings.state_key_file.is_none() => {
-            metrics::gauge!("isthmus_last_good_off").set(1.0);
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(
-                error,
-                "the last good state is not kept: a restart without the sources will serve nothing"
-            );
-            Ok((None, nothing()))
-        }
-        opened => {
-            opened.with_context(|| format!("the state folder {}", settings.state_dir.display()))
-        }
-    }
-}
-
-/// Likewise: what cannot be kept on disk is kept in memory.
-fn open_history(settings: &Settings) -> anyhow::Result<Ledger> {
-    match Ledger::open(&settings.state_dir, settings.state_key_file.as_deref()) {
-        Ok((ledger, damage)) => {
-            if let Some(damage) = damage {
-                let error = &damage as &dyn std::error::Error;
-                tracing::error!(error, "starting without the history from before");
-            }
-            Ok(ledger)
-        }
-        Err(error) if settings.state_key_file.is_none() => {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "revisions are kept in memory only");
-            Ok(Ledger::in_memory())
-        }
-        Err(error) => Err(error).context("the history"),
-    }
-}
-
 pub(crate) fn parse(
     source: &Arc<str>,
     file: &Arc<str>,
@@ -687,68 +594,6 @@ fn on_a_thread(
     }))
 }
 
-fn xds_options(settings: &Settings) -> serve::Options {
-    let mut options = serve::Options::new(serve::Listen::Address(settings.xds_listen));
-    options.settings.ack_limit = settings.ack_timeout;
-    options.settings.order_limit = options.settings.order_limit.max(settings.ack_timeout);
-    options.settings.legacy_wildcard = settings.xds_legacy_wildcard;
-    options.settings.resource_errors = settings.xds_resource_errors;
-    options.admission = settings.xds_admission;
-    options.stall_limit = unless_zero(settings.xds_stall_limit);
-    options.max_connection_age = unless_zero(settings.xds_max_connection_age);
-    options.max_connection_age_jitter = settings.xds_max_connection_age_jitter.fraction();
-    options.keepalive_interval = settings.xds_keepalive_interval;
-    options.keepalive_timeout = settings.xds_keepalive_timeout;
-    options.drain = settings.drain_window;
-    options.control_plane.clone_from(&settings.replica);
-    options.descriptors = Some(proto::descriptor_set().into());
-    options
-}
-
-fn tls_files(settings: &Settings) -> impl Iterator<Item = &Path> {
-    let all = [&settings.xds_tls_cert, &settings.xds_tls_key, &settings.xds_tls_client_ca];
-    all.into_iter().filter_map(Option::as_deref)
-}
-
-fn tls(settings: &Settings, files: &Contents) -> Option<serve::Tls> {
-    let of = |path: &PathBuf| files.bytes(path).to_vec();
-    let (cert, key) = settings.xds_tls_cert.as_ref().zip(settings.xds_tls_key.as_ref())?;
-    let client_ca = settings.xds_tls_client_ca.as_ref().map(of);
-    Some(serve::Tls { certificate: of(cert), key: of(key), client_ca })
-}
-
-fn watch_credentials(
-    settings: &Settings,
-    groups: &Arc<Groups>,
-    reviews: Option<Arc<Reviews>>,
-    all: bool,
-    first: &Contents,
-) -> Watched {
-    let (settings, groups) = (settings.clone(), groups.clone());
-    Watched::new("credentials", first, move |files| {
-        groups.set_auth(Auth::new(&settings, files)?.with_reviews(reviews.clone(), all));
-        Ok(())
-    })
-}
-
-fn watch_certificates(settings: &Settings, xds: &serve::Handle, first: &Contents) -> Watched {
-    let (settings, xds) = (settings.clone(), xds.clone());
-    if let Some(tls) = tls(&settings, first) {
-        expiry::note(&tls.certificate);
-    }
-    Watched::new("certificates", first, move |files| {
-        let Some(tls) = tls(&settings, files) else { return Ok(()) };
-        xds.set_tls(&tls)?;
-        expiry::note(&tls.certificate);
-        Ok(())
-    })
-}
-
-/// In settings, no time at all stands for "never".
-fn unless_zero(time: Duration) -> Option<Duration> {
-    (!time.is_zero()).then_some(time)
-}
-
 /// The process has one recorder; a second server in it (tests) shares it.
 fn metrics() -> anyhow::Result<PrometheusHandle> {
     static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
@@ -759,107 +604,4 @@ fn metrics() -> anyhow::Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
     *recorder = Some(handle.clone());
     Ok(handle)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::settings::{Inputs, Machine, Profile, load};
-
-    fn settings(flags: &[(&'static str, &str)]) -> Settings {
-        let flags: Vec<_> =
-            flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        let machine = Machine::current(Profile::Serve);
-        let inputs = Inputs { machine, file: None, environment: &|_| None, flags: &flags };
-        load(&inputs).unwrap().settings
-    }
-
-    /// The part of the options that settings are for.
-    fn shown(options: &serve::Options) -> String {
-        format!(
-            "{:?}",
-            (
-                options.settings.legacy_wildcard,
-                options.settings.resource_errors,
-                options.admission,
-                (options.stall_limit, options.max_connection_age),
-                options.max_connection_age_jitter,
-                (options.keepalive_interval, options.keepalive_timeout),
-                options.drain,
-            )
-        )
-    }
-
-    #[test]
-    fn defaults_are_those_of_the_library() {
-        let listen = serve::Listen::Address(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let library = shown(&serve::Options::new(listen));
-        assert_eq!(shown(&xds_options(&settings(&[]))), library);
-    }
-
-    #[test]
-    fn settings_of_the_xds_port_reach_it() {
-        let options = xds_options(&settings(&[
-            ("xds-legacy-wildcard", "false"),
-            ("xds-resource-errors", "true"),
-            ("xds-admission", "7"),
-            ("xds-stall-limit", "0s"),
-            ("xds-max-connection-age", "1h"),
-            ("xds-max-connection-age-jitter", "25%"),
-            ("xds-keepalive-interval", "2s"),
-            ("xds-keepalive-timeout", "3s"),
-            ("drain-window", "4s"),
-        ]));
-        assert_eq!(shown(&options), "(false, true, 7, (None, Some(3600s)), 0.25, (2s, 3s), 4s)");
-    }
-
-    #[test]
-    fn credentials_are_replaced_under_a_running_server_and_stay_when_the_new_ones_are_bad() {
-        use crate::reload::Look;
-        use serve::{Client, Form, Node, Snapshots, Token};
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("tokens");
-        let write = |tokens: &[&str]| {
-            let digest =
-                |token: &&str| ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
-            let hex = |token| {
-                digest(token).as_ref().iter().map(|b| format!("{b:02x}")).collect::<String>()
-            };
-            let line = |token| format!("sha256:{} admin\n", hex(token));
-            std::fs::write(&file, tokens.iter().map(line).collect::<String>()).unwrap();
-        };
-        write(&["old"]);
-        let settings = settings(&[("xds-tokens-file", file.to_str().unwrap())]);
-        let first = Contents::read(Auth::files(&settings)).unwrap();
-        let groups = Arc::new(Groups::new(
-            Auth::new(&settings, &first).unwrap(),
-            Arc::default(),
-            Arc::default(),
-            Arc::default(),
-        ));
-        let mut watched = watch_credentials(&settings, &groups, None, false, &first);
-        let admits = |token: &str| {
-            let client = Client {
-                stream: 1,
-                form: Form::Delta,
-                only: None,
-                node: Node::default(),
-                peer: None,
-                token: Some(Token::new(token)),
-                certificates: Arc::new([]),
-                opened: std::time::Instant::now(),
-            };
-            groups.inspect(&client).is_ok()
-        };
-        assert_eq!((admits("old"), admits("new")), (true, false));
-        write(&["old", "new"]);
-        assert_eq!(watched.look(), Look::Replaced);
-        assert_eq!((admits("old"), admits("new")), (true, true));
-        std::fs::write(&file, "no grant").unwrap();
-        assert_eq!(watched.look(), Look::Refused);
-        assert_eq!((admits("old"), admits("new")), (true, true));
-        write(&["new"]);
-        assert_eq!(watched.look(), Look::Replaced);
-        assert_eq!((admits("old"), admits("new")), (false, true));
-    }
 }
