@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Merger};
 use compile::Compiler;
-use model::{Code, Finding, Health, Kind, NamespacedName, ObjectKey, Severity};
+use model::{Finding, Health, Kind, NamespacedName, ObjectKey};
 
 use crate::registries;
 
@@ -69,11 +69,11 @@ impl Findings<'_> {
         } else {
             (new, old) = (self.all(), older.all());
         }
-        let is: BTreeSet<_> = new.iter().map(mark).collect();
-        let was: BTreeSet<_> = old.iter().map(mark).collect();
+        let is: BTreeSet<_> = new.iter().map(Finding::mark).collect();
+        let was: BTreeSet<_> = old.iter().map(Finding::mark).collect();
         let told = |f: &Finding| f.at.object.as_ref().is_some_and(|at| about.contains(&at));
-        let here = |f: &Finding| is.contains(&mark(f)) || self.have(f);
-        let there = |f: &Finding| was.contains(&mark(f)) || older.have(f);
+        let here = |f: &Finding| is.contains(&f.mark()) || self.have(f);
+        let there = |f: &Finding| was.contains(&f.mark()) || older.have(f);
         let mut come: Vec<_> = new.iter().filter(|f| told(f) || !there(f)).cloned().collect();
         let mut gone: Vec<_> = old.iter().filter(|f| !here(f)).cloned().collect();
         in_order(&mut come);
@@ -122,7 +122,7 @@ impl Findings<'_> {
     /// Whether the compiler or a source says the same, wherever it stands.
     fn have(&self, finding: &Finding) -> bool {
         let said = finding.at.object.iter().flat_map(|key| self.catalog().said_of(key));
-        said.into_iter().any(|(_, said)| mark(said) == mark(finding))
+        said.into_iter().any(|(_, said)| said.mark() == finding.mark())
             || !self.syncing() && self.compiler.finds(self.catalog(), finding)
     }
 }
@@ -130,13 +130,6 @@ impl Findings<'_> {
 /// Only sources that are registries have a slash in their name.
 fn registry(source: &str) -> Option<NamespacedName> {
     source.split_once('/').map(|(namespace, name)| NamespacedName::new(namespace, name))
-}
-
-type Mark<'a> = (Code, Option<&'a ObjectKey>, &'a str, &'a str, Severity);
-
-fn mark(finding: &Finding) -> Mark<'_> {
-    let Finding { at, code, severity, text, hint: _ } = finding;
-    (*code, at.object.as_ref(), &at.pointer, text, *severity)
 }
 
 fn in_order(all: &mut Vec<Finding>) {

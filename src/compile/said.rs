@@ -136,7 +136,7 @@ impl Said {
         let least = Finding { at, hint: String::new(), ..finding.clone() };
         let first = Entry(Arc::new(least.into()));
         let same = self.all.range(first..).map(|(entry, _)| entry);
-        let mut same = same.take_while(|entry| mark(&entry.0.finding) == mark(finding));
+        let mut same = same.take_while(|entry| entry.0.finding.mark() == finding.mark());
         same.any(|entry| entry.counts(catalog))
     }
 
@@ -189,14 +189,6 @@ impl Entry {
     }
 }
 
-/// What says the same of the same, wherever that stands.
-type Mark<'a> = (Option<&'a ObjectKey>, &'a str, Code, &'a str, Severity);
-
-fn mark(finding: &Finding) -> Mark<'_> {
-    let Finding { at, code, severity, text, hint: _ } = finding;
-    (at.object.as_ref(), &at.pointer, *code, text, *severity)
-}
-
 /// Comes before all that is about this object.
 fn least(object: Option<ObjectKey>) -> Finding {
     let at = ObjectRef { source: "".into(), object, pointer: "".into(), location: None };
@@ -209,7 +201,7 @@ impl Ord for Entry {
         if Arc::ptr_eq(&self.0, &other.0) {
             return Ordering::Equal;
         }
-        let marks = mark(&self.0.finding).cmp(&mark(&other.0.finding));
+        let marks = self.0.finding.mark().cmp(&other.0.finding.mark());
         marks.then_with(|| self.0.cmp(&other.0))
     }
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::ObjectRef;
+use crate::{ObjectKey, ObjectRef};
 
 /// A stable number, printed `ISM1203`. Codes are append-only; `isthmus explain ISM1203` and docs name each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +41,17 @@ pub struct Finding {
     pub text: String,
     /// What to do about it.
     pub hint: String,
+}
+
+/// What says the same of the same, wherever that stands in a file.
+pub type Mark<'a> = (Option<&'a ObjectKey>, &'a str, Code, &'a str, Severity);
+
+impl Finding {
+    #[must_use]
+    pub fn mark(&self) -> Mark<'_> {
+        let Self { at, code, severity, text, hint: _ } = self;
+        (at.object.as_ref(), &at.pointer, *code, text, *severity)
+    }
 }
 
 impl fmt::Display for Finding {

@@ -32,7 +32,7 @@ pub use condition::{
     ListenerSetStatus, ListenerStatus, ObjectStatus, ParentStatus,
 };
 pub use dns::{DnsRecord, Question, QuestionKind, Resolved};
-pub use finding::{Code, Finding, Severity};
+pub use finding::{Code, Finding, Mark, Severity};
 pub use fleet::{Fleet, FleetMode, FleetPort, GatewayConfig, Infrastructure, ParametersRef};
 pub use gateway::{
     AllowedNamespaces, Authorities, CertificateRef, ClientValidation, ConfigMap, FrontendTls,
