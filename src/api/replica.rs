@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use crate::problem::{Problem, UNAUTHENTICATED, UNAVAILABLE, complete};
+use crate::problem::{INTERNAL, Problem, UNAUTHENTICATED, UNAVAILABLE, complete};
 use crate::router::App;
 use crate::{Caller, Via};
 
@@ -99,9 +99,11 @@ pub(crate) async fn feed(
     caller: Caller,
     Query(since): Query<Since>,
 ) -> Result<Response, Problem> {
-    let replicas = app.replicas.as_deref().filter(|_| caller.via == Via::Replica);
+    let replicas = app.replicas.clone().filter(|_| caller.via == Via::Replica);
     let replicas = replicas.ok_or_else(stranger)?;
-    Ok(match replicas.tell(&since) {
+    // A replica that has just started is told an hour of traffic.
+    let told = tokio::task::spawn_blocking(move || replicas.tell(&since)).await;
+    Ok(match told.map_err(|_| Problem::new(INTERNAL, ""))? {
         Some(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         None => StatusCode::NOT_MODIFIED.into_response(),
     })

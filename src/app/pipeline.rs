@@ -144,7 +144,7 @@ impl World {
     }
 }
 
-/// Whether no finding depends on what is behind this key: nothing that is said of endpoints is found by compiling.
+/// Whether nothing but the compiler says anything that depends on what is behind this key.
 fn is_endpoints(key: &Key) -> bool {
     match key {
         Key::Object(key) => key.kind == Kind::EndpointSlice,
@@ -366,6 +366,9 @@ impl Pipeline {
             self.groups.retire(&group_name(key));
         }
         if pending.is_empty() && new.is_empty() && seekers.is_empty() {
+            if compiler.says_anew() {
+                findings.take();
+            }
             let catalog = catalog.clone();
             drop(world);
             self.keep(made, &catalog, &[], &[], started);
@@ -376,9 +379,7 @@ impl Pipeline {
         pending.dedup();
         let update = compiler.update(catalog, pending);
         feed.register(compiler.registered());
-        // Who is in a lane is said of endpoints.
-        let lanes = catalog.count(Kind::LaneGroup) > 0;
-        if lanes
+        if compiler.says_anew()
             || !pending.iter().all(is_endpoints)
             || !new.is_empty()
             || !update.failed.is_empty()

@@ -380,6 +380,12 @@ impl Compiler {
         }
     }
 
+    /// Whether anything is found anew, or no more, since this was asked last.
+    #[must_use]
+    pub fn says_anew(&mut self) -> bool {
+        self.said.anew()
+    }
+
     /// All findings of the compile stage, in order of place.
     #[must_use]
     pub fn findings(&self, catalog: &Catalog) -> Vec<Finding> {

@@ -1,6 +1,7 @@
 //! What is to be said of documents by themselves, whoever uses them: references that lead nowhere, and names that another
 //! has.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use catalog::{Catalog, Key, View};
@@ -70,14 +71,18 @@ impl Documents {
             kinds().flat_map(|kind| catalog.list(kind)).map(|o| o.key().clone()).collect()
         };
         let services = stale.iter().filter(|key| key.kind == Kind::MeshService);
+        // A panic is a bug of ours: what was said of the piece stays.
         for key in self.conflicts.update(catalog, changed, services.cloned().collect()) {
-            let complaints = self.conflicts.complaints(catalog, &key);
-            said.set(Topic::Names(key), complaints);
+            let made = || self.conflicts.complaints(catalog, &key);
+            if let Ok(complaints) = catch_unwind(AssertUnwindSafe(made)) {
+                said.set(Topic::Names(key), complaints);
+            }
         }
         for key in stale {
             let view = View::new(catalog);
             let object = catalog.get(&key);
-            let complaints = object.map(|object| of(&view, catalog, object, controller, mesh));
+            let made = || object.map(|object| of(&view, catalog, object, controller, mesh));
+            let Ok(complaints) = catch_unwind(AssertUnwindSafe(made)) else { continue };
             let reads = view.into_reads();
             if reads.is_empty() {
                 self.tracker.forget(&key);

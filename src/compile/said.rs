@@ -54,6 +54,8 @@ pub(crate) struct Said {
     /// Each with the number of those who say it.
     all: OrdMap<Entry, usize>,
     hinging: OrdMap<Hinge, OrdSet<Entry>>,
+    /// Whether anything is said anew, or no more, since that was asked.
+    anew: bool,
 }
 
 /// What differs between two states.
@@ -70,7 +72,7 @@ impl Said {
         match self.by.get(&topic) {
             Some(old) if *old == new => return,
             None if new.is_empty() => return,
-            _ => {}
+            _ => self.anew = true,
         }
         for entry in &*new {
             *self.all.entry(entry.clone()).or_default() += 1;
@@ -94,6 +96,11 @@ impl Said {
                 }
             }
         }
+    }
+
+    /// Whether anything is said anew, or no more, since this was asked last.
+    pub(crate) fn anew(&mut self) -> bool {
+        std::mem::take(&mut self.anew)
     }
 
     /// A Gateway is no more, or is compiled from scratch.
@@ -219,3 +226,25 @@ impl PartialEq for Entry {
 }
 
 impl Eq for Entry {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_anew_or_no_more_is_told_once() {
+        let topic = || Topic::Names(ObjectKey::new(model::Kind::MeshService, "shop", "web"));
+        let complaint = |text: &str| vec![Finding { text: text.into(), ..least(None) }.into()];
+        let mut said = Said::default();
+        said.set(topic(), Vec::new());
+        assert!(!said.anew(), "nothing was said before, and is not now");
+        said.set(topic(), complaint("a"));
+        assert!(said.anew());
+        said.set(topic(), complaint("a"));
+        assert!(!said.anew(), "the same again");
+        said.set(topic(), complaint("b"));
+        assert!(said.anew());
+        said.set(topic(), Vec::new());
+        assert!(said.anew());
+    }
+}

@@ -40,8 +40,12 @@ fn tables(old: &RouteTable, new: &RouteTable) -> (RouteTable, RouteTable) {
     for name in names {
         let (was, is) = (old.virtual_hosts.get(name), new.virtual_hosts.get(name));
         let (was, is) = match (was, is) {
-            (Some(was), Some(is)) if !Arc::ptr_eq(was, is) => {
-                let (old, new) = kept(&was.routes, &is.routes);
+            (Some(was), Some(is)) => {
+                let (old, new) = match Arc::ptr_eq(was, is) {
+                    // A neighbour: that it is there is enough.
+                    true => (Vec::new(), Vec::new()),
+                    false => kept(&was.routes, &is.routes),
+                };
                 let with = |host: &VirtualHost, routes| {
                     let VirtualHost { name, domains, routes: _ } = host;
                     Arc::new(VirtualHost { name: name.clone(), domains: domains.clone(), routes })

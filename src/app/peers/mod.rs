@@ -244,13 +244,12 @@ impl Peers {
         if !feed.mark.is_empty() {
             known.mark = Some(feed.mark);
         }
-        match feed.traffic.map(serde_json::from_value::<observe::Feed>) {
-            None => {}
-            Some(Ok(traffic)) => {
-                known.traffic = Some(traffic.next);
-                self.parts.collector.absorb(name, traffic);
-            }
-            Some(Err(error)) => {
+        let Some(traffic) = feed.traffic else { return Ok(()) };
+        // Also of what cannot be read: it would be the same a second later.
+        known.traffic = Cursor::deserialize(&traffic["next"]).ok().or(known.traffic);
+        match observe::Feed::deserialize(traffic) {
+            Ok(traffic) => self.parts.collector.absorb(name, traffic),
+            Err(error) => {
                 tracing::debug!(%error, replica = name, "what it says of traffic cannot be read");
             }
         }

@@ -28,6 +28,8 @@ pub(super) struct Heard {
     live: bool,
     /// Since each of its starts, the newest last.
     told: VecDeque<Cursor>,
+    /// Up to where all that it told is taken in.
+    shown: Tick,
 }
 
 /// How many buckets were taken, and what became of others.
@@ -119,6 +121,12 @@ impl Collector {
                 *(if fits { &mut out.taken } else { &mut out.full }) += 1;
             }
         }
+        if let Some(heard) = self.state().heard.get_mut(replica)
+            // What comes late of an earlier start says nothing of how far it is now.
+            && let Some(last) = heard.told.back().filter(|last| last.start == feed.next.start)
+        {
+            heard.shown = last.step;
+        }
         let unknown = feed.next.rows.saturating_sub(told.rows);
         let unknown = usize::try_from(unknown).unwrap_or(usize::MAX);
         let known = feed.rows.len().saturating_sub(unknown);
@@ -176,7 +184,7 @@ impl State {
     /// only some have told of would look like a fall.
     pub(super) fn heard_to(&self, end: Tick) -> Option<Tick> {
         let live = self.heard.values().filter(|heard| heard.live);
-        let steps = live.filter_map(|heard| heard.told.back()).map(|told| told.step);
+        let steps = live.map(|heard| heard.shown);
         steps.filter(|step| step + MOST_LATE >= end).min().map(|step| step.min(end))
     }
 }

@@ -70,7 +70,7 @@ export const T = texts(
     since: '已连接',
     protocol: '协议',
     replica: '副本',
-    silent: '该副本没有应答。所示内容得自',
+    silent: '该副本没有应答。所示为括号中时间得知的内容',
     skew: '与多数不同',
     ok: '已同步',
     pending: '落后',
