@@ -171,7 +171,9 @@ impl Rolls {
                 let versions = CONFIG.map(|kind| snapshot.set(kind).version());
                 self.versions.insert(name.clone(), versions);
             }
-            let stopped = is_stop(machine.phase()).then(Time::now);
+            // With another time an old stop would be news to others.
+            let stopped =
+                is_stop(machine.phase()).then(|| rolled.stopped.unwrap_or_else(Time::now));
             let roll = Roll {
                 edition: keeper.edition(&name, "before", key, compiler),
                 gateway,
@@ -283,6 +285,7 @@ impl Rolls {
             gateway: roll.gateway.name.to_string(),
             since: roll.since,
             machine: roll.machine.save(),
+            stopped: roll.stopped,
             proxies: roll.proxies.iter().map(ToString::to_string).collect(),
             documents: roll.earlier.clone(),
         });
