@@ -92,7 +92,13 @@ async fn steer_rollout(
         (_, Some(silent)) => {
             let others = if rows.is_empty() { "nobody" } else { "those that answered" };
             let text = format!("{others} did it, and {silent}");
-            Err(Problem::new(UNAVAILABLE, text).hint("ask once more when all replicas are there"))
+            let hint = match act {
+                Act::Promote if !rows.is_empty() => {
+                    "look at the rollout first when all replicas are there: where it was promoted, to ask once more promotes it by a step more"
+                }
+                _ => "ask once more when all replicas are there",
+            };
+            Err(Problem::new(UNAVAILABLE, text).hint(hint))
         }
         (_, None) => {
             let row = joined(rows).into_iter().next();

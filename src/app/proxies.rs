@@ -206,9 +206,12 @@ impl Proxies {
     pub(crate) async fn until_live(&self, groups: &BTreeSet<String>, patience: Duration) -> Live {
         let mut said = self.said.subscribe();
         let mut heard = self.heard.as_ref().map(|heard| heard.bell());
+        // What the others have is measured by it.
+        let mut revision = self.revision.clone();
         let settled = async {
             loop {
                 said.borrow_and_update();
+                revision.borrow_and_update();
                 let live = self.live(Some(groups));
                 if live.live + live.refused >= live.total {
                     return live;
@@ -222,6 +225,7 @@ impl Proxies {
                 let changed = tokio::select! {
                     changed = said.changed() => changed,
                     changed = elsewhere => changed,
+                    Ok(()) = revision.changed() => Ok(()),
                 };
                 if changed.is_err() {
                     return live;

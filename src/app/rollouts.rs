@@ -40,6 +40,9 @@ use elsewhere::Elsewhere;
 const CONFIG: [ResourceType; 4] =
     [ResourceType::Cluster, ResourceType::Listener, ResourceType::Route, ResourceType::Extension];
 
+/// For so long another replica that has something else is taken for one that is on its way to the same change.
+const FIRST_HEARD: Duration = Duration::from_secs(10);
+
 /// Who counts the requests of proxies.
 pub(crate) trait Figures: Send + Sync {
     /// Of the requests that these proxies took since then; `None` where it is not known.
@@ -168,7 +171,9 @@ impl Rolls {
                 let versions = CONFIG.map(|kind| snapshot.set(kind).version());
                 self.versions.insert(name.clone(), versions);
             }
-            let stopped = is_stop(machine.phase()).then(Time::now);
+            // With another time an old stop would be news to others.
+            let stopped =
+                is_stop(machine.phase()).then(|| rolled.stopped.unwrap_or_else(Time::now));
             let roll = Roll {
                 edition: keeper.edition(&name, "before", key, compiler),
                 gateway,
@@ -280,6 +285,7 @@ impl Rolls {
             gateway: roll.gateway.name.to_string(),
             since: roll.since,
             machine: roll.machine.save(),
+            stopped: roll.stopped,
             proxies: roll.proxies.iter().map(ToString::to_string).collect(),
             documents: roll.earlier.clone(),
         });
@@ -306,14 +312,18 @@ impl Rolls {
             let members = keeper.members(name);
             let elsewhere = Elsewhere::of(&heard, roll, change_of(self.versions.get(name)));
             let mut facts = facts(name, roll, &members, keeper, self.figures.as_deref());
-            facts.waits_for = elsewhere.behind(roll.machine.step());
+            let young =
+                now.checked_sub(roll.machine.started()).is_some_and(|age| age < FIRST_HEARD);
+            facts.waits_for = elsewhere
+                .behind(roll.machine.step())
+                .or_else(|| young.then(|| elsewhere.has_another()).flatten());
             let before = roll.machine.phase().clone();
             let followed = elsewhere.follow(name, &mut roll.machine, &mut self.stops);
             if roll.waits(&members) && !followed {
                 continue;
             }
-            let caught_up = members.is_empty()
-                && elsewhere.least_step().is_some_and(|step| roll.machine.catch_up(step));
+            let caught_up =
+                elsewhere.least_step().is_some_and(|step| roll.machine.catch_up(step, &members));
             if followed || caught_up || roll.machine.advance(&facts, &members, now) {
                 roll.proxies = members.into_iter().map(|member| member.id).collect();
                 others.push(name.clone());

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::Time;
 use catalog::{Catalog, Merger};
 use model::{
     Batch, Change, Finding, NamespacedName, Object, ObjectKey, ObjectRef, Severity, codes,
@@ -115,6 +116,9 @@ pub(crate) struct Rolled<Documents = Arc<[Earlier]>> {
     /// Since 1970.
     pub(crate) since: Duration,
     pub(crate) machine: Saved,
+    /// When it stopped last: other replicas know this stop by it.
+    #[serde(default)]
+    pub(crate) stopped: Option<Time>,
     /// The proxies that were connected when it went on last.
     pub(crate) proxies: Vec<String>,
     pub(crate) documents: Documents,
@@ -284,9 +288,9 @@ fn lost(why: &str) -> Finding {
 fn encode(kept: &Kept) -> Vec<u8> {
     let mut texts = Texts::default();
     let rollouts = kept.rolls.iter().cloned().map(|rolled| {
-        let Rolled { namespace, gateway, since, machine, proxies, documents } = rolled;
+        let Rolled { namespace, gateway, since, machine, stopped, proxies, documents } = rolled;
         let documents = documents.iter().map(|document| texts.line(document)).collect();
-        Rolled { namespace, gateway, since, machine, proxies, documents }
+        Rolled { namespace, gateway, since, machine, stopped, proxies, documents }
     });
     let rollouts = rollouts.collect();
     let refusals = kept.cases.iter().cloned().map(|case| {
@@ -351,9 +355,9 @@ fn decode(bytes: &[u8]) -> Option<Kept> {
         Some(Earlier { key: key_of(key)?, was: text(*was)?, now: text(*now)? })
     };
     let rolls = rollouts.into_iter().map(|rolled| {
-        let Rolled { namespace, gateway, since, machine, proxies, documents } = rolled;
+        let Rolled { namespace, gateway, since, machine, stopped, proxies, documents } = rolled;
         let documents = documents.iter().map(earlier).collect::<Option<Arc<[_]>>>()?;
-        Some(Rolled { namespace, gateway, since, machine, proxies, documents })
+        Some(Rolled { namespace, gateway, since, machine, stopped, proxies, documents })
     });
     let cases = refusals.into_iter().map(|case| {
         let Case { group, build, proxies, held } = case;

@@ -584,6 +584,8 @@ async fn a_change_that_returned_stays_away_after_a_restart() {
     bench.until("it returns", || bench.rollout().state == "returned").await;
     bench.until("nobody has it", || who(&bench, &ids, "/bad-way").is_empty()).await;
     let Rollout { reason, started, .. } = bench.rollout();
+    let stopped = bench.rollouts.own()[0].stopped;
+    assert!(stopped.is_some());
     bench.end().await;
 
     // Those who come before anything has been read, and those who come later.
@@ -597,6 +599,8 @@ async fn a_change_that_returned_stays_away_after_a_restart() {
     bench.until("it is told", || bench.findings().iter().any(|f| f.code.0 == 2412)).await;
     let rollout = bench.rollout();
     assert_eq!((&*rollout.state, rollout.reason, rollout.started), ("returned", reason, started));
+    // By it the other replicas know that it is nothing new.
+    assert_eq!(bench.rollouts.own()[0].stopped, stopped);
     assert!(!bench.any_had("/bad-way"), "nobody, at no time");
     // What is new there goes on as ever, also for those who are held back.
     bench.write(&(rolled("/bad-way", &[]) + &route(9, "/more"))).await;

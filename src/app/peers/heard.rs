@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use status::replicas::Content;
 use tokio::sync::watch;
 
+use super::PATIENCE;
 use crate::history::History;
 
 /// What one replica knows alone.
@@ -49,6 +50,12 @@ struct Said {
     failing: Option<Instant>,
 }
 
+impl Said {
+    fn is_silent_for(&self, time: Duration) -> bool {
+        self.failing.is_some_and(|since| since.elapsed() >= time)
+    }
+}
+
 pub(crate) struct Heard {
     /// Our own name.
     pub(crate) own: String,
@@ -64,6 +71,13 @@ pub(crate) fn group(row: &Proxy) -> String {
         "" => row.role.clone(),
         scope => format!("{}/{scope}", row.role),
     }
+}
+
+/// Whether a replica serves proxies of this role an older revision than ours, `now`. For Gateways the content says it
+/// better. One that is not known here may be older too, but as well one that only registries made another: nobody waits
+/// for those to be the same.
+fn is_older(role: &str, revision: Option<&str>, now: Option<&str>) -> bool {
+    role != "gateway" && revision.zip(now).is_some_and(|(theirs, now)| theirs != now)
 }
 
 impl Heard {
@@ -143,13 +157,16 @@ impl Heard {
 
     pub(super) fn silent_for(&self, time: Duration) -> Vec<String> {
         let all = self.all();
-        let silent = |said: &Said| said.failing.is_some_and(|since| since.elapsed() >= time);
-        all.iter().filter(|(_, said)| silent(said)).map(|(name, _)| name.clone()).collect()
+        all.iter()
+            .filter(|(_, said)| said.is_silent_for(time))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
-    /// The proxies of the others, each with whether its replica serves the same as we do. `own`: ids of those that are here.
+    /// The proxies of the others, each with whether its replica serves it the same as we would. `own`: ids of those that are here.
     pub(crate) fn proxies(&self, own: &BTreeSet<String>) -> Vec<(Proxy, bool)> {
         let content = *self.content.borrow();
+        let now = self.history.current().borrow().as_ref().map(|current| current.id.clone());
         let all = self.all();
         // Proxies of a replica that does not answer have mostly gone to others.
         let answering = all.values().filter(|said| said.failing.is_none());
@@ -182,6 +199,7 @@ impl Heard {
                     lag_ms: if row.lag_ms == 0 { 0 } else { row.lag_ms.saturating_add(age) },
                     ..row.clone()
                 };
+                let same = same && !is_older(&row.role, row.revision.as_deref(), now.as_deref());
                 out.push((row, same));
             }
         }
@@ -206,13 +224,65 @@ impl Heard {
         self.all().values().flat_map(|said| said.state.refusals.clone()).collect()
     }
 
-    /// Rollouts of the others, with the names of their replicas.
+    /// Rollouts of the others, with the names of their replicas. Of one that has been silent for long nobody waits for
+    /// what it said last.
     pub(crate) fn rollouts(&self) -> Vec<(String, Rolling)> {
         let all = self.all();
+        let speaks = |(_, said): &(&String, &Said)| !said.is_silent_for(PATIENCE);
         let of = |(name, said): (&String, &Said)| {
             let rows = said.state.rollouts.iter();
             rows.map(|rolling| (name.clone(), rolling.clone())).collect::<Vec<_>>()
         };
-        all.iter().flat_map(of).collect()
+        all.iter().filter(speaks).flat_map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use revision::history::Ledger;
+
+    use super::*;
+
+    #[test]
+    fn what_a_silent_replica_said_of_rollouts_is_not_waited_for_for_ever() {
+        let history = Arc::new(History::new(Ledger::in_memory()));
+        let heard = Heard::new("a", history, watch::Sender::new(None).subscribe());
+        let row = Rollout {
+            namespace: "demo".into(),
+            name: "careful".into(),
+            gateway: "demo/edge".into(),
+            state: "progressing".into(),
+            reason: String::new(),
+            from: String::new(),
+            to: String::new(),
+            started: None,
+            step: 0,
+            steps: 1,
+            proxies: Vec::new(),
+            total: 1,
+            gates: Vec::new(),
+        };
+        let rollouts = vec![Rolling { row, change: 1, stopped: None, ready: false }];
+        heard.answered("b", Some(State { rollouts, ..State::default() }));
+        assert!(heard.failed("b"));
+        assert_eq!(heard.rollouts().len(), 1, "it may be back in a moment");
+        heard.all().get_mut("b").unwrap().failing = Instant::now().checked_sub(PATIENCE);
+        assert_eq!(heard.rollouts(), []);
+        heard.answered("b", None);
+        assert_eq!(heard.rollouts().len(), 1);
+    }
+
+    #[test]
+    fn a_proxy_of_a_replica_on_an_older_revision_does_not_have_ours() {
+        let now = Some("r5");
+        assert!(is_older("sidecar", Some("r4"), now));
+        for (role, revision, now) in [
+            ("sidecar", Some("r5"), now),
+            ("gateway", Some("r4"), now),
+            ("sidecar", None, now),
+            ("sidecar", Some("r4"), None),
+        ] {
+            assert!(!is_older(role, revision, now), "{role} {revision:?} {now:?}");
+        }
     }
 }

@@ -167,16 +167,14 @@ impl Peers {
                     });
                 }
                 *self.addresses() = now.clone();
-                let gone = self.parts.heard.keep(|name| now.contains_key(name));
-                for (name, state) in gone {
-                    self.tell_changes(&state, &State::default());
-                    self.parts.collector.forget(&name);
-                }
+                self.forget(&now);
             }
             tokio::select! {
                 () = stop.cancelled() => return,
                 Ok(()) = addresses.changed() => {}
                 _ = look.tick() => {
+                    // A task that was ended may have been in the midst of an answer, and have put it down since.
+                    self.forget(&now);
                     let found = self.parts.heard.silent_for(PATIENCE);
                     if found != silent {
                         silent = found;
@@ -184,6 +182,14 @@ impl Peers {
                     }
                 }
             }
+        }
+    }
+
+    /// Forgets those that are not there any more.
+    fn forget(&self, there: &Addresses) {
+        for (name, state) in self.parts.heard.keep(|name| there.contains_key(name)) {
+            self.tell_changes(&state, &State::default());
+            self.parts.collector.forget(&name);
         }
     }
 
@@ -196,21 +202,27 @@ impl Peers {
         let mut since = Known::default();
         let mut key = self.parts.key.clone();
         loop {
+            if key.borrow_and_update().is_none() {
+                // Without one it is as good as silent, for as long as that lasts.
+                since.mark = None;
+                self.fails(&name, &Error::NoKey);
+            }
             if key.wait_for(Option::is_some).await.is_err() {
                 return;
             }
-            match self.look(&name, address, &mut since).await {
-                Ok(()) => {}
-                Err(error) => {
-                    since.mark = None;
-                    let error: &dyn std::error::Error = &error;
-                    if self.parts.heard.failed(&name) {
-                        tracing::warn!(error, replica = name, "another replica does not answer");
-                        self.parts.news.ring();
-                    }
-                }
+            if let Err(error) = self.look(&name, address, &mut since).await {
+                since.mark = None;
+                self.fails(&name, &error);
             }
             tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    fn fails(&self, name: &str, error: &Error) {
+        let error: &dyn std::error::Error = error;
+        if self.parts.heard.failed(name) {
+            tracing::warn!(error, replica = name, "another replica does not answer");
+            self.parts.news.ring();
         }
     }
 

@@ -234,11 +234,15 @@ impl Machine {
         goes
     }
 
-    /// Where there are no proxies here, it goes on as far as it is elsewhere. Returns whether it did.
-    pub fn catch_up(&mut self, step: usize) -> bool {
+    /// Where no proxy here is of its step, it goes on as far as it is elsewhere, and stays where one of `members` is.
+    /// Returns whether it did.
+    pub fn catch_up(&mut self, step: usize, members: &[Member]) -> bool {
         let before = self.step;
-        while self.phase == Phase::Progressing && self.step < step {
-            self.enter(self.step + 1, &[]);
+        while self.phase == Phase::Progressing
+            && self.step < step
+            && !members.iter().any(|member| self.cover.has(member))
+        {
+            self.enter(self.step + 1, members);
         }
         self.step != before
     }

@@ -141,6 +141,27 @@ fn labels_choose_and_a_manual_step_waits() {
 }
 
 #[test]
+fn where_nobody_is_of_a_step_it_goes_on_as_far_as_elsewhere() {
+    let all = members(4);
+    let canary =
+        RolloutStep { labels: vec![("tier".into(), "canary".into())], ..RolloutStep::default() };
+    let mut machine =
+        Machine::new(&rollout(vec![canary.clone(), canary.clone(), percent(25), percent(50)]));
+    machine.change(&all, at(0));
+    assert!(!machine.catch_up(0, &all), "nobody is further");
+    assert!(machine.catch_up(1, &all));
+    assert_eq!((machine.step(), covered(&machine, &all).len()), (1, 0));
+    // Those of the next one are looked at here, however far it is elsewhere.
+    assert!(machine.catch_up(4, &all));
+    assert_eq!((machine.step(), covered(&machine, &all).len()), (2, 1));
+    assert!(!machine.catch_up(4, &all));
+    let mut empty = Machine::new(&rollout(vec![canary, percent(50)]));
+    empty.change(&[], at(0));
+    assert!(empty.catch_up(2, &[]));
+    assert_eq!(empty.phase(), &Phase::Done);
+}
+
+#[test]
 fn who_comes_while_it_is_under_way_has_a_place_of_its_own() {
     let all = members(100);
     let mut machine = Machine::new(&rollout(vec![percent(10)]));
