@@ -227,7 +227,7 @@ pub struct LeftOut {
     #[serde(flatten)]
     pub object: ObjectName,
     /// `secret`: its values are not shown. `cluster`: it is no file, but an object of an API server. `file`: its file cannot be
-    /// edited from here.
+    /// edited from here. `hidden`: a patch of its file would show what the caller may not see.
     pub because: String,
     pub text: String,
 }

@@ -179,7 +179,7 @@ export interface Gate {
 export interface Proposal {
   /** Of the folder's files; may be empty. */
   patch: string
-  leftOut: (ObjectName & { because: 'secret' | 'cluster' | 'file'; text: string })[]
+  leftOut: (ObjectName & { because: 'secret' | 'cluster' | 'file' | 'hidden'; text: string })[]
 }
 
 export interface Live {

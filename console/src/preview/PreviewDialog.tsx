@@ -37,6 +37,13 @@ function yamlOf(write: Write, { objects }: ChangeReport): string {
   return textOf(write) || made.map(({ after }) => after).join('---\n')
 }
 
+/** What no YAML says: that these go. */
+function goneIn({ objects }: ChangeReport): string[] {
+  return objects
+    .filter(({ action }) => action === 'removed')
+    .map(({ kind, namespace, name }) => `${kind} ${namespace ? `${namespace}/${name}` : name}`)
+}
+
 function isStale(error: unknown): error is ApiError {
   return error instanceof ApiError && error.problem.status === 412
 }
@@ -114,7 +121,18 @@ export default function PreviewDialog({ request, close }: { request: PreviewRequ
             {barred && (
               <Notice tone="note" title={proposal ? t.proposeMode(me.owner ?? '') : t.notWritten}>
                 {proposal?.patch && <p>{t.howToPatch}</p>}
-                {proposal && !proposal.patch && <p>{t.noPatch}</p>}
+                {proposal && !proposal.patch && (
+                  <p>
+                    {t.noPatch} {yaml && t.takeYaml}
+                  </p>
+                )}
+                {proposal && goneIn(report).length > 0 && (
+                  <ul className="plain">
+                    {goneIn(report).map(object => (
+                      <li key={object}>{t.toDelete(object)}</li>
+                    ))}
+                  </ul>
+                )}
                 <span className="dim" lang="en">
                   {barred.text}
                 </span>

@@ -182,6 +182,9 @@ pub(crate) async fn guard(
             if let Some(caller) = &caller {
                 request.extensions_mut().insert(caller.clone());
             }
+            if place.matches("/api/v1/login") {
+                request.extensions_mut().insert(Turns(guard.clone()));
+            }
             (caller, next.run(request).await)
         }
         Err((caller, refusal)) => (caller, *refusal),
@@ -310,6 +313,19 @@ fn rights(place: &Place, caller: &Caller) -> Result<(), Problem> {
         )
         .hint("somebody with the role admin can grant one: Access in the console")),
         None => caller.must(least, None),
+    }
+}
+
+/// For who logs in: whose turn it is to be counted is only known once their credential is read.
+#[derive(Clone)]
+pub(super) struct Turns(Arc<Guard>);
+
+impl Turns {
+    /// # Errors
+    /// With the answer, where somebody has sent too many requests.
+    pub(super) fn take(&self, subject: &Arc<str>) -> Result<(), Box<Response>> {
+        let Some(requests) = &self.0.requests else { return Ok(()) };
+        requests.take(subject, Instant::now()).map_err(|wait| Box::new(too_many(wait)))
     }
 }
 

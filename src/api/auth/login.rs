@@ -8,8 +8,8 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::layer::{cookie, unknown};
-use super::{NewSession, OidcAnswer, SESSION};
+use super::layer::{Turns, cookie, unknown};
+use super::{NewSession, OidcAnswer, SESSION, Shown};
 use crate::change::WriteMode;
 use crate::problem::{BODY, NO_SUCH_PATH, Problem, UNAUTHENTICATED, UNAVAILABLE};
 use crate::router::App;
@@ -109,6 +109,7 @@ fn about(app: &App, caller: Option<&Caller>) -> Me {
 pub(crate) async fn login(
     State(app): State<App>,
     peer: Option<Extension<ConnectInfo<std::net::SocketAddr>>>,
+    turns: Option<Extension<Turns>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -120,7 +121,22 @@ pub(crate) async fn login(
     let Login { token } = serde_json::from_slice(&body)
         .map_err(|_| Problem::new(BODY, "the body is not `{\"token\": \"…\"}`"))?;
     let address = peer.map(|Extension(ConnectInfo(address))| address.ip());
-    let session = access.login(&Bearer::new(token.trim()), address).await.map_err(unknown)?;
+    let bearer = Bearer::new(token.trim());
+    // Each session is kept, for all replicas: nobody makes more of them than they may send requests.
+    if let Some(Extension(turns)) = turns {
+        let shown = Shown {
+            bearer: Some(bearer.clone()),
+            client: "console".into(),
+            address,
+            writes: true,
+            ..Shown::default()
+        };
+        let caller = access.identify(&shown).await.map_err(unknown)?;
+        if let Err(refusal) = turns.take(&caller.subject) {
+            return Ok(*refusal);
+        }
+    }
+    let session = access.login(&bearer, address).await.map_err(unknown)?;
     let me = about(&app, Some(&session.caller));
     Ok(begun(&app, &headers, session, Json(me).into_response()).await)
 }

@@ -497,6 +497,21 @@ async fn a_login_is_a_new_session() {
 }
 
 #[tokio::test]
+async fn nobody_makes_sessions_without_end() {
+    let world = World::with(About { required: true, rate: 1, ..About::default() });
+    let login = async |name: &str| {
+        let body = format!(r#"{{"token":"{name}"}}"#);
+        world.send(&Method::POST, "/api/v1/login", &[], &body).await
+    };
+    for _ in 0..4 {
+        assert_eq!(login("viewer@shop").await.status, 200);
+    }
+    let more = login("viewer@shop").await;
+    assert_eq!((more.status, more.cookies().len()), (429, 0));
+    assert_eq!(login("viewer@demo").await.status, 200, "each for themselves");
+}
+
+#[tokio::test]
 async fn links_and_the_way_to_an_issuer() {
     let world = World::new();
     let link = world.get("", "/login/link?token=good").await;

@@ -22,6 +22,7 @@ struct Inner {
     gets: usize,
     writes: usize,
     refuse: Option<StatusCode>,
+    refused: usize,
 }
 
 #[derive(Clone)]
@@ -58,6 +59,10 @@ impl Fake {
     /// Reads of one Secret, and writes.
     pub(super) fn asked(&self) -> (usize, usize) {
         self.with(|inner| (inner.gets, inner.writes))
+    }
+
+    pub(super) fn refused(&self) -> usize {
+        self.with(|inner| inner.refused)
     }
 
     pub(super) fn secret(&self, name: &str) -> Option<Value> {
@@ -112,6 +117,7 @@ async fn answer(
         (code, Json(answer)).into_response()
     };
     if let Some(refuse) = fake.with(|inner| inner.refuse) {
+        fake.with(|inner| inner.refused += 1);
         return status(refuse);
     }
     let name = uri.path().strip_prefix("/api/v1/namespaces/default/secrets").unwrap();

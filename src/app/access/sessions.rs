@@ -110,10 +110,14 @@ impl Sessions {
 
     pub(super) async fn end(&self, id: &str) -> bool {
         let own = self.own.end(id);
-        match &self.shared {
-            Some(shared) => shared.end(&name(id)).await || own,
-            None => own,
+        let Some(shared) = &self.shared else { return own };
+        let name = name(id);
+        // It may have begun at another replica just now.
+        if !own && !shared.state().sessions.contains_key(&name) {
+            // That nobody could be asked is logged there; then there is nothing here to end.
+            let _ = shared.look(sha256(id)).await;
         }
+        shared.end(&name).await || own
     }
 
     /// Shared ones end when they are used next: what they began with is looked up each time.

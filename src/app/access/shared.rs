@@ -185,8 +185,8 @@ pub(crate) struct Shared {
     /// There is something pending that should not wait.
     pub(super) bell: Notify,
     pub(super) trouble: watch::Sender<Trouble>,
-    /// One write at a time: those of one replica need not be in each other's way.
-    writing: tokio::sync::Mutex<()>,
+    /// One write at a time: those of one replica need not be in each other's way. Holds how the last one failed.
+    writing: tokio::sync::Mutex<Option<(Instant, Error)>>,
     asking: tokio::sync::Mutex<Asked>,
     misses: Mutex<HashMap<[u8; 32], Instant>>,
 }
@@ -316,13 +316,27 @@ impl Shared {
         &self,
         mut change: impl FnMut(&mut State) -> T,
     ) -> Result<T, Error> {
-        let _turn = self.writing.lock().await;
+        let arrived = Instant::now();
+        let mut failed = self.writing.lock().await;
+        // Whoever waited would only wait again, one after the other, for what has failed meanwhile.
+        if let Some((at, error)) = &*failed
+            && (arrived < *at || at.elapsed() < AGAIN)
+        {
+            return Err(error.clone());
+        }
         let changed = self.try_change(&mut change).await;
+        *failed = changed.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        let busy = || Error::Away(format!("Secret {}: others write it all the time", self.name));
+        let changed = changed.and_then(|changed| changed.ok_or_else(busy));
         self.tell_writing(changed.as_ref().err().map(ToString::to_string));
         changed
     }
 
-    async fn try_change<T>(&self, change: &mut impl FnMut(&mut State) -> T) -> Result<T, Error> {
+    /// `None` where others were faster each time.
+    async fn try_change<T>(
+        &self,
+        change: &mut impl FnMut(&mut State) -> T,
+    ) -> Result<Option<T>, Error> {
         if !self.known.borrow().heard && !self.get().await? {
             self.take(State::default(), String::new(), false);
         }
@@ -331,18 +345,18 @@ impl Shared {
             let mut next = State::clone(&state);
             let out = change(&mut next);
             if next == *state {
-                return Ok(out);
+                return Ok(Some(out));
             }
             self.settle(&mut next);
             next.prune(Time::now());
             if self.put(&next, &version).await? {
-                return Ok(out);
+                return Ok(Some(out));
             }
             if !self.get().await? {
                 self.take(State::default(), String::new(), true);
             }
         }
-        Err(Error::Away(format!("Secret {}: others write it all the time", self.name)))
+        Ok(None)
     }
 
     /// What is pending goes with every write.
@@ -413,13 +427,16 @@ impl Shared {
             return false;
         }
         let first = self.pending().ended.insert(name.to_owned());
+        if !first {
+            return false;
+        }
         let ended = self.change(|state| {
             Arc::make_mut(&mut state.sessions).remove(name);
         });
         if ended.await.is_err() {
             self.bell.notify_one();
         }
-        first
+        true
     }
 
     pub(super) fn token_used(&self, id: &str, now: Time) {

@@ -127,9 +127,12 @@ async fn a_token_counts_everywhere_and_so_does_its_end() {
         two.doors.set_bindings(bindings.clone(), &none),
     );
     assert!(a.is_ok() && b.is_ok() && c.is_ok());
-    let all = |known: &Known| known.state.kept.tokens.len() == 2;
-    one.until("both tokens", all).await;
-    two.until("both tokens", all).await;
+    let all = |known: &Known| {
+        let kept = &known.state.kept;
+        (kept.tokens.len(), kept.bindings.len()) == (2, 1)
+    };
+    one.until("both tokens and the binding", all).await;
+    two.until("both tokens and the binding", all).await;
     assert_eq!(one.doors.bindings(), bindings);
     assert!(one.doors.set_bindings(Vec::new(), &etag(&[])).await.is_err(), "stale");
 }
@@ -263,6 +266,32 @@ async fn while_the_api_server_is_away_nothing_is_refused_that_may_be_good() {
     // A session begins here all the same, and ends here.
     let begun = one.doors.login(&Bearer::new(&made.token), None).await.unwrap();
     assert!(one.knows(&session(&begun.id)).await);
+}
+
+#[tokio::test]
+async fn a_session_ends_at_a_replica_that_has_not_heard_of_it() {
+    let fake = Fake::start().await;
+    let (one, two) = (Replica::start(&fake), Replica::start(&fake));
+    one.key().await;
+    two.until("there is a link", |known| known.state.link.is_some()).await;
+    // From here on it only knows what it asks for.
+    two.task.abort();
+    one.doors.sessions.begin("a", Origin::Link).await;
+    two.doors.logout("a").await;
+    one.until("it has ended", |known| known.state.sessions.is_empty()).await;
+    assert!(!one.knows(&session("a")).await);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_write_that_fails_does_not_wait_for_their_own_too() {
+    let fake = Fake::start().await;
+    // Of 503 the client asks again by itself.
+    fake.refuse(Some(StatusCode::INTERNAL_SERVER_ERROR));
+    let folder = tempfile::tempdir().unwrap();
+    let shared = Shared::new(&fake.client(), &settings(folder.path(), &[]));
+    let all = (0..10).map(|_| shared.change(|state| state.link = None));
+    assert!(futures::future::join_all(all).await.iter().all(Result::is_err));
+    assert_eq!(fake.refused(), 1);
 }
 
 #[tokio::test]

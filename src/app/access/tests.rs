@@ -347,7 +347,7 @@ async fn people_of_a_cluster_have_their_rights_there() {
     type Shared = State<Arc<Mutex<ApiServer>>>;
     let people = async |State(_): Shared, axum::Json(review): axum::Json<Value>| {
         let token = review["spec"]["token"].as_str().unwrap().to_owned();
-        let known = ["ada", "root"].contains(&token.as_str());
+        let known = ["ada", "bob", "root"].contains(&token.as_str());
         axum::Json(json!({
             "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {},
             "status": {"authenticated": known, "user": {"username": token, "groups": ["all"]}},
@@ -415,6 +415,15 @@ async fn people_of_a_cluster_have_their_rights_there() {
     let begun = doors.login(&Bearer::new("root"), None).await.unwrap();
     let caller = doors.identify(&session(&begun.id)).await.unwrap();
     assert!(caller.may(Role::Admin, None) && caller.token.is_some());
+
+    // Whatever else comes from their address: of this one the cluster has not been asked yet, as of one that is a while old.
+    doors.sessions.begin("older", Origin::Kubernetes(Bearer::new("bob"))).await;
+    doors.sessions.begin("ended", Origin::Kubernetes(Bearer::new("eve"))).await;
+    for _ in 0..2 {
+        let shown = Shown { known_only: true, ..session("older") };
+        assert_eq!(&*doors.identify(&shown).await.unwrap().subject, "user:bob");
+    }
+    assert_eq!(doors.identify(&session("ended")).await.err(), Some(Unknown::Nobody));
 
     serving.abort();
     let _ = serving.await;

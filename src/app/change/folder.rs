@@ -69,7 +69,7 @@ impl Folder {
         let (folder, limits) = (self.clone(), *limits);
         let prepared = tokio::task::spawn_blocking(move || {
             let mut edits = Edits::new();
-            jobs.iter().try_for_each(|job| folder.edit(job, &limits, &mut edits))?;
+            jobs.iter().try_for_each(|job| folder.edit(job, &limits, &mut edits).map(drop))?;
             prepare(edits)
         });
         let prepared = prepared.await.map_err(|_| Problem::new(INTERNAL, ""))??;
@@ -80,13 +80,13 @@ impl Folder {
         done
     }
 
-    /// The files that one document would be written into, as they are and as they would be; nothing is touched.
+    /// The file that one document would be written into, as it is and as it would be; nothing is touched.
     pub(super) fn would(
         &self,
         wish: &Wish,
         limits: &kinds::Limits,
         edits: &mut Edits,
-    ) -> Result<(), Problem> {
+    ) -> Result<PathBuf, Problem> {
         self.edit(&Job::of(wish), limits, edits)
     }
 
@@ -96,7 +96,13 @@ impl Folder {
         path.strip_prefix(root).ok()
     }
 
-    fn edit(&self, job: &Job, limits: &kinds::Limits, edits: &mut Edits) -> Result<(), Problem> {
+    /// Returns which file it is.
+    fn edit(
+        &self,
+        job: &Job,
+        limits: &kinds::Limits,
+        edits: &mut Edits,
+    ) -> Result<PathBuf, Problem> {
         let path = match &job.at {
             Some(path) => {
                 self.inside(path)?;
@@ -121,7 +127,7 @@ impl Folder {
             let new = old.clone().unwrap_or_default();
             edits.insert(path.clone(), FileEdit { old, new, secret: false });
         }
-        let Some(edit) = edits.get_mut(&path) else { return Ok(()) };
+        let Some(edit) = edits.get_mut(&path) else { return Ok(path) };
         edit.secret |= job.key.kind == Kind::Secret;
         if job.at.is_some() {
             still_there(job, &path, &edit.new, limits)?;
@@ -137,7 +143,7 @@ impl Folder {
                 format!("{}: {} is of a form that cannot be edited", path.display(), job.key);
             Problem::new(NOT_WRITABLE, text).hint("edit the file by hand")
         })?;
-        Ok(())
+        Ok(path)
     }
 
     /// The file for an object that is in none.

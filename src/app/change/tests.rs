@@ -286,6 +286,97 @@ stringData: {password: hidden}
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proposal_shows_nothing_that_stands_beside() {
+    let case = Case::start_with(&[("write-mode", "propose")]).await;
+    let secret = |name: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": name, "namespace": "demo"}, "stringData": {"password": "hidden"},
+        })
+    };
+    let route = |name: &str| {
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": {"name": name, "namespace": "demo"},
+            "spec": {"parentRefs": [{"name": "edge"}], "hostnames": ["a.example"]},
+        })
+    };
+    let line = json!({"apiVersion": "v1", "kind": "List", "items": [secret("a"), route("line")]});
+    // What is said by an alias cannot be patched.
+    let block = "\
+apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: Secret
+  metadata: {name: b, namespace: demo}
+  stringData: {password: hidden} # by hand
+- apiVersion: gateway.networking.k8s.io/v1
+  kind: HTTPRoute
+  metadata: {name: block, namespace: demo}
+  spec: &spec
+    parentRefs: [{name: edge}]
+    hostnames: [a.example]
+- apiVersion: gateway.networking.k8s.io/v1
+  kind: HTTPRoute
+  metadata: {name: alias, namespace: demo}
+  spec: *spec
+";
+    let plain = block.replace("&spec", "").replace("*spec", "{parentRefs: [{name: edge}]}");
+    let plain =
+        plain.replace("block", "plain").replace("alias", "other").replace("{name: b,", "{name: d,");
+    let plain = plain.replace("hostnames: [a.example]", "hostnames:\n    - a.example");
+    let open = "apiVersion: v1\nkind: Secret\nmetadata: {name: c, namespace: demo}\nstringData:\n  password: hidden";
+    let conf = case.dir.path().join("conf");
+    for (name, text) in [
+        ("line.json", line.to_string().as_str()),
+        ("block.yaml", block),
+        ("plain.yaml", &plain),
+        ("open.yaml", open),
+        ("closed.yaml", &format!("{}\n", open.replace("{name: c", "{name: e"))),
+        ("remark.yaml", "# password: hidden\n"),
+    ] {
+        std::fs::write(conf.join(name), text).unwrap();
+    }
+    for name in ["line", "alias", "other"] {
+        let read = async {
+            while case.get(&PATH.replace("/pay", &format!("/{name}"))).await.status != 200 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, read).await.expect("it is read");
+    }
+    let propose = async |name: &str, file: &str| {
+        let mut wanted = route(name);
+        wanted["spec"]["hostnames"] = json!(["b.example"]);
+        let path = format!("/api/v1/apply?dryRun=true{file}");
+        let headers = "content-type: application/json\r\n";
+        let report = case.send("POST", &path, headers, &wanted.to_string()).await;
+        assert_eq!(report.status, 200, "{}", report.body);
+        let proposal = &report.body["proposal"];
+        let patch = proposal["patch"].as_str().unwrap().to_owned();
+        let left = proposal["leftOut"][0]["because"].as_str().unwrap_or_default().to_owned();
+        assert!(!patch.contains("hidden"), "{patch}");
+        (patch, left)
+    };
+    let hidden = (String::new(), "hidden".to_owned());
+    assert_eq!(propose("line", "").await, hidden);
+    assert_eq!(propose("block", "").await, hidden);
+    assert_eq!(propose("new", "&file=open.yaml").await, hidden);
+
+    let (patch, left) = propose("plain", "").await;
+    assert!(
+        patch.contains("-    - a.example\n+    - b.example\n") && left.is_empty(),
+        "{patch} {left}"
+    );
+    for file in ["closed", "remark"] {
+        let (patch, left) = propose("new", &format!("&file={file}.yaml")).await;
+        assert!(patch.contains("b.example") && left.is_empty(), "{patch} {left}");
+    }
+    case.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_refused_and_nothing_is_written() {
     let case = Case::start().await;
     let yaml = "content-type: application/yaml\r\n";
