@@ -82,6 +82,8 @@ impl Server {
             watch::Receiver<peers::Addresses>,
         ),
     ) -> anyhow::Result<Self> {
+        // Clients are made of it; it counts where the program has not chosen one yet.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let recorder = metrics()?;
         let exporter = otlp::Exporter::new(&settings, recorder.clone())?;
         let (store, found) = stores::open_store(&settings)?;
